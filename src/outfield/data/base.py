@@ -1,0 +1,83 @@
+"""What the data plug-ins are: a ``Source`` names data and loads it, a ``Dataset`` holds its rows.
+
+A source, a shift and a generator are frozen dataclasses: their fields are their parameters, from which
+repr, JSON and keys come. Loading gives a ``Dataset``, which knows its own content digest.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
+Batch: TypeAlias = "NDArray[Any] | list[Any]"
+"""Items of one batch: an array ``[n, H, W, C]`` (uint8, or float32 in [0, 1]) or ``[n, D]`` where all are
+of one shape, else a list of n items (pictures ``[H, W, C]``, texts, pairs of texts)."""
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Rows of inputs with their labels.
+
+    Attributes
+    ----------
+    labels : int64 array [n], or None for data without labels
+    classes : names of the classes, or None
+    """
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None: ...
+    @property
+    def classes(self) -> tuple[str, ...] | None: ...
+    def __len__(self) -> int: ...
+    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+        """The items of ``rows``, in that order."""
+        ...
+
+    def digest(self) -> str:
+        """Content key: equal for equal items and labels, whatever the place they are read from."""
+        ...
+
+
+class Source(ABC):
+    """A place that data comes from."""
+
+    @abstractmethod
+    def load(self) -> Dataset:
+        """The rows. Raises ``UserError`` for what cannot be read."""
+
+
+@dataclass(frozen=True)
+class Shift(ABC):
+    """A covariate shift: the same labels, another look. One file each in ``data/shifts``."""
+
+    severities: ClassVar[tuple[int, ...]] = (1, 2, 3, 4, 5)
+
+    @abstractmethod
+    def apply(self, image: NDArray[np.float32], severity: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """One picture [H, W, C] in [0, 1], shifted, in [0, 1]; ``rng`` is seeded by the row alone."""
+
+
+@dataclass(frozen=True)
+class Generator(ABC):
+    """A synthetic unit test: a generator of pictures that hold no object. One file each in ``data/synthetic``."""
+
+    colour_only: ClassVar[bool] = False
+    """True where the test is about colour alone: it is left out, by name, on one channel."""
+    needs_pictures: ClassVar[bool] = False
+    """True where it is made from ID pictures."""
+
+    @abstractmethod
+    def draw(
+        self,
+        side: int,
+        channels: int,
+        rng: np.random.Generator,
+        pictures: Sequence[NDArray[np.float32]] = (),
+    ) -> NDArray[np.float32]:
+        """One picture [side, side, channels] in [0, 1]; ``rng`` is seeded by the row alone."""

@@ -1,0 +1,63 @@
+"""The errors of outfield. A message says what was expected, what came, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class OutfieldError(Exception):
+    """Base class of every error that outfield raises on purpose."""
+
+
+class UserError(OutfieldError):
+    """A mistake that its user can mend; the command line prints it without a traceback."""
+
+
+class MissingExtra(UserError):
+    """An optional dependency is absent.
+
+    Examples
+    --------
+    >>> print(MissingExtra("timm", extra="vision"))
+    This needs the package 'timm', which is not installed. Run: pip install 'outfield[vision]'
+    """
+
+    def __init__(self, package: str, *, extra: str) -> None:
+        super().__init__(
+            f"This needs the package {package!r}, which is not installed. Run: pip install 'outfield[{extra}]'"
+        )
+
+
+class UnknownName(UserError, LookupError):
+    """A name that the registry does not hold; the message suggests the nearest ones.
+
+    Examples
+    --------
+    >>> print(UnknownName("detector", "enrgy", ["energy", "msp"]))
+    There is no detector 'enrgy'. Did you mean 'energy'? `outfield list detectors` shows all 2.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+        super().__init__(f"There is no {kind} {name!r}. {hint}`outfield list {kind}s` shows all {len(known)}.")
+
+
+class Problems(UserError):
+    """Several mistakes of one input, collected and shown together.
+
+    Examples
+    --------
+    >>> print(Problems("study.yaml", ["id: missing", "seeds: got 0"]))
+    study.yaml has 2 problems:
+      1. id: missing
+      2. seeds: got 0
+    """
+
+    def __init__(self, where: str, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        lines = "\n".join(f"  {i}. {text}" for i, text in enumerate(self.problems, 1))
+        super().__init__(f"{where} has {count} problem{'s' * (count != 1)}:\n{lines}")

@@ -1,0 +1,128 @@
+"""What a detector may ask when it fits. What several ask for is computed once, and in as few passes as can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from outfield.errors import UserError
+from outfield.features import folds
+from outfield.features.banks import Bank
+from outfield.features.folds import Fold, Split
+from outfield.features.moments import Moments, MomentSums
+from outfield.features.quantiles import Activations
+from outfield.types import Head, Outputs
+
+R = TypeVar("R")
+
+
+class Chunks(Protocol):
+    """Outputs in chunks, as often as one likes; ``len`` counts rows."""
+
+    def __iter__(self) -> Iterator[Outputs]: ...
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Chunks of outputs that are already there."""
+
+    outputs: Outputs
+    size: int = 8192
+
+    def __iter__(self) -> Iterator[Outputs]:
+        return self.outputs.chunks(self.size)
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+
+class FitData:
+    """ID outputs to learn from.
+
+    Parameters
+    ----------
+    train : Chunks
+        Outputs of the ID training split, with the transform of the test split.
+    val : Chunks, optional
+        Outputs of held-out ID inputs; detectors that need them say so when they are absent.
+
+    Examples
+    --------
+    >>> import torch
+    >>> out = Outputs(logits=torch.eye(2), features=torch.eye(2), labels=torch.tensor([0, 1]))
+    >>> data = FitData.of(out)
+    >>> data.moments.mean
+    tensor([0.5000, 0.5000], dtype=torch.float64)
+    """
+
+    def __init__(self, train: Chunks, val: Chunks | None = None) -> None:
+        self.train = train
+        self._val = val
+        self._results: dict[Fold[Any, Any], Any] = {}
+        if not len(train):
+            raise UserError("Expected ID training outputs to fit on, but got none. Pass a split that holds rows.")
+
+    @classmethod
+    def of(cls, train: Outputs, val: Outputs | None = None, chunk: int = 8192) -> FitData:
+        """Fit data from outputs in memory."""
+        return cls(InMemory(train, chunk), None if val is None else InMemory(val, chunk))
+
+    @property
+    def val(self) -> Chunks:
+        if self._val is None or not len(self._val):
+            raise UserError(
+                "Expected held-out ID outputs to fit on, but got none. Pass a validation split: FitData.of(train, val)."
+            )
+        return self._val
+
+    @property
+    def first(self) -> Outputs:
+        """The first chunk of the training outputs: what shapes things have."""
+        return next(iter(self.train))
+
+    @property
+    def head(self) -> Head:
+        """The linear head; ``UserError`` where the model has none."""
+        return self.first.head
+
+    @property
+    def classes(self) -> int:
+        """Number of classes C."""
+        return self.first.logits.shape[1]
+
+    @property
+    def dim(self) -> int:
+        """Number of features D."""
+        return self.first.features.shape[1]
+
+    def fold(self, fold: Fold[Any, R]) -> R:
+        """The result of a fold, computed once however many detectors ask."""
+        if fold not in self._results:
+            self.prepare([fold])
+        result: R = self._results[fold]
+        return result
+
+    def prepare(self, wanted: Iterable[Fold[Any, Any]]) -> None:
+        """Compute several folds together, in one pass over each split that they read."""
+        new = [fold for fold in dict.fromkeys(wanted) if fold not in self._results]
+        for split in sorted({fold.split for fold in new}):
+            self._pass([fold for fold in new if fold.split == split], split)
+
+    def _pass(self, wanted: Sequence[Fold[Any, Any]], split: Split) -> None:
+        totals = folds.run(wanted, self.train if split == "train" else self.val)
+        self._results.update((fold, fold.finish(total)) for fold, total in zip(wanted, totals, strict=True))
+
+    @property
+    def moments(self) -> MomentSums:
+        """Counts, class means, scatter of the training features."""
+        return self.fold(Moments())
+
+    def quantile(self, p: float) -> float:
+        """The p-quantile, 0 <= p <= 1, of all scalar activations of the training features."""
+        return self.fold(Activations()).quantile(p)
+
+    def bank(self, share: float = 1.0, limit: int | None = None, seed: int = 0) -> Outputs:
+        """A seeded subsample of the training outputs."""
+        return self.fold(Bank(share, limit, seed))

@@ -1,0 +1,52 @@
+"""Folds: statistics of a stream of outputs, learned chunk by chunk, in any number of shards.
+
+A fold is a frozen dataclass, so that two detectors that ask for an equal one share its result.
+``start`` makes an accumulator, ``update`` adds a chunk, ``merge`` adds two accumulators, ``finish`` turns one
+into the result. The result must not depend on how the rows were cut into chunks and shards.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from outfield.types import Outputs
+
+A = TypeVar("A")
+R = TypeVar("R")
+Split = Literal["train", "val"]
+
+
+@dataclass(frozen=True)
+class Fold(ABC, Generic[A, R]):
+    """One statistic of a stream: ``A`` is its accumulator, ``R`` its result."""
+
+    split: ClassVar[Split] = "train"
+
+    @abstractmethod
+    def start(self, like: Outputs) -> A:
+        """An empty accumulator for outputs shaped like ``like``."""
+
+    @abstractmethod
+    def update(self, total: A, chunk: Outputs, first: int) -> A:
+        """``total`` with the rows of ``chunk`` added; its first row is row ``first`` of the data."""
+
+    @abstractmethod
+    def merge(self, total: A, other: A) -> A:
+        """The accumulator of both shards' rows; ``other`` holds the later ones."""
+
+    @abstractmethod
+    def finish(self, total: A) -> R:
+        """The statistic."""
+
+
+def run(folds: Sequence[Fold[Any, Any]], chunks: Iterable[Outputs], first: int = 0) -> list[Any]:
+    """Accumulators of several folds from one pass over ``chunks``; ``first`` is the number of the first row."""
+    totals: list[Any] = []
+    for chunk in chunks:
+        totals = totals or [fold.start(chunk) for fold in folds]
+        totals = [fold.update(total, chunk, first) for fold, total in zip(folds, totals, strict=True)]
+        first += len(chunk)
+    return totals

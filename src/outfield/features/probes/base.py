@@ -1,0 +1,46 @@
+"""Probes: what must query the model. Everything after them sees values only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from torch import Tensor
+
+from outfield.models.base import Model
+from outfield.registry import name_of
+from outfield.types import Outputs
+
+
+@dataclass(frozen=True)
+class Probe(ABC):
+    """A query of the model for each batch: values per sample that land in ``Outputs.layers[probe.key]``.
+
+    Equal probes run once, whichever detectors ask for them.
+    """
+
+    needs_graph: ClassVar[bool] = False
+    """True where the probe differentiates the first forward pass with respect to its input."""
+    needs_layers: ClassVar[bool] = False
+    """True where the probe reads the activations of the model's layers in the first forward pass."""
+
+    @property
+    def key(self) -> str:
+        """The probe's name and parameters: where its values lie in ``Outputs.layers``."""
+        shown = ",".join(f"{f.name}={getattr(self, f.name)}" for f in fields(self))
+        return f"{name_of('probes', self)}({shown})"
+
+    @abstractmethod
+    def __call__(self, model: Model, x: Tensor, first: Outputs) -> dict[str, Tensor]:
+        """Values of one batch, each [n, ...]; the names begin with ``self.key``.
+
+        Parameters
+        ----------
+        model : Model
+            In evaluation mode, its weights not to be touched.
+        x : Tensor, [n, ...]
+            Prepared inputs, a leaf that requires a gradient where ``needs_graph``.
+        first : Outputs
+            The first forward pass of ``x``; with its graph where ``needs_graph``.
+        """

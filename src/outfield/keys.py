@@ -1,0 +1,110 @@
+"""Content keys: the same inputs give the same key, a changed weight or parameter gives another."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+LENGTH = 20
+"""Hexadecimal digits of a key: 80 bits."""
+
+
+def key(**parts: Any) -> str:
+    """The key of named parts: a digest of their canonical JSON.
+
+    Examples
+    --------
+    >>> key(detector="msp", seed=0) == key(seed=0, detector="msp")
+    True
+    >>> key(seed=0) == key(seed=1)
+    False
+    """
+    return digest(canonical(parts).encode())
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces; dataclasses as their fields, with the class's name.
+
+    Examples
+    --------
+    >>> canonical({"b": (1, 2), "a": 0.5})
+    '{"a":0.5,"b":[1,2]}'
+    """
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON knows it: dataclasses and tuples opened, paths as text.
+
+    Raises
+    ------
+    TypeError
+        For anything whose content JSON cannot state: no key may rest on ``repr``.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"class": type(value).__name__, **{f.name: plain(getattr(value, f.name)) for f in fields(value)}}
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(plain, value))
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"Expected a value that JSON can state, but got {type(value).__name__}: {value!r}.")
+
+
+def digest(*parts: bytes | memoryview) -> str:
+    """SHA-256 of bytes, shortened to ``LENGTH`` digits."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(part)
+    return sha.hexdigest()[:LENGTH]
+
+
+def of_array(array: np.ndarray) -> str:
+    """Digest of an array's type, shape and content."""
+    import numpy as np
+
+    return digest(f"{array.dtype.str}{array.shape}".encode(), np.ascontiguousarray(array).view(np.uint8).data)
+
+
+def of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Digest of named tensors, whatever order they come in: weights and detector states."""
+    return key(
+        **{name: [str(tensor.dtype), list(tensor.shape), _of_tensor(tensor)] for name, tensor in tensors.items()}
+    )
+
+
+def _of_tensor(tensor: Tensor) -> str:
+    import torch
+
+    return of_array(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+
+
+def of_file(path: Path) -> str:
+    """Digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]
+
+
+def of_code(*things: Any) -> str:
+    """Digest of the source files that define ``things`` (classes, functions, modules): a step's code version."""
+    return key(files=sorted({_of_source(inspect.getfile(thing)) for thing in things}))
+
+
+@cache
+def _of_source(path: str) -> str:
+    return of_file(Path(path))

@@ -1,0 +1,210 @@
+"""The nouns that everybody shares: values, never machinery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, overload
+
+from outfield.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+State: TypeAlias = "dict[str, Tensor]"
+"""What a detector learned: names to tensors, nothing else, so that safetensors can hold it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A linear classifier head, ``features @ weight.T + bias``.
+
+    Parameters
+    ----------
+    weight : Tensor, shape [C, D]
+    bias : Tensor, shape [C]
+
+    Examples
+    --------
+    >>> import torch
+    >>> Head(torch.eye(2), torch.tensor([0.0, 1.0]))(torch.tensor([[2.0, 3.0]]))
+    tensor([[2., 4.]])
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __post_init__(self) -> None:
+        if self.weight.ndim != 2 or self.bias.shape != self.weight.shape[:1]:
+            raise UserError(
+                f"Expected a head with weight [C, D] and bias [C], but got {list(self.weight.shape)} and "
+                f"{list(self.bias.shape)}. Pass the last linear layer's own weight and bias."
+            )
+
+    def __call__(self, features: Tensor) -> Tensor:
+        return features @ self.weight.to(features).T + self.bias.to(features)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Head:
+        return Head(self.weight.to(device=device, dtype=dtype), self.bias.to(device=device, dtype=dtype))
+
+
+T = TypeVar("T")
+
+
+class _Optional(Generic[T]):
+    """A field that may be absent: reading it then is an error that says so."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, outputs: None, owner: type) -> None: ...
+    @overload
+    def __get__(self, outputs: Outputs, owner: type) -> T: ...
+    def __get__(self, outputs: Outputs | None, owner: type) -> T | None:
+        if outputs is None:
+            return None
+        value: T | None = outputs.__dict__[self.name]
+        if value is None:
+            raise UserError(
+                f"Expected outputs with {self.name}, but these have {', '.join(outputs.present) or 'nothing'}. "
+                f"Extract them from a model that has {self.name}."
+            )
+        return value
+
+    def __set__(self, outputs: Outputs, value: T | None) -> None:
+        outputs.__dict__[self.name] = value
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Outputs:
+    """What a model said about n inputs. Every field may be absent; those present have n rows.
+
+    Half-precision values are widened to float32 on entry, so that no arithmetic is ever done in
+    float16 (arrays on disk stay as they are; the chunks read from them are widened).
+
+    Parameters
+    ----------
+    logits : Tensor, shape [n, C]
+    features : Tensor, shape [n, D]
+        Penultimate features: the exact input of the last linear layer.
+    labels : Tensor of int64, shape [n]
+    head : Head
+        Shared, never copied per row.
+    layers : mapping of name to Tensor, each [n, ...]
+        Values of named layers and of probes.
+
+    Raises
+    ------
+    UserError
+        Fields of different lengths; or a field is read that is absent (ask ``has`` first).
+
+    Examples
+    --------
+    >>> import torch
+    >>> out = Outputs(logits=torch.zeros(5, 3), features=torch.ones(5, 2))
+    >>> len(out), [len(chunk) for chunk in out.chunks(2)]
+    (5, [2, 2, 1])
+    >>> out
+    Outputs(logits [5, 3], features [5, 2])
+    """
+
+    logits: _Optional[Tensor] = _Optional()
+    features: _Optional[Tensor] = _Optional()
+    labels: _Optional[Tensor] = _Optional()
+    head: _Optional[Head] = _Optional()
+    layers: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(value) for name, value in self._rows()}
+        if len(set(lengths.values())) > 1:
+            raise UserError(
+                f"Expected values with one row for each input, but got lengths {lengths}. "
+                "Pass values of one and the same extraction."
+            )
+        wide = {name: _widened(value) for name, value in self._rows()}
+        self.__dict__.update({name: wide.pop(name) for name in self.present if name != "head"}, layers=wide)
+
+    def _rows(self) -> Iterator[tuple[str, Tensor]]:
+        yield from ((name, self.__dict__[name]) for name in self.present if name != "head")
+        yield from self.layers.items()
+
+    def __len__(self) -> int:
+        return next((len(value) for _, value in self._rows()), 0)
+
+    def __repr__(self) -> str:
+        return f"Outputs({', '.join(f'{name} {list(value.shape)}' for name, value in self._rows())})"
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Names of the fields that are there, layers aside."""
+        return tuple(name for name in ("logits", "features", "labels", "head") if self.__dict__[name] is not None)
+
+    def has(self, name: str) -> bool:
+        """Whether a field, or a layer of that name, is there."""
+        return name in self.present or name in self.layers
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Outputs:
+        """The same outputs with ``change`` applied to every array that has rows."""
+        rows = {name: change(value) for name, value in self._rows()}
+        return self._with(rows, self.__dict__["head"])
+
+    def _with(self, rows: dict[str, Tensor], head: Head | None) -> Outputs:
+        layers = {name: rows[name] for name in self.layers}
+        return Outputs(rows.get("logits"), rows.get("features"), rows.get("labels"), head, layers)
+
+    def __getitem__(self, rows: slice | Tensor) -> Outputs:
+        return self.map(lambda value: value[rows])
+
+    def chunks(self, size: int = 8192) -> Iterator[Outputs]:
+        """Consecutive pieces of at most ``size`` rows."""
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
+
+    def to(self, device: torch.device | str) -> Outputs:
+        """The same values on another device; the head goes with them."""
+        rows = {name: value.to(device) for name, value in self._rows()}
+        return self._with(rows, self.head.to(device) if self.has("head") else None)
+
+    @staticmethod
+    def cat(parts: Sequence[Outputs]) -> Outputs:
+        """One ``Outputs`` of all rows of ``parts``, in order; the head is the first part's."""
+        import torch
+
+        if not parts:
+            raise UserError("Expected at least one part to join, but got none.")
+        columns = [dict(part._rows()) for part in parts]
+        rows = {name: torch.cat([column[name] for column in columns]) for name in columns[0]}
+        return parts[0]._with(rows, parts[0].__dict__["head"])
+
+
+def _widened(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() and value.element_size() < 4 else value
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its uncertainty: value, interval, and how many independent units stand behind it.
+
+    ``low`` and ``high`` are the ends of a 95% interval unless ``level`` says otherwise; NaN where no
+    interval is defined.
+
+    Examples
+    --------
+    >>> print(Estimate(0.9312, 0.91, 0.95, n=400))
+    0.931 [0.910, 0.950] (n = 400)
+    """
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    n: int = 0
+    level: float = 0.95
+
+    def __str__(self) -> str:
+        interval = "" if self.low != self.low else f" [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.value:.3f}{interval} (n = {self.n})"
+
+    def __float__(self) -> float:
+        return self.value
