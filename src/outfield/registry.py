@@ -23,6 +23,7 @@ FOLDERS = {
     "synthetic": "data/synthetic",
     "metrics": "metrics",
     "probes": "features/probes",
+    "networks": "models/networks",
     "executors": "studies/executors",
 }
 """Kind of plug-in to its folder. In it, ``base.py`` and files that begin with ``_`` are no plug-ins."""
