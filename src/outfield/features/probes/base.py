@@ -20,6 +20,8 @@ class Probe(ABC):
     Equal probes run once, whichever detectors ask for them.
     """
 
+    passes: ClassVar[int] = 0
+    """Passes through the model beside the first forward; a forward or a backward counts one."""
     needs_graph: ClassVar[bool] = False
     """True where the probe differentiates the first forward pass with respect to its input."""
     needs_layers: ClassVar[bool] = False

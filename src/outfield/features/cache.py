@@ -1,0 +1,211 @@
+"""The content-addressed cache: arrays on disk under the key of all that went into them.
+
+An entry is a folder of ``.npy`` files and a header with their checksums. It is written under a temporary name and
+renamed, so that a reader sees it whole or not at all; its checksums are verified the first time a process opens it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tempfile
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outfield.errors import OutfieldError, UserError
+
+HEADER = "header.json"
+_BLOCK = 1 << 22
+
+
+class DamagedEntry(OutfieldError):
+    """A cache entry whose content is not what was written."""
+
+
+class DamagedEntryWarning(UserWarning):
+    """A damaged cache entry was found, and is made again."""
+
+
+@dataclass
+class Cache:
+    """Entries of named arrays below one folder.
+
+    Examples
+    --------
+    >>> cache = Cache(Path(tempfile.mkdtemp()))
+    >>> with cache.writing("a1b2", rows=3, about="squares") as entry:
+    ...     entry.append("x", np.array([1.0, 4.0]))
+    ...     entry.append("x", np.array([9.0]))
+    >>> cache.get("a1b2")["x"].tolist()
+    [1.0, 4.0, 9.0]
+    """
+
+    folder: Path
+    _verified: set[str] = field(default_factory=set)
+
+    def get(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """The arrays of an entry, memory-mapped; None where there is none, or where it was damaged.
+
+        A damaged entry is reported as a ``DamagedEntryWarning`` and removed, so that it is made again.
+        """
+        try:
+            return self._open(key)
+        except FileNotFoundError:
+            return None
+        except DamagedEntry as error:
+            warnings.warn(
+                f"The cache entry {key} is damaged ({error}); it is made again.", DamagedEntryWarning, stacklevel=2
+            )
+            self.remove(key)
+            return None
+
+    def _open(self, key: str) -> dict[str, NDArray[Any]]:
+        place = self.folder / key
+        header = self.header(key)
+        if key not in self._verified:
+            for name, crc in header["checksums"].items():
+                _verify(place / f"{name}.npy", crc)
+            self._verified.add(key)
+        return {name: _mapped(place / f"{name}.npy") for name in header["checksums"]}
+
+    def header(self, key: str) -> dict[str, Any]:
+        """What an entry says of itself; ``FileNotFoundError`` where there is none."""
+        try:
+            loaded: dict[str, Any] = json.loads((self.folder / key / HEADER).read_text())
+        except (json.JSONDecodeError, UnicodeDecodeError, NotADirectoryError) as error:
+            raise DamagedEntry(f"its header cannot be read: {error}") from None
+        return loaded
+
+    @contextmanager
+    def writing(self, key: str, rows: int, **about: Any) -> Iterator[Entry]:
+        """A new entry of ``rows`` rows, complete when the block ends; nothing is left of it when it fails."""
+        entry = Entry(self._temporary(key), rows)
+        try:
+            yield entry
+            entry.close(about)
+            self._publish(entry.place, key)
+        except OSError as error:
+            raise UserError(
+                f"Expected to write the cache entry {key} in {self.folder}, but got: {error}. "
+                "Free some space or choose another folder with $OUTFIELD_CACHE."
+            ) from error
+        finally:
+            shutil.rmtree(entry.place, ignore_errors=True)
+
+    def _temporary(self, key: str) -> Path:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(prefix=f".{key}.", dir=self.folder))
+        except OSError as error:
+            raise UserError(
+                f"Expected a folder to write the cache in, but {self.folder} cannot be written ({error.strerror}). "
+                "Choose another with $OUTFIELD_CACHE."
+            ) from None
+
+    def _publish(self, place: Path, key: str) -> None:
+        try:
+            place.rename(self.folder / key)
+        except OSError:
+            if not (self.folder / key / HEADER).exists():
+                raise
+
+    def remove(self, key: str) -> None:
+        """Forget an entry."""
+        self._verified.discard(key)
+        shutil.rmtree(self.folder / key, ignore_errors=True)
+
+    def entries(self) -> list[tuple[str, dict[str, Any], int]]:
+        """Key, what it is about, and bytes of every entry."""
+        return [
+            (p.parent.name, self._about(p.parent.name), _bytes(p.parent))
+            for p in sorted(self.folder.glob(f"*/{HEADER}"))
+        ]
+
+    def _about(self, key: str) -> dict[str, Any]:
+        try:
+            return dict(self.header(key)["about"])
+        except (DamagedEntry, KeyError):
+            return {"damaged": True}
+
+    def clear(self) -> int:
+        """Remove every entry and every unfinished one; the bytes set free."""
+        freed = _bytes(self.folder)
+        for place in self.folder.glob("*") if self.folder.is_dir() else ():
+            self.remove(place.name)
+        return freed - _bytes(self.folder)
+
+
+class Entry:
+    """An entry while it is written: arrays grow by appended rows, their checksums with them."""
+
+    def __init__(self, place: Path, rows: int) -> None:
+        self.place, self.rows = place, rows
+        self._files: dict[str, BinaryIO] = {}
+        self._checksums: dict[str, int] = {}
+
+    def append(self, name: str, chunk: NDArray[Any]) -> None:
+        """Add rows to an array; what cannot be written is an ``OSError``, never a killed process."""
+        if name not in self._files:
+            self._files[name] = (self.place / f"{name}.npy").open("wb")
+            self._write(name, _npy_header((self.rows, *chunk.shape[1:]), chunk.dtype))
+        self._write(name, np.ascontiguousarray(chunk).tobytes())
+
+    def _write(self, name: str, content: bytes) -> None:
+        self._files[name].write(content)
+        self._checksums[name] = zlib.crc32(content, self._checksums.get(name, 0))
+
+    def close(self, about: dict[str, Any]) -> None:
+        """Write everything out, the header last."""
+        for file in self._files.values():
+            file.close()
+        (self.place / HEADER).write_text(json.dumps({"checksums": self._checksums, "about": about}))
+
+
+def _npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    buffer = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(dtype)
+    np.lib.format.write_array_header_1_0(buffer, {"descr": descr, "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def default_folder() -> Path:
+    """``$OUTFIELD_CACHE``, or ``outfield`` in the user's cache folder."""
+    if given := os.environ.get("OUTFIELD_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "outfield"
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    mapped: NDArray[Any] = np.load(path, mmap_mode="r")
+    return mapped
+
+
+def _verify(path: Path, crc: int) -> None:
+    try:
+        found = _checksum(path)
+    except OSError as error:
+        raise DamagedEntry(f"{path.name}: {error.strerror}") from None
+    if found != crc:
+        raise DamagedEntry(f"{path.name}: its checksum is {found:08x}, not {crc:08x}")
+
+
+def _checksum(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            crc = zlib.crc32(block, crc)
+    return crc
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,198 @@
+"""One forward pass serves every detector: logits, features and probe values, once per model and data set."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from outfield import keys
+from outfield.data.base import Dataset
+from outfield.errors import UserError
+from outfield.features.cache import Cache, Entry
+from outfield.features.probes.base import Probe
+from outfield.models.base import Model
+from outfield.types import Head, Outputs
+
+BATCH = 256
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Values:
+    """The outputs of one model on one data set, as arrays on disk: chunks of ``Outputs``, as often as one likes.
+
+    Parameters
+    ----------
+    arrays : mapping of name to array with n rows, memory-mapped
+    head : Head, optional
+    size : int
+        Rows of a chunk.
+    device : str
+        Where the chunks are put.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    head: Head | None = None
+    size: int = 8192
+    device: str = "cpu"
+
+    def __len__(self) -> int:
+        return len(self.arrays["logits"])
+
+    def __iter__(self) -> Iterator[Outputs]:
+        return (self.rows(slice(start, start + self.size)) for start in range(0, len(self), self.size))
+
+    def rows(self, rows: slice | NDArray[np.int64]) -> Outputs:
+        """Some rows in memory."""
+        read = {name: torch.from_numpy(np.array(array[rows])).to(self.device) for name, array in self.arrays.items()}
+        fields = {name: read.pop(name, None) for name in ("logits", "features", "labels")}
+        return Outputs(**fields, head=self.head, layers=read)
+
+
+def extract(
+    model: Model,
+    data: Dataset,
+    cache: Cache,
+    *,
+    probes: Sequence[Probe] = (),
+    about: str = "",
+    half: bool = False,
+    batch: int = BATCH,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Values:
+    """The values of a model on a data set: from the cache, or from one pass that fills it.
+
+    Logits, features and labels make one entry of the cache and each probe another, so that a further probe does not
+    write the features again. All that is missing is made in one pass.
+
+    Parameters
+    ----------
+    probes : sequence of Probe
+    about : str
+        Names model and data set in messages and in ``outfield cache``.
+    half : bool
+        Store the features as float16.
+    batch : int
+        Inputs of one forward pass; the values do not depend on it.
+    progress : callable, optional
+        ``progress(done, total)`` after each batch.
+
+    Raises
+    ------
+    UserError
+        No inputs; NaN or infinite logits; labels outside the head.
+    """
+    if not len(data):
+        raise UserError(f"Expected inputs in {about or 'the data set'}, but it is empty. Give it rows or leave it out.")
+    base = keys.key(model=model.digest(), data=data.digest(), half=half, code=_code_version())
+    wanted = {base: None} | {keys.key(base=base, probe=p, code=keys.of_code(type(p))): p for p in dict.fromkeys(probes)}
+    found = {key: cache.get(key) for key in wanted}
+    if missing := {key: wanted[key] for key, arrays in found.items() if arrays is None}:
+        _Pass(model, data, missing, about, half).fill(cache, batch, progress)
+    arrays = {name: array for key in wanted for name, array in _present(cache, key, found[key], about).items()}
+    return Values(_named(arrays), model.head, device=device)
+
+
+def _present(cache: Cache, key: str, found: dict[str, NDArray[Any]] | None, about: str) -> dict[str, NDArray[Any]]:
+    if (arrays := found or cache.get(key)) is None:
+        raise UserError(f"The cache entry of {about} was removed while it was in use. Run again.")
+    return arrays
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One pass of a model over a data set that makes the missing entries: key to probe, None for the outputs."""
+
+    model: Model
+    data: Dataset
+    missing: Mapping[str, Probe | None]
+    about: str
+    half: bool
+
+    def fill(self, cache: Cache, batch: int, progress: Progress | None) -> None:
+        with ExitStack() as stack:
+            entries = {key: stack.enter_context(self._entry(cache, key)) for key in self.missing}
+            stack.enter_context(self.model.evaluating())
+            for start in range(0, len(self.data), batch):
+                rows = slice(start, min(start + batch, len(self.data)))
+                for key, values in self._values(rows).items():
+                    _append(entries[key], values)
+                if progress:
+                    progress(rows.stop, len(self.data))
+
+    def _entry(self, cache: Cache, key: str) -> AbstractContextManager[Entry]:
+        probe = self.missing[key]
+        return cache.writing(key, len(self.data), about=f"{self.about} {probe.key if probe else ''}".strip())
+
+    def _values(self, rows: slice) -> dict[str, dict[str, Tensor]]:
+        """Values of one batch, for each missing entry: the first forward pass, then the probes."""
+        probes = [probe for probe in self.missing.values() if probe is not None]
+        graph = any(probe.needs_graph for probe in probes)
+        with contextlib.nullcontext() if graph else torch.inference_mode():
+            x = self.model.prepare(self.data.read(rows)).requires_grad_(graph)
+            layers = self.model.layers if any(probe.needs_layers for probe in probes) else ()
+            first = self.model.forward(x, layers)
+            _check_finite(first.logits, rows.start, self.about)
+            return {
+                key: self._outputs(first, rows) if probe is None else probe(self.model, x, first)
+                for key, probe in self.missing.items()
+            }
+
+    def _outputs(self, first: Outputs, rows: slice) -> dict[str, Tensor]:
+        values = {"logits": first.logits.float()}
+        if first.has("features"):
+            values["features"] = first.features.half() if self.half else first.features.float()
+        if (labels := self.data.labels) is not None:
+            values["labels"] = torch.from_numpy(np.asarray(labels[rows], dtype=np.int64))
+        return values
+
+
+def _append(entry: Entry, values: Mapping[str, Tensor]) -> None:
+    for name, value in values.items():
+        entry.append(_file_name(name), value.detach().cpu().numpy())
+
+
+def _check_finite(logits: Tensor, start: int, about: str) -> None:
+    bad = torch.nonzero(~torch.isfinite(logits).all(dim=1)).flatten()
+    if len(bad):
+        raise UserError(
+            f"Expected finite logits, but {about or 'the model'} gave NaN or infinity for {len(bad)} of "
+            f"{len(logits)} inputs, the first at row {start + int(bad[0])}. Look at the weights and the preprocessing."
+        )
+
+
+def check_labels(values: Values, about: str) -> None:
+    """``UserError`` where labels lie outside the classes of the logits, or there are none."""
+    classes = values.arrays["logits"].shape[1]
+    labels = values.arrays.get("labels")
+    if labels is None:
+        raise UserError(f"Expected labels for {about}, but it has none. ID data needs the class of each input.")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise UserError(
+            f"Expected labels from 0 to {classes - 1} in {about}, since the head has {classes} classes, "
+            f"but got {labels.min()} to {labels.max()}. Map the labels, or pass the model that belongs to this data."
+        )
+
+
+def _code_version() -> str:
+    from outfield.models import preprocess
+
+    return keys.of_code(extract, preprocess)
+
+
+def _file_name(name: str) -> str:
+    """A probe's key as a file name."""
+    return name.replace("/", "\u2215")
+
+
+def _named(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name.replace("\u2215", "/"): array for name, array in arrays.items()}
