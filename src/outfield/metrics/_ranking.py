@@ -1,0 +1,381 @@
+"""ID scores sorted once, ranked against every OOD set; AUROC and its variance follow by counting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from math import exp, isnan, log, sqrt
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from outfield.errors import OutfieldError, UserError
+from outfield.metrics._intervals import NAN, Z, wilson
+from outfield.types import Estimate
+
+Scores: TypeAlias = NDArray[Any]
+Counts: TypeAlias = NDArray[np.int64]
+
+
+def _scores(values: ArrayLike, what: str) -> Scores:
+    """One axis of numbers, float32 kept, all else as float64."""
+    array = np.asarray(values)
+    array = array if array.dtype == np.float32 else array.astype(np.float64)
+    if array.ndim != 1 or not array.size:
+        raise UserError(
+            f"Expected {what} scores [n] with n >= 1, but got shape {list(array.shape)}. "
+            f"Pass one score for each {what} sample; leave an empty set out."
+        )
+    return array
+
+
+def _refuse_nan(array: Scores, what: str) -> None:
+    if np.isnan(array[-1]):
+        raise UserError(
+            f"Expected {what} scores that are numbers, but got {int(np.isnan(array).sum())} NaN of {array.size}. "
+            "Look for NaN in the model's logits and features, or for a detector that divides by zero."
+        )
+
+
+class IdScores:
+    """Scores of the ID samples, sorted once, for ranking against any number of OOD sets.
+
+    Parameters
+    ----------
+    scores : array [n]
+        Higher means further out.
+    correct : array of bool [n], optional
+        Whether the model classified each sample rightly; the diagnostics need it.
+
+    Attributes
+    ----------
+    values : array [n]
+        The scores in ascending order.
+    correct : array of bool [n] or None
+        In the order of ``values``.
+
+    Raises
+    ------
+    UserError
+        Empty or NaN scores; as many ``correct`` as scores are not there.
+
+    Examples
+    --------
+    >>> scores = IdScores([0.3, 0.1, 0.2], correct=[False, True, True])
+    >>> scores.values, scores.part(True).values
+    (array([0.1, 0.2, 0.3]), array([0.1, 0.2]))
+    >>> scores.against([0.25, 0.4]).auroc
+    0.8333333333333334
+    """
+
+    def __init__(self, scores: ArrayLike, correct: ArrayLike | None = None) -> None:
+        array = _scores(scores, "ID")
+        order = None if correct is None else np.argsort(array, kind="stable")
+        self.values: Scores = np.sort(array) if order is None else array[order]
+        self.correct: NDArray[np.bool_] | None = None if order is None else _aligned(correct, array)[order]
+        _refuse_nan(self.values, "ID")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __repr__(self) -> str:
+        return f"IdScores({len(self)} samples)"
+
+    def against(self, ood_scores: ArrayLike) -> Ranking:
+        """These scores ranked against those of one OOD set."""
+        ood = np.sort(_scores(ood_scores, "OOD"))
+        _refuse_nan(ood, "OOD")
+        return Ranking(self, ood)
+
+    def part(self, correct: bool) -> IdScores:
+        """The samples that the model classified rightly (or wrongly).
+
+        Raises
+        ------
+        UserError
+            ``correct`` was not given, or there is no such sample.
+        """
+        if not self.count(correct):
+            raise UserError(
+                f"Expected {'correctly' if correct else 'wrongly'} classified ID samples, but all {len(self)} are "
+                f"{'wrong' if correct else 'right'}. Leave this diagnostic out for this model, or use more ID samples."
+            )
+        return self._right if correct else self._wrong
+
+    def count(self, correct: bool) -> int:
+        """How many samples the model classified rightly (or wrongly)."""
+        right = int(self.known.sum())
+        return right if correct else len(self) - right
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """``correct``, in the order of ``values``; a ``UserError`` where it was not given."""
+        if self.correct is None:
+            raise UserError(
+                "Expected to know which ID samples are classified rightly, but `correct` was not given. "
+                "Pass correct=(predicted == labels) beside the ID scores."
+            )
+        return self.correct
+
+    @cached_property
+    def _right(self) -> IdScores:
+        return _sorted_part(self, self.known)
+
+    @cached_property
+    def _wrong(self) -> IdScores:
+        return _sorted_part(self, ~self.known)
+
+
+def _aligned(correct: ArrayLike | None, scores: Scores) -> NDArray[np.bool_]:
+    flags = np.asarray(correct).astype(bool)
+    if flags.shape != scores.shape:
+        raise UserError(
+            f"Expected `correct` with {len(scores)} entries, one for each ID score, but got {list(flags.shape)}. "
+            "Pass (predicted == labels) of the samples that were scored."
+        )
+    return flags
+
+
+def _sorted_part(scores: IdScores, keep: NDArray[np.bool_]) -> IdScores:
+    part = IdScores.__new__(IdScores)
+    part.values, part.correct = scores.values[keep], None
+    return part
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """ID scores against one OOD set's, both ascending; OOD is the positive class. Made by ``IdScores.against``.
+
+    Every count is made once, in O(n + m) after the OOD scores' sort, and serves every metric.
+
+    Attributes
+    ----------
+    id : IdScores
+    ood : array [m]
+    """
+
+    id: IdScores
+    ood: Scores
+
+    @property
+    def n_id(self) -> int:
+        return len(self.id)
+
+    @property
+    def n_ood(self) -> int:
+        return len(self.ood)
+
+    @property
+    def n(self) -> int:
+        """Samples of both kinds."""
+        return self.n_id + self.n_ood
+
+    @cached_property
+    def id_below(self) -> Counts:
+        """For each OOD score: how many ID scores are below it, [m]."""
+        return np.searchsorted(self.id.values, self.ood, side="left")
+
+    @cached_property
+    def id_at_most(self) -> Counts:
+        """For each OOD score: how many ID scores are not above it, [m]; unequal to ``id_below`` at ties alone."""
+        counts = self.id_below.copy()
+        tied = np.flatnonzero(self.id.values[np.minimum(counts, self.n_id - 1)] == self.ood)
+        counts[tied] = np.searchsorted(self.id.values, self.ood[tied], side="right")
+        return counts
+
+    @cached_property
+    def ood_above(self) -> Counts:
+        """For each ID score: how many OOD scores are above it, [n]."""
+        return self._beyond(self.id_below)
+
+    @cached_property
+    def ood_at_least(self) -> Counts:
+        """For each ID score: how many OOD scores are not below it, [n]."""
+        return self._beyond(self.id_at_most)
+
+    def _beyond(self, counts: Counts) -> Counts:
+        return self.n_ood - np.cumsum(np.bincount(counts, minlength=self.n_id + 1))[:-1]
+
+    @cached_property
+    def auroc(self) -> float:
+        """P(ID < OOD) + P(ID = OOD) / 2: a quotient of integers, so exact to rounding."""
+        return int(self.id_below.sum() + self.id_at_most.sum()) / (2 * self.n_id * self.n_ood)
+
+
+def delong(ranking: Ranking) -> float:
+    """DeLong's variance of the AUROC, in O(n log n) [1, 2].
+
+    With ``v_i`` the share of OOD scores above ID score i and ``v_j`` the share of ID scores below OOD score j
+    (ties 1/2), ``var(v_i) / n_id + var(v_j) / n_ood``. NaN where either kind has one sample.
+
+    Examples
+    --------
+    >>> round(delong(IdScores([1.0, 2.0, 3.0]).against([2.5, 4.0, 5.0])), 6)
+    0.024691
+
+    References
+    ----------
+    [1] DeLong, DeLong, Clarke-Pearson. Comparing the Areas under Two or More Correlated Receiver Operating
+    Characteristic Curves. Biometrics 1988.
+    [2] Sun, Xu. Fast Implementation of DeLong's Algorithm. IEEE Signal Processing Letters 2014.
+    """
+    if min(ranking.n_id, ranking.n_ood) < 2:
+        return NAN
+    twice_id = ranking.ood_above + ranking.ood_at_least
+    twice_ood = ranking.id_below + ranking.id_at_most
+    id_part = twice_id.var(ddof=1) / (4 * ranking.n_ood**2 * ranking.n_id)
+    return float(id_part + twice_ood.var(ddof=1) / (4 * ranking.n_id**2 * ranking.n_ood))
+
+
+def auroc_estimate(ranking: Ranking) -> Estimate:
+    """AUROC with DeLong's 95% interval on the logit scale.
+
+    Where the variance is 0 (complete separation) the interval is Wilson's for ``min(n_id, n_ood)`` items: the
+    largest variance that an AUROC can have is ``A (1 - A) / min(n_id, n_ood)`` [1].
+
+    References
+    ----------
+    [1] Birnbaum, Klose. Bounds for the Variance of the Mann-Whitney Statistic. Annals of Math. Statistics 1957.
+    """
+    value, variance = ranking.auroc, delong(ranking)
+    if isnan(variance):
+        return Estimate(value, n=ranking.n)
+    if variance == 0 or value in {0.0, 1.0}:
+        return Estimate(value, *wilson(value, min(ranking.n_id, ranking.n_ood)), ranking.n)
+    return Estimate(value, *logit_interval(value, sqrt(variance)), ranking.n)
+
+
+def logit_interval(value: float, error: float) -> tuple[float, float]:
+    """``value`` in (0, 1) with standard error ``error``: the normal interval on the logit scale, brought back."""
+    centre, half = log(value / (1 - value)), Z * error / (value * (1 - value))
+    return _expit(centre - half), _expit(centre + half)
+
+
+def _expit(x: float) -> float:
+    return 1 / (1 + exp(-x)) if x > -700 else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Placements:
+    """Where each sample stands among those of the other kind, in the order the samples came.
+
+    Attributes
+    ----------
+    id : array [n]
+        For each ID sample the share of OOD scores above it, ties 1/2.
+    ood : array [m]
+        For each OOD sample the share of ID scores below it, ties 1/2.
+    """
+
+    id: NDArray[np.float64]
+    ood: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, id_scores: ArrayLike, ood_scores: ArrayLike) -> Placements:
+        """Of scores as they came; equal orders make two detectors' placements comparable.
+
+        Examples
+        --------
+        >>> Placements.of([2.0, 1.0], [1.5, 3.0])
+        Placements(id=array([0.5, 1. ]), ood=array([0.5, 1. ]))
+        """
+        first, second = _scores(id_scores, "ID"), _scores(ood_scores, "OOD")
+        ranking = IdScores(first).against(second)
+        return cls(
+            _unsorted((ranking.ood_above + ranking.ood_at_least) / (2 * ranking.n_ood), first),
+            _unsorted((ranking.id_below + ranking.id_at_most) / (2 * ranking.n_id), second),
+        )
+
+    @property
+    def auroc(self) -> float:
+        return float(self.ood.mean())
+
+
+def _unsorted(values: NDArray[np.float64], like: Scores) -> NDArray[np.float64]:
+    out = np.empty_like(values)
+    out[np.argsort(like, kind="stable")] = values
+    return out
+
+
+def delong_covariance(first: Placements, second: Placements, shared: Literal["both", "id", "ood"] = "both") -> float:
+    """DeLong's covariance of two AUROCs that share samples.
+
+    Parameters
+    ----------
+    first, second : Placements
+        Rows of what is shared in one order.
+    shared : ``"both"``, ``"id"`` or ``"ood"``
+        Which samples are the same: both kinds (two detectors on one data set), the ID samples alone (two OOD
+        sets against one ID set), or the OOD samples alone.
+
+    Examples
+    --------
+    >>> a, b = Placements.of([0.0, 1.0, 2.0], [1.5, 3.0]), Placements.of([0.0, 2.0, 1.0], [1.5, 3.0])
+    >>> round(delong_covariance(a, a), 4), round(delong_covariance(a, b), 4), round(delong_covariance(a, b, "id"), 4)
+    (0.0556, 0.0139, -0.0139)
+    """
+    kinds = ("id", "ood") if shared == "both" else (shared,)
+    return sum(_covariance(getattr(first, kind), getattr(second, kind)) for kind in kinds)
+
+
+def _covariance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    if first.shape != second.shape:
+        raise UserError(
+            f"Expected two AUROCs of the same samples, but got {len(first)} and {len(second)}. "
+            "Score the same rows with both detectors, or say which kind of sample is shared."
+        )
+    return float(np.cov(first, second)[0, 1]) / len(first) if len(first) > 1 else NAN
+
+
+def delong_difference(first: Placements, second: Placements) -> Estimate:
+    """AUROC of ``first`` minus that of ``second`` on the same samples, with DeLong's paired 95% interval."""
+    variance = (
+        delong_covariance(first, first) + delong_covariance(second, second) - 2 * delong_covariance(first, second)
+    )
+    difference = first.auroc - second.auroc
+    half = Z * sqrt(max(variance, 0.0)) if not isnan(variance) else NAN
+    return Estimate(difference, difference - half, difference + half, len(first.id) + len(first.ood))
+
+
+def check_identities(ranking: Ranking, parts: Iterable[Ranking] = (), tolerance: float = 1e-12) -> None:
+    """The two identities that every run checks on itself.
+
+    ``AUROC = acc * AUROC_correct + (1 - acc) * AUROC_incorrect`` (checked where ``correct`` is known; a term of
+    weight 0 is dropped), and ``AUROC of a pooled OOD set = size-weighted mean of its parts' AUROCs`` (checked
+    where ``parts`` are given).
+
+    Raises
+    ------
+    OutfieldError
+        An identity is off by more than ``tolerance``: rows of scores, labels or parts do not belong together.
+
+    Examples
+    --------
+    >>> scores = IdScores([0.1, 0.5, 0.9], correct=[True, True, False])
+    >>> check_identities(scores.against([0.4, 0.9]), [scores.against([0.4]), scores.against([0.9])])
+    """
+    if ranking.id.correct is not None:
+        _check("split by right and wrong predictions", ranking.auroc, _by_correctness(ranking), tolerance)
+    if parts := list(parts):
+        sizes = np.array([part.n_ood for part in parts])
+        pooled = float(sizes @ [part.auroc for part in parts]) / sizes.sum()
+        _check("pooled from the parts of its OOD set", ranking.auroc, pooled, tolerance)
+        _check("with the OOD samples of its parts counted", ranking.n_ood, float(sizes.sum()), tolerance)
+
+
+def _by_correctness(ranking: Ranking) -> float:
+    total = 0.0
+    for correct in (True, False):
+        if count := ranking.id.count(correct):
+            total += count / ranking.n_id * Ranking(ranking.id.part(correct), ranking.ood).auroc
+    return total
+
+
+def _check(what: str, whole: float, composed: float, tolerance: float) -> None:
+    if not abs(whole - composed) <= tolerance:
+        raise OutfieldError(
+            f"Expected the AUROC {what} to equal the whole, {whole:.15g}, but got {composed:.15g}. "
+            "Scores, labels or parts of different rows were mixed; please report this."
+        )

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from outfield.metrics._ranking import auroc_estimate
+from outfield.metrics.base import DiagnosticMetric, Ranking
+from outfield.types import Estimate
+
+
+@dataclass(frozen=True)
+class AurocIncorrectVsOod(DiagnosticMetric):
+    """AUROC of OOD samples against wrongly classified ID samples: does it tell the unknown from the model's own errors?
+
+    Interval as for ``Auroc``; the diagnostic of [1]. With accuracy acc,
+    ``AUROC = acc * AUROC_correct_vs_ood + (1 - acc) * AUROC_incorrect_vs_ood``.
+
+    Raises
+    ------
+    UserError
+        There is no wrongly classified ID sample; ask ``defined`` first.
+
+    Examples
+    --------
+    >>> AurocIncorrectVsOod()([0.1, 0.9], [True, False], [0.5]).value
+    0.0
+
+    References
+    ----------
+    [1] One Model, Many Behaviors: Training-Induced Effects on Out-of-Distribution Detection. arXiv 2601.10836, 2026.
+    """
+
+    higher_is_better: ClassVar[bool] = True
+    label: ClassVar[str] = "AUROC incorrect vs OOD"
+
+    def of(self, data: Ranking) -> Estimate:
+        return auroc_estimate(Ranking(data.id.part(False), data.ood))
+
+    def defined(self, data: Ranking) -> bool:
+        return bool(data.id.count(False))

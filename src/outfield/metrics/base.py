@@ -1,0 +1,120 @@
+"""What a metric is: plain arrays in, an ``Estimate`` out. OOD is the positive class, higher scores are further out.
+
+Four bases say what a metric reads, so that a runner can feed it and arrays can be passed as they are:
+
+========================  ==============  =====================================  =============================
+base                      ``inputs``      ``of`` takes                           called on arrays
+========================  ==============  =====================================  =============================
+``RankingMetric``         ``ranking``     ``Ranking``                            ``(id_scores, ood_scores)``
+``PredictionMetric``      ``predictions`` ``Predictions``                        ``(logits, labels)``
+``ErrorMetric``           ``diagnostic``  ``IdScores`` with ``correct``          ``(id_scores, correct)``
+``DiagnosticMetric``      ``diagnostic``  ``Ranking`` of such ``IdScores``       ``(id_scores, correct, ood)``
+========================  ==============  =====================================  =============================
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Literal, TypeVar
+
+from numpy.typing import ArrayLike
+
+from outfield.metrics._predictions import Predictions
+from outfield.metrics._ranking import (
+    IdScores,
+    Placements,
+    Ranking,
+    check_identities,
+    delong,
+    delong_covariance,
+    delong_difference,
+)
+from outfield.types import Estimate
+
+__all__ = [
+    "DiagnosticMetric",
+    "ErrorMetric",
+    "IdScores",
+    "Metric",
+    "Placements",
+    "PredictionMetric",
+    "Predictions",
+    "Ranking",
+    "RankingMetric",
+    "check_identities",
+    "delong",
+    "delong_covariance",
+    "delong_difference",
+]
+
+Data = TypeVar("Data")
+
+
+@dataclass(frozen=True)
+class Metric(ABC, Generic[Data]):
+    """A measure with its uncertainty. Its fields are its parameters."""
+
+    inputs: ClassVar[Literal["ranking", "predictions", "diagnostic"]]
+    """What it is computed from."""
+    per_set: ClassVar[bool]
+    """Whether it has one value for each OOD set (else one for the ID set alone)."""
+    higher_is_better: ClassVar[bool]
+    label: ClassVar[str]
+    """Its name in text and figures."""
+
+    @abstractmethod
+    def of(self, data: Data) -> Estimate:
+        """The value, with a 95% interval where one is sound."""
+
+    def defined(self, data: Data) -> bool:
+        """Whether there is anything to compute: diagnostics need right and wrong predictions."""
+        return True
+
+
+@dataclass(frozen=True)
+class RankingMetric(Metric[Ranking]):
+    """A measure of how ID and OOD scores are ordered."""
+
+    inputs: ClassVar[Literal["ranking", "predictions", "diagnostic"]] = "ranking"
+    per_set: ClassVar[bool] = True
+
+    def __call__(self, id_scores: ArrayLike, ood_scores: ArrayLike) -> Estimate:
+        """Of plain scores [n] and [m], higher further out."""
+        return self.of(IdScores(id_scores).against(ood_scores))
+
+
+@dataclass(frozen=True)
+class PredictionMetric(Metric[Predictions]):
+    """A measure of a classifier's predictions; no detector is involved."""
+
+    inputs: ClassVar[Literal["ranking", "predictions", "diagnostic"]] = "predictions"
+    per_set: ClassVar[bool] = False
+
+    def __call__(self, logits: ArrayLike, labels: ArrayLike) -> Estimate:
+        """Of logits [n, C] and labels [n]."""
+        return self.of(Predictions(logits, labels))
+
+
+@dataclass(frozen=True)
+class ErrorMetric(Metric[IdScores]):
+    """A measure of how a detector's ID scores tell the model's errors; no OOD set is involved."""
+
+    inputs: ClassVar[Literal["ranking", "predictions", "diagnostic"]] = "diagnostic"
+    per_set: ClassVar[bool] = False
+
+    def __call__(self, id_scores: ArrayLike, correct: ArrayLike) -> Estimate:
+        """Of ID scores [n] and whether each sample is classified rightly [n]."""
+        return self.of(IdScores(id_scores, correct))
+
+
+@dataclass(frozen=True)
+class DiagnosticMetric(Metric[Ranking]):
+    """A measure of rightly or wrongly classified ID samples against an OOD set."""
+
+    inputs: ClassVar[Literal["ranking", "predictions", "diagnostic"]] = "diagnostic"
+    per_set: ClassVar[bool] = True
+
+    def __call__(self, id_scores: ArrayLike, correct: ArrayLike, ood_scores: ArrayLike) -> Estimate:
+        """Of ID scores [n], whether each is classified rightly [n], and OOD scores [m]."""
+        return self.of(IdScores(id_scores, correct).against(ood_scores))
