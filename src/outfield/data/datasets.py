@@ -1,0 +1,506 @@
+"""Rows of inputs: an array, a list, and views of other data sets (subset, relabelled, shifted, concatenated).
+
+A view computes what it shows when it is read; nothing is copied before. ``in_memory`` keeps what a view shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from outfield import keys
+from outfield.data.base import Batch, Dataset, Shift
+from outfield.errors import UserError
+
+CHUNK = 512
+"""Rows that are read at a time where a whole data set is walked through."""
+
+Labels: TypeAlias = "NDArray[np.int64] | None"
+Names: TypeAlias = "tuple[str, ...] | None"
+
+
+class Rows(ABC):
+    """What all data sets of outfield share: checked labels, part names, content keys.
+
+    Attributes
+    ----------
+    labels : int64 array [n], or None
+    classes : names of the classes, or None
+    parts : array of str [n], or None
+        The part of a pooled set that a row belongs to.
+    left_out : tuple of str
+        What a reader or a shift could have given and did not, each with its reason.
+
+    Raises
+    ------
+    UserError
+        No rows; or labels or parts of another length.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        labels: ArrayLike | None = None,
+        classes: Sequence[str] | None = None,
+        parts: ArrayLike | None = None,
+        left_out: Iterable[str] = (),
+    ) -> None:
+        if not count:
+            raise UserError(
+                "Expected a data set with at least one row, but got none. Point it to data that holds rows."
+            )
+        self._count = count
+        self.labels: Labels = _checked_labels(labels, count)
+        self.classes: Names = None if classes is None else tuple(map(str, classes))
+        self.parts: NDArray[np.str_] | None = None if parts is None else np.asarray(parts, dtype=np.str_)
+        self.left_out = tuple(left_out)
+        if self.parts is not None and len(self.parts) != count:
+            raise UserError(
+                f"Expected a part name for each of {count} rows, but got {len(self.parts)}. Pass one a row."
+            )
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} rows, {len(self.classes or ())} classes)"
+
+    @abstractmethod
+    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+        """The items of ``rows``, in that order."""
+
+    @cached_property
+    def row_keys(self) -> NDArray[np.str_]:
+        """A content key for each row [n]: equal for equal items, labels aside."""
+        return np.array([item_key(item) for batch in _batches(self) for item in batch])
+
+    @cached_property
+    def _digest(self) -> str:
+        labels = None if self.labels is None else keys.of_array(self.labels)
+        return keys.key(items=keys.of_array(self.row_keys), labels=labels)
+
+    def digest(self) -> str:
+        """Content key of all items and labels, in order."""
+        return self._digest
+
+    def _where(self, rows: slice | NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows, dtype=np.int64)
+
+
+class ArrayDataset(Rows):
+    """Rows that are one array, in memory or memory-mapped.
+
+    Parameters
+    ----------
+    items : array [n, H, W, C] or [n, H, W], uint8 or float in [0, 1]; or [n, D], numbers
+    labels : array of integers [n], optional
+    classes, parts, left_out : see ``Rows``
+
+    Raises
+    ------
+    UserError
+        NaN or infinite values, pictures out of [0, 1], another shape, labels of another length.
+
+    Examples
+    --------
+    >>> data = ArrayDataset(np.zeros((3, 4, 4), np.uint8), labels=[0, 1, 1], classes=["cat", "dog"])
+    >>> data.read(slice(0, 2)).shape
+    (2, 4, 4, 1)
+    """
+
+    def __init__(
+        self,
+        items: NDArray[Any],
+        labels: ArrayLike | None = None,
+        classes: Sequence[str] | None = None,
+        parts: ArrayLike | None = None,
+        left_out: Iterable[str] = (),
+    ) -> None:
+        super().__init__(len(items), labels, classes, parts, left_out)
+        self.items = items[..., None] if items.ndim == 3 else items
+        _check_shape(self.items)
+        if self.items.dtype != np.uint8:
+            _check_values(self.items)
+
+    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+        items = np.asarray(self.items[rows])
+        return items if items.dtype == np.uint8 and items.ndim == 4 else items.astype(np.float32)
+
+
+class ListDataset(Rows):
+    """Rows that are a list: texts, pairs of texts, or pictures of several sizes.
+
+    Examples
+    --------
+    >>> ListDataset(["a film", "a play"], labels=[1, 0]).read(np.array([1]))
+    ['a play']
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Any],
+        labels: ArrayLike | None = None,
+        classes: Sequence[str] | None = None,
+        parts: ArrayLike | None = None,
+        left_out: Iterable[str] = (),
+    ) -> None:
+        super().__init__(len(items), labels, classes, parts, left_out)
+        self.items = items
+
+    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+        return [self.items[row] for row in self._where(rows)]
+
+
+class _View(Rows):
+    """Some rows of another data set."""
+
+    def __init__(self, of: Dataset, rows: NDArray[np.int64], labels: Labels, classes: Names) -> None:
+        parts = parts_of(of)
+        super().__init__(len(rows), labels, classes, None if parts is None else parts[rows], left_out_of(of))
+        self.of, self.rows = of, rows
+
+    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+        return self.of.read(self.rows[rows])
+
+    @cached_property
+    def row_keys(self) -> NDArray[np.str_]:
+        return row_keys(self.of)[self.rows]
+
+
+class _Shifted(Rows):
+    """A data set under a covariate shift: the same labels, another look."""
+
+    def __init__(self, of: Dataset, shift: Shift, severity: int, seed: int) -> None:
+        super().__init__(len(of), of.labels, of.classes, parts_of(of), left_out_of(of))
+        self.of, self.shift, self.severity, self.seed = of, shift, severity, seed
+
+    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+        where = self._where(rows)
+        return stack([self._one(picture, row) for picture, row in zip(self.of.read(where), where, strict=True)])
+
+    def _one(self, picture: NDArray[Any], row: int) -> NDArray[np.uint8]:
+        rng = row_rng(type(self.shift).__name__, self.seed, row)
+        return eight_bit(self.shift.apply(as_float(picture), self.severity, rng))
+
+    @cached_property
+    def row_keys(self) -> NDArray[np.str_]:
+        step = keys.key(
+            shift=self.shift, severity=self.severity, seed=self.seed, code=keys.of_code(type(self.shift), _Shifted)
+        )
+        return np.array([item_key((str(key), step, str(row))) for row, key in enumerate(row_keys(self.of))])
+
+
+class _Concatenated(Rows):
+    """Several data sets after one another."""
+
+    def __init__(self, named: Mapping[str, Dataset]) -> None:
+        self.of = tuple(named.values())
+        self.ends = np.cumsum([len(dataset) for dataset in self.of])
+        labels = [dataset.labels for dataset in self.of]
+        known = [part for part in labels if part is not None]
+        super().__init__(
+            int(self.ends[-1]) if named else 0,
+            np.concatenate(known) if known and len(known) == len(labels) else None,
+            self.of[0].classes if self.of else None,
+            np.repeat(list(named), [len(dataset) for dataset in self.of]),
+            [text for dataset in self.of for text in left_out_of(dataset)],
+        )
+
+    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+        where = self._where(rows)
+        items: list[Any] = [None] * len(where)
+        owners = np.searchsorted(self.ends, where, side="right")
+        for owner in np.unique(owners):
+            places = np.flatnonzero(owners == owner)
+            start = self.ends[owner] - len(self.of[owner])
+            for place, item in zip(places, self.of[owner].read(where[places] - start), strict=True):
+                items[place] = item
+        return stack(items)
+
+    @cached_property
+    def row_keys(self) -> NDArray[np.str_]:
+        return np.concatenate([row_keys(dataset) for dataset in self.of])
+
+
+def subset(dataset: Dataset, rows: ArrayLike) -> Rows:
+    """The given rows (numbers or a mask), in that order.
+
+    Examples
+    --------
+    >>> subset(ArrayDataset(np.eye(3), labels=[4, 5, 6]), [2, 0]).labels
+    array([6, 4])
+    """
+    rows = np.asarray(rows)
+    rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.int64)
+    return _View(dataset, rows, None if dataset.labels is None else dataset.labels[rows], dataset.classes)
+
+
+def relabelled(dataset: Dataset, labels: ArrayLike | None, classes: Sequence[str] | None = None) -> Rows:
+    """The same items with other labels, or with none.
+
+    Examples
+    --------
+    >>> relabelled(ArrayDataset(np.eye(2), labels=[4, 5]), [0, 1]).labels
+    array([0, 1])
+    """
+    rows = np.arange(len(dataset))
+    return _View(
+        dataset, rows, _checked_labels(labels, len(dataset)), None if classes is None else tuple(map(str, classes))
+    )
+
+
+def of_classes(dataset: Dataset, classes: Sequence[int]) -> Rows:
+    """The rows of some classes, their labels counted anew 0, 1, ... in the order given.
+
+    Raises
+    ------
+    UserError
+        The data set has no labels, or no row of a class.
+
+    Examples
+    --------
+    >>> of_classes(ArrayDataset(np.eye(3), labels=[4, 5, 6]), [6, 4]).labels
+    array([1, 0])
+    """
+    if dataset.labels is None:
+        raise UserError("Expected labels to choose classes by, but this data set has none. Leave `classes` out.")
+    if absent := sorted(set(classes) - set(np.unique(dataset.labels).tolist())):
+        raise UserError(f"Expected rows of classes {list(classes)}, but there is no row of {absent}. Choose others.")
+    rows = np.flatnonzero(np.isin(dataset.labels, classes))
+    order = {int(label): place for place, label in enumerate(classes)}
+    labels = np.array([order[int(label)] for label in dataset.labels[rows]])
+    chosen = None if dataset.classes is None else tuple(dataset.classes[label] for label in classes)
+    return _View(dataset, rows, labels, chosen)
+
+
+def shifted(dataset: Dataset, shift: Shift, severity: int, seed: int = 0) -> Rows:
+    """Pictures under a covariate shift, as 8-bit pictures; labels stay.
+
+    Each row has its own random stream, from the shift's name, ``seed`` and the row's number, the same at every
+    severity: neither batches nor shards matter, and a higher severity moves a picture further on the same path.
+
+    Raises
+    ------
+    UserError
+        A severity that the shift does not have.
+    """
+    if severity not in shift.severities:
+        raise UserError(
+            f"Expected a severity of {type(shift).__name__} among {list(shift.severities)}, but got {severity}. "
+            "Choose one of them."
+        )
+    return _Shifted(dataset, shift, severity, seed)
+
+
+def concatenated(named: Mapping[str, Dataset]) -> Rows:
+    """Data sets after one another; ``parts`` holds the name of the set that a row came from.
+
+    Labels are kept where every set has them, class names are the first set's.
+
+    Examples
+    --------
+    >>> both = concatenated({"a": ArrayDataset(np.eye(2)), "b": ArrayDataset(np.ones((1, 2)))})
+    >>> len(both), both.parts.tolist(), both.read(np.array([2, 0])).tolist()
+    (3, ['a', 'a', 'b'], [[1.0, 1.0], [1.0, 0.0]])
+    """
+    return _Concatenated(named)
+
+
+def split(dataset: Dataset, shares: Mapping[str, float], seed: int = 0) -> dict[str, Rows]:
+    """Disjoint parts that share out all rows, stratified by label (or by part where there are no labels).
+
+    Parameters
+    ----------
+    shares : mapping of a part's name to its share; the shares add up to 1
+    seed : int
+        Of the order in which each class is dealt out.
+
+    Raises
+    ------
+    UserError
+        Shares that do not add up to 1, or a part left without rows.
+
+    Examples
+    --------
+    >>> data = ArrayDataset(np.zeros((8, 2)), labels=[0, 0, 0, 0, 1, 1, 1, 1])
+    >>> {name: part.labels.tolist() for name, part in split(data, {"fit": 0.75, "test": 0.25}).items()}
+    {'fit': [0, 0, 0, 1, 1, 1], 'test': [0, 1]}
+    """
+    total = sum(shares.values())
+    if abs(total - 1) > 1e-9 or min(shares.values()) <= 0:
+        raise UserError(f"Expected positive shares that add up to 1, but got {dict(shares)}. Mend the shares.")
+    ends = np.cumsum([0.0, *shares.values()])
+    return {
+        name: between(dataset, start, stop, seed) for name, start, stop in zip(shares, ends[:-1], ends[1:], strict=True)
+    }
+
+
+def between(dataset: Dataset, start: float, stop: float, seed: int = 0) -> Rows:
+    """The rows between two shares, 0 <= start < stop <= 1, of a seeded order of each class.
+
+    Intervals that do not overlap give parts that do not overlap, and every class is cut alike.
+
+    Raises
+    ------
+    UserError
+        The interval is empty, or leaves no row.
+    """
+    if not 0 <= start < stop <= 1 + 1e-9:
+        raise UserError(f"Expected shares 0 <= start < stop <= 1, but got {start:g} and {stop:g}. Mend them.")
+    strata = _strata(dataset)
+    chosen = [_cut(np.flatnonzero(strata == stratum), start, stop, seed) for stratum in np.unique(strata)]
+    return subset(dataset, np.sort(np.concatenate(chosen)))
+
+
+def sample(dataset: Dataset, limit: int, seed: int = 0) -> Dataset:
+    """At most ``limit`` rows, seeded, every class with its share; the data set itself where it has no more."""
+    if len(dataset) <= limit:
+        return dataset
+    strata = _strata(dataset)
+    place = np.empty(len(dataset))
+    for stratum in np.unique(strata):
+        rows = np.flatnonzero(strata == stratum)
+        place[_order(rows, seed)] = (np.arange(len(rows)) + 0.5) / len(rows)
+    return subset(dataset, np.sort(np.argsort(place, kind="stable")[:limit]))
+
+
+def in_memory(dataset: Dataset) -> Rows:
+    """What a data set shows, read once and kept, with the same content key.
+
+    For views that are dear to compute (shifts) and are read by many models.
+    """
+    items = [item for batch in _batches(dataset) for item in batch]
+    packed = stack(items)
+    kind = ArrayDataset if isinstance(packed, np.ndarray) else ListDataset
+    kept: Rows = kind(packed, dataset.labels, dataset.classes, parts_of(dataset), left_out_of(dataset))  # type: ignore[arg-type]
+    kept.__dict__.update(row_keys=row_keys(dataset), _digest=dataset.digest())
+    return kept
+
+
+def row_keys(dataset: Dataset) -> NDArray[np.str_]:
+    """A content key for each row of any data set."""
+    if isinstance(dataset, Rows):
+        return dataset.row_keys
+    return np.array([item_key(item) for batch in _batches(dataset) for item in batch])
+
+
+def parts_of(dataset: Dataset) -> NDArray[np.str_] | None:
+    """The part that each row of a pooled set belongs to, or None."""
+    return dataset.parts if isinstance(dataset, Rows) else None
+
+
+def left_out_of(dataset: Dataset) -> tuple[str, ...]:
+    """What the data set could have held and does not, with reasons."""
+    return dataset.left_out if isinstance(dataset, Rows) else ()
+
+
+def item_key(item: Any) -> str:
+    """Content key of one item: a picture, a feature vector, a text or a tuple of texts.
+
+    Examples
+    --------
+    >>> item_key(np.zeros(2)) == item_key(np.zeros(2)), item_key("a") == item_key(("a", ""))
+    (True, False)
+    """
+    blake = hashlib.blake2b(digest_size=12)
+    if isinstance(item, np.ndarray):
+        blake.update(f"{item.dtype.str}{item.shape}".encode())
+        blake.update(np.ascontiguousarray(item).data)
+        return blake.hexdigest()
+    for text in (item,) if isinstance(item, (str, bytes)) else item:
+        content = text.encode() if isinstance(text, str) else text
+        blake.update(len(content).to_bytes(8, "little") + content)
+    return blake.hexdigest()
+
+
+def row_rng(name: str, seed: int, row: int) -> np.random.Generator:
+    """The random stream of one row of one shift or synthetic test."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode()), int(row)])
+
+
+def as_float(picture: NDArray[Any]) -> NDArray[np.float32]:
+    """A picture in [0, 1], from 8 bits or from floats."""
+    scaled: NDArray[np.float32] = picture.astype(np.float32)
+    return scaled / np.float32(255) if picture.dtype == np.uint8 else scaled
+
+
+def eight_bit(picture: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """A picture in [0, 1], clipped and rounded to 8 bits."""
+    rounded: NDArray[np.uint8] = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return rounded
+
+
+def stack(items: Sequence[Any]) -> Batch:
+    """One array where all items are arrays of one shape, else the list."""
+    arrays = all(isinstance(item, np.ndarray) for item in items)
+    alike = arrays and len({(item.shape, item.dtype) for item in items}) == 1
+    return np.stack(items) if alike else list(items)
+
+
+def _batches(dataset: Dataset) -> Iterator[Batch]:
+    for start in range(0, len(dataset), CHUNK):
+        yield dataset.read(slice(start, min(start + CHUNK, len(dataset))))
+
+
+def _strata(dataset: Dataset) -> NDArray[Any]:
+    parts = parts_of(dataset)
+    if dataset.labels is not None:
+        return dataset.labels
+    return np.zeros(len(dataset), np.int64) if parts is None else parts
+
+
+def _order(rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).permutation(rows)
+
+
+def _cut(rows: NDArray[np.int64], start: float, stop: float, seed: int) -> NDArray[np.int64]:
+    first, last = (round(share * len(rows)) for share in (start, stop))
+    return _order(rows, seed)[first:last]
+
+
+def _checked_labels(labels: ArrayLike | None, count: int) -> Labels:
+    if labels is None:
+        return None
+    checked = np.asarray(labels)
+    if checked.shape != (count,):
+        raise UserError(
+            f"Expected {count} labels, one for each row, but got shape {checked.shape}. Pass the labels of these rows."
+        )
+    if not np.issubdtype(checked.dtype, np.integer):
+        raise UserError(f"Expected labels that are integers, but got {checked.dtype}. Number the classes 0, 1, ....")
+    return checked.astype(np.int64)
+
+
+def _check_shape(items: NDArray[Any]) -> None:
+    if items.dtype.kind not in "uif":
+        raise UserError(f"Expected an array of numbers, but got {items.dtype}. Save it as uint8 or float32.")
+    if items.ndim not in (2, 4):
+        raise UserError(
+            f"Expected pictures [n, H, W, C] or [n, H, W], or rows [n, D], but got shape {items.shape}. "
+            "Reshape the array."
+        )
+    if items.ndim == 4 and items.shape[3] not in (1, 3):
+        first = "Move the channels last: np.moveaxis(items, 1, 3)." if items.shape[1] in (1, 3) else "Keep 1 or 3."
+        raise UserError(f"Expected pictures with 1 or 3 channels last, but got shape {items.shape}. {first}")
+
+
+def _check_values(items: NDArray[Any]) -> None:
+    if items.ndim == 4 and items.dtype.kind != "f":
+        raise UserError(f"Expected pictures as uint8 or float in [0, 1], but got {items.dtype}. Convert them.")
+    for start in range(0, len(items), CHUNK):
+        chunk = np.asarray(items[start : start + CHUNK])
+        if not np.isfinite(chunk).all():
+            row = start + int(np.flatnonzero(~np.isfinite(chunk.reshape(len(chunk), -1)).all(axis=1))[0])
+            raise UserError(f"Expected finite values, but row {row} has NaN or infinity. Mend or remove that row.")
+        if items.ndim == 4 and (chunk.min() < 0 or chunk.max() > 1):
+            raise UserError(
+                f"Expected pictures in [0, 1], but got [{chunk.min():g}, {chunk.max():g}]. "
+                "Divide by 255, or pass uint8."
+            )

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outfield.data.base import Dataset, Source
+from outfield.data.datasets import ArrayDataset
+from outfield.errors import UserError
+
+
+@dataclass(frozen=True)
+class Arrays(Source):
+    """Pictures or feature vectors in a ``.npy`` file (memory-mapped) or in a ``.npz`` archive.
+
+    Parameters
+    ----------
+    path : str
+        The file of the items: [n, H, W], [n, H, W, C] (uint8, or float in [0, 1]) or [n, D].
+    items : str, optional
+        The name of the items in an archive; needed where it is not the only array beside the labels.
+    labels : str, optional
+        The name of the labels in the archive, or the path of a ``.npy`` file with them; None for no labels.
+    classes : tuple of str, optional
+        Names of the classes 0, 1, ....
+
+    Raises
+    ------
+    UserError
+        No such file or array, an unreadable file, pickled objects, NaN, labels of another length.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(folder + "/set.npz", images=np.zeros((2, 4, 4), np.uint8), labels=[0, 1])
+    ...     len(Arrays(folder + "/set.npz", labels="labels").load())
+    2
+    """
+
+    path: str
+    items: str | None = None
+    labels: str | None = None
+    classes: tuple[str, ...] | None = None
+
+    def load(self) -> Dataset:
+        content = _content(Path(self.path))
+        if isinstance(content, np.ndarray):
+            labels = None if self.labels is None else _array(Path(self.labels))
+            return ArrayDataset(content, labels, self.classes)
+        items = self._chosen(content)
+        return ArrayDataset(items, None if self.labels is None else self._labels(content), self.classes)
+
+    def _chosen(self, archive: dict[str, NDArray[Any]]) -> NDArray[Any]:
+        others = [name for name in archive if name != self.labels]
+        name = self.items or (others[0] if len(others) == 1 else "images" if "images" in others else None)
+        if name is None or name not in archive:
+            raise UserError(
+                f"Expected an array {name or 'of items'} in {self.path}, but it has {', '.join(archive)}. "
+                "Name the items with `items` and the labels with `labels`."
+            )
+        return archive[name]
+
+    def _labels(self, archive: dict[str, NDArray[Any]]) -> NDArray[Any]:
+        if self.labels in archive:
+            return archive[self.labels]
+        if self.labels and self.labels.endswith(".npy"):
+            return _array(Path(self.labels))
+        raise UserError(
+            f"Expected labels {self.labels!r} in {self.path}, but it has {', '.join(archive)}. Name one of these."
+        )
+
+
+def _array(path: Path) -> NDArray[Any]:
+    content = _content(path)
+    if isinstance(content, dict):
+        raise UserError(f"Expected a .npy file of labels, but {path} is an archive. Name a .npy file.")
+    return content
+
+
+def _content(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    if not path.is_file():
+        raise UserError(f"Expected a .npy or .npz file at {path}, but there is none. Mend the path.")
+    try:
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        return loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        pickled = "pickle" in str(error).lower()
+        raise UserError(
+            f"Expected arrays of numbers in {path}, but "
+            + ("got pickled objects, which are never loaded. " if pickled else f"could not read it ({error}). ")
+            + "Save plain arrays with numpy.save or numpy.savez."
+        ) from error

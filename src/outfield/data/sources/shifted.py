@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from outfield import registry
+from outfield.data import datasets
+from outfield.data.base import Dataset, Source
+from outfield.errors import UserError
+
+
+@dataclass(frozen=True)
+class Shifted(Source):
+    """Another source's pictures under a covariate shift, with their labels.
+
+    Parameters
+    ----------
+    of : Source, or the mapping that names one
+    shift : str
+        A name of ``outfield list shifts``.
+    severity : int
+        1 to 5.
+    seed : int
+
+    Examples
+    --------
+    >>> from outfield.data.sources.digits import Digits
+    >>> Shifted(Digits(part="test"), "rotation", severity=2).load().read(slice(0, 3)).dtype
+    dtype('uint8')
+    """
+
+    of: Source
+    shift: str = "gaussian_noise"
+    severity: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.of, Source):
+            raise UserError(f"Expected a source to shift, but got {self.of!r}. Name one with `source`.")
+
+    def load(self) -> Dataset:
+        shift = registry.create("shifts", self.shift)
+        return datasets.shifted(self.of.load(), shift, self.severity, self.seed)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outfield.data.base import Generator
+from outfield.data.synthetic._shared import low_frequencies
+
+
+@dataclass(frozen=True)
+class LowFrequencyPerChannel(Generator):
+    """Uniform noise, blurred, then stretched to [0, 1] in each channel on its own [1].
+
+    The blur wraps around; its standard deviation is drawn for each picture from 10, 15, 25, 40, 60, 85 pixels, times
+    max(side / 224, 1/7). On one channel it is ``low_frequency``, and is left out.
+
+    Examples
+    --------
+    >>> LowFrequencyPerChannel().draw(16, 3, np.random.default_rng(0)).max(axis=(0, 1)).tolist()
+    [1.0, 1.0, 1.0]
+
+    References
+    ----------
+    [1] Bitterwolf, Mueller, Hein. In or Out? Fixing ImageNet Out-of-Distribution Detection Evaluation. ICML 2023.
+    """
+
+    colour_only: ClassVar[bool] = True
+
+    def draw(
+        self,
+        side: int,
+        channels: int,
+        rng: np.random.Generator,
+        pictures: Sequence[NDArray[np.float32]] = (),
+    ) -> NDArray[np.float32]:
+        return low_frequencies((side, side, channels), rng, axis=(0, 1)).astype(np.float32)
