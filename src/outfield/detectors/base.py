@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from torch import Tensor
 
+from outfield.errors import UserError
 from outfield.features.folds import Fold
 from outfield.types import Outputs, State
 
@@ -26,6 +27,8 @@ class Detector(ABC):
     fields, learned values are state.
     """
 
+    title: ClassVar[str]
+    """The name that the field writes; the class's own unless it says otherwise."""
     needs: ClassVar[frozenset[str]]
     """What ``score`` reads: of ``logits``, ``features``, ``head``, and names of probes."""
     information: ClassVar[str]
@@ -34,6 +37,27 @@ class Detector(ABC):
     """The splits that ``fit`` reads: of ``train`` and ``val``."""
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Values that tuning tries, for each tunable field."""
+
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    """The smallest and largest value of fields that have such; a field that is None is left to its rule."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.title = vars(cls).get("title", cls.__name__)
+
+    def __post_init__(self) -> None:
+        for name, value in self.params.items():
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+        for name, (low, high) in self.bounds.items():
+            self._check(name, getattr(self, name), low, high)
+
+    def _check(self, name: str, value: Any, low: float, high: float) -> None:
+        if value is not None and not (isinstance(value, (int, float)) and low <= value <= high):
+            raise UserError(
+                f"Expected {name} of {self.title} from {low:g} to {high:g}, but got {value!r}. "
+                "Choose a value in between."
+            )
 
     def folds(self) -> tuple[Fold[Any, Any], ...]:
         """The folds that ``fit`` will ask for, so that detectors can share a pass."""
@@ -49,9 +73,10 @@ class Detector(ABC):
 
     def variants(self, data: FitData) -> tuple[Self, ...]:
         """Every setting of the grid, clipped to what exists, duplicates dropped."""
-        return tuple(dict.fromkeys(variant.clipped(data) for variant in self._settings()))
+        return tuple(dict.fromkeys(variant.clipped(data) for variant in self.settings()))
 
-    def _settings(self) -> Iterator[Self]:
+    def settings(self) -> Iterator[Self]:
+        """Every setting of the grid, as it stands."""
         for values in product(*self.grid.values()):
             yield replace(self, **dict(zip(self.grid, values, strict=True)))
 

@@ -3,58 +3,95 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from outfield.errors import UserError
 from outfield.features.folds import Fold
 from outfield.types import Outputs
 
+_Part: TypeAlias = "tuple[Tensor, Outputs]"
+"""The places of some rows in the draw, and the rows."""
+
 
 @dataclass(frozen=True)
-class Bank(Fold["list[tuple[Tensor, Outputs]]", Outputs]):
-    """Rows of the fit data drawn by a hash of their number: all, a share, or at most so many.
+class Bank(Fold["list[_Part]", Outputs]):
+    """Rows of the fit data drawn by a hash of their number: all, a share, or at most so many, in their order.
 
     Parameters
     ----------
+    keep : names of fields and layers
+        What is kept of each row.
     share : float
-        Expected share of the rows to keep, 0 < share <= 1.
+        Expected share of the rows, 0 < share <= 1.
     limit : int, optional
-        Keep the rows with the ``limit`` smallest hashes.
+        Of these, the rows with the ``limit`` smallest hashes.
     seed : int
+
+    Raises
+    ------
+    UserError
+        No row was drawn.
+
+    Examples
+    --------
+    >>> out = Outputs(features=torch.arange(8.0).reshape(8, 1))
+    >>> fold = Bank(limit=3)
+    >>> fold.finish(fold.update(fold.start(out), out, first=0)).features.flatten()
+    tensor([3., 5., 7.])
     """
 
+    keep: tuple[str, ...] = ("features",)
     share: float = 1.0
     limit: int | None = None
     seed: int = 0
 
-    def start(self, like: Outputs) -> list[tuple[Tensor, Outputs]]:
+    def start(self, like: Outputs) -> list[_Part]:
         return []
 
-    def update(self, total: list[tuple[Tensor, Outputs]], chunk: Outputs, first: int) -> list[tuple[Tensor, Outputs]]:
+    def update(self, total: list[_Part], chunk: Outputs, first: int) -> list[_Part]:
         places = torch.from_numpy(priorities(np.arange(first, first + len(chunk)), self.seed))
-        keep = torch.nonzero(places < self.share).flatten()
-        return self._limited([*total, (places[keep], chunk[keep].map(torch.clone))])
+        drawn = torch.nonzero(places < self.share).flatten()
+        total.append((places[drawn], only(chunk, self.keep)[drawn]))
+        return self._thinned(total)
 
-    def merge(
-        self, total: list[tuple[Tensor, Outputs]], other: list[tuple[Tensor, Outputs]]
-    ) -> list[tuple[Tensor, Outputs]]:
-        return self._limited([*total, *other])
+    def merge(self, total: list[_Part], other: list[_Part]) -> list[_Part]:
+        return self._thinned([*total, *other])
 
-    def finish(self, total: list[tuple[Tensor, Outputs]]) -> Outputs:
-        return Outputs.cat([rows for _, rows in total])
+    def finish(self, total: list[_Part]) -> Outputs:
+        _, rows = _first(total, self.limit)
+        if not len(rows):
+            raise UserError(
+                f"Expected fit rows for a bank, but a share of {self.share} drew none. "
+                "Take a larger share or fit on more rows."
+            )
+        return rows
 
-    def _limited(self, parts: list[tuple[Tensor, Outputs]]) -> list[tuple[Tensor, Outputs]]:
-        if self.limit is None or sum(len(places) for places, _ in parts) <= self.limit:
-            return parts
-        places = torch.cat([part for part, _ in parts])
-        rows = Outputs.cat([part for _, part in parts])
-        keep = places.argsort()[: self.limit].sort().values
-        return [(places[keep], rows[keep])]
+    def _thinned(self, parts: list[_Part]) -> list[_Part]:
+        crowded = self.limit is not None and sum(len(places) for places, _ in parts) > 2 * self.limit
+        return [_first(parts, self.limit)] if crowded else parts
 
 
-def priorities(rows: np.ndarray, seed: int) -> np.ndarray:
+def _first(parts: list[_Part], limit: int | None) -> _Part:
+    """The rows with the smallest places, in their order."""
+    places, rows = torch.cat([part for part, _ in parts]), Outputs.cat([part for _, part in parts])
+    if limit is None or len(places) <= limit:
+        return places, rows
+    keep = places.argsort()[:limit].sort().values
+    return places[keep], rows[keep]
+
+
+def only(out: Outputs, names: tuple[str, ...]) -> Outputs:
+    """The same rows with the named fields and layers alone."""
+    fields = {name: getattr(out, name) for name in names if name in ("logits", "features", "labels", "head")}
+    return Outputs(**fields, layers={name: out.layers[name] for name in names if name not in fields})
+
+
+def priorities(rows: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
     """A number in [0, 1) for each row number: SplitMix64 of row and seed, so that no state is carried."""
     with np.errstate(over="ignore"):
         z = rows.astype(np.uint64) + np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
+
+import torch
 
 from outfield.errors import UserError
 from outfield.features import folds
@@ -77,10 +80,10 @@ class FitData:
             )
         return self._val
 
-    @property
+    @cached_property
     def first(self) -> Outputs:
-        """The first chunk of the training outputs: what shapes things have."""
-        return next(iter(self.train))
+        """The first row of the training outputs: what shapes things have."""
+        return next(iter(self.train))[:1].map(torch.clone)
 
     @property
     def head(self) -> Head:
@@ -123,6 +126,8 @@ class FitData:
         """The p-quantile, 0 <= p <= 1, of all scalar activations of the training features."""
         return self.fold(Activations()).quantile(p)
 
-    def bank(self, share: float = 1.0, limit: int | None = None, seed: int = 0) -> Outputs:
-        """A seeded subsample of the training outputs."""
-        return self.fold(Bank(share, limit, seed))
+    def bank(
+        self, keep: tuple[str, ...] = ("features",), share: float = 1.0, limit: int | None = None, seed: int = 0
+    ) -> Outputs:
+        """A seeded subsample of the training outputs; ``keep`` names the fields and layers wanted."""
+        return self.fold(Bank(keep, share, limit, seed))

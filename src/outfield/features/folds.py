@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
 
+from outfield.errors import UserError
 from outfield.types import Outputs
 
 A = TypeVar("A")
@@ -21,9 +22,15 @@ Split = Literal["train", "val"]
 
 @dataclass(frozen=True)
 class Fold(ABC, Generic[A, R]):
-    """One statistic of a stream: ``A`` is its accumulator, ``R`` its result."""
+    """One statistic of a stream: ``A`` is its accumulator, ``R`` its result.
 
-    split: ClassVar[Split] = "train"
+    Parameters
+    ----------
+    split : "train" or "val"
+        The rows that it reads.
+    """
+
+    split: Split = field(default="train", kw_only=True)
 
     @abstractmethod
     def start(self, like: Outputs) -> A:
@@ -43,10 +50,28 @@ class Fold(ABC, Generic[A, R]):
 
 
 def run(folds: Sequence[Fold[Any, Any]], chunks: Iterable[Outputs], first: int = 0) -> list[Any]:
-    """Accumulators of several folds from one pass over ``chunks``; ``first`` is the number of the first row."""
+    """Accumulators of several folds from one pass over ``chunks``; ``first`` is the number of the first row.
+
+    Raises
+    ------
+    UserError
+        A label is outside the classes of the logits.
+    """
     totals: list[Any] = []
     for chunk in chunks:
+        _check_labels(chunk)
         totals = totals or [fold.start(chunk) for fold in folds]
         totals = [fold.update(total, chunk, first) for fold, total in zip(folds, totals, strict=True)]
         first += len(chunk)
     return totals
+
+
+def _check_labels(chunk: Outputs) -> None:
+    if not (chunk.has("labels") and chunk.has("logits")) or not len(chunk):
+        return
+    low, high, classes = int(chunk.labels.min()), int(chunk.labels.max()), chunk.logits.shape[1]
+    if low < 0 or high >= classes:
+        raise UserError(
+            f"Expected labels from 0 to {classes - 1}, one of the head's {classes} classes, but got labels from "
+            f"{low} to {high}. Map the labels of the fit data to the head's classes."
+        )

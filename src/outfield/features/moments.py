@@ -18,6 +18,44 @@ def unit(features: Tensor) -> Tensor:
     return torch.nn.functional.normalize(features, dim=1, eps=1e-12)
 
 
+def whitener(covariance: Tensor, rtol: float = 1e-12) -> Tensor:
+    """L [D, r] with ``L L^T`` the pseudo-inverse of a covariance, so that Mahalanobis is Euclid after ``f L``.
+
+    Directions with less than ``rtol`` times the largest variance are left out.
+
+    Examples
+    --------
+    >>> whitener(torch.diag(torch.tensor([0.0, 4.0], dtype=torch.float64)))
+    tensor([[0.0000],
+            [0.5000]], dtype=torch.float64)
+    """
+    values, vectors = _eigen(covariance)
+    kept = values > rtol * values[-1]
+    return vectors[:, kept] * values[kept].rsqrt()
+
+
+def leading(covariance: Tensor, share: float) -> Tensor:
+    """The fewest leading eigenvectors that explain at least ``share`` of the variance, [D, q].
+
+    Examples
+    --------
+    >>> leading(torch.diag(torch.tensor([1.0, 8.0, 1.0], dtype=torch.float64)), 0.75).abs()
+    tensor([[0.],
+            [1.],
+            [0.]], dtype=torch.float64)
+    """
+    values, vectors = _eigen(covariance)
+    explained = values.flip(0).clamp(min=0).cumsum(0)
+    q = int((explained < share * explained[-1]).sum()) + 1
+    return vectors.flip(1)[:, :q].contiguous()
+
+
+def _eigen(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, smallest first, and eigenvectors in columns."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return values, vectors
+
+
 @dataclass(frozen=True, eq=False)
 class MomentSums:
     """Counts and sums of a stream, in float64: they add up over shards."""
@@ -62,6 +100,11 @@ class MomentSums:
         """Tied covariance about the class means, divided by N, [D, D]."""
         means = self.class_means
         return self.second - (means * (self.counts / self.n)[:, None]).T @ means
+
+    @cached_property
+    def within_whitener(self) -> Tensor:
+        """``whitener(self.within)``, which several detectors share, [D, r]."""
+        return whitener(self.within)
 
     @property
     def second(self) -> Tensor:

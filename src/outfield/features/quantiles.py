@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -32,10 +33,15 @@ class Sketch:
         """
         below = self.counts.cumsum(0)
         rank = p * float(below[-1] - 1)
-        bin_ = int(torch.searchsorted(below, torch.tensor(rank, device=below.device), right=True).clamp(max=_BINS - 1))
+        lower, upper = self._value(below, math.floor(rank)), self._value(below, math.ceil(rank))
+        return lower + (upper - lower) * (rank - math.floor(rank))
+
+    def _value(self, below: Tensor, rank: int) -> float:
+        """The number of that rank, taken to lie evenly among those of its bin."""
+        bin_ = int(torch.searchsorted(below, torch.tensor(rank, device=below.device), right=True))
         inside = (rank - float(below[bin_] - self.counts[bin_]) + 0.5) / float(self.counts[bin_])
         left, right = _edges(bin_)
-        return left + (right - left) * min(max(inside, 0.0), 1.0)
+        return left + (right - left) * inside
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from outfield.errors import UserError
 from outfield.models.base import Model
 from outfield.registry import name_of
 from outfield.types import Outputs
@@ -32,6 +33,17 @@ class Probe(ABC):
         """The probe's name and parameters: where its values lie in ``Outputs.layers``."""
         shown = ",".join(f"{f.name}={getattr(self, f.name)}" for f in fields(self))
         return f"{name_of('probes', self)}({shown})"
+
+    def values(self, out: Outputs) -> dict[str, Tensor]:
+        """What this probe left in ``out.layers``; ``UserError`` where it was not run."""
+        found = {name: value for name, value in out.layers.items() if name.startswith(self.key)}
+        if not found:
+            raise UserError(
+                f"Expected outputs with values of the probe {self.key}, but these have "
+                f"{', '.join(out.layers) or 'none'}. "
+                "Extract them with the detector's probes."
+            )
+        return found
 
     @abstractmethod
     def __call__(self, model: Model, x: Tensor, first: Outputs) -> dict[str, Tensor]:
