@@ -1,4 +1,4 @@
-"""Ranking metrics of many detectors and OOD sets against scikit-learn's ``roc_auc_score`` alone; neither uses a second thread.
+"""Ranking metrics of many detectors and OOD sets against scikit-learn's ``roc_auc_score`` alone, both on one thread.
 
 Run: python benchmarks/metrics.py [--detectors 31] [--sets 8] [--samples 50000]
 """

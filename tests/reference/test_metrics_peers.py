@@ -250,24 +250,22 @@ def test_diagnostics_are_aurocs_of_the_parts():
 
 
 @quick
-@given(tied, st.lists(tied, min_size=1, max_size=4), st.data())
-def test_identities_hold_on_any_scores(known, parts, data):
+@given(tied, st.lists(st.tuples(st.integers(-4, 4), st.sampled_from("abc")), min_size=1), st.data())
+def test_identities_hold_on_any_scores(known, ood, data):
     correct = data.draw(st.lists(st.booleans(), min_size=len(known), max_size=len(known)))
-    ranked = IdScores(known, correct)
-    check_identities(ranked.against(np.concatenate(parts)), [ranked.against(part) for part in parts])
+    check_identities(IdScores(known, correct), [float(score) for score, _ in ood], [part for _, part in ood])
 
 
-def test_identities_notice_parts_and_rows_that_do_not_belong():
+def test_identities_notice_what_does_not_belong_together(monkeypatch):
     ranked = IdScores([0.0, 1.0, 2.0], [True, False, True])
-    whole = ranked.against([0.5, 1.5])
-    with pytest.raises(OutfieldError, match="pooled from the parts"):
-        check_identities(whole, [ranked.against([0.5]), ranked.against([2.5])])
-    with pytest.raises(OutfieldError, match="counted"):
-        check_identities(whole, [whole, whole])
-    swapped = Ranking(IdScores([0.0, 1.0, 2.0], [True, False, True]), whole.ood)
-    swapped.id.__dict__["_right"] = IdScores([5.0, 6.0])
+    with pytest.raises(UserError, match="a part for each of 2"):
+        check_identities(ranked, [0.5, 1.5], ["a"])
+    ranked.__dict__["_right"] = IdScores([5.0, 6.0])
     with pytest.raises(OutfieldError, match="right and wrong"):
-        check_identities(swapped)
+        check_identities(ranked, [0.5, 1.5])
+    monkeypatch.setattr(Ranking, "auroc", property(lambda ranking: 0.9 / ranking.n_ood))
+    with pytest.raises(OutfieldError, match="pooled from the parts"):
+        check_identities(IdScores([0.0]), [0.5, 1.5], ["a", "b"])
 
 
 def test_wilson_against_scipy_and_mover_of_one_source():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import exp, isnan, log, sqrt
@@ -339,38 +338,55 @@ def delong_difference(first: Placements, second: Placements) -> Estimate:
     return Estimate(difference, difference - half, difference + half, len(first.id) + len(first.ood))
 
 
-def check_identities(ranking: Ranking, parts: Iterable[Ranking] = (), tolerance: float = 1e-12) -> None:
+def check_identities(
+    known: IdScores, ood_scores: ArrayLike, parts: ArrayLike | None = None, tolerance: float = 1e-12
+) -> None:
     """The two identities that every run checks on itself.
 
-    ``AUROC = acc * AUROC_correct + (1 - acc) * AUROC_incorrect`` (checked where ``correct`` is known; a term of
-    weight 0 is dropped), and ``AUROC of a pooled OOD set = size-weighted mean of its parts' AUROCs`` (checked
-    where ``parts`` are given).
+    ``AUROC = acc * AUROC_correct + (1 - acc) * AUROC_incorrect`` (where ``correct`` is known; a term of weight 0 is
+    dropped), and ``AUROC of a pooled OOD set = size-weighted mean of its parts' AUROCs`` (where it has parts).
+
+    Parameters
+    ----------
+    known : IdScores
+    ood_scores : array [m]
+    parts : array of names [m], optional
+        The part of the set that each OOD sample belongs to.
 
     Raises
     ------
+    UserError
+        ``parts`` has another length than the scores.
     OutfieldError
-        An identity is off by more than ``tolerance``: rows of scores, labels or parts do not belong together.
+        An identity is off by more than ``tolerance``.
 
     Examples
     --------
     >>> scores = IdScores([0.1, 0.5, 0.9], correct=[True, True, False])
-    >>> check_identities(scores.against([0.4, 0.9]), [scores.against([0.4]), scores.against([0.9])])
+    >>> check_identities(scores, [0.4, 0.9, 0.2], parts=["noise", "blobs", "noise"])
     """
-    if ranking.id.correct is not None:
+    ranking = known.against(ood_scores)
+    if known.correct is not None:
         _check("split by right and wrong predictions", ranking.auroc, _by_correctness(ranking), tolerance)
-    if parts := list(parts):
-        sizes = np.array([part.n_ood for part in parts])
-        pooled = float(sizes @ [part.auroc for part in parts]) / sizes.sum()
+    if parts is not None:
+        pooled = _by_part(known, np.asarray(ood_scores), np.asarray(parts))
         _check("pooled from the parts of its OOD set", ranking.auroc, pooled, tolerance)
-        _check("with the OOD samples of its parts counted", ranking.n_ood, float(sizes.sum()), tolerance)
 
 
 def _by_correctness(ranking: Ranking) -> float:
-    total = 0.0
-    for correct in (True, False):
-        if count := ranking.id.count(correct):
-            total += count / ranking.n_id * Ranking(ranking.id.part(correct), ranking.ood).auroc
-    return total
+    counts = {flag: count for flag in (True, False) if (count := ranking.id.count(flag))}
+    aurocs = {flag: Ranking(ranking.id.part(flag), ranking.ood).auroc for flag in counts}
+    return sum(counts[flag] * aurocs[flag] for flag in counts) / ranking.n_id
+
+
+def _by_part(known: IdScores, scores: Scores, parts: NDArray[Any]) -> float:
+    if parts.shape != scores.shape:
+        raise UserError(
+            f"Expected a part for each of {len(scores)} OOD scores, but got {list(parts.shape)}. "
+            "Pass the parts of the samples that were scored."
+        )
+    found = [scores[parts == part] for part in np.unique(parts)]
+    return sum(len(some) * known.against(some).auroc for some in found) / len(scores)
 
 
 def _check(what: str, whole: float, composed: float, tolerance: float) -> None:

@@ -1,0 +1,139 @@
+"""Reading results: DuckDB over a study's Parquet files, polars frames out."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from glob import escape
+from pathlib import Path
+from typing import Any, cast
+
+import duckdb
+import polars as pl
+
+from outfield.errors import UserError
+from outfield.store.schema import COLUMNS, SCORE_COLUMNS
+from outfield.store.write import MANIFEST, ROWS, DamagedFileWarning, scores_path, whole
+
+TEST = "role = 'test' AND part IS NULL"
+"""The rows that means, ranks and ANOVA read."""
+
+
+def rows(folder: Path | str, where: str = "true") -> pl.DataFrame:
+    """The rows of a study, in the order of ``COLUMNS``; ``where`` is a condition in SQL.
+
+    Rows of the jobs that ``study.json`` names are read, or of every file where there is no such list. A damaged file
+    is left out and named in a ``DamagedFileWarning``: run the study again, and its job is done again.
+
+    Raises
+    ------
+    UserError
+        There is no such folder, or it has no results.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from outfield.store import write
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> row = {"study": "s", "model": "m", "metric": "auroc", "value": 0.9, "role": "test", "set_kind": "ood"}
+    >>> _ = write.rows(folder, "ab12", [row])
+    >>> rows(folder, "value > 0.5").select("model", "value").rows()
+    [('m', 0.9)]
+    """
+    return sql(folder, f"SELECT {', '.join(COLUMNS)} FROM rows WHERE {where}")
+
+
+def sql(folder: Path | str, statement: str) -> pl.DataFrame:
+    """What a SQL statement over the table ``rows`` of a study gives.
+
+    Raises
+    ------
+    UserError
+        There are no results, or DuckDB refuses the statement, with its reason.
+
+    Examples
+    --------
+    >>> sql("results/digits", "SELECT detector, avg(value) FROM rows GROUP BY detector")  # doctest: +SKIP
+    """
+    files = _files(Path(folder))
+    try:
+        return _ask(files, statement)
+    except (duckdb.Error, pl.exceptions.PolarsError) as error:
+        sound = [path for path in files if whole(path)]
+        if len(sound) == len(files):
+            raise UserError(f"Expected SQL over the table rows, but got {statement!r}: {error}") from None
+    _warn(sorted(set(files) - set(sound)))
+    if not sound:
+        raise UserError(f"Expected results in {folder}, but every file is damaged. Run the study again.")
+    return _ask(sound, statement)
+
+
+def _files(folder: Path) -> list[Path]:
+    files = {path.stem: path for path in sorted((folder / ROWS).glob("*.parquet"))}
+    jobs = manifest(folder)["jobs"]
+    chosen = list(files.values()) if jobs is None else [files[key] for key in jobs if key in files]
+    if not chosen:
+        raise UserError(
+            f"Expected the results of a study in {folder}, but found none. Run it first: outfield run STUDY."
+        )
+    return chosen
+
+
+def manifest(folder: Path | str) -> dict[str, Any]:
+    """What ``study.json`` says: ``study``, the study as a mapping, and ``jobs``, the keys; None where it is absent."""
+    try:
+        loaded: dict[str, Any] = json.loads((Path(folder) / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {"study": None, "jobs": None}
+    except ValueError as error:
+        raise UserError(f"Expected JSON in {Path(folder) / MANIFEST}, but got: {error}. Run the study again.") from None
+    return loaded
+
+
+def progress(folder: Path | str) -> tuple[int, int]:
+    """How many of a study's jobs have rows, and how many there are."""
+    present = {path.stem for path in (Path(folder) / ROWS).glob("*.parquet")}
+    jobs = manifest(folder)["jobs"]
+    return (len(present), len(present)) if jobs is None else (len(present.intersection(jobs)), len(jobs))
+
+
+def scores(folder: Path | str, model: str, key: str) -> pl.DataFrame:
+    """The scores of each sample that one job kept: columns set, part, row, score.
+
+    Raises
+    ------
+    UserError
+        They are not there, or damaged.
+    """
+    path = scores_path(Path(folder), model, key)
+    try:
+        return _ask([path], f"SELECT {', '.join(SCORE_COLUMNS)} FROM rows")
+    except (duckdb.Error, pl.exceptions.PolarsError) as error:
+        raise UserError(f"Expected scores in {path}, but got: {error}. Remove its row file and run again.") from None
+
+
+class _Stream:
+    """A relation as a bare Arrow stream, all that polars needs of it (and no need of pyarrow)."""
+
+    def __init__(self, relation: duckdb.DuckDBPyRelation) -> None:
+        self.relation = relation
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self.relation.__arrow_c_stream__()
+
+
+def _ask(files: Sequence[Path], statement: str) -> pl.DataFrame:
+    with duckdb.connect() as connection:
+        table = connection.read_parquet([escape(str(path)) for path in files], union_by_name=True)
+        return pl.DataFrame(_Stream(cast("duckdb.DuckDBPyRelation", table.query("rows", statement))))
+
+
+def _warn(damaged: Sequence[Path]) -> None:
+    names = ", ".join(path.name for path in damaged)
+    warnings.warn(
+        f"{len(damaged)} result file{'s are' if len(damaged) > 1 else ' is'} damaged and left out: {names}. "
+        "Run the study again, and those jobs are done again.",
+        DamagedFileWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,194 @@
+"""Writing results: one Parquet file a job, under a temporary name, renamed when it is whole.
+
+A study's folder holds ``study.json`` (what the study is, and the keys of its jobs), ``rows/KEY.parquet``,
+``scores/MODEL/KEY.parquet`` and ``models/``. The file's name is the job's key, so resuming is to skip what exists.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import polars as pl
+
+from outfield.errors import UserError
+from outfield.store import schema
+
+MANIFEST = "study.json"
+ROWS = "rows"
+SCORES = "scores"
+DAMAGED = "damaged"
+STALE = 3600.0
+"""Seconds after which an unfinished file is taken for one that a killed run left."""
+
+
+class DamagedFileWarning(UserWarning):
+    """A result file is not what was written; it was moved aside, or left out of what was read."""
+
+
+@contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path``, moved onto it when the block ends; nothing is left when the block fails.
+
+    The file is on the disk, not only in its cache, before it gets its name.
+
+    Raises
+    ------
+    UserError
+        The folder cannot be written, or the disk is full.
+
+    Examples
+    --------
+    >>> target = Path(tempfile.mkdtemp()) / "deep" / "note.txt"
+    >>> with atomically(target) as temporary:
+    ...     _ = temporary.write_text("whole")
+    >>> target.read_text(), len(list(target.parent.iterdir()))
+    ('whole', 1)
+    """
+    temporary = _temporary(path)
+    try:
+        yield temporary
+        _synced(temporary)
+        temporary.replace(path)
+        _synced(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    os.close(handle)
+    return Path(name)
+
+
+def _synced(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"Expected to write {path}, but got: {error.strerror or error}. "
+        "Free some space, or choose a folder that you may write; what is done already stays."
+    )
+
+
+def begin(folder: Path, keys: Iterable[str], study: str) -> None:
+    """Make a study's folder and say in ``study.json`` what the study is and which jobs make it.
+
+    Readers take the rows of these jobs alone: files of an earlier form of the study are kept, but not mixed in.
+
+    Parameters
+    ----------
+    folder : path
+    keys : iterable of str
+        The keys of all jobs of the study, done or not.
+    study : str
+        The study as JSON.
+
+    Raises
+    ------
+    UserError
+        The folder cannot be written.
+    """
+    manifest = {"study": json.loads(study), "jobs": sorted(keys)}
+    _made(folder / ROWS)
+    with atomically(folder / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    return folder
+
+
+def rows(folder: Path, key: str, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write the rows of one job as ``rows/KEY.parquet``.
+
+    Raises
+    ------
+    UserError
+        The folder cannot be written, or the disk is full; no half file is left.
+    OutfieldError
+        A row does not fit the schema.
+    """
+    return _parquet(schema.frame(rows), folder / ROWS / f"{key}.parquet")
+
+
+def scores(folder: Path, model: str, key: str, table: pl.DataFrame) -> Path:
+    """Write a job's scores of each sample as ``scores/MODEL/KEY.parquet``: columns set, part, row, score."""
+    return _parquet(schema.scores(table), scores_path(folder, model, key))
+
+
+def scores_path(folder: Path, model: str, key: str) -> Path:
+    """Where a job's scores are; the model's name is made fit for a file name.
+
+    Examples
+    --------
+    >>> scores_path(Path("results"), "PGD 2/255 seed 0", "ab12").as_posix()
+    'results/scores/PGD 2%2F255 seed 0/ab12.parquet'
+    """
+    return folder / SCORES / quote(model, safe=" ()+,=@") / f"{key}.parquet"
+
+
+def _parquet(table: pl.DataFrame, path: Path) -> Path:
+    with atomically(path) as temporary:
+        try:
+            table.write_parquet(temporary, compression="zstd")
+        except pl.exceptions.PolarsError as error:
+            raise OSError(str(error)) from error
+    return path
+
+
+def done(folder: Path) -> set[str]:
+    """Keys of the jobs whose rows are written.
+
+    A file that is no whole Parquet file is moved to ``rows/damaged``, with a ``DamagedFileWarning``, so that its job
+    is done again. Temporary files that a killed run left an hour ago or more are removed.
+    """
+    place = folder / ROWS
+    for left in place.glob(".*.part"):
+        if left.stat().st_mtime < time.time() - STALE:
+            left.unlink(missing_ok=True)
+    return {path.stem for path in sorted(place.glob("*.parquet")) if whole(path) or _set_aside(path)}
+
+
+def whole(path: Path) -> bool:
+    """Whether a file is a Parquet file from its first byte to its last, every page readable."""
+    try:
+        return pl.read_parquet(path, glob=False).height >= 0
+    except (pl.exceptions.PolarsError, OSError):
+        return False
+
+
+def _set_aside(path: Path) -> bool:
+    """Move a damaged file out of the way; False, for it is not done."""
+    aside = _made(path.parent / DAMAGED) / path.name
+    path.replace(aside)
+    warnings.warn(
+        f"The result file {path} is damaged. It is now {aside}, and its job is done again.",
+        DamagedFileWarning,
+        stacklevel=3,
+    )
+    return False
