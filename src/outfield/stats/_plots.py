@@ -1,0 +1,254 @@
+"""Charts of results: neutral on light and dark, colours that colour-blind readers tell apart (Okabe-Ito)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+import numpy as np
+import polars as pl
+from scipy import stats
+
+from outfield.stats.base import Array
+from outfield.types import Estimate
+
+if TYPE_CHECKING:
+    from outfield.stats.ranks import MeanRanks
+    from outfield.stats.relate import Line
+
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#7F7F7F",
+)  # fmt: skip
+PALETTE = [BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#8C6D31", GREY]
+INK = "#808080"
+
+
+def styled(chart: Any) -> alt.TopLevelMixin:
+    """A transparent ground and mid-grey ink, legible on light and on dark."""
+    done: alt.TopLevelMixin = (
+        chart.configure(background="transparent", font="system-ui, sans-serif")
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=INK, titleColor=INK, domainColor=INK, tickColor=INK, gridColor=INK, gridOpacity=0.15,
+            labelFontSize=11, titleFontSize=12, titleFontWeight="normal", labelLimit=260,
+        )
+        .configure_title(color=INK, fontSize=13, anchor="start", fontWeight="normal", subtitleColor=INK)
+        .configure_legend(labelColor=INK, titleColor=INK, titleFontWeight="normal", labelLimit=260)
+    )  # fmt: skip
+    return done
+
+
+def estimates(named: Mapping[str, Estimate], *, title: str = "", rule: float | None = None) -> alt.TopLevelMixin:
+    """A strip: a dot and its interval for every name, in the order given."""
+    rows = [{"name": k, "value": e.value, "low": e.low, "high": e.high, "n": e.n} for k, e in named.items()]
+    data = _data(_clean(rows))
+    y = alt.Y("name:N", sort=list(named), title=None)
+    base = alt.Chart(data)
+    bars = base.mark_rule(color=BLUE, strokeWidth=2).encode(y=y, x=_x("low", ""), x2="high:Q")
+    dots = base.mark_point(filled=True, size=60, color=BLUE, opacity=1).encode(
+        y=y, x=_x("value", ""), tooltip=["name:N", _f("value"), _f("low"), _f("high"), "n:Q"]
+    )
+    layers = [bars, dots] if rule is None else [_rule(rule), bars, dots]
+    return styled(alt.layer(*layers).properties(title=title, width=420, height=alt.Step(22)))
+
+
+def scatter(
+    x: Array, y: Array, names: Sequence[str] = (), *, title: str = "", x_title: str = "x", y_title: str = "y",
+    colour: Sequence[str] = (), band: Array | None = None, curve: Array | None = None,
+) -> alt.TopLevelMixin:  # fmt: skip
+    """Units as points, names on hover; optionally a curve [m, 2] with a band [m, 3] (x, low, high)."""
+    rows = [{"x": float(a), "y": float(b)} for a, b in zip(x, y, strict=True)]
+    for i, row in enumerate(rows):
+        row.update(name=names[i] if len(names) else str(i), group=colour[i] if len(colour) else "all")  # type: ignore[call-overload]
+    points = alt.Chart(_data(rows)).mark_point(filled=True, size=55, opacity=0.85).encode(
+        x=_x("x", x_title), y=_y("y", y_title), tooltip=["name:N", "group:N", _f("x"), _f("y")], color=_colour(colour),
+    )  # fmt: skip
+    layers: list[Any] = []
+    if band is not None:
+        around = [{"x": a, "low": b, "high": c} for a, b, c in band.tolist()]
+        layers.append(alt.Chart(_data(around)).mark_area(color=GREY, opacity=0.25).encode(
+            x=_x("x", x_title), y=_y("low", y_title), y2="high:Q"))  # fmt: skip
+    if curve is not None:
+        along = [{"x": a, "y": b} for a, b in curve.tolist()]
+        layers.append(alt.Chart(_data(along)).mark_line(color=GREY, strokeWidth=2).encode(
+            x=_x("x", x_title), y=_y("y", y_title)))  # fmt: skip
+    return styled(alt.layer(*layers, points).properties(title=title, width=460, height=320))
+
+
+def line(found: Line) -> alt.TopLevelMixin:
+    """Accuracy on the line, both axes in probit scale, labelled in percent."""
+    u, v = stats.norm.ppf(found.x), stats.norm.ppf(found.y)
+    grid = np.linspace(u.min(), u.max(), 40)
+    fit = found.intercept + found.slope.value * grid
+    n = len(u)
+    sd = np.sqrt((found.residuals**2).sum() / (n - 2))
+    width = stats.t.ppf(0.975, n - 2) * sd * np.sqrt(1 / n + (grid - u.mean()) ** 2 / ((u - u.mean()) ** 2).sum())
+    curve, band = np.stack([grid, fit], 1), np.stack([grid, fit - width, fit + width], 1)
+    rows = found.frame().with_columns(u=u, v=v).to_dicts()
+    tips = ["model:N", alt.Tooltip("id:Q", format=".1%"), alt.Tooltip("ood:Q", format=".1%")]
+    x, y = _probit(alt.X, "u", "ID accuracy (probit scale)", u), _probit(alt.Y, "v", "OOD accuracy (probit scale)", v)
+    layers = [
+        alt.Chart(_data([{"u": a, "low": b, "high": c} for a, b, c in band.tolist()]))
+        .mark_area(color=GREY, opacity=0.25)
+        .encode(x=x, y=_probit(alt.Y, "low", "OOD accuracy (probit scale)", v), y2="high:Q"),
+        alt.Chart(_data([{"u": a, "v": b} for a, b in curve.tolist()])).mark_line(color=GREY).encode(x=x, y=y),
+        alt.Chart(_data(rows))
+        .mark_point(filled=True, size=55, color=BLUE, opacity=0.85)
+        .encode(x=x, y=y, tooltip=[*tips, alt.Tooltip("effective_robustness:Q", format="+.1%")]),
+    ]
+    title = f"slope {found.slope}, R2 {found.r2:.3f}"
+    return styled(alt.layer(*layers).properties(title=title, width=460, height=320))
+
+
+def _probit(axis: Any, field: str, title: str, values: Array) -> Any:
+    shares = [0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999]
+    ticks = {round(float(stats.norm.ppf(share)), 6): share for share in shares}
+    low, high = float(values.min()) - 0.1, float(values.max()) + 0.1
+    inside = {z: share for z, share in ticks.items() if low <= z <= high}
+    names = " : ".join(f"abs(datum.value - ({z})) < 1e-4 ? '{share * 100:g}%'" for z, share in inside.items())
+    labels = alt.Axis(values=list(inside), labelExpr=f"{names} : ''" if inside else "''", title=title)
+    return axis(f"{field}:Q", scale=alt.Scale(domain=[low, high], nice=False, zero=False), axis=labels)
+
+
+def shares(table: pl.DataFrame) -> alt.TopLevelMixin:
+    """Bars of eta2 with intervals where there are some, largest first."""
+    rows = table.filter(pl.col("eta2").is_not_null()).sort("eta2", descending=True).to_dicts()
+    order = [row["term"] for row in rows]
+    base = alt.Chart(_data(_clean(rows)))
+    y = alt.Y("term:N", sort=order, title=None)
+    tips = ["term:N", *(_f(name) for name in ("eta2", "partial_eta2", "omega2", "ss", "f") if name in table.columns)]
+    percent = alt.X("eta2:Q", title="share of variance (eta2)", axis=alt.Axis(format="%"))
+    layers = [base.mark_bar(color=SKY, height=14).encode(y=y, x=percent, tooltip=tips)]
+    if "eta2_low" in table.columns:
+        layers.append(
+            base.mark_rule(color=INK, strokeWidth=2).encode(
+                y=y, x=alt.X("eta2_low:Q", title="share of variance (eta2)"), x2="eta2_high:Q"
+            )
+        )
+    return styled(alt.layer(*layers).properties(width=420, height=alt.Step(24)))
+
+
+def mean_ranks(found: MeanRanks) -> alt.TopLevelMixin:
+    """Mean ranks with intervals, and a bar as long as the critical difference from the best."""
+    best = found.estimates[0].value
+    strip = estimates(dict(zip(found.names, found.estimates, strict=True)), title="mean rank (1 is best), 95% interval")
+    if not np.isfinite(found.critical_difference):
+        return strip
+    until = best + found.critical_difference
+    note = {"until": until, "label": f"critical difference {found.critical_difference:.2f} from the best"}
+    rule = alt.Chart(_data([note])).mark_rule(color=VERMILION, strokeDash=[4, 3])
+    extra = rule.encode(x="until:Q", tooltip="label:N")
+    whole = alt.layer(*_layers(strip), extra)
+    subtitle = [
+        f"{found.n_units} units ({found.level}); dashed: best + critical difference {found.critical_difference:.2f}"
+    ]
+    return styled(
+        whole.properties(
+            title=alt.TitleParams("mean rank (1 is best)", subtitle=subtitle), width=420, height=alt.Step(20)
+        )
+    )
+
+
+def _layers(chart: Any) -> list[Any]:
+    return list(chart.layer)
+
+
+def critical_difference(names: Sequence[str], means: Array, difference: float) -> alt.TopLevelMixin:
+    """Demsar's diagram: treatments by mean rank, bars over groups that do not differ."""
+    order = np.argsort(means)
+    rows = [{"name": f"{names[i]}  {means[i]:.2f}", "rank": float(means[i]), "y": at} for at, i in enumerate(order)]
+    bars = [
+        {"low": float(means[order[a]]), "high": float(means[order[b]]), "y": a, "y2": b}
+        for a, b in _cliques(means[order], difference)
+    ]
+    height = max(120, 18 * len(rows))
+    x = alt.X(
+        "rank:Q", title="mean rank (1 is best)", scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(orient="top")
+    )
+    place = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-0.7, len(rows) - 0.3], reverse=True))
+    base = alt.Chart(_data(rows))
+    layers = [
+        base.mark_point(filled=True, color=BLUE, size=45, opacity=1).encode(x=x, y=place, tooltip=["name:N"]),
+        base.mark_text(align="left", dx=8, color=INK, fontSize=11).encode(x=x, y=place, text="name:N"),
+    ]
+    if bars:
+        groups = alt.Chart(_data([{**bar, "x": bar["low"]} for bar in bars]))
+        layers.insert(
+            0, groups.mark_rule(color=ORANGE, strokeWidth=3, opacity=0.7).encode(x=alt.X("x:Q"), y=place, y2="y2:Q")
+        )
+    title = alt.TitleParams(
+        "Critical-difference diagram", subtitle=[f"treatments joined by a bar differ by less than {difference:.2f}"]
+    )
+    return styled(alt.layer(*layers).properties(title=title, width=520, height=height))
+
+
+def _cliques(means: Array, difference: float) -> list[tuple[int, int]]:
+    """Longest runs of sorted means within the difference, none inside another."""
+    out: list[tuple[int, int]] = []
+    for a in range(len(means)):
+        b = int(np.searchsorted(means, means[a] + difference, side="right")) - 1
+        if b > a and (not out or b > out[-1][1]):
+            out.append((a, b))
+    return out
+
+
+def matrix(
+    names: Sequence[str], values: Array, *, title: str = "", domain: tuple[float, float] = (-1.0, 1.0)
+) -> alt.TopLevelMixin:
+    """A heat map of a square table, blue for positive and red for negative where the domain has both signs."""
+    rows = [
+        {"row": names[i], "column": names[j], "value": float(values[i, j])}
+        for i in range(len(names)) for j in range(len(names)) if i != j and np.isfinite(values[i, j])
+    ]  # fmt: skip
+    both = domain[0] < 0
+    stops = [domain[0], 0, domain[1]] if both else list(domain)
+    colours = ["#B2182B", "#F7F7F7", "#2166AC"] if both else ["#2166AC", "#F7F7F7"]
+    scheme = alt.Scale(domain=stops, range=colours, clamp=True)
+    base = alt.Chart(_data(rows)).encode(
+        x=alt.X("column:N", sort=list(names), title=None), y=alt.Y("row:N", sort=list(names), title=None)
+    )
+    cells = base.mark_rect().encode(
+        color=alt.Color("value:Q", scale=scheme, title=None), tooltip=["row:N", "column:N", _f("value")]
+    )
+    layers = [cells]
+    if len(names) <= 14:
+        ink = (
+            alt.condition("abs(datum.value) > 0.6", alt.value("white"), alt.value("#333333"))
+            if both
+            else alt.value("#333333")
+        )
+        layers.append(base.mark_text(fontSize=10).encode(text=alt.Text("value:Q", format=".2f"), color=ink))
+    size = max(160, 42 * len(names)) if len(names) <= 14 else 26 * len(names)
+    return styled(alt.layer(*layers).properties(title=title, width=size, height=size * 2 // 3))
+
+
+def _data(rows: list[dict[str, Any]]) -> alt.Data:
+    return alt.Data(values=rows)  # type: ignore[no-untyped-call]  # altair leaves this constructor untyped
+
+
+def _x(field: str, title: str) -> alt.X:
+    return alt.X(f"{field}:Q", title=title or None, scale=alt.Scale(zero=False))
+
+
+def _y(field: str, title: str) -> alt.Y:
+    return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=False))
+
+
+def _f(field: str) -> alt.Tooltip:
+    return alt.Tooltip(f"{field}:Q", format=".4~g")
+
+
+def _colour(colour: Sequence[str]) -> Any:
+    if not len(colour):
+        return alt.value(BLUE)
+    return alt.Color("group:N", scale=alt.Scale(domain=list(dict.fromkeys(colour)), range=PALETTE), title=None)
+
+
+def _rule(at: float) -> alt.Chart:
+    rule: alt.Chart = alt.Chart(_data([{"at": at}])).mark_rule(color=INK, strokeDash=[3, 3]).encode(x=alt.X("at:Q"))
+    return rule
+
+
+def _clean(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()} for row in rows]

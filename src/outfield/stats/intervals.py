@@ -1,0 +1,186 @@
+"""Intervals: closed forms where they cover, bias-corrected bootstrap elsewhere.
+
+Measured coverage of each kind stands in ``docs/statistics.md`` (``make coverage`` measures it again).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from scipy import optimize, stats
+
+from outfield.errors import UserError
+from outfield.stats.base import Array
+from outfield.types import Estimate
+
+Kind: TypeAlias = Literal["percentile", "basic", "bc", "bca"]
+
+
+def fisher(r: float, se: float, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a correlation from the standard error of its Fisher z, ``tanh(atanh r +- z se)``.
+
+    Examples
+    --------
+    >>> [round(end, 4) for end in fisher(0.5, 0.1)]
+    [0.3393, 0.6323]
+    """
+    if abs(r) >= 1:
+        return (r, r)
+    width = stats.norm.ppf(0.5 + confidence / 2) * se
+    return float(np.tanh(np.arctanh(r) - width)), float(np.tanh(np.arctanh(r) + width))
+
+
+def bonett_wright(r: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a Spearman correlation: Fisher z with ``se = sqrt((1 + r^2 / 2) / (n - 3))`` [1].
+
+    Examples
+    --------
+    >>> [round(end, 4) for end in bonett_wright(0.659339, 48)]
+    [0.4376, 0.8055]
+
+    References
+    ----------
+    [1] Bonett, Wright, Sample size requirements for estimating Pearson, Kendall and Spearman
+    correlations, Psychometrika 2000.
+    """
+    return fisher(r, float(np.sqrt((1 + r**2 / 2) / (n - 3))), confidence=confidence)
+
+
+def wilson(successes: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a share.
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in wilson(1, 100)]
+    [0.002, 0.054]
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(successes, n, alpha=1 - confidence, method="wilson")
+    return float(low), float(high)
+
+
+def resampled(
+    value: Array | float, draws: Array, *, jackknife: Array | None = None, kind: Kind = "bc", confidence: float = 0.95
+) -> Array:
+    """Interval from bootstrap draws: [..., 2] for draws [B, ...].
+
+    ``percentile`` takes the quantiles of the draws, ``basic`` mirrors them at the value, ``bc``
+    shifts them by the bias ``z0 = Phi^-1(share of draws below the value)``, ``bca`` corrects also
+    for the acceleration of the ``jackknife`` values [n, ...] [1].
+
+    Raises
+    ------
+    UserError
+        ``bca`` without jackknife values, or an unknown kind.
+
+    Examples
+    --------
+    >>> draws = np.random.default_rng(0).normal(1.0, 1.0, 4000)
+    >>> resampled(1.0, draws, kind="percentile").round(1).tolist()
+    [-0.9, 3.0]
+
+    References
+    ----------
+    [1] Efron, Better bootstrap confidence intervals, JASA 1987.
+    """
+    tails = np.array([0.5 - confidence / 2, 0.5 + confidence / 2])
+    if kind == "percentile":
+        return np.moveaxis(np.nanquantile(draws, tails, axis=0), 0, -1)
+    if kind == "basic":
+        ends = np.nanquantile(draws, tails[::-1], axis=0)
+        return np.moveaxis(2 * np.asarray(value) - ends, 0, -1)
+    if kind not in ("bc", "bca") or (kind == "bca" and jackknife is None):
+        raise UserError(f"Expected percentile, basic, bc, or bca with jackknife values, but got {kind!r}. Choose one.")
+    acceleration = 0.0 if kind == "bc" or jackknife is None else _acceleration(jackknife)
+    return _corrected(np.asarray(value, float), draws, acceleration, tails)
+
+
+def _acceleration(jackknife: Array) -> Array:
+    spread = jackknife.mean(axis=0) - jackknife
+    cubes, squares = (spread**3).sum(axis=0), (spread**2).sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.nan_to_num(cubes / (6 * squares**1.5)))
+
+
+def _corrected(value: Array, draws: Array, acceleration: Array | float, tails: Array) -> Array:
+    count = len(draws)
+    below = (draws < value).mean(axis=0) + (draws == value).mean(axis=0) / 2
+    bias = stats.norm.ppf(np.clip(below, 0.5 / count, 1 - 0.5 / count))
+    ends = []
+    for tail in stats.norm.ppf(tails):
+        moved = bias + (bias + tail) / (1 - acceleration * (bias + tail))
+        ends.append(_quantile_each(draws, stats.norm.cdf(moved)))
+    return np.stack(ends, axis=-1)
+
+
+def _quantile_each(draws: Array, share: Array) -> Array:
+    columns = draws.reshape(len(draws), -1)
+    shares = np.broadcast_to(share, draws.shape[1:]).ravel()
+    picked = [np.quantile(column, at) for column, at in zip(columns.T, shares, strict=True)]
+    return np.asarray(picked).reshape(draws.shape[1:])
+
+
+def noncentral_f(f: float, df: float, df_error: float, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of the noncentrality of an F statistic, by inverting its distribution [1].
+
+    Examples
+    --------
+    >>> [round(end, 2) for end in noncentral_f(5.0, 2, 57)]
+    [0.6, 25.71]
+
+    References
+    ----------
+    [1] Steiger, Beyond the F test, Psychological Methods 2004.
+    """
+    return tuple(_noncentrality(f, df, df_error, 0.5 + side * confidence / 2) for side in (1, -1))  # type: ignore[return-value]
+
+
+def _noncentrality(f: float, df: float, df_error: float, share: float) -> float:
+    def excess(nc: float) -> float:
+        return float(stats.ncf.cdf(f, df, df_error, nc) if nc > 0 else stats.f.cdf(f, df, df_error)) - share
+
+    if excess(0.0) <= 0:
+        return 0.0
+    top = max(4 * f * df, 100.0)
+    while excess(top) > 0:
+        top *= 2
+    return float(optimize.brentq(excess, 0.0, top))
+
+
+def estimate(value: float, ends: Any, n: int, *, confidence: float = 0.95) -> Estimate:
+    """An ``Estimate`` of a value, the two ends of its interval, and its number of units."""
+    low, high = ends
+    return Estimate(float(value), float(low), float(high), n=n, level=confidence)
+
+
+def bootstrap(
+    statistic: Callable[..., Array],
+    *columns: Array,
+    draws: int = 2000,
+    kind: Kind = "bca",
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """A statistic of paired columns with its bootstrap interval over units.
+
+    ``statistic(*columns, axis=-1)`` must work along the last axis; resampling is scipy's.
+
+    Examples
+    --------
+    >>> values = np.arange(50.0)
+    >>> estimate = bootstrap(np.mean, values)
+    >>> estimate.value, estimate.low < 24.5 < estimate.high, estimate.n
+    (24.5, True, 50)
+    """
+    method = {"percentile": "percentile", "basic": "basic", "bca": "BCa"}.get(kind)
+    if method is None:
+        raise UserError(f"Expected percentile, basic or bca, but got {kind!r}. Choose one of them.")
+    found = stats.bootstrap(
+        columns, statistic, paired=True, vectorized=True, n_resamples=draws, method=method,
+        confidence_level=confidence, rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    value = float(statistic(*columns, axis=-1))
+    return estimate(value, found.confidence_interval, len(columns[0]), confidence=confidence)
