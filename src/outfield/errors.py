@@ -14,6 +14,17 @@ class UserError(OutfieldError):
     """A mistake that its user can mend; the command line prints it without a traceback."""
 
 
+def singular(kind: str) -> str:
+    """What one plug-in of a kind is called.
+
+    Examples
+    --------
+    >>> singular("strategies"), singular("detectors")
+    ('strategy', 'detector')
+    """
+    return {"strategies": "strategy", "synthetic": "synthetic set"}.get(kind, kind.removesuffix("s"))
+
+
 class MissingExtra(UserError):
     """An optional dependency is absent.
 
@@ -34,7 +45,7 @@ class UnknownName(UserError, LookupError):
 
     Examples
     --------
-    >>> print(UnknownName("detector", "enrgy", ["energy", "msp"]))
+    >>> print(UnknownName("detectors", "enrgy", ["energy", "msp"]))
     There is no detector 'enrgy'. Did you mean 'energy'? `outfield list detectors` shows all 2.
     """
 
@@ -42,7 +53,7 @@ class UnknownName(UserError, LookupError):
         known = sorted(known)
         near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
-        super().__init__(f"There is no {kind} {name!r}. {hint}`outfield list {kind}s` shows all {len(known)}.")
+        super().__init__(f"There is no {singular(kind)} {name!r}. {hint}`outfield list {kind}` shows all {len(known)}.")
 
 
 class Problems(UserError):

@@ -7,13 +7,13 @@ An own plug-in and a foreign one take the same road: ``create("detectors", "ener
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from outfield.errors import OutfieldError, UnknownName, UserError
+from outfield.errors import OutfieldError, UnknownName, UserError, singular
 
 FOLDERS = {
     "detectors": "detectors",
@@ -62,7 +62,7 @@ def find(kind: str, name: str) -> Any:
         return _sole_class(import_module(f"outfield.{FOLDERS[kind].replace('/', '.')}.{name}"))
     if name in _foreign(kind):
         return _foreign(kind)[name].load()
-    raise UnknownName(_singular(kind), name, names(kind))
+    raise UnknownName(kind, name, names(kind))
 
 
 def create(kind: str, name: str, /, **params: Any) -> Any:
@@ -80,12 +80,16 @@ def create(kind: str, name: str, /, **params: Any) -> Any:
     >>> create("detectors", "energy", temperature=2.0)
     Energy(temperature=2.0)
     """
-    cls = find(kind, name)
-    known = list(inspect.signature(cls).parameters)
+    check(kind, name, params)
+    return find(kind, name)(**params)
+
+
+def check(kind: str, name: str, params: Mapping[str, Any]) -> None:
+    """``UserError`` for a plug-in that there is not, or for parameters that it has not."""
+    known = list(inspect.signature(find(kind, name)).parameters)
     if unknown := sorted(set(params) - set(known)):
         has = f"Its parameters are {', '.join(known)}." if known else "It has no parameters."
-        raise UserError(f"The {_singular(kind)} {name!r} has no parameter {', '.join(map(repr, unknown))}. {has}")
-    return cls(**params)
+        raise UserError(f"The {singular(kind)} {name!r} has no parameter {', '.join(map(repr, unknown))}. {has}")
 
 
 def name_of(kind: str, plugin: Any) -> str:
@@ -99,7 +103,7 @@ def name_of(kind: str, plugin: Any) -> str:
 
 def _folder(kind: str) -> Path:
     if kind not in FOLDERS:
-        raise UnknownName("kind", kind, FOLDERS)
+        raise UnknownName("kinds", kind, FOLDERS)
     return Path(__file__).parent / FOLDERS[kind]
 
 
@@ -128,7 +132,3 @@ def _public_classes(module: Any) -> Iterator[type]:
     for name, value in vars(module).items():
         if inspect.isclass(value) and value.__module__ == module.__name__ and not name.startswith("_"):
             yield value
-
-
-def _singular(kind: str) -> str:
-    return {"strategies": "strategy", "synthetic": "synthetic set"}.get(kind, kind.removesuffix("s"))

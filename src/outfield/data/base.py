@@ -47,6 +47,8 @@ class Dataset(Protocol):
 class Source(ABC):
     """A place that data comes from."""
 
+    __pydantic_config__: ClassVar = {"arbitrary_types_allowed": True}
+
     @abstractmethod
     def load(self) -> Dataset:
         """The rows. Raises ``UserError`` for what cannot be read."""

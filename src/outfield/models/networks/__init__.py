@@ -1,0 +1,1 @@
+"""Networks that outfield trains: one file each, built from parameters that JSON can state."""

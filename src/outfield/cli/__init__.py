@@ -1,0 +1,42 @@
+"""The command line: one file a command, each with a function of the same name."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typer import Typer
+
+
+def main() -> None:
+    """Run a command; a user's mistake is shown without a traceback."""
+    from outfield.errors import UserError
+
+    try:
+        app()()
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("Interrupted. What is finished is kept: run the same command again to go on.", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def app() -> Typer:
+    """Every command; their heavy imports wait until they run."""
+    from typer import Typer
+
+    commands = Typer(
+        name="outfield",
+        help="What a model does outside its training distribution: measured, explained, guarded.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    for name in sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")):
+        commands.command(name)(getattr(import_module(f"outfield.cli.{name}"), name))
+    return commands

@@ -1,0 +1,276 @@
+"""What a task does with a model: extract once, then fit, score and measure for each job, and write its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from outfield import registry
+from outfield.data.datasets import parts_of
+from outfield.detectors.base import Detector
+from outfield.features.cache import Cache
+from outfield.features.extract import Values, check_labels, extract
+from outfield.features.fit_data import FitData
+from outfield.features.statistics import feature_statistics
+from outfield.metrics.base import IdScores, Metric, Predictions, Ranking, check_identities
+from outfield.models.torch import TorchModel
+from outfield.store import write
+from outfield.studies.executors.base import Event, Notify
+from outfield.studies.plan import Job, Task
+from outfield.studies.scoring import score
+from outfield.studies.sets import Member, Sets
+from outfield.studies.spec import Spec
+from outfield.studies.tuning import tune
+from outfield.types import Estimate, State
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a task cost: inputs that went through the model, jobs done, detectors that do not apply."""
+
+    task: str
+    jobs: int
+    forwards: int
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What every task of a study shares; ``study(task, notify)`` does one."""
+
+    spec: Spec
+    sets: Sets
+    folder: Path
+    cache: Cache
+
+    def __call__(self, task: Task, notify: Notify) -> Spent:
+        tell = partial(_tell, notify, task.recipe.name)
+        device = self.spec.resources.device
+        model = task.recipe.obtain(self.sets, self.folder / "models", tell("training"), device)
+        left_out = tuple(job.title for job in task.jobs if job.detector and not _applies(job.detector, model))
+        bench = Bench(self, task, model, tell("extraction"))
+        tell_scoring = tell("scoring")
+        bench.prepare()
+        for done, job in enumerate(task.jobs, 1):
+            if job.title not in left_out:
+                bench.do(job)
+            tell_scoring(done, len(task.jobs))
+        return Spent(task.recipe.name, len(task.jobs) - len(left_out), model.forwards, left_out)
+
+
+def _tell(notify: Notify, task: str, stage: str) -> Callable[[int, int], None]:
+    return lambda done, total: notify(Event(task, stage, done, total))
+
+
+def _applies(detector: Detector, model: TorchModel) -> bool:
+    """Whether the model has what the detector reads: a head and features, where it needs them."""
+    return model.head is not None or not detector.needs & {"head", "features"}
+
+
+@dataclass
+class Bench:
+    """One model's values on every set, and what was fitted on them."""
+
+    study: Study
+    task: Task
+    model: TorchModel
+    progress: Callable[[int, int], None]
+    values: dict[Member, Values] = field(default_factory=dict)
+    fit: FitData = field(init=False)
+
+    def prepare(self) -> None:
+        """Extract every set that the jobs read, each in one pass, and run their folds in one pass more."""
+        members = self.task.sets(self.study.sets)
+        total = sum(len(member.data) for member in members)
+        before = 0
+        for member in members:
+            self.values[member] = self._extract(member, before, total)
+            before += len(member.data)
+        for member in members:
+            if member.role in ("train", "val", "test", "shift"):
+                check_labels(self.values[member], f"the {member.label}")
+        sets = self.study.sets
+        self.fit = FitData(self.values[sets.train], self.values[sets.val])
+        detectors = [job.detector for job in self.task.jobs if job.detector and _applies(job.detector, self.model)]
+        self.fit.prepare(fold for detector in detectors for fold in detector.clipped(self.fit).folds())
+
+    def _extract(self, member: Member, before: int, total: int) -> Values:
+        return extract(
+            self.model,
+            member.data,
+            self.study.cache,
+            probes=[probe for job in self.task.jobs for probe in _probes(job, member, self.model)],
+            about=f"model {self.model.name!r} on the {member.label}",
+            half=self.study.spec.half,
+            batch=self.study.spec.batch,
+            device=self.study.spec.resources.device,
+            progress=lambda done, _: self.progress(before + done, total),
+        )
+
+    def do(self, job: Job) -> None:
+        """Make the rows of one job and write them; the scores first, so that rows that exist have theirs."""
+        start = perf_counter()
+        measured = self._model_rows() if job.detector is None else self._detector_rows(job)
+        common = self._common() | {"seconds": perf_counter() - start}
+        rows = [common | row for row in measured]
+        write.rows(self.study.folder, job.key, rows)
+
+    def _common(self) -> dict[str, Any]:
+        recipe, sets = self.task.recipe, self.study.sets
+        return {
+            "study": self.study.spec.name,
+            "run": recipe.name,
+            "model": recipe.name,
+            "strategy": recipe.strategy,
+            "family": recipe.family,
+            "seed": recipe.seed,
+            "id": self.study.spec.id.name,
+            "n_id": len(sets.test.data),
+            "role": "test",
+            "data_digest": sets.test.data.digest(),
+            "model_digest": self.model.digest(),
+        }
+
+    def _model_rows(self) -> Iterator[dict[str, Any]]:
+        """Accuracy, calibration and feature statistics on the ID test set; accuracy and calibration under shift."""
+        for member, values in self.values.items():
+            if member.role in ("test", "shift"):
+                for name, estimate in _of_predictions(values):
+                    yield _set_columns(member) | _measure(name, estimate) | {"passes": 1.0}
+        test = self.values[self.study.sets.test]
+        if test.head is not None:
+            for name, value in feature_statistics(test).items():
+                yield _set_columns(self.study.sets.test) | _measure(name, Estimate(value, n=len(test)))
+
+    def _detector_rows(self, job: Job) -> Iterator[dict[str, Any]]:
+        detector, state, curve = self._fitted(job)
+        columns = {
+            "detector": job.title,
+            "params": detector.params,
+            "tuned": job.tuned,
+            "passes": 1.0 + sum(probe.passes for probe in detector.probes()),
+            "role": "baseline" if self._is_baseline(job) else "test",
+        }
+        yield from (columns | row for row in curve)
+        scores = {
+            m: score(detector, state, v, f"the {m.label}") for m, v in self.values.items() if m.role in ("test", "ood")
+        }
+        yield from (columns | row for row in self._measured(scores))
+        write.scores(self.study.folder, self.model.name, job.key, _scores_frame(scores))
+
+    def _is_baseline(self, job: Job) -> bool:
+        """An untuned detector beside its tuned self is what tuning is compared with."""
+        return not job.tuned and self.study.spec.tuning is not None and bool(job.detector and job.detector.grid)
+
+    def _fitted(self, job: Job) -> tuple[Detector, State, Rows]:
+        assert job.detector is not None
+        if not job.tuned:
+            detector = job.detector.clipped(self.fit)
+            return detector, detector.fit(self.fit), []
+        sets = self.study.sets
+        tuned = tune(job.detector, self.fit, self.values[sets.val], {m.name: self.values[m] for m in sets.tuning})
+        places = {member.name: _set_columns(member) for member in sets.tuning}
+        return (
+            tuned.detector,
+            tuned.state,
+            [
+                places[name] | _measure("auroc", estimate) | {"params": variant.params, "role": "curve"}
+                for variant, name, estimate in tuned.curve
+            ],
+        )
+
+    def _measured(self, scores: Mapping[Member, NDArray[np.float64]]) -> Iterator[dict[str, Any]]:
+        """Every measure of a detector's scores; the ID scores are sorted once for all OOD sets."""
+        test = self.study.sets.test
+        predictions = _predictions(self.values[test])
+        known = IdScores(scores[test], predictions.correct)
+        for name, estimate in _defined("diagnostic", known, per_set=False):
+            yield _set_columns(test) | _measure(name, estimate)
+        for member, found in scores.items():
+            if member.role == "ood":
+                parts = parts_of(member.data)
+                check_identities(known, found, parts)
+                for part, some in _parts(found, parts):
+                    yield from self._against(known.against(some), member, part)
+
+    def _against(self, ranking: Ranking, member: Member, part: str | None) -> Iterator[dict[str, Any]]:
+        columns = _set_columns(member) | {"part": part, "n_ood": len(ranking.ood)}
+        for inputs in ("ranking", "diagnostic") if part is None else ("ranking",):
+            for name, estimate in _defined(inputs, ranking, per_set=True):
+                yield columns | _measure(name, estimate)
+
+
+def _probes(job: Job, member: Member, model: TorchModel) -> tuple[Any, ...]:
+    """The probes whose values a job reads on a set: all for what is scored, else where the detector fits."""
+    if job.detector is None or not _applies(job.detector, model):
+        return ()
+    scored = member.role in ("test", "ood") or (job.tuned and member.role in ("val", "tuning"))
+    if not scored and member.role not in job.detector.fits_on:
+        return ()
+    if not job.tuned:
+        return job.detector.probes()
+    return tuple(probe for setting in job.detector.settings() for probe in setting.probes())
+
+
+def _parts(
+    scores: NDArray[np.float64], parts: NDArray[np.str_] | None
+) -> Iterator[tuple[str | None, NDArray[np.float64]]]:
+    yield None, scores
+    if parts is not None:
+        yield from ((str(part), scores[parts == part]) for part in dict.fromkeys(parts))
+
+
+def _defined(inputs: str, data: Any, *, per_set: bool) -> Iterator[tuple[str, Estimate]]:
+    for name, metric in _metrics().items():
+        if metric.inputs == inputs and metric.per_set == per_set and metric.defined(data):
+            yield name, metric.of(data)
+
+
+@cache
+def _metrics() -> dict[str, Metric[Any]]:
+    return {name: registry.create("metrics", name) for name in registry.names("metrics")}
+
+
+def _of_predictions(values: Values) -> Iterator[tuple[str, Estimate]]:
+    return _defined("predictions", _predictions(values), per_set=False)
+
+
+def _predictions(values: Values) -> Predictions:
+    return Predictions(values.arrays["logits"], values.arrays["labels"])
+
+
+def _set_columns(member: Member) -> dict[str, Any]:
+    kind = {"ood": "ood", "tuning": "ood", "shift": "shift"}.get(member.role, "id")
+    return {
+        "ood": None if kind == "id" else member.name,
+        "set_kind": kind,
+        "ood_category": member.category,
+        "shift": member.shift,
+        "severity": member.severity,
+    }
+
+
+def _measure(name: str, estimate: Estimate) -> dict[str, Any]:
+    return {"metric": name, "value": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def _scores_frame(scores: Mapping[Member, NDArray[np.float64]]) -> pl.DataFrame:
+    return pl.concat(
+        pl.DataFrame({"set": member.name, "part": _part_names(member), "row": np.arange(len(found)), "score": found})
+        for member, found in scores.items()
+    )
+
+
+def _part_names(member: Member) -> pl.Series:
+    parts = parts_of(member.data)
+    return pl.Series([None] * len(member.data) if parts is None else list(map(str, parts)), dtype=pl.String)

@@ -1,0 +1,147 @@
+"""How a study comes by its models: it trains them, or loads their weights."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from outfield import keys, registry
+from outfield.errors import UserError
+from outfield.models.preprocess import Pictures
+from outfield.models.torch import TorchModel, load_weights
+from outfield.store.write import atomically
+from outfield.strategies import train
+from outfield.strategies.base import Strategy
+from outfield.studies.sets import Sets
+from outfield.studies.spec import Plugin, Spec, Stored
+
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Recipe(ABC):
+    """A model before it is there: its name, its place in the study, and its key."""
+
+    name: str
+    strategy: str
+    family: str
+    seed: int
+    key: str
+
+    @abstractmethod
+    def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> TorchModel:
+        """The model; ``report(done, total)`` while it is made, ``folder`` keeps what was made."""
+
+
+@dataclass(frozen=True)
+class TrainedRecipe(Recipe):
+    """A model that the study trains; its weights are kept in the study's folder under its key."""
+
+    training: Strategy
+    network: Plugin
+    epochs: int | None
+
+    def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> TorchModel:
+        weights = folder / f"{self.name}.{self.key}.safetensors"
+        network = self._load(sets, weights) if weights.exists() else self._train(sets, weights, report)
+        return TorchModel(network, sets.train.data.read(slice(0, 2)), name=self.name, device=device)
+
+    def _make(self, sets: Sets) -> nn.Module:
+        network: nn.Module = registry.create(
+            "networks", self.network.name, **{"classes": sets.classes, **self.network.params}
+        )
+        return network
+
+    def _load(self, sets: Sets, weights: Path) -> nn.Module:
+        network = self.training.architecture(lambda: self._make(sets))
+        network.load_state_dict(load_weights(weights))
+        return network.eval()
+
+    def _train(self, sets: Sets, weights: Path, report: Report) -> nn.Module:
+        data = sets.train.data
+        network = train(
+            self.training,
+            lambda: self._make(sets),
+            Pictures()(data.read(slice(0, len(data)))),
+            torch.from_numpy(np.asarray(data.labels)),
+            classes=sets.classes,
+            seed=self.seed,
+            epochs=self.epochs,
+            report=report,
+        )
+        with atomically(weights) as temporary:
+            save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, temporary)
+        return network
+
+
+@dataclass(frozen=True)
+class StoredRecipe(Recipe):
+    """A model whose weights are there already."""
+
+    stored: Stored
+
+    def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> TorchModel:
+        stored = self.stored
+        network: nn.Module = registry.create("networks", stored.network.name, **stored.network.params)
+        try:
+            network.load_state_dict(load_weights(stored.weights))
+        except RuntimeError as error:
+            raise UserError(
+                f"Expected weights of the network {stored.network.name!r} in {stored.weights}, but got others: {error}"
+            ) from None
+        return TorchModel(
+            network.eval(),
+            sets.train.data.read(slice(0, 2)),
+            preprocess=Pictures(**_tuples(stored.preprocess)),
+            head=stored.head,
+            layers=stored.layers,
+            name=self.name,
+            device=device,
+        )
+
+
+def recipes(spec: Spec, sets: Sets) -> Iterator[Recipe]:
+    """Every model of a study, strategy by strategy and seed by seed."""
+    for model in spec.models:
+        if isinstance(model, Stored):
+            yield _stored(model)
+        else:
+            strategy = model.strategy.build("strategies")
+            yield from (_trained(spec, sets, model.title, strategy, seed) for seed in model.seeds)
+
+
+def _trained(spec: Spec, sets: Sets, title: str, strategy: Strategy, seed: int) -> TrainedRecipe:
+    assert spec.network is not None
+    key = keys.key(
+        strategy=strategy,
+        network=spec.network.model_dump(),
+        seed=seed,
+        epochs=spec.epochs,
+        data=sets.train.data.digest(),
+        code=keys.of_code(type(strategy), Strategy, train, registry.find("networks", spec.network.name)),
+    )
+    name = f"{title}-{seed}".replace(" ", "-")
+    return TrainedRecipe(name, title, strategy.family, seed, key, strategy, spec.network, spec.epochs)
+
+
+def _stored(model: Stored) -> StoredRecipe:
+    if not model.weights.is_file():
+        raise UserError(f"Expected weights of {model.label!r} at {model.weights}, but there is no such file.")
+    key = keys.key(
+        weights=keys.of_file(model.weights),
+        stored=model.model_dump(exclude={"weights", "label", "family"}),
+        code=keys.of_code(registry.find("networks", model.network.name), TorchModel),
+    )
+    return StoredRecipe(model.label, model.label, model.family, 0, key, model)
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

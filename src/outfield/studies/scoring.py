@@ -1,0 +1,25 @@
+"""A detector's scores on the values of a data set, chunk by chunk."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from outfield.detectors.base import Detector
+from outfield.errors import UserError
+from outfield.features.extract import Values
+from outfield.registry import name_of
+from outfield.types import State
+
+
+def score(detector: Detector, state: State, values: Values, about: str) -> NDArray[np.float64]:
+    """Scores [n], higher further out; ``UserError`` where they are NaN."""
+    with torch.inference_mode():
+        scores = torch.cat([detector.score(chunk, state).cpu() for chunk in values]).double().numpy()
+    if bad := int(np.isnan(scores).sum()):
+        raise UserError(
+            f"Expected scores that are numbers, but {name_of('detectors', detector)} gave NaN for {bad} of "
+            f"{len(scores)} inputs of {about}. Leave it out, or look at the features of that set."
+        )
+    return scores

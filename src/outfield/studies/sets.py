@@ -1,0 +1,120 @@
+"""The data sets of a study, loaded: what each is called and what it is for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from outfield.data.base import Dataset
+from outfield.data.datasets import in_memory, shifted
+from outfield.errors import Problems, UserError
+from outfield.studies.spec import OodSet, Plugin, Spec
+
+Role = Literal["train", "val", "test", "ood", "tuning", "shift"]
+SMALL = 256 << 20
+"""Bytes up to which a data set is held in memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A data set and its place in the study."""
+
+    name: str
+    role: Role
+    data: Dataset
+    category: str | None = None
+    shift: str | None = None
+    severity: int | None = None
+
+    @property
+    def label(self) -> str:
+        """Role and name, as messages show it."""
+        return f"{self.role} set {self.name!r}"
+
+
+@dataclass(frozen=True)
+class Sets:
+    """All data sets of a study."""
+
+    train: Member
+    val: Member
+    test: Member
+    ood: tuple[Member, ...]
+    tuning: tuple[Member, ...]
+    shifts: tuple[Member, ...]
+
+    def __iter__(self) -> Iterator[Member]:
+        yield from (self.train, self.val, self.test, *self.ood, *self.tuning, *self.shifts)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of the ID data."""
+        if (labels := self.train.data.labels) is None:
+            raise UserError("Expected labels in the ID training data, but it has none.")
+        return int(labels.max()) + 1
+
+
+def load(spec: Spec) -> Sets:
+    """Load every data set that a study names.
+
+    Raises
+    ------
+    Problems
+        Sets that cannot be loaded or are empty, and the same data under two roles, all together.
+    """
+    problems: list[str] = []
+    members = {split: _load(split, getattr(spec.id, split), split, problems) for split in ("train", "val", "test")}
+    ood = [_load_ood(one, "ood", problems) for one in spec.ood]
+    tuning = [_load_ood(one, "tuning", problems) for one in (spec.tuning.ood if spec.tuning else ())]
+    found = [member for member in (*members.values(), *ood, *tuning) if member is not None]
+    if problems := [*problems, *_in_two_roles(found)]:
+        raise Problems("The data of the study", problems)
+    train, val, test = (_present(members[split]) for split in ("train", "val", "test"))
+    shifts = tuple(_shifts(spec, test))
+    return Sets(train, val, test, tuple(map(_present, ood)), tuple(map(_present, tuning)), shifts)
+
+
+def _present(member: Member | None) -> Member:
+    assert member is not None
+    return member
+
+
+def _load_ood(one: OodSet, role: Role, problems: list[str]) -> Member | None:
+    return _load(one.name, one.source, role, problems, one.category)
+
+
+def _load(name: str, source: Plugin, role: Role, problems: list[str], category: str | None = None) -> Member | None:
+    try:
+        data = source.build("sources").load()
+    except UserError as error:
+        problems.append(f"{role} set {name!r}: {error}")
+        return None
+    if not len(data):
+        problems.append(f"{role} set {name!r}: expected rows, but it is empty. Give it data, or leave it out.")
+        return None
+    return Member(name, role, _kept(data), category)
+
+
+def _shifts(spec: Spec, test: Member) -> Iterator[Member]:
+    for one in spec.shifts:
+        for severity in one.severities:
+            data = _kept(shifted(test.data, one.shift.build("shifts"), severity, spec.seed))
+            yield Member(f"{one.shift.name} {severity}", "shift", data, shift=one.shift.name, severity=severity)
+
+
+def _kept(data: Dataset) -> Dataset:
+    """The data set in memory where it is small, so that it is made once and not for each model."""
+    first = data.read(slice(0, 1))[0]
+    return in_memory(data) if len(data) * getattr(first, "nbytes", 0) <= SMALL else data
+
+
+def _in_two_roles(members: list[Member]) -> Iterator[str]:
+    """The same data, by content, may not be there twice: tuned on and tested on, or trained on and tested on."""
+    places = defaultdict(list)
+    for member in members:
+        places[member.data.digest()].append(member.label)
+    for labels in places.values():
+        if len(labels) > 1:
+            yield f"{' and '.join(labels)} hold the same data; what is chosen or trained on may not be tested on"

@@ -1,0 +1,324 @@
+"""What a study is: the YAML file and the Python object, one and the same.
+
+A plug-in is written as its name, or as a mapping of its name and parameters::
+
+    detectors: [msp, {name: gen, gamma: 0.5}]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from outfield import registry
+from outfield.errors import Problems, UserError, singular
+
+Category = Literal["near", "far", "extreme", "synthetic"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Plugin(BaseModel):
+    """A plug-in by name; every other field is a parameter of it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str = Field(description="Name, as `outfield list` shows it.")
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    def build(self, kind: str) -> Any:
+        """The plug-in, its parameters checked against its fields.
+
+        Raises
+        ------
+        UserError
+            There is no such plug-in or parameter, or a parameter has the wrong type; all of it at once.
+        """
+        registry.check(kind, self.name, self.params)
+        params = {name: _nested(value) if kind == "sources" else value for name, value in self.params.items()}
+        try:
+            return TypeAdapter(registry.find(kind, self.name)).validate_python(params)
+        except ValidationError as error:
+            raise Problems(f"The {singular(kind)} {self.name!r}", _readable(error)) from None
+
+
+Named = Annotated[Plugin, BeforeValidator(_named)]
+
+
+def _nested(value: Any) -> Any:
+    """A source that another source is made from is written as a mapping with its name."""
+    return Plugin(**value).build("sources") if isinstance(value, dict) and "name" in value else value
+
+
+class IdSets(_Strict):
+    """The ID data: one source for each split."""
+
+    name: str = Field("ID", description="What the reports call the ID data.")
+    train: Named = Field(description="What models are trained on and detectors fitted on.")
+    val: Named = Field(description="Held out: temperature, tuning.")
+    test: Named = Field(description="What everything is measured on.")
+
+
+class OodSet(_Strict):
+    """One OOD set."""
+
+    name: str
+    category: Category = Field(description="near, far, extreme or synthetic.")
+    source: Named
+
+
+class ShiftSet(_Strict):
+    """One covariate shift of the ID test set."""
+
+    shift: Named
+    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field((1, 2, 3, 4, 5), min_length=1)
+
+
+def _shift(value: Any) -> Any:
+    return value if isinstance(value, dict) and "shift" in value else {"shift": value}
+
+
+class Tuning(_Strict):
+    """Hyper-parameters chosen per model on ID-val against these sets, never on a test set."""
+
+    ood: tuple[OodSet, ...] = Field(min_length=1, description="OOD-val: sets that are no test sets.")
+
+
+class Trained(_Strict):
+    """Models that the study trains: one strategy, several seeds."""
+
+    strategy: Named
+    label: str | None = Field(None, description="Name in tables; by default the strategy's.")
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+
+    @property
+    def title(self) -> str:
+        return self.label or self.strategy.name
+
+
+class Stored(_Strict):
+    """A model whose weights are there already."""
+
+    weights: Path = Field(description="A .safetensors file, or a torch file of tensors alone.")
+    network: Named
+    label: str
+    family: str = "baseline"
+    preprocess: dict[str, Any] = Field(default_factory=dict, description="side, channels, mean, std, crop.")
+    head: str | None = None
+    layers: tuple[str, ...] | None = None
+
+
+AnyModel = Annotated[
+    Annotated[Trained, Tag("strategy")] | Annotated[Stored, Tag("weights")],
+    Discriminator(lambda model: "strategy" if isinstance(model, Trained) or "strategy" in model else "weights"),
+]
+
+
+class Resources(_Strict):
+    """What the executor may use; nothing else sets threads or devices."""
+
+    processes: int = Field(2, ge=1)
+    threads: int = Field(1, ge=1, description="Threads of each process.")
+    device: str = "cpu"
+
+
+def _all_detectors() -> tuple[Plugin, ...]:
+    return tuple(Plugin(name=name) for name in registry.names("detectors"))
+
+
+class Spec(_Strict):
+    """A study: models x detectors x data sets."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$", description="Also the name of its results folder.")
+    title: str = Field("", description="One line for the report.")
+    seed: int = 0
+    id: IdSets
+    ood: tuple[OodSet, ...] = Field(min_length=1)
+    shifts: tuple[Annotated[ShiftSet, BeforeValidator(_shift)], ...] = ()
+    network: Named | None = Field(None, description="The architecture of the models that the study trains.")
+    epochs: int | None = Field(None, ge=1, description="Training length; by default each strategy's own.")
+    models: tuple[AnyModel, ...] = Field(min_length=1)
+    detectors: tuple[Named, ...] = Field(default_factory=_all_detectors, min_length=1)
+    tuning: Tuning | None = None
+    half: bool = Field(False, description="Keep features as float16.")
+    batch: int = Field(256, ge=1, description="Inputs of one forward pass.")
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Spec:
+        if problems := [*_unusable(self), *_repeated(self)]:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path) -> Spec:
+        """A study from its YAML file.
+
+        Raises
+        ------
+        Problems
+            Everything that is wrong with the file, together.
+        """
+        path = Path(path)
+        return cls.parse(_read(path), path.name)
+
+    @classmethod
+    def parse(cls, content: Any, where: str = "the study") -> Spec:
+        """A study from plain values, its problems collected."""
+        if not isinstance(content, dict):
+            raise UserError(f"Expected a mapping of fields in {where}, but got {type(content).__name__}.")
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise Problems(where, [*_readable(error), *_unusable_parts(content)]) from None
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"Expected a study file at {path}, but it cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"Expected YAML in {path}, but got: {' '.join(str(error).split())}") from None
+
+
+def shipped(name: str) -> Path:
+    """The file of a study that comes with outfield."""
+    here = Path(__file__).parent
+    for folder in (here / "shipped", here.parents[2] / "studies"):
+        if (path := folder / f"{name}.yaml").is_file():
+            return path
+    raise UserError(f"There is no study {name!r} that comes with outfield. Give the path of a study file.")
+
+
+def _plugins(spec: Spec) -> Iterator[tuple[str, str, Plugin]]:
+    """Where, kind and plug-in of everything that a study names."""
+    for split in ("train", "val", "test"):
+        yield f"id.{split}", "sources", getattr(spec.id, split)
+    sets = {"ood": spec.ood, "tuning.ood": spec.tuning.ood if spec.tuning else ()}
+    for where, members in sets.items():
+        for i, member in enumerate(members):
+            yield f"{where}[{i}].source", "sources", member.source
+    yield from ((f"shifts[{i}]", "shifts", shift.shift) for i, shift in enumerate(spec.shifts))
+    yield from ((f"detectors[{i}]", "detectors", detector) for i, detector in enumerate(spec.detectors))
+    yield from (
+        (f"models[{i}].strategy", "strategies", model.strategy)
+        for i, model in enumerate(spec.models)
+        if isinstance(model, Trained)
+    )
+
+
+def _unusable(spec: Spec) -> Iterator[str]:
+    for where, kind, plugin in _plugins(spec):
+        yield from _fault(where, kind, plugin)
+    networks = [("network", spec.network)] if spec.network else []
+    networks += [(f"models[{i}].network", m.network) for i, m in enumerate(spec.models) if isinstance(m, Stored)]
+    for where, network in networks:
+        try:
+            registry.check("networks", network.name, network.params)
+        except UserError as error:
+            yield f"{where}: {error}"
+    if spec.network is None and any(isinstance(model, Trained) for model in spec.models):
+        yield "network: missing; the models that the study trains need an architecture"
+
+
+def _fault(where: str, kind: str, plugin: Plugin) -> Iterator[str]:
+    try:
+        plugin.build(kind)
+    except Problems as error:
+        yield from (f"{where}.{problem}" for problem in error.problems)
+    except UserError as error:
+        yield f"{where}: {error}"
+
+
+def _unusable_parts(content: dict[str, Any]) -> Iterator[str]:
+    """Faults of the plug-ins of a file that does not validate as a whole: they are told together with the rest."""
+    for where, kind, named in _written(content):
+        with suppress(ValidationError):
+            yield from _fault(where, kind, _plugin().validate_python(named))
+
+
+def _written(content: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Where, kind and text of the plug-ins of an unchecked file."""
+    splits = _map(content.get("id"))
+    yield from ((f"id.{split}", "sources", splits.get(split)) for split in ("train", "val", "test"))
+    yield from ((f"detectors[{i}]", "detectors", member) for i, member in enumerate(_list(content.get("detectors"))))
+    for field, inner, kind in (("ood", "source", "sources"), ("models", "strategy", "strategies")):
+        members = enumerate(_list(content.get(field)))
+        yield from ((f"{field}[{i}].{inner}", kind, _map(member).get(inner)) for i, member in members)
+
+
+def _map(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+@cache
+def _plugin() -> TypeAdapter[Plugin]:
+    return TypeAdapter(Named)
+
+
+def _repeated(spec: Spec) -> Iterator[str]:
+    names = {
+        "ood": [member.name for member in spec.ood],
+        "models": [model.title if isinstance(model, Trained) else model.label for model in spec.models],
+    }
+    for where, values in names.items():
+        for name in sorted({value for value in values if values.count(value) > 1}):
+            yield f"{where}: the name {name!r} is used more than once"
+
+
+def _readable(error: ValidationError) -> Iterator[str]:
+    """A line for each problem: where, what was expected, what came."""
+    problems = error.errors()
+    for problem in problems:
+        where = _place(problem["loc"])
+        prefix = f"{where}: " if where else ""
+        if problem["type"] == "value_error":
+            yield from (prefix + line for line in str(problem["ctx"]["error"]).splitlines())
+        elif problem["type"] == "too_short" and any(_inside(other["loc"], problem["loc"]) for other in problems):
+            continue
+        else:
+            yield prefix + _said(problem["type"], problem["msg"], problem["input"])
+
+
+def _said(kind: str, message: str, value: Any) -> str:
+    if kind in ("missing", "extra_forbidden"):
+        return {"missing": "missing", "extra_forbidden": "there is no such field"}[kind]
+    return f"{message[0].lower()}{message[1:]}, but got {value!r}"
+
+
+def _inside(location: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(location) > len(outer) and location[: len(outer)] == outer
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    parts = (part for part in location if part not in ("strategy", "weights") or part == location[-1])
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
