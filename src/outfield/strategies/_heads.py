@@ -1,0 +1,72 @@
+"""The linear head of a network: taken off, put on, fitted to frozen features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from outfield.errors import UserError
+
+
+def head_of(network: nn.Module) -> tuple[str, nn.Linear]:
+    """Name and module of the last linear layer.
+
+    Raises
+    ------
+    UserError
+        The network has no linear layer.
+    """
+    linear = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise UserError(
+            f"Expected a network with a linear layer at its end, but {type(network).__name__} has none. "
+            "Pass a network whose logits come from torch.nn.Linear."
+        )
+    return linear[-1]
+
+
+def with_head(network: nn.Module, name: str, head: nn.Module) -> nn.Module:
+    """The network with the module ``name`` replaced, in place."""
+    if not name:
+        return head
+    parent, _, child = name.rpartition(".")
+    setattr(network.get_submodule(parent), child, head)
+    return network
+
+
+def with_projector(network: nn.Module, size: int) -> nn.Module:
+    """The network with a two-layer projection in the place of its head."""
+    name, head = head_of(network)
+    width = head.in_features
+    return with_head(network, name, nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size)))
+
+
+def without_projector(network: nn.Module, images: Tensor, labels: Tensor, classes: int) -> nn.Module:
+    """The network with a linear head, fitted to its frozen features, in the place of its projection."""
+    name = head_of(network)[0].rpartition(".")[0]
+    features = _features(with_head(network, name, nn.Identity()), images)
+    return with_head(network, name, fitted_head(features, labels, classes))
+
+
+def fitted_head(features: Tensor, labels: Tensor, classes: int, decay: float = 1e-4) -> nn.Linear:
+    """The linear layer of least cross-entropy plus ``decay / 2`` times its squared weights, by L-BFGS from zero."""
+    head = nn.Linear(features.shape[1], classes).to(features.device)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    search = torch.optim.LBFGS(head.parameters(), max_iter=100, line_search_fn="strong_wolfe")
+
+    def objective() -> Tensor:
+        search.zero_grad()
+        loss = functional.cross_entropy(head(features), labels) + decay / 2 * head.weight.square().sum()
+        loss.backward()
+        return loss
+
+    search.step(objective)
+    return head
+
+
+@torch.no_grad()
+def _features(network: nn.Module, images: Tensor, size: int = 1024) -> Tensor:
+    network.eval()
+    return torch.cat([network(chunk) for chunk in images.split(size)])

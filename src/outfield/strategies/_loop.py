@@ -1,0 +1,274 @@
+"""The one training loop: any strategy, any network, the same weights for the same seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
+
+from outfield.errors import UserError
+from outfield.strategies import _heads
+from outfield.strategies.base import MakeNetwork, Strategy
+
+WARM_UP = 0.2
+"""Share of the steps over which the learning rate rises."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a run stands: after ``step`` of ``total`` steps (0 is before training).
+
+    ``snapshot()`` gives the classifier of that moment, finished and in evaluation mode: a copy, which may be
+    kept and used without any effect on the run.
+    """
+
+    step: int
+    total: int
+    snapshot: Callable[[], nn.Module]
+
+
+def train(
+    strategy: Strategy,
+    make_network: MakeNetwork,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    classes: int,
+    seed: int,
+    epochs: int | None = None,
+    report: Callable[[int, int], None] | None = None,
+    on_step: Callable[[Moment], None] | None = None,
+    accelerator: str = "cpu",
+) -> nn.Module:
+    """A classifier trained by a strategy.
+
+    One seed decides everything: on one machine's CPU equal seeds give equal weights, bit by bit. The global random
+    state and the number of threads are as before when it returns.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    make_network : callable
+        Makes a fresh network, whose last layer is linear with one output a class.
+    images : Tensor of float32, shape [n, channels, height, width], values in [0, 1]
+    labels : Tensor of int64, shape [n], values from 0 to ``classes - 1``
+    classes : int
+        C; each class must have pictures.
+    seed : int
+    epochs : int, optional
+        Instead of the strategy's own.
+    report : callable, optional
+        Told after each step how many are done and how many there are.
+    on_step : callable, optional
+        Told the ``Moment`` before the first step and after each.
+    accelerator : str
+        As Lightning Fabric names it: ``cpu``, ``cuda``, ``auto``.
+
+    Returns
+    -------
+    nn.Module
+        In evaluation mode, on the CPU.
+
+    Raises
+    ------
+    UserError
+        Pictures, labels, classes and network do not fit each other; a class has no pictures; the loss is not finite.
+
+    Examples
+    --------
+    >>> from outfield.registry import create
+    >>> images, labels = torch.rand(8, 1, 16, 16), torch.arange(8) % 2
+    >>> network = train(
+    ...     create("strategies", "mixup", alpha=0.2), lambda: create("networks", "small_cnn", classes=2),
+    ...     images, labels, classes=2, seed=0, epochs=1,
+    ... )
+    >>> network(images).shape, network.training
+    (torch.Size([8, 2]), False)
+    """
+    _check_data(images, labels, classes)
+    with _seeded(seed), _one_thread():
+        run = _Run(
+            strategy,
+            make_network=make_network,
+            images=images,
+            labels=labels,
+            classes=classes,
+            seed=seed,
+            epochs=epochs or strategy.epochs,
+            accelerator=accelerator,
+        )
+        _tell(on_step, run)
+        while run.step < run.total:
+            run.advance()
+            _tell(on_step, run)
+            if report is not None:
+                report(run.step, run.total)
+        return run.classifier()
+
+
+class _Run:
+    """A run under way: what a step changes, and nothing that could be computed from it."""
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        *,
+        make_network: MakeNetwork,
+        images: Tensor,
+        labels: Tensor,
+        classes: int,
+        seed: int,
+        epochs: int,
+        accelerator: str,
+    ) -> None:
+        self.strategy, self.classes, self.seed, self.step = strategy, classes, seed, 0
+        self.fabric = Fabric(accelerator=accelerator, devices=1)
+        full = epochs * max(1, len(images) // strategy.batch_size)
+        self.total = max(1, strategy.length(full))
+        images, labels = strategy.data(images, labels, classes)
+        self.images, self.labels = self.fabric.to_device(images), self.fabric.to_device(labels)
+        network = strategy.network(lambda: _checked(make_network(), classes))
+        _lay_out(network, torch.channels_last)
+        optimizer = _optimizer(strategy, network)
+        self.schedule = LambdaLR(optimizer, lambda step: _rate(step / self.total))
+        self.network, self.optimizer = self.fabric.setup(network, optimizer)
+        self.averaged = strategy.averaged(self.network.module)
+
+    def advance(self) -> None:
+        """One step."""
+        x, y = self._batch()
+        loss = self.strategy.loss(self.network, x, y)
+        if not loss.isfinite():
+            raise UserError(
+                f"Expected a finite loss, but got {loss.item()} at step {self.step} of {self.strategy}. "
+                f"Lower its learning_rate ({self.strategy.learning_rate:g})."
+            )
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        self.schedule.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.network.module)
+        self.step += 1
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        rows = self._rows().to(self.images.device)
+        x = self.strategy.augment(self.images[rows]).contiguous(memory_format=torch.channels_last)
+        y = functional.one_hot(self.labels[rows], self.classes).float()
+        self.network.train()
+        return self.strategy.batch(self.network, x, y)
+
+    def _rows(self) -> Tensor:
+        size = min(self.strategy.batch_size, len(self.images))
+        epoch, place = divmod(self.step, len(self.images) // size)
+        chance = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        return torch.randperm(len(self.images), generator=chance)[place * size :][:size]
+
+    def classifier(self) -> nn.Module:
+        """The classifier that the run would give if it ended here."""
+        trained = self.network.module if self.averaged is None else self.averaged.module
+        network = self.strategy.finish(deepcopy(trained), self.images, self.labels, self.classes)
+        network.zero_grad()
+        _lay_out(network, torch.contiguous_format)
+        return network.cpu().eval()
+
+
+def _tell(on_step: Callable[[Moment], None] | None, run: _Run) -> None:
+    if on_step is not None:
+        with _forked():
+            on_step(Moment(run.step, run.total, run.classifier))
+
+
+def _optimizer(strategy: Strategy, network: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(
+        [weight for weight in network.parameters() if weight.requires_grad],
+        lr=strategy.learning_rate,
+        momentum=strategy.momentum,
+        weight_decay=strategy.weight_decay,
+    )
+
+
+def _lay_out(network: nn.Module, order: torch.memory_format) -> None:
+    for weight in network.parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=order)
+
+
+def _rate(done: float) -> float:
+    """The share of the peak learning rate, when ``done`` of the run is behind: a rise, then half a cosine."""
+    if done < WARM_UP:
+        return (done + 0.01) / (WARM_UP + 0.01)
+    return (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+def _forked() -> AbstractContextManager[None]:
+    return torch.random.fork_rng(devices=range(torch.cuda.device_count()))
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with _forked():
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _check_data(images: Tensor, labels: Tensor, classes: int) -> None:
+    if images.ndim != 4 or images.dtype != torch.float32 or labels.dtype != torch.int64:
+        raise UserError(
+            f"Expected pictures as float32 [n, channels, height, width] and labels as int64, but got {images.dtype} "
+            f"{list(images.shape)} and {labels.dtype}. Divide uint8 pictures by 255 and move their channels first."
+        )
+    if labels.shape != images.shape[:1] or not len(images):
+        raise UserError(
+            f"Expected one label for each picture, but got {len(images)} pictures and labels "
+            f"{list(labels.shape)}. Pass the labels of the same split."
+        )
+    if not (images.amin() >= 0 and images.amax() <= 1):
+        raise UserError(
+            f"Expected pictures in [0, 1], but got values from {images.amin():g} to {images.amax():g}. "
+            "Scale them, and leave any other normalisation to the network."
+        )
+    _check_labels(labels, classes)
+
+
+def _check_labels(labels: Tensor, classes: int) -> None:
+    if classes < 2:
+        raise UserError(f"Expected at least 2 classes, but got {classes}. Pass data with more than one class.")
+    found = set(labels.unique().tolist())
+    if outside := sorted(found - set(range(classes))):
+        raise UserError(
+            f"Expected labels from 0 to {classes - 1}, but got {outside}. Number the classes from 0, or raise classes."
+        )
+    if missing := sorted(set(range(classes)) - found):
+        raise UserError(
+            f"Expected pictures of all {classes} classes, but got none of {missing}. "
+            "Add pictures of them, or number the classes that there are from 0."
+        )
+
+
+def _checked(network: nn.Module, classes: int) -> nn.Module:
+    name, head = _heads.head_of(network)
+    if head.out_features != classes:
+        raise UserError(
+            f"Expected a network with {classes} outputs, one for each class, but its last linear layer {name!r} has "
+            f"{head.out_features}. Make the network with classes={classes}."
+        )
+    return network

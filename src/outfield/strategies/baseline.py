@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from outfield.strategies.base import Strategy
+
+
+@dataclass(frozen=True)
+class Baseline(Strategy):
+    """Cross-entropy, SGD with momentum, shifted pictures: what every other strategy is compared with.
+
+    Examples
+    --------
+    >>> Baseline().family
+    'baseline'
+    """
+
+    family: ClassVar[str] = "baseline"

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from outfield.strategies import _mixing
+from outfield.strategies.base import Strategy
+
+
+@dataclass(frozen=True)
+class CutMix(Strategy):
+    """A box of another picture is pasted in, and the targets are mixed by area, ``lambda ~ Beta(alpha, alpha)`` [1].
+
+    Parameters
+    ----------
+    alpha : float
+        The paper takes 1: the share of the area is uniform.
+
+    Examples
+    --------
+    >>> CutMix().alpha
+    1.0
+
+    References
+    ----------
+    [1] Yun, Han, Oh, Chun, Choe, Yoo. CutMix: Regularization Strategy to Train Strong Classifiers with Localizable
+    Features. ICCV 2019.
+    """
+
+    alpha: float = 1.0
+
+    family: ClassVar[str] = "augmentation"
+    limits: ClassVar = {"alpha": (1e-3, 1000.0)}
+
+    def batch(self, network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return _mixing.cutmix(x, y, self.alpha)

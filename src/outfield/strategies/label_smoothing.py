@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from outfield.strategies.base import Strategy
+
+
+@dataclass(frozen=True)
+class LabelSmoothing(Strategy):
+    """Targets ``(1 - e) y + e / C`` in the place of ``y`` [1].
+
+    Parameters
+    ----------
+    smoothing : float
+        e.
+
+    Examples
+    --------
+    >>> LabelSmoothing(smoothing=0.2).params["smoothing"]
+    0.2
+
+    References
+    ----------
+    [1] Szegedy, Vanhoucke, Ioffe, Shlens, Wojna. Rethinking the Inception Architecture for Computer Vision. CVPR 2016.
+    """
+
+    smoothing: float = 0.1
+
+    family: ClassVar[str] = "recipe"
+    limits: ClassVar = {"smoothing": (0.0, 1.0)}
+
+    def loss(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return functional.cross_entropy(network(x), y, label_smoothing=self.smoothing)
