@@ -86,10 +86,15 @@ def _content(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
     if not path.is_file():
         raise UserError(f"Expected a .npy or .npz file at {path}, but there is none. Mend the path.")
     try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        return loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+                return array
+            file.seek(0)
+            archive = np.load(file, allow_pickle=False)
+            return {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        pickled = "pickle" in str(error).lower()
+        pickled = "pickle" in str(error).lower() or "Python objects" in str(error)
         raise UserError(
             f"Expected arrays of numbers in {path}, but "
             + ("got pickled objects, which are never loaded. " if pickled else f"could not read it ({error}). ")

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from outfield.data.base import Dataset, Source
+from outfield.data.sources._files import Broken, Decoding, FileDataset, Paths, existing, refusal
+from outfield.errors import UserError
+
+
+@dataclass(frozen=True)
+class Imglist(Source):
+    """Pictures of a list in OpenOOD's format: ``relative/path label`` on each line, label -1 for OOD [1].
+
+    Labels that are all -1 are no labels.
+
+    Parameters
+    ----------
+    path : str
+        The list.
+    root : str
+        The folder that its paths start from.
+    classes : tuple of str, optional
+        Names of the classes 0, 1, ....
+    channels, side, broken : see ``Folder``
+
+    Raises
+    ------
+    UserError
+        No such list or root, lines of another form, pictures that are not there; broken pictures.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("L", (5, 5)).save(folder + "/a b.png")
+    ...     _ = Path(folder, "test.txt").write_text("a b.png 3" + chr(10))
+    ...     Imglist(folder + "/test.txt", folder).load().labels
+    array([3])
+
+    References
+    ----------
+    [1] Zhang et al. OpenOOD v1.5: Enhanced Benchmark for Out-of-Distribution Detection. DMLR 2024.
+    """
+
+    path: str
+    root: str
+    classes: tuple[str, ...] | None = None
+    channels: int | None = None
+    side: int | None = None
+    broken: Broken = "refuse"
+
+    def load(self) -> Dataset:
+        rows = list(_rows(existing(self.path, "file")))
+        if not rows:
+            raise UserError(f"Expected lines `relative/path label` in {self.path}, but it is empty. Mend the list.")
+        files = [existing(self.root, "folder") / name for name, _ in rows]
+        self._check_present(files)
+        labels = np.array([label for _, label in rows])
+        whole = FileDataset(
+            list(map(str, files)),
+            Paths(files),
+            Decoding(self.channels, self.side),
+            self.path,
+            labels=None if (labels == -1).all() else labels,
+            classes=self.classes,
+        )
+        return whole.settled(self.broken)
+
+    def _check_present(self, files: list[Path]) -> None:
+        if self.broken == "leave out":
+            return
+        absent = [file for file in files if not file.is_file()]
+        if absent:
+            raise refusal(self.path, [f"{file}: is not there" for file in absent], len(files))
+
+
+def _rows(path: Path) -> Iterator[tuple[str, int]]:
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if line.strip():
+            name, _, label = line.strip().rpartition(" ")
+            if not name or not label.lstrip("-").isdigit():
+                raise UserError(
+                    f"Expected `relative/path label` on line {number} of {path}, but got {line!r}. Mend that line."
+                )
+            yield name.strip(), int(label)

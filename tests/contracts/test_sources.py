@@ -1,0 +1,156 @@
+"""Every source, found by name: plain fields, the same rows again, faults in words."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from outfield import registry
+from outfield.data import datasets
+from outfield.data.base import Dataset, Source
+from outfield.errors import UserError
+from outfield.studies.spec import Plugin
+
+NAMES = registry.names("sources")
+
+
+def png(path: Path, shade: int, mode: str = "L", size: tuple[int, int] = (6, 5)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, shade if mode == "L" else (shade,) * len(mode)).save(path)
+
+
+def folder(root: Path) -> dict[str, Any]:
+    for i in range(6):
+        png(root / "pictures" / ("cat", "dog")[i % 2] / f"{i}.png", 40 * i)
+    return {"path": str(root / "pictures")}
+
+
+def archive(root: Path) -> dict[str, Any]:
+    pictures = Path(folder(root)["path"])
+    with zipfile.ZipFile(root / "set.zip", "w") as file:
+        for path in sorted(pictures.rglob("*.png")):
+            file.write(path, path.relative_to(pictures).as_posix())
+    return {"path": str(root / "set.zip")}
+
+
+def imglist(root: Path) -> dict[str, Any]:
+    pictures = Path(folder(root)["path"])
+    names = sorted(path.relative_to(pictures).as_posix() for path in pictures.rglob("*.png"))
+    (root / "test.txt").write_text("".join(f"{name} {int(name.startswith('dog'))}\n" for name in names))
+    return {"path": str(root / "test.txt"), "root": str(pictures)}
+
+
+def arrays(root: Path) -> dict[str, Any]:
+    pictures = np.arange(6 * 16, dtype=np.uint8).reshape(6, 4, 4)
+    np.savez(root / "set.npz", images=pictures, labels=[0, 1, 0, 1, 0, 1])
+    return {"path": str(root / "set.npz"), "labels": "labels", "classes": ["cat", "dog"]}
+
+
+MADE: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "digits": lambda root: {"classes": [8, 9], "part": "test"},
+    "photos": lambda root: {"photo": "flower", "n": 6},
+    "glyphs": lambda root: {"kind": "symbols", "n": 6},
+    "terrain": lambda root: {"n": 6},
+    "synthetic": lambda root: {"names": ["blobs", "grey"], "each": 3, "side": 8},
+    "arrays": arrays,
+    "folder": folder,
+    "zip": archive,
+    "imglist": imglist,
+    "part": lambda root: {"of": {"name": "digits"}, "stop": 0.5, "limit": 40},
+    "shifted": lambda root: {"of": {"name": "digits", "part": "test"}, "shift": "rotation", "severity": 2},
+}
+"""Parameters as a study file writes them, for every source that can be made without a network."""
+
+
+@pytest.fixture(params=NAMES)
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
+    params = json.loads(json.dumps(MADE[request.param](tmp_path)))
+    made = Plugin(name=request.param, **params).build("sources")
+    assert isinstance(made, Source)
+    return made
+
+
+def same(one: Any, other: Any) -> bool:
+    return len(one) == len(other) and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def as_written(source: Source) -> dict[str, Any]:
+    """The source as JSON, as a study file would name it."""
+    values = {field.name: getattr(source, field.name) for field in fields(source)}
+    plain = {name: as_written(value) if isinstance(value, Source) else value for name, value in values.items()}
+    return {"name": registry.name_of("sources", source), **plain}
+
+
+def test_is_a_frozen_dataclass_that_json_round_trips(source: Source) -> None:
+    assert is_dataclass(source)
+    written = json.loads(json.dumps(as_written(source)))
+    again = Plugin(**written).build("sources")
+    assert again == source and hash(again) == hash(source) and repr(again) == repr(source)
+
+
+def test_loads_the_same_rows_again(source: Source) -> None:
+    first, again = source.load(), source.load()
+    assert isinstance(first, Dataset) and len(first) > 0
+    assert first.digest() == again.digest()
+    assert same(first.read(slice(None)), again.read(slice(None)))
+
+
+def test_labels_and_classes_fit_the_rows(source: Source) -> None:
+    data = source.load()
+    if data.labels is not None:
+        assert data.labels.shape == (len(data),) and data.labels.dtype == np.int64
+        assert data.classes is None or data.labels.max() < len(data.classes)
+
+
+def test_reads_the_same_whatever_the_batch_and_the_order(source: Source) -> None:
+    data = source.load()
+    whole = data.read(slice(None))
+    order = np.random.default_rng(0).permutation(len(data))
+    assert same(data.read(order), [whole[row] for row in order])
+    assert same(data.read(slice(1, 3)), whole[1:3])
+
+
+def test_its_key_rests_on_what_is_read(source: Source) -> None:
+    data = source.load()
+    assert len(set(datasets.row_keys(data).tolist())) >= 1
+    assert datasets.in_memory(data).digest() == data.digest()
+    if len(data) > 1:
+        assert datasets.subset(data, np.arange(len(data) - 1)).digest() != data.digest()
+
+
+def test_a_wrong_field_is_a_users_mistake(source: Source) -> None:
+    with pytest.raises(UserError, match="has no parameter 'sied'"):
+        registry.create("sources", registry.name_of("sources", source), sied=3)
+
+
+def test_every_source_that_needs_no_network_is_covered() -> None:
+    assert set(NAMES) == set(MADE)
+
+
+def test_pictures_in_a_folder_a_zip_and_a_list_are_the_same_data(tmp_path: Path) -> None:
+    made = [
+        Plugin(name=name, **MADE[name](tmp_path / name)).build("sources")
+        for name in ("folder", "zip", "imglist")
+        if (tmp_path / name).mkdir() is None
+    ]
+    keys = {source.load().digest() for source in made}
+    assert len(keys) == 1
+    first = made[0].load()
+    assert first.classes == ("cat", "dog") and first.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_bytes_of_a_picture(tmp_path: Path) -> None:
+    buffer = BytesIO()
+    Image.new("RGB", (3, 2), (9, 8, 7)).save(buffer, "PNG")
+    (tmp_path / "one.png").write_bytes(buffer.getvalue())
+    data = registry.create("sources", "folder", path=str(tmp_path)).load()
+    assert data.labels is None and data.read(slice(None))[0, 0, 0].tolist() == [9, 8, 7]
