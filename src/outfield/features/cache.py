@@ -100,6 +100,7 @@ class Cache:
                 "Free some space or choose another folder with $OUTFIELD_CACHE."
             ) from error
         finally:
+            entry.release()
             shutil.rmtree(entry.place, ignore_errors=True)
 
     def _temporary(self, key: str) -> Path:
@@ -164,10 +165,14 @@ class Entry:
         self._files[name].write(content)
         self._checksums[name] = zlib.crc32(content, self._checksums.get(name, 0))
 
-    def close(self, about: dict[str, Any]) -> None:
-        """Write everything out, the header last."""
+    def release(self) -> None:
+        """Close the files."""
         for file in self._files.values():
             file.close()
+
+    def close(self, about: dict[str, Any]) -> None:
+        """Write everything out, the header last."""
+        self.release()
         (self.place / HEADER).write_text(json.dumps({"checksums": self._checksums, "about": about}))
 
 

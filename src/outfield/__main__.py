@@ -1,0 +1,5 @@
+"""``python -m outfield``."""
+
+from outfield.cli import main
+
+main()

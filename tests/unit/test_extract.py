@@ -1,0 +1,142 @@
+"""Extraction: one pass, values that depend on model and data alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from outfield.data.datasets import ArrayDataset, subset
+from outfield.errors import UserError
+from outfield.features.cache import Cache
+from outfield.features.extract import check_labels, extract
+from outfield.features.probes.base import Probe
+from outfield.models.base import Model
+from outfield.models.torch import TorchModel
+from outfield.types import Outputs
+
+
+@dataclass(frozen=True)
+class Slope(Probe):
+    """Gradient of the first logit with respect to the input, as a probe of the tests."""
+
+    passes: ClassVar[int] = 1
+    needs_graph: ClassVar[bool] = True
+    times: float = 1.0
+
+    def __call__(self, model: Model, x: Tensor, first: Outputs) -> dict[str, Tensor]:
+        (slope,) = torch.autograd.grad(first.logits[:, 0].sum(), x, retain_graph=True)
+        return {self.key: self.times * slope.flatten(1)}
+
+
+def data(n: int = 23) -> ArrayDataset:
+    pictures = np.random.default_rng(0).integers(0, 256, (n, 6, 6, 1), dtype=np.uint8)
+    return ArrayDataset(pictures, labels=np.arange(n) % 3)
+
+
+def model(seed: int = 0) -> TorchModel:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        layers = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 3)]
+        return TorchModel(nn.Sequential(*layers), data(2).read(slice(0, 2)), name="net")
+
+
+def test_values_are_those_of_the_model(tmp_path: Path) -> None:
+    net = model()
+    values = extract(net, data(), Cache(tmp_path))
+    out = next(iter(values))
+    with net.evaluating(), torch.inference_mode():
+        logits = net.module(net.prepare(data().read(slice(0, 23))))
+    torch.testing.assert_close(out.logits, logits, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(out.head(out.features), logits, rtol=1e-4, atol=1e-4)
+    assert out.labels.tolist() == (np.arange(23) % 3).tolist()
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_batch_size_does_not_matter(tmp_path: Path, batch: int) -> None:
+    one = extract(model(), data(), Cache(tmp_path / "a"), probes=[Slope()])
+    other = extract(model(), data(), Cache(tmp_path / "b"), probes=[Slope()], batch=batch)
+    for name, array in one.arrays.items():
+        np.testing.assert_allclose(array, other.arrays[name], rtol=1e-5, atol=1e-6)
+
+
+def test_order_does_not_matter(tmp_path: Path) -> None:
+    order = np.random.default_rng(1).permutation(23)
+    straight = extract(model(), data(), Cache(tmp_path))
+    shuffled = extract(model(), subset(data(), order), Cache(tmp_path))
+    np.testing.assert_allclose(straight.arrays["logits"][order], shuffled.arrays["logits"], rtol=1e-5, atol=1e-6)
+
+
+def test_a_second_time_costs_nothing_and_a_further_probe_writes_no_features_again(tmp_path: Path) -> None:
+    net, cache = model(), Cache(tmp_path)
+    extract(net, data(), cache)
+    before = net.forwards
+    extract(net, data(), cache)
+    assert net.forwards == before
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/features.npy")}
+    probed = extract(net, data(), cache, probes=[Slope(), Slope(), Slope(times=2.0)])
+    assert net.forwards == before + 23, "one pass serves both probes"
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/features.npy")} == written
+    np.testing.assert_allclose(probed.arrays[Slope(times=2.0).key], 2 * probed.arrays[Slope().key])
+
+
+def test_changed_weights_or_data_give_other_keys(tmp_path: Path) -> None:
+    cache, net = Cache(tmp_path), model()
+    first = extract(net, data(), cache).arrays["logits"]
+    with torch.no_grad():
+        net.module[-1].bias.add_(1)  # type: ignore[union-attr,operator]
+    np.testing.assert_allclose(extract(net, data(), cache).arrays["logits"], first + 1, rtol=1e-4, atol=1e-5)
+    assert len(extract(net, data(22), cache)) == 22
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_weights_and_mode_are_untouched(tmp_path: Path) -> None:
+    net = model()
+    net.module.train()
+    net.module[1].eval()
+    before = {name: value.clone() for name, value in net.module.state_dict().items()}
+    extract(net, data(), Cache(tmp_path), probes=[Slope()])
+    assert all(torch.equal(value, before[name]) for name, value in net.module.state_dict().items())
+    assert [layer.training for layer in net.module] == [True, False, True, True, True, True]
+    assert all(weight.grad is None for weight in net.module.parameters())
+    assert not any(layer._forward_hooks for layer in net.module.modules())
+
+
+def test_half_precision_is_kept_on_disk_and_widened_when_read(tmp_path: Path) -> None:
+    values = extract(model(), data(), Cache(tmp_path), half=True)
+    assert values.arrays["features"].dtype == np.float16
+    assert values.arrays["logits"].dtype == np.float32
+    assert next(iter(values)).features.dtype == torch.float32
+
+
+class Empty(ArrayDataset):
+    def __len__(self) -> int:
+        return 0
+
+
+def test_no_inputs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="inputs in the far set, but it is empty"):
+        extract(model(), Empty(np.zeros((1, 6, 6))), Cache(tmp_path), about="the far set")
+
+
+def test_nan_logits_name_where(tmp_path: Path) -> None:
+    net = model()
+    with torch.no_grad():
+        net.module[-1].weight.fill_(float("nan"))  # type: ignore[union-attr,operator]
+    with pytest.raises(
+        UserError, match="model 'net' on x gave NaN or infinity for 23 of 23 inputs, the first at row 0"
+    ):
+        extract(net, data(), Cache(tmp_path), about="model 'net' on x")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("labels", "message"), [([0, 1, 7], "labels from 0 to 2 .* but got 0 to 7"), (None, "no")])
+def test_labels_that_do_not_fit_are_refused(tmp_path: Path, labels: list[int] | None, message: str) -> None:
+    odd = ArrayDataset(np.zeros((3, 6, 6, 1), np.uint8), labels=labels)
+    with pytest.raises(UserError, match=message):
+        check_labels(extract(model(), odd, Cache(tmp_path)), "the test set")

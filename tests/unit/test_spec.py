@@ -1,0 +1,85 @@
+"""Study files: what is right is built, what is wrong is told, all of it at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outfield.errors import Problems, UserError
+from outfield.studies.spec import Plugin, Spec, shipped
+from tests.support import digits, small_study
+
+WRONG = """
+name: bad name!
+id: {train: {name: digits, part: fit}, val: {name: digitz}, test: digits}
+ood:
+  - {name: a, category: close, source: {name: digits, classes: x}}
+detectors: [enrgy, {name: ash, percentile: high}]
+models: [{strategy: baselin, seeds: []}]
+network: small_cnn
+colour: red
+"""
+
+
+def test_every_mistake_of_a_file_is_shown_at_once(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(WRONG)
+    with pytest.raises(Problems) as caught:
+        Spec.load(tmp_path / "study.yaml")
+    text = str(caught.value)
+    assert text.startswith("study.yaml has ")
+    for said in (
+        "name: string should match pattern",
+        "id.val: There is no source 'digitz'. Did you mean 'digits'",
+        "ood[0].category: input should be 'near', 'far', 'extreme' or 'synthetic', but got 'close'",
+        "ood[0].source.classes: input should be a valid tuple, but got 'x'",
+        "detectors[0]: There is no detector 'enrgy'. Did you mean '",
+        "detectors[1].percentile: input should be a valid",
+        "models[0].strategy: There is no strategy 'baselin'. Did you mean 'baseline'?",
+        "models[0].seeds: tuple should have at least 1 item",
+        "colour: there is no such field",
+    ):
+        assert said in text, said
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": None}, "need an architecture"),
+        ({"network": "small_cn"}, "Did you mean 'small_cnn'"),
+        ({"ood": [{"name": "a", "category": "near", "source": digits("all", [8])}] * 2}, "'a' is used more than once"),
+        ({"models": [{"strategy": "baseline"}] * 2}, "'baseline' is used more than once"),
+        ({"detectors": [{"name": "energy", "temprature": 2}]}, "has no parameter 'temprature'. Its parameters are"),
+        ({"shifts": ["nois"]}, "There is no shift 'nois'"),
+        ({"shifts": [{"shift": "blur", "severities": [0, 9]}]}, "severities"),
+    ],
+)
+def test_each_inconsistency_is_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(Problems, match=message):
+        Spec.parse(small_study(**changes))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("- a\n- b", "Expected a mapping"), ("a: [", "Expected YAML"), ("", "Expected a mapping")]
+)
+def test_what_is_no_study_is_told(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "x.yaml").write_text(content)
+    with pytest.raises(UserError, match=message):
+        Spec.load(tmp_path / "x.yaml")
+
+
+def test_an_absent_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.yaml, but it cannot be read"):
+        Spec.load(tmp_path / "none.yaml")
+
+
+def test_the_yaml_file_and_the_python_object_are_the_same() -> None:
+    spec = Spec.load(shipped("digits"))
+    assert Spec.model_validate_json(spec.model_dump_json()) == spec
+    assert len(spec.ood) == 8
+    assert len(spec.models) >= 10
+
+
+def test_parameters_are_converted_to_the_types_of_the_fields() -> None:
+    assert Plugin(name="digits", classes=[8]).build("sources").classes == (8,)
