@@ -4,9 +4,23 @@ Pure functions on arrays and frames; every one returns a small frozen result wit
 at which level it infers, over how many independent units, and how it was corrected. Nothing here imports torch.
 """
 
+from outfield.stats.agreement import agreement, heterogeneity
 from outfield.stats.anova import Anova, anova
+from outfield.stats.aurocs import compare_aurocs, delong, id_halves, shared_id_covariance, unshared_correlation
 from outfield.stats.base import Result
+from outfield.stats.components import stratum, variance_components
 from outfield.stats.multiplicity import benjamini_hochberg, holm
+from outfield.stats.partial import (
+    block_bootstrap,
+    circular_shift_test,
+    errors_in_variables,
+    partial_correlation,
+    partial_matrix,
+    reliability,
+    run_permutation_test,
+    within_runs,
+)
+from outfield.stats.power import power
 from outfield.stats.ranks import (
     bradley_terry,
     conover,
@@ -19,6 +33,8 @@ from outfield.stats.ranks import (
 )
 from outfield.stats.recommend import Recommendation, recommend
 from outfield.stats.relate import accuracy_on_the_line, kendall, leave_one_family_out, pearson, spearman
+from outfield.stats.selective import risk_coverage
+from outfield.stats.shape import interrupted, lind_mehlum, lowess, two_lines
 from outfield.stats.units import Panel, panel, unit_means
 
 __all__ = [
@@ -27,22 +43,45 @@ __all__ = [
     "Recommendation",
     "Result",
     "accuracy_on_the_line",
+    "agreement",
     "anova",
     "benjamini_hochberg",
+    "block_bootstrap",
     "bradley_terry",
+    "circular_shift_test",
+    "compare_aurocs",
     "conover",
     "critical_difference",
+    "delong",
+    "errors_in_variables",
     "friedman",
+    "heterogeneity",
     "holm",
+    "id_halves",
+    "interrupted",
     "kendall",
     "leave_one_family_out",
+    "lind_mehlum",
+    "lowess",
     "mean_ranks",
     "nemenyi",
     "panel",
+    "partial_correlation",
+    "partial_matrix",
     "pearson",
     "plackett_luce",
+    "power",
     "ranks",
     "recommend",
+    "reliability",
+    "risk_coverage",
+    "run_permutation_test",
+    "shared_id_covariance",
     "spearman",
+    "stratum",
+    "two_lines",
     "unit_means",
+    "unshared_correlation",
+    "variance_components",
+    "within_runs",
 ]

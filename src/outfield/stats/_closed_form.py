@@ -111,7 +111,8 @@ def _averaged(mean: Array, weights: Sequence[Array], axes: Sequence[int]) -> Arr
 
 
 def _mixed_levels(first: Array, levels: Array) -> Array:
-    return first @ levels[0] if len(levels) == 1 else np.einsum("bg,bgp->bp", first, levels)
+    shared = len(levels) == 1
+    return np.asarray(first @ levels[0] if shared else np.einsum("bg,bgp->bp", first, levels))
 
 
 def _squares(first: Array, levels: Array, weight: Array, centre: Array) -> Array:

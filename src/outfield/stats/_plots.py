@@ -42,9 +42,8 @@ def styled(chart: Any) -> alt.TopLevelMixin:
 def estimates(named: Mapping[str, Estimate], *, title: str = "", rule: float | None = None) -> alt.TopLevelMixin:
     """A strip: a dot and its interval for every name, in the order given."""
     rows = [{"name": k, "value": e.value, "low": e.low, "high": e.high, "n": e.n} for k, e in named.items()]
-    data = _data(_clean(rows))
+    base = alt.Chart(data(_clean(rows)))
     y = alt.Y("name:N", sort=list(named), title=None)
-    base = alt.Chart(data)
     bars = base.mark_rule(color=BLUE, strokeWidth=2).encode(y=y, x=_x("low", ""), x2="high:Q")
     dots = base.mark_point(filled=True, size=60, color=BLUE, opacity=1).encode(
         y=y, x=_x("value", ""), tooltip=["name:N", _f("value"), _f("low"), _f("high"), "n:Q"]
@@ -61,17 +60,17 @@ def scatter(
     rows = [{"x": float(a), "y": float(b)} for a, b in zip(x, y, strict=True)]
     for i, row in enumerate(rows):
         row.update(name=names[i] if len(names) else str(i), group=colour[i] if len(colour) else "all")  # type: ignore[call-overload]
-    points = alt.Chart(_data(rows)).mark_point(filled=True, size=55, opacity=0.85).encode(
+    points = alt.Chart(data(rows)).mark_point(filled=True, size=55, opacity=0.85).encode(
         x=_x("x", x_title), y=_y("y", y_title), tooltip=["name:N", "group:N", _f("x"), _f("y")], color=_colour(colour),
     )  # fmt: skip
     layers: list[Any] = []
     if band is not None:
         around = [{"x": a, "low": b, "high": c} for a, b, c in band.tolist()]
-        layers.append(alt.Chart(_data(around)).mark_area(color=GREY, opacity=0.25).encode(
+        layers.append(alt.Chart(data(around)).mark_area(color=GREY, opacity=0.25).encode(
             x=_x("x", x_title), y=_y("low", y_title), y2="high:Q"))  # fmt: skip
     if curve is not None:
         along = [{"x": a, "y": b} for a, b in curve.tolist()]
-        layers.append(alt.Chart(_data(along)).mark_line(color=GREY, strokeWidth=2).encode(
+        layers.append(alt.Chart(data(along)).mark_line(color=GREY, strokeWidth=2).encode(
             x=_x("x", x_title), y=_y("y", y_title)))  # fmt: skip
     return styled(alt.layer(*layers, points).properties(title=title, width=460, height=320))
 
@@ -89,11 +88,11 @@ def line(found: Line) -> alt.TopLevelMixin:
     tips = ["model:N", alt.Tooltip("id:Q", format=".1%"), alt.Tooltip("ood:Q", format=".1%")]
     x, y = _probit(alt.X, "u", "ID accuracy (probit scale)", u), _probit(alt.Y, "v", "OOD accuracy (probit scale)", v)
     layers = [
-        alt.Chart(_data([{"u": a, "low": b, "high": c} for a, b, c in band.tolist()]))
+        alt.Chart(data([{"u": a, "low": b, "high": c} for a, b, c in band.tolist()]))
         .mark_area(color=GREY, opacity=0.25)
         .encode(x=x, y=_probit(alt.Y, "low", "OOD accuracy (probit scale)", v), y2="high:Q"),
-        alt.Chart(_data([{"u": a, "v": b} for a, b in curve.tolist()])).mark_line(color=GREY).encode(x=x, y=y),
-        alt.Chart(_data(rows))
+        alt.Chart(data([{"u": a, "v": b} for a, b in curve.tolist()])).mark_line(color=GREY).encode(x=x, y=y),
+        alt.Chart(data(rows))
         .mark_point(filled=True, size=55, color=BLUE, opacity=0.85)
         .encode(x=x, y=y, tooltip=[*tips, alt.Tooltip("effective_robustness:Q", format="+.1%")]),
     ]
@@ -115,7 +114,7 @@ def shares(table: pl.DataFrame) -> alt.TopLevelMixin:
     """Bars of eta2 with intervals where there are some, largest first."""
     rows = table.filter(pl.col("eta2").is_not_null()).sort("eta2", descending=True).to_dicts()
     order = [row["term"] for row in rows]
-    base = alt.Chart(_data(_clean(rows)))
+    base = alt.Chart(data(_clean(rows)))
     y = alt.Y("term:N", sort=order, title=None)
     tips = ["term:N", *(_f(name) for name in ("eta2", "partial_eta2", "omega2", "ss", "f") if name in table.columns)]
     percent = alt.X("eta2:Q", title="share of variance (eta2)", axis=alt.Axis(format="%"))
@@ -137,7 +136,7 @@ def mean_ranks(found: MeanRanks) -> alt.TopLevelMixin:
         return strip
     until = best + found.critical_difference
     note = {"until": until, "label": f"critical difference {found.critical_difference:.2f} from the best"}
-    rule = alt.Chart(_data([note])).mark_rule(color=VERMILION, strokeDash=[4, 3])
+    rule = alt.Chart(data([note])).mark_rule(color=VERMILION, strokeDash=[4, 3])
     extra = rule.encode(x="until:Q", tooltip="label:N")
     whole = alt.layer(*_layers(strip), extra)
     subtitle = [
@@ -167,13 +166,13 @@ def critical_difference(names: Sequence[str], means: Array, difference: float) -
         "rank:Q", title="mean rank (1 is best)", scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(orient="top")
     )
     place = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-0.7, len(rows) - 0.3], reverse=True))
-    base = alt.Chart(_data(rows))
+    base = alt.Chart(data(rows))
     layers = [
         base.mark_point(filled=True, color=BLUE, size=45, opacity=1).encode(x=x, y=place, tooltip=["name:N"]),
         base.mark_text(align="left", dx=8, color=INK, fontSize=11).encode(x=x, y=place, text="name:N"),
     ]
     if bars:
-        groups = alt.Chart(_data([{**bar, "x": bar["low"]} for bar in bars]))
+        groups = alt.Chart(data([{**bar, "x": bar["low"]} for bar in bars]))
         layers.insert(
             0, groups.mark_rule(color=ORANGE, strokeWidth=3, opacity=0.7).encode(x=alt.X("x:Q"), y=place, y2="y2:Q")
         )
@@ -205,7 +204,7 @@ def matrix(
     stops = [domain[0], 0, domain[1]] if both else list(domain)
     colours = ["#B2182B", "#F7F7F7", "#2166AC"] if both else ["#2166AC", "#F7F7F7"]
     scheme = alt.Scale(domain=stops, range=colours, clamp=True)
-    base = alt.Chart(_data(rows)).encode(
+    base = alt.Chart(data(rows)).encode(
         x=alt.X("column:N", sort=list(names), title=None), y=alt.Y("row:N", sort=list(names), title=None)
     )
     cells = base.mark_rect().encode(
@@ -223,7 +222,7 @@ def matrix(
     return styled(alt.layer(*layers).properties(title=title, width=size, height=size * 2 // 3))
 
 
-def _data(rows: list[dict[str, Any]]) -> alt.Data:
+def data(rows: list[dict[str, Any]]) -> alt.Data:
     return alt.Data(values=rows)  # type: ignore[no-untyped-call]  # altair leaves this constructor untyped
 
 
@@ -246,7 +245,7 @@ def _colour(colour: Sequence[str]) -> Any:
 
 
 def _rule(at: float) -> alt.Chart:
-    rule: alt.Chart = alt.Chart(_data([{"at": at}])).mark_rule(color=INK, strokeDash=[3, 3]).encode(x=alt.X("at:Q"))
+    rule: alt.Chart = alt.Chart(data([{"at": at}])).mark_rule(color=INK, strokeDash=[3, 3]).encode(x=alt.X("at:Q"))
     return rule
 
 

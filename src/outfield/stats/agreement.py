@@ -1,0 +1,170 @@
+"""Do many models agree? "No pattern" is a tested claim, not a look at signs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from outfield.errors import UserError
+from outfield.stats import intervals
+from outfield.stats.base import Array, Result, vector
+from outfield.stats.multiplicity import holm
+from outfield.types import Estimate
+
+if TYPE_CHECKING:
+    import altair as alt
+    import polars as pl
+
+
+@dataclass(frozen=True, eq=False)
+class Heterogeneity(Result):
+    """Cochran's Q of estimates with known errors, I2 (share of variation beyond chance), random-effects mean."""
+
+    q: float
+    df: int
+    p: float
+    i2: Estimate
+    tau2: float
+    mean: Estimate
+
+
+def heterogeneity(values: Any, errors: Any) -> Heterogeneity:
+    """Whether estimates differ by more than their errors: Q against chi2, I2 = (Q - df) / Q, DerSimonian-Laird mean.
+
+    Correlations go in as Fisher z with error ``1 / sqrt(n - 3)``. The interval of I2 is Higgins and Thompson's [1].
+
+    Parameters
+    ----------
+    values, errors : vectors [k]: estimates and their standard errors
+
+    Raises
+    ------
+    UserError
+        Fewer than two estimates, or an error that is not positive.
+
+    Examples
+    --------
+    >>> found = heterogeneity([0.1, 0.9, -0.6, 0.4], [0.2, 0.2, 0.2, 0.2])
+    >>> round(found.q, 1), found.p < 0.001, round(found.i2.value, 2)
+    (29.5, True, 0.9)
+
+    References
+    ----------
+    [1] Higgins, Thompson, Quantifying heterogeneity in a meta-analysis, Statistics in Medicine 2002.
+    """
+    y, se = vector(values, "values"), vector(errors, "errors")
+    if len(y) < 2 or len(se) != len(y) or not (se > 0).all() or not np.isfinite([*y, *se]).all():
+        raise UserError(
+            f"Expected two or more estimates with positive errors, but got {len(y)}. Pass each one's error."
+        )
+    weight, df = 1 / se**2, len(y) - 1
+    q = float((weight * (y - np.average(y, weights=weight)) ** 2).sum())
+    tau2 = max(0.0, (q - df) / (weight.sum() - (weight**2).sum() / weight.sum()))
+    random = 1 / (se**2 + tau2)
+    mean, error = float(np.average(y, weights=random)), float(1 / np.sqrt(random.sum()))
+    half = stats.norm.ppf(0.975) * error
+    return Heterogeneity(
+        q, df, float(stats.chi2.sf(q, df)), _i2(q, df), float(tau2), Estimate(mean, mean - half, mean + half, n=len(y)),
+        level="model", n_units=len(y),
+    )  # fmt: skip
+
+
+def _i2(q: float, df: int) -> Estimate:
+    if df < 2:
+        return Estimate(max(0.0, (q - df) / q) if q else 0.0, n=df + 1)
+    h = np.sqrt(max(q, 1e-12) / df)
+    if q > df + 1:
+        error = 0.5 * (np.log(q) - np.log(df)) / (np.sqrt(2 * q) - np.sqrt(2 * df - 1))
+    else:
+        error = np.sqrt(1 / (2 * (df - 1)) * (1 - 1 / (3 * (df - 1) ** 2)))
+    low, high = (max(1.0, h * np.exp(sign * 1.959964 * error)) for sign in (-1, 1))
+    return Estimate(float(max(0.0, 1 - 1 / h**2)), float(1 - 1 / low**2), float(1 - 1 / high**2), n=df + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement(Result):
+    """How far the (partial) correlation matrices of several models share a pattern.
+
+    ``table`` has a row per pair of sets: mean, share of positive models, Q, I2, p (Holm).
+    """
+
+    mean: Estimate
+    positive: Estimate
+    leading: Array
+    table: pl.DataFrame
+
+    def frame(self) -> pl.DataFrame:
+        return self.table
+
+    def plot(self) -> alt.TopLevelMixin:
+        from outfield.stats import _plots
+
+        rows = self.table.to_dicts()
+        named = {f"{r['first']} ~ {r['second']}": Estimate(r["mean"], r["low"], r["high"]) for r in rows}
+        return _plots.estimates(named, title="mean correlation over models", rule=0.0)
+
+
+def agreement(matrices: Any, n: Any, *, names: Any = (), given: int = 1) -> Agreement:
+    """Agreement of correlation matrices [models, k, k], each over ``n`` independent points.
+
+    Mean off-diagonal correlation and share of positive pairs (intervals over models: pairs of one model are not
+    independent), share of the leading eigenvalue of each model, and for every pair of sets the heterogeneity over
+    models.
+
+    Parameters
+    ----------
+    matrices : array [models, k, k]
+    n : number or vector [models]: independent points (runs, not checkpoints) behind each matrix
+    given : how many measures were partialled out
+
+    Raises
+    ------
+    UserError
+        Fewer than two models, or too few points.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> found = agreement([np.corrcoef(rng.normal(size=(3, 40))) for _ in range(6)], 40)
+    >>> found.frame().height, found.n_units
+    (3, 6)
+    """
+    import polars as pl
+
+    stack = np.asarray(matrices, dtype=float)
+    if stack.ndim != 3 or len(stack) < 2 or stack.shape[1] != stack.shape[2]:
+        raise UserError(f"Expected matrices [models >= 2, k, k], but got shape {stack.shape}. Pass one for each model.")
+    points = np.broadcast_to(np.asarray(n, float), (len(stack),))
+    if (points - 3 - given <= 0).any():
+        raise UserError(
+            f"Expected more than {3 + given} points behind each matrix, but got {points.min():g}. Add runs."
+        )
+    i, j = np.triu_indices(stack.shape[1], 1)
+    z = np.arctanh(np.clip(stack[:, i, j], -1 + 1e-12, 1 - 1e-12))
+    found = [heterogeneity(column, 1 / np.sqrt(points - 3 - given)) for column in z.T]
+    labels = tuple(names) or tuple(f"set {k}" for k in range(stack.shape[1]))
+    rows = [_pair_row(labels[a], labels[b], stack[:, a, b], each) for a, b, each in zip(i, j, found, strict=True)]
+    table = pl.DataFrame(rows).with_columns(p=pl.Series(holm([each.p for each in found])))
+    leading = np.linalg.eigvalsh(stack)[:, -1] / stack.shape[1]
+    return Agreement(
+        _over_models(stack[:, i, j].mean(axis=1)), _over_models((stack[:, i, j] > 0).mean(axis=1), clip=True),
+        leading, table, level="model", n_units=len(stack), correction=f"Holm over {len(i)} pairs",
+    )  # fmt: skip
+
+
+def _pair_row(first: str, second: str, values: Array, found: Heterogeneity) -> dict[str, Any]:
+    mean = found.mean
+    return {
+        "first": first, "second": second, "mean": float(np.tanh(mean.value)), "low": float(np.tanh(mean.low)),
+        "high": float(np.tanh(mean.high)), "positive": float((values > 0).mean()), "q": found.q, "i2": found.i2.value,
+    }  # fmt: skip
+
+
+def _over_models(values: Array, clip: bool = False) -> Estimate:
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    low, high = values.mean() - half, values.mean() + half
+    ends = (max(0.0, low), min(1.0, high)) if clip else (low, high)
+    return intervals.estimate(float(values.mean()), ends, len(values))
