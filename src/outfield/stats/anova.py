@@ -337,6 +337,7 @@ def _proportions(count: Array) -> tuple[Array, ...] | None:
 
 
 def _by_statsmodels(case: _Case, frame: pl.DataFrame, typ: int, units: int) -> Anova:
+    import pandas
     import statsmodels.api as sm
     from statsmodels.formula.api import ols
 
@@ -349,7 +350,7 @@ def _by_statsmodels(case: _Case, frame: pl.DataFrame, typ: int, units: int) -> A
         )
     coded = {f"f{i}": list(map(str, frame[name].to_list())) for i, name in enumerate(case.factors)}
     formula = "y ~ " + " * ".join(f"C({name}, Sum)" for name in coded)
-    fit = ols(formula, {"y": frame["__y"].to_numpy(), **coded}).fit()
+    fit = ols(formula, pandas.DataFrame({"y": frame["__y"].to_numpy(), **coded})).fit()
     found = sm.stats.anova_lm(fit, typ=typ)
     rest = found.loc["Residual"]
     terms = {

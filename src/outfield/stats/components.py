@@ -110,13 +110,16 @@ def _components(named: dict[str, float], method: str, units: int, notes: tuple[s
 def _mixed(frame: pl.DataFrame, factors: tuple[str, ...], value: str) -> Components:
     import warnings
 
+    import pandas
     from statsmodels.regression.mixed_linear_model import MixedLM
 
     columns = {"y": frame[value].to_numpy(), **{f"f{i}": frame[f].cast(str).to_list() for i, f in enumerate(factors)}}
     parts = {name: f"0 + C(f{i})" for i, name in enumerate(factors) if i}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = MixedLM.from_formula("y ~ 1", columns, groups=columns["f0"], re_formula="1", vc_formula=parts or None)
+        model = MixedLM.from_formula(
+            "y ~ 1", pandas.DataFrame(columns), groups=columns["f0"], re_formula="1", vc_formula=parts or None
+        )
         fit = model.fit(reml=True)
     if not fit.converged:
         raise UserError(
