@@ -15,6 +15,7 @@ from outfield.keys import of_tensors
 from outfield.registry import create
 from outfield.strategies import Moment, Strategy, _mixing, _pictures, train
 from outfield.strategies._contrast import contrastive
+from outfield.strategies._fractals import fractals
 from outfield.strategies._heads import fitted_head
 
 
@@ -279,3 +280,73 @@ def test_shifts_move_pictures_by_at_most_what_is_said() -> None:
     x[:, :, 4, 4] = 1
     places = _pictures.shifted(x, 2)[:, 0].nonzero()[:, 1:] - 4
     assert set(map(tuple, places.tolist())) == {(a, b) for a in range(-2, 3) for b in range(-2, 3)}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fractals_are_a_fixed_set_of_different_pictures(channels: int) -> None:
+    drawn = fractals(16, 16, channels)
+    fractals.cache_clear()
+    assert torch.equal(drawn, fractals(16, 16, channels))
+    assert drawn.shape == (64, channels, 16, 16) and drawn.amin() >= 0 and drawn.amax() <= 1
+    assert len(drawn.flatten(1).unique(dim=0)) == 64
+    empty = (drawn.amax(1) == 0).float().mean((1, 2))
+    assert (empty > 0.05).all() and (empty < 0.95).all(), "neither a point nor a full square"
+
+
+def test_augmix_asks_for_one_answer() -> None:
+    from scipy.spatial.distance import jensenshannon
+
+    from outfield.strategies.augmix import _divergence
+
+    p, q = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.2, 0.8]])
+    expected = jensenshannon(p[0].numpy(), q[0].numpy()) ** 2
+    assert float(_divergence([p.log(), q.log()])) == pytest.approx(expected, rel=1e-4)
+
+
+def test_optics_blur_more_with_more_aberration() -> None:
+    def peak(aberration: float) -> float:
+        kernels = plan("optics_augment", aberration=aberration)._kernels(50)  # type: ignore[attr-defined]  # its own
+        torch.testing.assert_close(kernels.sum((1, 2)), torch.ones(50))
+        return float(kernels.amax((1, 2)).mean())
+
+    assert peak(0.0) > peak(0.2) > peak(1.0)
+
+
+def test_amplitude_mix_keeps_the_phases() -> None:
+    x = 0.4 + 0.02 * torch.rand(6, 1, 8, 8)
+    mixed = plan("amplitude_mix", most=0.5, shift=0).augment(x)
+    turn = torch.fft.rfft2(mixed) * torch.fft.rfft2(x).conj()
+    assert not torch.allclose(mixed, x, atol=1e-3)
+    torch.testing.assert_close(
+        turn.angle()[turn.abs() > 1e-3], torch.zeros(int((turn.abs() > 1e-3).sum())), atol=1e-2, rtol=0
+    )
+
+
+def test_randconv_keeps_mean_and_deviation() -> None:
+    x = 0.5 + 0.05 * torch.randn(6, 3, 16, 16)
+    changed = plan("randconv", kept=0.0, shift=0).augment(x)
+    assert not torch.allclose(changed, x, atol=1e-2)
+    torch.testing.assert_close(changed.mean((1, 2, 3)), x.mean((1, 2, 3)), atol=1e-3, rtol=0)
+    torch.testing.assert_close(changed.std((1, 2, 3)), x.std((1, 2, 3)), atol=1e-3, rtol=0)
+
+
+def test_gaussian_noise_has_the_deviation_that_it_says() -> None:
+    x = torch.full((400, 1, 16, 16), 0.5)
+    noisy = plan("gaussian_noise", sigma=0.1, shift=0).augment(x)
+    deviation = (noisy - 0.5).flatten(1).std(1)
+    assert float(deviation[deviation > 0].mean()) == pytest.approx(0.1, rel=0.03)
+
+
+def test_simclr_needs_labels_for_the_head_alone(digits: tuple[Tensor, Tensor]) -> None:
+    images, labels = digits[0][:200], digits[1][:200]
+    bodies = [
+        {
+            key: weight
+            for key, weight in train(plan("simclr"), cnn, images, truth, classes=10, seed=0, epochs=1)
+            .state_dict()
+            .items()
+            if not key.startswith("head")
+        }
+        for truth in (labels, labels.flip(0))
+    ]
+    assert of_tensors(bodies[0]) == of_tensors(bodies[1])

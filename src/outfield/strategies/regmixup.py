@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from outfield.strategies import _mixing
+from outfield.strategies.base import Strategy
+
+
+@dataclass(frozen=True)
+class RegMixup(Strategy):
+    """MixUp as a regulariser: the cross-entropy of the clean batch plus that of its mixture [1].
+
+    Parameters
+    ----------
+    alpha : float
+        Of Beta(alpha, alpha); large, so that mixtures are even.
+    weight : float
+        Of the mixture's term.
+
+    Examples
+    --------
+    >>> network, x, y = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), torch.rand(3, 1, 2, 2), torch.eye(2)[[0, 1, 1]]
+    >>> clean = functional.cross_entropy(network(x), y)
+    >>> torch.allclose(RegMixup(weight=0.0).loss(network, x, y), clean)
+    True
+
+    References
+    ----------
+    [1] Pinto, Yang, Lim, Torr, Dokania. Using Mixup as a Regularizer Can Surprisingly Improve Accuracy and
+    Out-of-Distribution Robustness. NeurIPS 2022.
+    """
+
+    alpha: float = 10.0
+    weight: float = 1.0
+
+    family: ClassVar[str] = "augmentation"
+    limits: ClassVar = {"alpha": (1e-3, 1000.0), "weight": (0.0, 1000.0)}
+
+    def loss(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        mixed, targets = _mixing.mixup(x, y, self.alpha)
+        clean_logits, mixed_logits = network(torch.cat([x, mixed])).chunk(2)
+        mixture = functional.cross_entropy(mixed_logits, targets)
+        return functional.cross_entropy(clean_logits, y) + self.weight * mixture

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from outfield.strategies import _heads, _pictures
+from outfield.strategies._contrast import contrastive
+from outfield.strategies.base import MakeNetwork, Strategy
+
+
+@dataclass(frozen=True)
+class SimCLR(Strategy):
+    """Self-supervised contrastive learning, then a linear head on the frozen features [1].
+
+    Two views of each picture (a random part of it, its brightness and contrast changed) are projected to a sphere,
+    where each is to be found among the views of all others by a softmax of cosines. Labels are seen by the head
+    alone, which is fitted to the features of the unchanged pictures.
+
+    Parameters
+    ----------
+    temperature : float
+    projection : int
+        Dimensions of the sphere's space.
+    crop : float
+        A view shows at least this share of the picture's side.
+
+    Examples
+    --------
+    >>> SimCLR(crop=0.5).augment(torch.zeros(3, 1, 8, 8)).shape
+    torch.Size([6, 1, 8, 8])
+
+    References
+    ----------
+    [1] Chen, Kornblith, Norouzi, Hinton. A Simple Framework for Contrastive Learning of Visual Representations.
+    ICML 2020.
+    """
+
+    temperature: float = 0.2
+    projection: int = 64
+    crop: float = 0.6
+
+    family: ClassVar[str] = "self-supervised"
+    limits: ClassVar = {"temperature": (1e-3, 100.0), "projection": (1, 100_000), "crop": (0.05, 1.0)}
+
+    def network(self, make: MakeNetwork) -> nn.Module:
+        return _heads.with_projector(make(), self.projection)
+
+    def augment(self, x: Tensor) -> Tensor:
+        views = _pictures.zoomed(super().augment(torch.cat([x, x])), self.crop)
+        for operation in (_pictures.brightness, _pictures.contrast):
+            views = operation(views, 0.5 * _pictures.random_strengths(views)).clamp(0, 1)
+        return views
+
+    def loss(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        picture = torch.arange(len(y), device=x.device).repeat(2)
+        return contrastive(network(x), picture, self.temperature)
+
+    def finish(self, network: nn.Module, images: Tensor, labels: Tensor, classes: int) -> nn.Module:
+        return _heads.without_projector(network, images, labels, classes)
