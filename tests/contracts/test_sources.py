@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
@@ -20,7 +21,7 @@ from outfield.data.base import Dataset, Source
 from outfield.errors import UserError
 from outfield.studies.spec import Plugin
 
-NAMES = registry.names("sources")
+NAMES = tuple(name for name in registry.names("sources") if name != "hub")
 
 
 def png(path: Path, shade: int, mode: str = "L", size: tuple[int, int] = (6, 5)) -> None:
@@ -55,6 +56,24 @@ def arrays(root: Path) -> dict[str, Any]:
     return {"path": str(root / "set.npz"), "labels": "labels", "classes": ["cat", "dog"]}
 
 
+def text(root: Path) -> dict[str, Any]:
+    (root / "set.csv").write_text("text,mood\nfine,good\nbad,ill\nwell,good\n")
+    return {"path": str(root / "set.csv"), "label": "mood"}
+
+
+def table(root: Path) -> dict[str, Any]:
+    (root / "set.csv").write_text("a,b,kind\n1,2,x\n3,4,y\n5,6,x\n")
+    return {"path": str(root / "set.csv"), "label": "kind", "columns": ["b", "a"]}
+
+
+def shards(root: Path) -> dict[str, Any]:
+    pictures = Path(folder(root)["path"])
+    with tarfile.open(root / "set-0.tar", "w") as shard:
+        for path in sorted(pictures.rglob("*.png")):
+            shard.add(path, path.name)
+    return {"path": str(root / "set-*.tar")}
+
+
 MADE: dict[str, Callable[[Path], dict[str, Any]]] = {
     "digits": lambda root: {"classes": [8, 9], "part": "test"},
     "photos": lambda root: {"photo": "flower", "n": 6},
@@ -65,6 +84,9 @@ MADE: dict[str, Callable[[Path], dict[str, Any]]] = {
     "folder": folder,
     "zip": archive,
     "imglist": imglist,
+    "text": text,
+    "table": table,
+    "webdataset": shards,
     "part": lambda root: {"of": {"name": "digits"}, "stop": 0.5, "limit": 40},
     "shifted": lambda root: {"of": {"name": "digits", "part": "test"}, "shift": "rotation", "severity": 2},
 }
@@ -134,6 +156,11 @@ def test_a_wrong_field_is_a_users_mistake(source: Source) -> None:
 
 def test_every_source_that_needs_no_network_is_covered() -> None:
     assert set(NAMES) == set(MADE)
+
+
+def test_the_hub_round_trips_too() -> None:
+    made = Plugin(name="hub", repo="owner/name", inputs=["text"], label="label").build("sources")
+    assert Plugin(**json.loads(json.dumps(as_written(made)))).build("sources") == made
 
 
 def test_pictures_in_a_folder_a_zip_and_a_list_are_the_same_data(tmp_path: Path) -> None:

@@ -26,6 +26,10 @@ Labels: TypeAlias = "NDArray[np.int64] | None"
 Names: TypeAlias = "tuple[str, ...] | None"
 
 
+class Fault(str):
+    """Why an item cannot be read, in its place."""
+
+
 class Rows(ABC):
     """What all data sets of outfield share: checked labels, part names, content keys.
 
@@ -89,6 +93,14 @@ class Rows(ABC):
     def digest(self) -> str:
         """Content key of all items and labels, in order."""
         return self._digest
+
+    def tried(self, rows: slice | NDArray[np.int64]) -> list[Any]:
+        """The items of ``rows``, with a ``Fault`` in the place of those that cannot be read."""
+        return list(self.read(rows))
+
+    def name_of(self, row: int) -> str:
+        """What messages call a row: its file where it has one, else its number."""
+        return f"row {row}"
 
     def _where(self, rows: slice | NDArray[np.int64]) -> NDArray[np.int64]:
         return np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows, dtype=np.int64)
@@ -169,6 +181,12 @@ class _View(Rows):
     def read(self, rows: slice | NDArray[np.int64]) -> Batch:
         return self.of.read(self.rows[rows])
 
+    def tried(self, rows: slice | NDArray[np.int64]) -> list[Any]:
+        return tried(self.of, self.rows[rows])
+
+    def name_of(self, row: int) -> str:
+        return name_of(self.of, int(self.rows[row]))
+
     @cached_property
     def row_keys(self) -> NDArray[np.str_]:
         return row_keys(self.of)[self.rows]
@@ -184,6 +202,9 @@ class _Shifted(Rows):
     def read(self, rows: slice | NDArray[np.int64]) -> Batch:
         where = self._where(rows)
         return stack([self._one(picture, row) for picture, row in zip(self.of.read(where), where, strict=True)])
+
+    def name_of(self, row: int) -> str:
+        return name_of(self.of, row)
 
     def _one(self, picture: NDArray[Any], row: int) -> NDArray[np.uint8]:
         rng = row_rng(type(self.shift).__name__, self.seed, row)
@@ -223,6 +244,10 @@ class _Concatenated(Rows):
             for place, item in zip(places, self.of[owner].read(where[places] - start), strict=True):
                 items[place] = item
         return stack(items)
+
+    def name_of(self, row: int) -> str:
+        owner = int(np.searchsorted(self.ends, row, side="right"))
+        return name_of(self.of[owner], row - int(self.ends[owner]) + len(self.of[owner]))
 
     @cached_property
     def row_keys(self) -> NDArray[np.str_]:
@@ -399,6 +424,16 @@ def parts_of(dataset: Dataset) -> NDArray[np.str_] | None:
 def left_out_of(dataset: Dataset) -> tuple[str, ...]:
     """What the data set could have held and does not, with reasons."""
     return dataset.left_out if isinstance(dataset, Rows) else ()
+
+
+def tried(dataset: Dataset, rows: slice | NDArray[np.int64]) -> list[Any]:
+    """Items of any data set, with a ``Fault`` in the place of those that are known not to be readable."""
+    return dataset.tried(rows) if isinstance(dataset, Rows) else list(dataset.read(rows))
+
+
+def name_of(dataset: Dataset, row: int) -> str:
+    """What messages call a row of any data set."""
+    return dataset.name_of(row) if isinstance(dataset, Rows) else f"row {row}"
 
 
 def item_key(item: Any) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, UnidentifiedImageError
 
 from outfield.data.base import Batch
-from outfield.data.datasets import Rows, item_key, stack
+from outfield.data.datasets import Fault, Rows, item_key, stack
 from outfield.errors import UserError
 
 Broken = Literal["refuse", "leave out"]
@@ -105,8 +105,8 @@ class FileDataset(Rows):
         self.names, self.content, self.decoding, self.where = names, content, decoding, where
 
     def read(self, rows: slice | NDArray[np.int64]) -> Batch:
-        pictures = _in_threads(self._picture, self._where(rows))
-        if any(isinstance(picture, str) for picture in pictures):
+        pictures = self.tried(rows)
+        if any(isinstance(picture, Fault) for picture in pictures):
             raise self._refused(self.broken())
         return stack(pictures)
 
@@ -115,6 +115,12 @@ class FileDataset(Rows):
         """Of the files' bytes and the decoding: nothing is decoded for a key."""
         how = repr(self.decoding).encode()
         return np.array(_in_threads(lambda row: item_key((self.content(row), how)), np.arange(len(self))))
+
+    def tried(self, rows: slice | NDArray[np.int64]) -> list[NDArray[np.uint8] | Fault]:
+        return _in_threads(self._picture, self._where(rows))
+
+    def name_of(self, row: int) -> str:
+        return self.names[row]
 
     def broken(self) -> dict[int, str]:
         """Every row whose picture cannot be decoded, and why. Reads all of them."""
@@ -141,18 +147,18 @@ class FileDataset(Rows):
             self.where,
             labels=None if self.labels is None else self.labels[kept],
             classes=self.classes,
-            left_out=[f"{self.names[row]}: {fault}" for row, fault in faults.items()],
+            left_out=[*self.left_out, *(f"{self.names[row]}: {fault}" for row, fault in faults.items())],
         )
 
-    def _picture(self, row: int) -> NDArray[np.uint8] | str:
+    def _picture(self, row: int) -> NDArray[np.uint8] | Fault:
         try:
             return self.decoding(self.content(row))
         except (OSError, ValueError, SyntaxError, EOFError, KeyError, Image.DecompressionBombError) as error:
-            return _reason(error)
+            return Fault(_reason(error))
 
     def _fault(self, row: int) -> str:
         picture = self._picture(row)
-        return picture if isinstance(picture, str) else ""
+        return picture if isinstance(picture, Fault) else ""
 
     def _refused(self, faults: dict[int, str]) -> UserError:
         return refusal(self.where, [f"{self.names[row]}: {fault}" for row, fault in faults.items()], len(self))
