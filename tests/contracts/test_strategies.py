@@ -59,6 +59,13 @@ def test_gives_a_classifier_in_evaluation_mode(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
+def test_the_weights_fit_into_the_architecture_that_it_names(name: str) -> None:
+    classifier, again = trained(name), strategy(name).architecture(network)
+    again.load_state_dict(classifier.state_dict())
+    assert torch.equal(again.eval()(tiny()[0]), classifier(tiny()[0]))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_the_seed_decides_the_weights(name: str) -> None:
     digests = [of_tensors(trained(name, seed).state_dict()) for seed in (1, 1, 2)]
     assert digests[0] == digests[1]

@@ -24,7 +24,8 @@ def fractals(height: int, width: int, channels: int) -> Tensor:
     logarithms = torch.stack([_counts(cloud, height, width) for cloud in points]).log1p()
     brightness: Tensor = logarithms / logarithms.amax((1, 2), keepdim=True)
     colour = 0.3 + 0.7 * torch.rand(COUNT, channels, 1, 1, generator=chance)
-    return brightness[:, None].mul(colour if channels > 1 else torch.ones_like(colour))
+    coloured: Tensor = brightness[:, None] * (colour if channels > 1 else torch.ones_like(colour))
+    return coloured
 
 
 def _systems(chance: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -36,7 +37,8 @@ def _systems(chance: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def _rotation(angle: Tensor) -> Tensor:
-    return torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).unflatten(-1, (2, 2))
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
 
 
 def _points(linear: Tensor, offset: Tensor, chance: torch.Generator) -> Tensor:

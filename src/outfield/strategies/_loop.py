@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 
+from outfield import keys
 from outfield.errors import UserError
 from outfield.strategies import _heads
 from outfield.strategies.base import MakeNetwork, Strategy
@@ -112,6 +114,19 @@ def train(
             if report is not None:
                 report(run.step, run.total)
         return run.classifier()
+
+
+def code_of(strategy: Strategy) -> str:
+    """Digest of the code that decides what training gives: the strategy's file, the loop and their shared helpers.
+
+    Examples
+    --------
+    >>> from outfield.registry import create
+    >>> code_of(create("strategies", "mixup")) == code_of(create("strategies", "cutmix"))
+    False
+    """
+    shared = [path for path in Path(__file__).parent.glob("*.py") if path.stem == "base" or path.stem.startswith("_")]
+    return keys.key(own=keys.of_code(type(strategy)), shared=sorted(map(keys.of_file, shared)))
 
 
 class _Run:

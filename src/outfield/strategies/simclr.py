@@ -48,6 +48,9 @@ class SimCLR(Strategy):
     def network(self, make: MakeNetwork) -> nn.Module:
         return _heads.with_projector(make(), self.projection)
 
+    def architecture(self, make: MakeNetwork) -> nn.Module:
+        return make()
+
     def augment(self, x: Tensor) -> Tensor:
         views = _pictures.zoomed(super().augment(torch.cat([x, x])), self.crop)
         for operation in (_pictures.brightness, _pictures.contrast):
