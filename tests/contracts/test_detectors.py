@@ -11,7 +11,6 @@ import pytest
 import torch
 from safetensors.torch import load, save
 from scipy.stats import spearmanr
-from tests.contracts.worlds import CLASSES, Sharded, world
 from torch import Tensor
 
 from outfield.detectors.base import Detector
@@ -19,6 +18,7 @@ from outfield.errors import UserError
 from outfield.features.fit_data import FitData
 from outfield.registry import create, find, name_of, names
 from outfield.types import Outputs, State
+from tests.contracts.worlds import CLASSES, Sharded, world
 
 DETECTORS = names("detectors")
 INFORMATION = {"outputs", "features", "hybrid", "layers", "gradients"}

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from outfield.detectors._gaussian import nearest, tied
-from outfield.detectors._rows import in_pieces
 from outfield.detectors.base import Detector
 from outfield.features.fit_data import FitData
 from outfield.features.folds import Fold
 from outfield.features.moments import Moments
+from outfield.features.pieces import in_pieces
 from outfield.types import Outputs, State
 
 

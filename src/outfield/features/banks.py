@@ -24,7 +24,7 @@ class Bank(Fold["list[_Part]", Outputs]):
 
     Parameters
     ----------
-    keep : names of fields and layers
+    keep : names of fields, beginnings of names of layers
         What is kept of each row.
     share : float
         Expected share of the rows, 0 < share <= 1.
@@ -86,9 +86,9 @@ def _first(parts: list[_Part], limit: int | None) -> _Part:
 
 
 def only(out: Outputs, names: tuple[str, ...]) -> Outputs:
-    """The same rows with the named fields and layers alone."""
+    """The same rows with the named fields alone, and the layers whose names begin with one of ``names``."""
     fields = {name: getattr(out, name) for name in names if name in ("logits", "features", "labels", "head")}
-    return Outputs(**fields, layers={name: out.layers[name] for name in names if name not in fields})
+    return Outputs(**fields, layers={name: value for name, value in out.layers.items() if name.startswith(names)})
 
 
 def priorities(rows: NDArray[np.int64], seed: int) -> NDArray[np.float64]:

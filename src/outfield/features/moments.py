@@ -34,8 +34,8 @@ def whitener(covariance: Tensor, rtol: float = 1e-12) -> Tensor:
     return vectors[:, kept] * values[kept].rsqrt()
 
 
-def leading(covariance: Tensor, share: float) -> Tensor:
-    """The fewest leading eigenvectors that explain at least ``share`` of the variance, [D, q].
+def leading(covariance: Tensor, share: float, q: int | None = None) -> Tensor:
+    """The fewest leading eigenvectors that explain at least ``share`` of the variance, or the first q, [D, q].
 
     Examples
     --------
@@ -46,8 +46,8 @@ def leading(covariance: Tensor, share: float) -> Tensor:
     """
     values, vectors = _eigen(covariance)
     explained = values.flip(0).clamp(min=0).cumsum(0)
-    q = int((explained < share * explained[-1]).sum()) + 1
-    return vectors.flip(1)[:, :q].contiguous()
+    enough = int((explained < share * explained[-1]).sum()) + 1
+    return vectors.flip(1)[:, : q or enough].contiguous()
 
 
 def _eigen(covariance: Tensor) -> tuple[Tensor, Tensor]:

@@ -35,6 +35,7 @@ class PerturbedLogits(Probe):
     temperature: float = 1000.0
     epsilon: float = 0.0014
 
+    passes: ClassVar[int] = 2
     needs_graph: ClassVar[bool] = True
 
     def __call__(self, model: Model, x: Tensor, first: Outputs) -> dict[str, Tensor]:
