@@ -401,10 +401,9 @@ def in_memory(dataset: Dataset) -> Rows:
 
     For views that are dear to compute (shifts) and are read by many models.
     """
-    items = [item for batch in _batches(dataset) for item in batch]
-    packed = stack(items)
-    kind = ArrayDataset if isinstance(packed, np.ndarray) else ListDataset
-    kept: Rows = kind(packed, dataset.labels, dataset.classes, parts_of(dataset), left_out_of(dataset))  # type: ignore[arg-type]
+    items = stack([item for batch in _batches(dataset) for item in batch])
+    about = (dataset.labels, dataset.classes, parts_of(dataset), left_out_of(dataset))
+    kept: Rows = ArrayDataset(items, *about) if isinstance(items, np.ndarray) else ListDataset(items, *about)
     kept.__dict__.update(row_keys=row_keys(dataset), _digest=dataset.digest())
     return kept
 
