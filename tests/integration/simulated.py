@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from outfield import registry
 from outfield.store import schema
 
 STRATEGIES = {
@@ -42,9 +41,7 @@ DETECTORS = (
 FEATURES = ("total_variance", "participation_ratio", "tiny_share", "norm_mean", "norm_sd")
 
 
-def rows(
-    strategies=STRATEGIES, seeds=3, detectors=DETECTORS, sets=SETS, parts=PARTS, shifts=SHIFTS, seed=0
-) -> pl.DataFrame:
+def rows(*, strategies=STRATEGIES, seeds=3, detectors=DETECTORS, sets=SETS, shifts=SHIFTS, seed=0) -> pl.DataFrame:
     """Rows in the study's schema: strategy, detector, set and interaction effects drawn once, noise on top."""
     rng = np.random.default_rng(seed)
     effects = {
@@ -58,15 +55,27 @@ def rows(
         accuracy = {"under-trained": 0.82, "label noise": 0.88, "small data": 0.85}.get(strategy, 0.93 + 0.01 * (i % 5))
         for number in range(seeds):
             model = {"model": f"{strategy} seed {number}", "strategy": strategy, "family": family, "seed": number}
-            common = {"study": "digits (simulated)", "run": model["model"], "id": "digits 0-7", "role": "test", "n_id": 360}
+            common = {
+                "study": "digits (simulated)",
+                "run": model["model"],
+                "id": "digits 0-7",
+                "role": "test",
+                "n_id": 360,
+            }
             common |= model | {"data_digest": "a" * 20, "model_digest": f"{i:02d}{number}" * 6, "step": None}
             found += model_rows(common, accuracy + rng.normal(0, 0.008), shifts, rng)
-            found += detector_rows(common, i, effects, detectors, sets, parts, rng)
+            found += detector_rows(common, i, effects, (detectors, sets), rng)
     return schema.frame(found)
 
 
 def model_rows(common, accuracy, shifts, rng):
-    measures = {"accuracy": accuracy, "ece": abs(rng.normal(0.03, 0.02)), "nll": 0.3, "brier": 0.1, "balanced_accuracy": accuracy}
+    measures = {
+        "accuracy": accuracy,
+        "ece": abs(rng.normal(0.03, 0.02)),
+        "nll": 0.3,
+        "brier": 0.1,
+        "balanced_accuracy": accuracy,
+    }
     measures |= {name: rng.lognormal(0, 0.2) for name in FEATURES}
     yield from (common | {"set_kind": "id", "metric": name, "value": value} for name, value in measures.items())
     for j, shift in enumerate(shifts):
@@ -76,19 +85,30 @@ def model_rows(common, accuracy, shifts, rng):
             yield common | columns | {"metric": "accuracy", "value": max(0.1, value)}
 
 
-def detector_rows(common, i, effects, detectors, sets, parts, rng):
+def detector_rows(common, i, effects, tested, rng):
+    detectors, sets = tested
     for j, detector in enumerate(detectors):
-        shared = {"detector": detector, "tuned": False, "params": {}, "seconds": 0.02 * (1 + j), "passes": 1.0 + 2.0 * (detector == "odin")}
+        shared = {
+            "detector": detector,
+            "tuned": False,
+            "params": {},
+            "seconds": 0.02 * (1 + j),
+            "passes": 1.0 + 2.0 * (detector == "odin"),
+        }
         place = effects["strategy"][i] + effects["detector"][j] + effects["both"][i, j]
-        yield common | shared | {"set_kind": "id", "metric": "auroc_correct_vs_incorrect", "value": squash(place * 0.5 + 1)}
+        yield (
+            common
+            | shared
+            | {"set_kind": "id", "metric": "auroc_correct_vs_incorrect", "value": squash(place * 0.5 + 1)}
+        )
         for k, (ood, category) in enumerate(sets.items()):
             z = place + effects["set"][k] + rng.normal(0, 0.25)
             columns = common | shared | {"set_kind": "ood", "ood": ood, "ood_category": category, "n_ood": 180}
             for metric, value in measures(z).items():
                 yield columns | {"metric": metric, "value": value, "low": value - 0.02, "high": min(1.0, value + 0.02)}
             if category == "synthetic":
-                for number, part in enumerate(parts):
-                    value = squash(z + 0.3 * (number - len(parts) / 2))
+                for number, part in enumerate(PARTS):
+                    value = squash(z + 0.3 * (number - len(PARTS) / 2))
                     yield columns | {"part": part, "metric": "auroc", "value": value, "n_ood": 50}
 
 
@@ -104,7 +124,3 @@ def measures(z):
 
 def squash(z):
     return float(1 / (1 + np.exp(-z)))
-
-
-def known(detector):
-    return detector in registry.names("detectors")

@@ -1,0 +1,57 @@
+"""Calibration against detection, and the features behind both."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from outfield.errors import UserError
+from outfield.reports.displays.accuracy import scatter
+from outfield.reports.displays.base import Display, Figure
+from outfield.reports.results import Results
+
+FEATURES = ("total_variance", "participation_ratio", "tiny_share", "norm_mean", "norm_sd")
+
+
+def ece_against_auroc(results: Results) -> Display:
+    """ECE against mean AUROC: does the better calibrated model detect better?"""
+    found = results.correlate("ece", "auroc").whole
+    accuracy = results.correlation.whole.estimate.value
+    chart = scatter(results, "ece", "auroc", 340)
+    stronger = "stronger" if abs(found.estimate.value) > abs(accuracy) else "weaker"
+    caption = (
+        "Expected calibration error against mean AUROC; small: a model, large: a strategy with the range of its seeds. "
+        f"Spearman over strategies {found.estimate}, 95% interval (Bonett-Wright): {stronger} than accuracy's "
+        f"{accuracy:.2f}."
+    )
+    table = results.models.select("model", "strategy", "family", "ece", "auroc")
+    return Display("ece", "Calibration against detection", caption, table, (Figure(chart),), legend="family")
+
+
+def feature_statistics(results: Results) -> Display:
+    """Five statistics of the penultimate features, as ratios to the baseline strategy."""
+    rows = results.test.filter(pl.col("metric").is_in(FEATURES), pl.col("set_kind") == "id")
+    if rows.is_empty():
+        raise UserError("This study has no feature statistics: its models have no linear head to look behind.")
+    means = rows.group_by("strategy", "metric").agg(pl.col("value").mean())
+    if results.baseline is None:
+        raise UserError("This study has no strategy of the family baseline to compare features with. Add one.")
+    base = means.filter(pl.col("strategy") == results.baseline).select("metric", base="value")
+    ratios = means.join(base, on="metric").with_columns(pl.col("value") / pl.col("base"))
+    wide = ratios.pivot("metric", index="strategy", values="value")
+    kept = [name for name in FEATURES if name in wide.columns]
+    table = (
+        results.strategies.select("strategy", "family", "auroc")
+        .join(wide, on="strategy")
+        .sort("auroc", descending=True)
+    )
+    columns = {"strategy": "Strategy", "family": "Family", "auroc": "Mean AUROC"} | {
+        name: name.replace("_", " ").capitalize() for name in kept
+    }
+    caption = (
+        f"Penultimate features on the ID test set, mean over seeds, divided by those of {results.baseline!r} (1 = the "
+        "same): total variance, participation ratio (how many directions they spread over), share of activations "
+        "below 0.001, mean and standard deviation of the L2 norm."
+    )
+    return Display(
+        "features", "What training did to the features", caption, table.select(*columns), columns=columns, open=True
+    )

@@ -1,0 +1,232 @@
+"""A study's rows, asked for the tables that displays are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from outfield import registry
+from outfield.errors import UnknownName, UserError
+from outfield.stats import Anova, Panel, Recommendation, anova, leave_one_family_out, mean_ranks, panel, recommend
+from outfield.stats.ranks import MeanRanks
+from outfield.stats.relate import LeftOut
+from outfield.store import query
+from outfield.store.schema import COLUMNS
+from outfield.types import Estimate
+
+CATEGORIES = ("near", "far", "extreme", "synthetic")
+FAMILIES = (
+    *("baseline", "adversarial", "augmentation", "self-supervised", "recipe", "freezing"),
+    *("under-trained", "label noise", "small data"),
+)
+INFORMATION = ("outputs", "features", "hybrid", "layers", "gradients")
+DRAWS = 1000
+"""Resamples behind the report's bootstrap intervals."""
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """The rows of a study and what they add up to; every table is made once.
+
+    Parameters
+    ----------
+    rows : frame in the columns of ``outfield.store.schema``
+    manifest : mapping
+        What ``study.json`` says, empty where the rows come without a folder.
+    """
+
+    rows: pl.DataFrame
+    manifest: dict[str, Any]
+
+    @classmethod
+    def of(cls, study: Path | str | pl.DataFrame) -> Results:
+        """Of a study's folder, of a Parquet file of rows, or of rows.
+
+        Raises
+        ------
+        UserError
+            There are no rows, or they lack columns of the schema.
+        """
+        if isinstance(study, pl.DataFrame):
+            return cls(_complete(study), {})
+        path = Path(study)
+        if path.is_file():
+            return cls(_complete(pl.read_parquet(path, glob=False)), {})
+        return cls(_complete(query.rows(path)), query.manifest(path))
+
+    @cached_property
+    def test(self) -> pl.DataFrame:
+        """Rows that means, ranks and ANOVA read: role test, no part of a pooled set, with a value."""
+        return self.rows.filter(pl.col("role") == "test", pl.col("part").is_null(), pl.col("value").is_not_null())
+
+    def metric(self, name: str, kind: str) -> pl.DataFrame:
+        """Test rows of one metric on one kind of set (id, ood, shift)."""
+        return self.test.filter(pl.col("metric") == name, pl.col("set_kind") == kind)
+
+    @cached_property
+    def auroc(self) -> pl.DataFrame:
+        """AUROC of every model, detector and OOD set."""
+        return self.metric("auroc", "ood")
+
+    @cached_property
+    def panel(self) -> Panel:
+        """AUROC as a complete array [models, OOD sets, detectors]."""
+        if self.auroc.is_empty():
+            raise UserError("Expected AUROCs, but this study has none yet. Run it with detectors and OOD sets.")
+        return panel(self.auroc, ("ood", "detector"))
+
+    @cached_property
+    def complete(self) -> pl.DataFrame:
+        """The AUROC rows that the panel holds: every model, OOD set and detector that has all the others."""
+        kept = self.panel
+        return self.auroc.filter(
+            pl.col("model").is_in(kept.models),
+            pl.col("ood").is_in(kept.axes["ood"]),
+            pl.col("detector").is_in(kept.axes["detector"]),
+        )
+
+    @cached_property
+    def models(self) -> pl.DataFrame:
+        """A row a model: strategy, family, seed, accuracy and ECE on the ID test set, mean AUROC, shifted accuracy."""
+        base = self.rows.select("model", "strategy", "family", "seed").unique(
+            "model", keep="first", maintain_order=True
+        )
+        tables = {
+            "accuracy": self.metric("accuracy", "id"),
+            "ece": self.metric("ece", "id"),
+            "shifted": self.metric("accuracy", "shift"),
+            "auroc": self.complete if not self.auroc.is_empty() else self.auroc,
+        }
+        for name, table in tables.items():
+            means = table.group_by("model").agg(pl.col("value").mean().alias(name))
+            base = base.join(means, on="model", how="left", maintain_order="left")
+        return base
+
+    @cached_property
+    def strategies(self) -> pl.DataFrame:
+        """A row a strategy: means over seeds, and the lowest and highest seed."""
+        measures = ("accuracy", "ece", "shifted", "auroc")
+        ends = [pl.col(name).min().name.suffix("_low") for name in measures]
+        ends += [pl.col(name).max().name.suffix("_high") for name in measures]
+        grouped = self.models.group_by("strategy", maintain_order=True)
+        return grouped.agg(
+            pl.col("family").first(), pl.col("seed").count().alias("seeds"), pl.col(measures).mean(), *ends
+        )
+
+    @cached_property
+    def detectors(self) -> tuple[str, ...]:
+        """Detectors, best mean AUROC first."""
+        means = (
+            self.auroc.group_by("detector")
+            .agg(pl.col("value").mean())
+            .sort("value", "detector", descending=[True, False])
+        )
+        return tuple(means["detector"])
+
+    @cached_property
+    def categories(self) -> tuple[str, ...]:
+        """OOD categories that the study has, nearest first."""
+        return in_order(self.auroc["ood_category"].drop_nulls().unique().to_list(), CATEGORIES)
+
+    @cached_property
+    def families(self) -> tuple[str, ...]:
+        """Families of strategies that the study has."""
+        return in_order(self.models["family"].unique().to_list(), FAMILIES)
+
+    @cached_property
+    def information(self) -> dict[str, str]:
+        """What each detector rests on: outputs, features, hybrid, layers, gradients; ``other`` where unknown."""
+        return {name: _information(name) for name in self.detectors}
+
+    @property
+    def baseline(self) -> str | None:
+        """The strategy that others are compared with: the one of the family baseline."""
+        found = self.models.filter(pl.col("family") == "baseline")["strategy"]
+        return str(found[0]) if len(found) else None
+
+    @cached_property
+    def correlation(self) -> LeftOut:
+        """Spearman of accuracy with mean AUROC over strategies, and without each family."""
+        return self.correlate("accuracy", "auroc")
+
+    @cached_property
+    def turned_by(self) -> tuple[str, ...]:
+        """Families without which that correlation's verdict (below, above or not clear of 0) is another."""
+        found = self.correlation
+        whole = _side(found.whole.estimate)
+        return tuple(family for family, one in found.without.items() if _side(one.estimate) != whole)
+
+    def correlate(self, x: str, y: str) -> LeftOut:
+        """Spearman of two columns of ``models`` over strategies, and without each family."""
+        known = self.models.drop_nulls([x, y])
+        groups = known["strategy"].to_list()
+        return leave_one_family_out(known[x], known[y], known["family"].to_list(), groups=groups)
+
+    @cached_property
+    def variance(self) -> Anova:
+        """Shares of the AUROC's variance: strategy x detector x OOD category, strategies resampled."""
+        return anova(self._named(), ("strategy", "detector", "OOD category"), draws=DRAWS)
+
+    @cached_property
+    def variance_on_logit(self) -> Anova:
+        """The same on the logit scale, where differences near 1 count for more."""
+        sizes = self.auroc.select(trials=pl.col("n_id") * pl.col("n_ood"))["trials"].drop_nulls()
+        trials = float(np.median(sizes)) if len(sizes) else None
+        return anova(self._named(), ("strategy", "detector", "OOD category"), response="logit", trials=trials)
+
+    def _named(self) -> pl.DataFrame:
+        return self.complete.rename({"ood_category": "OOD category"})
+
+    @cached_property
+    def ranks(self) -> MeanRanks:
+        """Mean rank of every detector over OOD sets and strategies."""
+        return mean_ranks(self.panel, draws=DRAWS)
+
+    @cached_property
+    def recommendation(self) -> Recommendation:
+        """The detector of best worst-case mean rank, judged on OOD sets that it was not chosen on."""
+        return recommend(self.panel, draws=DRAWS)
+
+
+def _side(one: Estimate) -> int:
+    """Where an interval lies: below 0 (-1), above (1), or around it."""
+    return int(one.low > 0) - int(one.high < 0)
+
+
+def in_order(found: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Names in their known order, others after them in alphabetical order.
+
+    Examples
+    --------
+    >>> in_order(["text", "far", "near"], CATEGORIES)
+    ('near', 'far', 'text')
+    """
+    return (*(name for name in known if name in found), *sorted(name for name in found if name not in known))
+
+
+def _complete(rows: pl.DataFrame) -> pl.DataFrame:
+    if missing := [name for name in ("model", "metric", "value") if name not in rows.columns]:
+        raise UserError(
+            f"Expected rows with the columns of a study, but {', '.join(missing)} is not there. "
+            "Pass the folder of a study, or rows in its columns (outfield.store.schema)."
+        )
+    if rows.is_empty():
+        raise UserError("Expected the rows of a study, but there is none. Run the study first: outfield run STUDY.")
+    defaults = {"role": "test", "set_kind": "ood"}
+    absent = [pl.lit(defaults.get(n), kind).alias(n) for n, kind in COLUMNS.items() if n not in rows.columns]
+    return rows.with_columns(absent).with_columns(
+        pl.coalesce("strategy", "model"), pl.col("family").fill_null("other"), pl.col("seed").fill_null(0)
+    )
+
+
+def _information(detector: str) -> str:
+    try:
+        return str(registry.find("detectors", detector).information)
+    except UnknownName:
+        return "other"

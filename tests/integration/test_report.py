@@ -1,0 +1,249 @@
+"""The report: one file, every question answered from the rows or its absence explained, nothing from the network."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+
+from outfield.errors import UserError
+from outfield.reports import answer, page
+from outfield.reports.displays.base import Display
+from outfield.reports.results import Results
+from outfield.store import write
+
+_SPEC = importlib.util.spec_from_file_location("simulated", Path(__file__).with_name("simulated.py"))
+simulated = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(simulated)
+
+BUILDERS = [build for builds in page.SECTIONS.values() for build in builds]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return simulated.rows(seeds=2, detectors=("msp", "energy", "mds", "knn", "gradnorm", "gram"), shifts=("blur",))
+
+
+@pytest.fixture(scope="module")
+def results(rows):
+    return Results.of(rows)
+
+
+@pytest.fixture(scope="module")
+def text(results):
+    return page.html(results, command="outfield quickstart")
+
+
+class Tags(HTMLParser):
+    """Every tag of a page with its attributes, and the text outside scripts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self.script = [], [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.script = tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self.script = self.script and tag not in ("script", "style")
+
+    def handle_data(self, data):
+        if not self.script:
+            self.words.append(data)
+
+
+@pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
+def test_every_display_has_numbers_a_caption_and_valid_charts(build, results):
+    display = build(results)
+    assert isinstance(display, Display)
+    assert display.frame().height > 0
+    assert display.title and len(display.caption) > 40
+    assert set(display.headings()) <= set(display.frame().columns)
+    for figure in display.figures:
+        assert figure.spec()["$schema"].startswith("https://vega.github.io/schema/vega-lite/")
+        assert "config" not in figure.spec()
+    if display.figures:
+        assert display.plot().to_dict()["config"]
+
+
+def test_codes_are_unique(results):
+    codes = [build(results).code for build in BUILDERS]
+    assert len(set(codes)) == len(codes)
+
+
+def test_page_asks_the_network_for_nothing(text):
+    for tag, attrs in Tags(text).tags:
+        for name in ("src", "href", "action", "data", "poster", "srcset"):
+            assert (attrs.get(name) or "#").startswith(("#", "data:")), (tag, attrs)
+    assert "@import" not in text.split("<script", 1)[0]
+    assert not re.search(r"url\(", text.split("</style>", 1)[0])
+
+
+def test_page_holds_each_chart_and_table(text, results):
+    ids = {attrs.get("id") for _, attrs in Tags(text).tags}
+    wanted = {attrs["data-spec"] for _, attrs in Tags(text).tags if "data-spec" in attrs}
+    assert wanted <= ids
+    assert len(wanted) == sum(len(build(results).figures) for build in BUILDERS)
+    assert {f"csv-{build(results).code}" for build in BUILDERS} <= ids
+
+
+def test_answer_states_the_numbers_that_the_rows_hold(rows, results):
+    first, second, third = answer.sentences(rows)
+    test = rows.filter(pl.col("role") == "test", pl.col("part").is_null())
+    auroc = test.filter(pl.col("metric") == "auroc").group_by("strategy").agg(pl.col("value").mean()).sort("strategy")
+    accuracy = (
+        test.filter(pl.col("metric") == "accuracy", pl.col("set_kind") == "id")
+        .group_by("strategy")
+        .agg(pl.col("value").mean())
+        .sort("strategy")
+    )
+    rho = stats.spearmanr(auroc["value"], accuracy["value"]).statistic
+    assert f"over 12 strategies, Spearman's rho of accuracy with mean AUROC is {rho:.2f} [" in first
+    assert f"decides {results.variance.row('strategy x detector')['eta2']:.1%} [" in second
+    assert f"The safest choice is {results.recommendation.best}:" in third
+    assert "of 6;" in third
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [
+        (0.1, 0.8, "also detect OOD inputs better"),
+        (-0.8, -0.1, "detect OOD inputs worse"),
+        (-0.5, 0.5, "does not tell"),
+    ],
+)
+def test_the_verdict_follows_the_interval(low, high, says):
+    assert says in answer._verdict(answer.Estimate((low + high) / 2, low, high, 12))
+
+
+def test_best_detector_is_the_best_and_blind_choice_leaves_the_set_out(rows, results):
+    from outfield.reports.displays.detectors import best_per_strategy
+
+    table = best_per_strategy(results).frame()
+    cell = (
+        results.complete.filter(pl.col("strategy") == "MixUp").group_by("detector", "ood").agg(pl.col("value").mean())
+    )
+    wide = cell.pivot("ood", index="detector", values="value")
+    values = wide.drop("detector").to_numpy()
+    row = table.row(by_predicate=pl.col("strategy") == "MixUp", named=True)
+    assert row["best"] == wide["detector"][int(values.mean(axis=1).argmax())]
+    assert row["auroc"] == pytest.approx(values.mean(axis=1).max())
+    blind = [values[np.delete(values, at, 1).mean(axis=1).argmax(), at] for at in range(values.shape[1])]
+    assert row["blind"] == pytest.approx(np.mean(blind))
+    assert row["low"] <= row["auroc"] <= row["high"]
+
+
+def test_boxes_and_heat_map_show_means_of_the_rows(results):
+    from outfield.reports.displays.detectors import boxes, heat_map
+
+    cell = results.auroc.filter(pl.col("strategy") == "SupCon", pl.col("detector") == "knn")["value"].mean()
+    shown = (
+        heat_map(results).frame().filter(pl.col("strategy") == "SupCon", pl.col("detector") == "knn")["value"].item()
+    )
+    assert shown == pytest.approx(cell)
+    box = boxes(results).frame().row(by_predicate=pl.col("name") == "knn", named=True)
+    means = heat_map(results).frame().filter(pl.col("detector") == "knn")["value"]
+    assert box["median"] == pytest.approx(means.median())
+    assert box["baseline"] == pytest.approx(
+        heat_map(results).frame().filter(pl.col("strategy") == "baseline", pl.col("detector") == "knn")["value"].item()
+    )
+
+
+def test_curves_and_parts_do_not_enter_the_means(rows, results):
+    spoilt = rows.filter(pl.col("metric") == "auroc").with_columns(value=pl.lit(0.0), role=pl.lit("curve"))
+    assert Results.of(pl.concat([rows, spoilt])).models.equals(results.models)
+
+
+@pytest.mark.parametrize("strategies", [1, 2, 3])
+def test_few_strategies_leave_reasons_in_place_of_charts(rows, strategies, tmp_path):
+    names = rows["strategy"].unique().sort()[:strategies].to_list()
+    path = page.write(rows.filter(pl.col("strategy").is_in(names)), tmp_path / "report.html")
+    words = " ".join(Tags(path.read_text()).words)
+    assert "cannot be said" in words
+    assert "Expected at least 4 complete rows" in words
+
+
+def test_absent_parts_of_a_study_are_explained(rows):
+    bare = rows.filter(pl.col("metric") == "auroc", pl.col("part").is_null()).with_columns(
+        seconds=None, ood_category=None
+    )
+    words = " ".join(Tags(page.html(Results.of(bare))).words)
+    for reason in (
+        "no covariate shifts",
+        "no pooled OOD set",
+        "no diagnostics",
+        "no feature statistics",
+        "what they cost",
+    ):
+        assert reason in words
+
+
+def test_rows_of_models_alone_still_make_a_page(rows):
+    words = " ".join(Tags(page.html(Results.of(rows.filter(pl.col("metric") == "accuracy")))).words)
+    assert "this study has none yet" in words
+
+
+def test_no_rows_is_a_users_mistake(tmp_path, rows):
+    with pytest.raises(UserError, match="Run it first"):
+        page.write(tmp_path, tmp_path / "report.html")
+    with pytest.raises(UserError, match="there is none"):
+        page.write(rows.clear(), tmp_path / "report.html")
+    with pytest.raises(UserError, match="metric, value is not there"):
+        page.write(rows.select("model"), tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_names_cannot_break_out_of_the_page(rows):
+    evil = "</script><script>alert(1)</script>"
+    odd = rows.with_columns(
+        pl.when(pl.col("strategy") == "MixUp").then(pl.lit(evil)).otherwise("strategy").alias("strategy"),
+        pl.lit(evil).alias("study"),
+    )
+    tags = Tags(page.html(Results.of(odd)))
+    assert sum(tag == "script" and not attrs.get("type") for tag, attrs in tags.tags) == 2
+    assert not any("alert(1)" in word for word in tags.words if evil not in word)
+
+
+def test_a_folder_gives_the_study_file_and_the_command(tmp_path, rows):
+    write.begin(tmp_path, ["k"], json.dumps({"name": "digits", "seeds": [0, 1]}))
+    write.rows(tmp_path, "k", rows.head(2000).drop("outfield", "torch").to_dicts())
+    path = page.write(tmp_path, tmp_path / "deep" / "report.html", command="outfield run studies/digits.yaml")
+    words = " ".join(Tags(path.read_text()).words)
+    assert "outfield run studies/digits.yaml" in words
+    assert "name: digits" in words
+
+
+def test_a_large_study_stays_small():
+    strategies = {f"strategy {i}": ("baseline", "adversarial", "augmentation", "recipe")[i % 4] for i in range(56)}
+    large = simulated.rows(strategies=strategies, seeds=1)
+    assert large.filter(pl.col("metric") == "auroc", pl.col("part").is_null()).height == 56 * 31 * 8
+    assert len(page.html(Results.of(large)).encode()) < 8e6
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: the page is not opened in a browser")
+def test_every_chart_is_drawn_in_a_browser_without_network(tmp_path, text, results):
+    path = tmp_path / "report.html"
+    path.write_text(text)
+    quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
+    command = [
+        *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", *quiet),
+        *(f"--user-data-dir={tmp_path / 'profile'}", "--host-resolver-rules=MAP * ~NOTFOUND"),
+        *("--virtual-time-budget=20000", "--dump-dom", path.as_uri()),
+    ]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert 'data-drawn="yes"' in dom
+    assert "could not be drawn:" not in dom.replace("This chart could not be drawn: ${", "")
+    charts = sum(len(build(results).figures) for build in BUILDERS)
+    assert dom.count('class="marks"') == charts
