@@ -186,6 +186,8 @@ class Results:
     @cached_property
     def ranks(self) -> MeanRanks:
         """Mean rank of every detector over OOD sets and strategies."""
+        if self.panel.n_units < 2:
+            raise UserError("Expected at least two strategies to average ranks over, but got one. Add a strategy.")
         return mean_ranks(self.panel, draws=DRAWS)
 
     @cached_property
