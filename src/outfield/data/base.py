@@ -40,7 +40,10 @@ class Dataset(Protocol):
         ...
 
     def digest(self) -> str:
-        """Content key: equal for equal items and labels, whatever the place they are read from."""
+        """Content key: equal for equal items and labels, whatever the place they are read from.
+
+        Pictures in files count by the bytes of the file and the decoding, so that no key needs a decoded picture.
+        """
         ...
 
 
