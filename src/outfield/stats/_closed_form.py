@@ -55,22 +55,27 @@ class Cells:
         mix[0, ids, np.arange(len(ids))] = 1 / own[ids]
         return self.mixed(mix, (own / len(ids))[None])
 
-    def mixed(self, mix: Array, first: Array) -> Design:
-        """The design of resamples: ``mix`` [b, levels, units] averages units, ``first`` [b, levels] weighs levels."""
+    def mixed(self, mix: Array, first: Array, units: float | None = None) -> Design:
+        """The design of resamples: ``mix`` [b, levels, units] averages units, ``first`` [b, levels] weighs levels.
+
+        ``units`` is how many units a resample has, by default all.
+        """
         flat = self.mean.reshape(len(self.mean), -1)
         means = mix @ flat
         squares = mix @ (flat**2)
         rest = outer(self.weights).ravel()
-        n = len(self.mean) * rest.size * self.replicates
+        units = len(self.mean) if units is None else units
+        n = units * rest.size * self.replicates
         spread = np.einsum("bg,bgp,p->b", first, squares - means**2, rest) * n
-        inner = np.einsum("bg,bg->b", first, mix @ self.inner.reshape(len(flat), -1).sum(1)) * len(self.mean)
+        inner = np.einsum("bg,bg->b", first, mix @ self.inner.reshape(len(flat), -1).sum(1)) * units
         shaped = means.reshape(*means.shape[:2], *self.mean.shape[1:])
         return Design(shaped, (first, *self.weights), n, np.maximum(spread, 0) + inner)
 
     def counted(self, counts: Array) -> Design:
-        """The design of resamples of units that are levels themselves: ``counts`` [b, units]."""
-        share = counts / len(self.mean)
-        n = len(self.mean) * outer(self.weights).size * self.replicates
+        """The design of resamples of units that are levels themselves: ``counts`` [b, units], equal sums."""
+        units = counts[0].sum()
+        share = counts / units
+        n = float(units * outer(self.weights).size * self.replicates)
         inner = counts @ self.inner.reshape(len(self.mean), -1).sum(1)
         return Design(self.mean[None], (share, *self.weights), n, inner)
 
@@ -154,6 +159,28 @@ def resamples(cells: Cells, ids: Array, *, units_are_levels: bool, draws: int, s
             yield cells.mixed(mix, np.full(mix.shape[:2], 1 / len(sizes)))
     else:
         yield from _nested(cells, ids, draws, width, rng)
+
+
+def left_out(cells: Cells, ids: Array, *, units_are_levels: bool) -> tuple[Design, Array | None]:
+    """Designs without each unit, and the strata that units belong to (None where they are one).
+
+    Units that are levels are left out whole (a strategy with its models). Units nested in fixed levels are left out one
+    by one; a level's only unit cannot be, and is kept.
+    """
+    n = len(cells.mean)
+    if units_are_levels and len(set(ids.tolist())) == n:
+        return cells.counted(1 - np.eye(n)), None
+    sizes = np.bincount(ids)
+    own = np.equal.outer(np.arange(len(sizes)), ids).astype(float)
+    if units_are_levels:
+        first = (1 - np.eye(len(sizes))) * sizes
+        mix = np.broadcast_to(own / sizes[:, None], (len(sizes), *own.shape))
+        return cells.mixed(mix, first / first.sum(1, keepdims=True), n - n / len(sizes)), None
+    out = np.flatnonzero(sizes[ids] > 1)
+    mix = np.repeat(own[None], len(out), axis=0)
+    mix[np.arange(len(out)), :, out] = 0
+    counts = mix.sum(axis=2)
+    return cells.mixed(mix / counts[..., None], counts / (n - 1), n - 1), ids[out]
 
 
 def _nested(cells: Cells, ids: Array, draws: int, width: int, rng: np.random.Generator) -> Iterator[Design]:

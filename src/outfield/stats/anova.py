@@ -6,17 +6,17 @@ inclusion-exclusion of the mean squares of marginal means, and Type I, II and th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from scipy import stats
 
 from outfield.errors import UserError
 from outfield.stats import intervals
-from outfield.stats._closed_form import Cells, Design, Term, outer, resamples, sums_of_squares, uniform
+from outfield.stats._closed_form import Cells, Design, Term, left_out, outer, resamples, sums_of_squares, uniform
 from outfield.stats.base import Array, Level, Result
 from outfield.stats.frames import as_frame, require
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Response = Literal["raw", "logit", "probit", "empirical-logit"]
 RESIDUAL = "residual"
 SHARES = ("eta2", "partial_eta2", "omega2")
+Interval = Literal["jackknife", "percentile", "basic", "bc", "none"]
+INTERVALS: tuple[Interval, ...] = ("jackknife", "percentile", "basic", "bc", "none")
 LARGEST_DENSE = 600
 """Columns of a design matrix that statsmodels is asked to build at most."""
 
@@ -78,7 +80,7 @@ class _Case:
     factors: tuple[str, ...]
     response: Response
     draws: int
-    interval: intervals.Kind
+    interval: Interval
     confidence: float
     seed: int
     level: Level = "model"
@@ -95,8 +97,8 @@ def anova(
     response: Response = "raw",
     trials: Any = None,
     typ: int = 2,
-    draws: int = 0,
-    interval: intervals.Kind = "basic",
+    interval: Interval = "jackknife",
+    draws: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Anova:
@@ -124,8 +126,10 @@ def anova(
     trials : number or column behind each share; for an AUROC ``n_id * n_ood``. Default 1e4
     typ : 2 or 3
         Type III (statsmodels with sum coding, small designs alone; its intercept is left out of shares).
-    draws : resamples for intervals of the shares; 0 for none
-    interval, confidence, seed : of those intervals
+    interval : ``jackknife``, ``percentile``, ``basic``, ``bc`` or ``none``
+        Of the shares, over units. The jackknife is the one that covers (see the docs for measured coverage).
+    draws, seed : resamples of the bootstrap kinds
+    confidence : of the intervals
 
     Raises
     ------
@@ -141,6 +145,8 @@ def anova(
     >>> found.frame().select("term", "df").rows()
     [('model', 5), ('detector', 3), ('model x detector', 15), ('residual', 96), ('total', 119)]
     """
+    if interval not in INTERVALS:
+        raise UserError(f"Expected an interval of {', '.join(INTERVALS)}, but got {interval!r}. Choose one of them.")
     case = _Case(tuple(factors), response, draws, interval, confidence, seed)
     if isinstance(data, np.ndarray):
         return _of_array(case, data, group, trials)
@@ -187,14 +193,17 @@ def _closed(case: _Case, cells: Cells, ids: Array, *, units_are_levels: bool) ->
         top = tuple(range(len(case.factors)))
         residual, df_residual = ss.pop(top), df.pop(top)
     table = _table({_name(term, case.factors): (ss[term], df[term]) for term in ss}, residual, df_residual)
-    if case.draws:
+    units = levels[0] if case.level == "strategy" else len(cells.mean)
+    if case.interval == "jackknife":
+        without, strata = left_out(cells, ids, units_are_levels=units_are_levels)
+        table, case = _jackknifed(case, table, _shares(without, *_without_one(df, df_residual, units, strata)), strata)
+    elif case.interval != "none":
         designs = resamples(cells, ids, units_are_levels=units_are_levels, draws=case.draws, seed=case.seed)
         samples = np.concatenate([_shares(each, df, df_residual) for each in designs])
-        table, case = _with_intervals(case, table, samples)
+        table, case = _bootstrapped(case, table, samples)
     return Anova(
-        table, round(design.n), case.response, True, 2, case.interval if case.draws else "none", level=case.level,
-        n_units=levels[0] if case.level == "strategy" else len(cells.mean), notes=case.notes,
-    )  # fmt: skip
+        table, round(design.n), case.response, True, 2, case.interval, level=case.level, n_units=units, notes=case.notes
+    )
 
 
 def _name(term: Term, factors: Sequence[str]) -> str:
@@ -232,7 +241,7 @@ def _row(name: str, ss: float, df: int, residual: tuple[float, int], total: floa
 # --- intervals from resampled units ---------------------------------------------------------------
 
 
-def _shares(design: Design, df: dict[Term, int], df_residual: int) -> Array:
+def _shares(design: Design, df: Mapping[Term, float], df_residual: float) -> Array:
     """eta2, partial eta2 and omega2 of every term: [b, terms, 3]; the residual's eta2 comes last."""
     ss = sums_of_squares(design)
     residual = np.asarray(design.within, float)
@@ -248,23 +257,51 @@ def _shares(design: Design, df: dict[Term, int], df_residual: int) -> Array:
     return np.concatenate([np.stack([eta, partial, omega], axis=2), rest], axis=1)
 
 
-def _with_intervals(case: _Case, table: pl.DataFrame, samples: Array) -> tuple[pl.DataFrame, _Case]:
-    import polars as pl
+def _without_one(
+    df: dict[Term, int], df_residual: int, units: int, strata: Array | None
+) -> tuple[dict[Term, float], float]:
+    """Degrees of freedom of a design with one unit fewer."""
+    scale = (units - 2) / (units - 1) if strata is None else 1.0
+    return {term: value * (scale if 0 in term else 1) for term, value in df.items()}, df_residual * (units - 1) / units
 
+
+def _jackknifed(case: _Case, table: pl.DataFrame, shares: Array, strata: Array | None) -> tuple[pl.DataFrame, _Case]:
+    good = np.isfinite(shares).all(axis=(1, 2))
+    kept = None if strata is None else strata[good]
+    if good.sum() - (1 if kept is None else len(set(kept.tolist()))) < 1:
+        said = "No intervals: too few units to leave one out."
+        return table, replace(case, interval="none", notes=(*case.notes, said))
+    values = _values(table, shares)
+    return _with_ends(
+        table, intervals.share_jackknife(values, shares[good], strata=kept, confidence=case.confidence)
+    ), case
+
+
+def _bootstrapped(case: _Case, table: pl.DataFrame, samples: Array) -> tuple[pl.DataFrame, _Case]:
     good = np.isfinite(samples).all(axis=(1, 2))
-    values = np.nan_to_num(table.head(samples.shape[1]).select(SHARES).to_numpy().astype(float))
-    ends = intervals.resampled(values, samples[good], kind=case.interval, confidence=case.confidence)
-    ends[:, :2] = np.clip(ends[:, :2], 0, 1)
-    ends[-1, 1:] = np.nan
-    pad = np.full((table.height - len(ends), *ends.shape[1:]), np.nan)
-    full = np.concatenate([ends, pad])
-    columns = [
-        pl.Series(f"{name}_{side}", full[:, i, j]).fill_nan(None)
-        for i, name in enumerate(SHARES) for j, side in enumerate(("low", "high"))
-    ]  # fmt: skip
+    kind = cast("intervals.Kind", case.interval)
+    ends = intervals.resampled(_values(table, samples), samples[good], kind=kind, confidence=case.confidence)
     lost = int((~good).sum())
     said = (f"{lost} of {case.draws} resamples had no spread and were left out.",) if lost else ()
-    return table.with_columns(columns), replace(case, notes=(*case.notes, *said))
+    return _with_ends(table, ends), replace(case, notes=(*case.notes, *said))
+
+
+def _values(table: pl.DataFrame, samples: Array) -> Array:
+    return np.asarray(np.nan_to_num(table.head(samples.shape[1]).select(SHARES).to_numpy().astype(float)))
+
+
+def _with_ends(table: pl.DataFrame, ends: Array) -> pl.DataFrame:
+    """The table with the columns ``_low`` and ``_high`` of every share; the residual has eta2 alone."""
+    import polars as pl
+
+    ends[:, :2] = np.clip(ends[:, :2], 0, 1)
+    ends[-1, 1:] = np.nan
+    full = np.concatenate([ends, np.full((table.height - len(ends), *ends.shape[1:]), np.nan)])
+    return table.with_columns(
+        pl.Series(f"{name}_{side}", full[:, i, j]).fill_nan(None)
+        for i, name in enumerate(SHARES)
+        for j, side in enumerate(("low", "high"))
+    )
 
 
 # --- frames -------------------------------------------------------------------------------------
@@ -285,7 +322,7 @@ def _of_frame(case: _Case, frame: pl.DataFrame, unit: str | None, typ: int) -> A
     if typ == 2 and (dense := _dense(known, keys, ordered.factors)) is not None:
         cells, ids = dense
         return _closed(ordered, cells, ids, units_are_levels=not nested)
-    if case.draws:
+    if case.interval != "none":
         case = replace(
             case, notes=(*notes, "No intervals: the design is not proportional, so units cannot be resampled.")
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from outfield.errors import UserError
 from outfield.stats.base import Array
@@ -121,6 +121,73 @@ def _quantile_each(draws: Array, share: Array) -> Array:
     shares = np.broadcast_to(share, draws.shape[1:]).ravel()
     picked = [np.quantile(column, at) for column, at in zip(columns.T, shares, strict=True)]
     return np.asarray(picked).reshape(draws.shape[1:])
+
+
+def jackknife(value: Any, left_out: Array, *, strata: Array | None = None, confidence: float = 0.95) -> Array:
+    """Interval [..., 2] from values without each unit, ``left_out`` [n, ...]: bias-corrected, Student's t [1].
+
+    With ``strata`` [n] (units drawn within fixed groups) bias and variance are summed over groups; a group of one adds
+    nothing. For a mean it is Student's interval.
+
+    Examples
+    --------
+    >>> values = np.random.default_rng(0).uniform(size=30)
+    >>> jackknife(values.mean(), (values.sum() - values) / 29).round(2).tolist()
+    [0.41, 0.65]
+
+    References
+    ----------
+    [1] Tukey, Bias and confidence in not quite large samples, Annals of Mathematical Statistics 1958.
+    """
+    groups, t = _groups(left_out, strata, confidence)
+    return _jackknifed(np.asarray(value, float), left_out, groups, t)
+
+
+def share_jackknife(value: Any, left_out: Array, *, strata: Array | None = None, confidence: float = 0.95) -> Array:
+    """Jackknife interval [..., 2] of shares in [0, 1].
+
+    Made twice, on the plain and on the logit scale [1], and joined: the logit alone misses small shares, the plain
+    scale alone large ones. Shares that the jackknife places at or below 0 get the plain one. Arguments as in
+    :func:`jackknife`.
+
+    Examples
+    --------
+    >>> values = np.random.default_rng(0).uniform(size=30)
+    >>> without = (values.sum() - values) / 29
+    >>> share_jackknife(values.mean(), without).round(2).tolist()
+    [0.41, 0.65]
+
+    References
+    ----------
+    [1] Arvesen, Jackknifing U-statistics, Annals of Mathematical Statistics 1969.
+    """
+    groups, t = _groups(left_out, strata, confidence)
+    plain = _jackknifed(np.asarray(value, float), left_out, groups, t)
+    inside = (np.asarray(value) > 0) & (left_out > 0).all(axis=0) & (left_out < 1).all(axis=0)
+    safe, rest = np.where(inside, value, 0.5), np.where(inside, left_out, 0.5)
+    on_logit = special.expit(_jackknifed(special.logit(safe), special.logit(rest), groups, t))
+    low, high = np.minimum(plain[..., 0], on_logit[..., 0]), np.maximum(plain[..., 1], on_logit[..., 1])
+    usable = inside & (plain.mean(axis=-1) > 0)
+    return np.where(usable[..., None], np.stack([low, high], axis=-1), plain)
+
+
+def _groups(left_out: Array, strata: Array | None, confidence: float) -> tuple[Array, float]:
+    groups = np.zeros(len(left_out), dtype=int) if strata is None else np.unique(strata, return_inverse=True)[1]
+    df = len(groups) - int(groups.max()) - 1
+    if df < 1:
+        raise UserError(f"Expected at least two units to take one out, but got {len(left_out)}. Add units.")
+    return groups, float(stats.t.ppf(0.5 + confidence / 2, df))
+
+
+def _jackknifed(value: Array, left_out: Array, groups: Array, t: float) -> Array:
+    centre, variance = value.copy(), np.zeros_like(value)
+    for group in range(int(groups.max()) + 1):
+        part = left_out[groups == group]
+        n, mean = len(part), part.mean(axis=0)
+        centre = centre + (n - 1) * (value - mean)
+        variance = variance + (n - 1) / n * ((part - mean) ** 2).sum(axis=0)
+    half = t * np.sqrt(variance)
+    return np.stack([centre - half, centre + half], axis=-1)
 
 
 def noncentral_f(f: float, df: float, df_error: float, *, confidence: float = 0.95) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -60,7 +60,7 @@ class MeanRanks(Result):
     names: tuple[str, ...]
     estimates: tuple[Estimate, ...]
     critical_difference: float = float("nan")
-    interval: str = "bc"
+    interval: str = "jackknife"
 
     def frame(self) -> pl.DataFrame:
         import polars as pl
@@ -82,8 +82,8 @@ def mean_ranks(
     names: Sequence[str] = (),
     categories: Sequence[str] | None = None,
     higher_is_better: bool = True,
+    interval: Literal["jackknife", "percentile", "basic", "bc"] = "jackknife",
     draws: int = 2000,
-    interval: intervals.Kind = "bc",
     confidence: float = 0.95,
     seed: int = 0,
 ) -> MeanRanks:
@@ -102,7 +102,9 @@ def mean_ranks(
     categories : sequence of a category for each unit, optional
         Weigh every category equally, however many units it has.
     higher_is_better : bool
-    draws, interval, confidence, seed : of the intervals
+    interval : ``jackknife`` (over units, Student's t), ``percentile``, ``basic`` or ``bc``
+    draws, seed : resamples of the bootstrap kinds: units, then models within each
+    confidence : of the intervals
 
     Raises
     ------
@@ -120,10 +122,12 @@ def mean_ranks(
     within = within.mean(axis=tuple(range(1, within.ndim - 1)))
     weights = _category_weights(categories, int(ids.max()) + 1)
     value = weights @ unit_means(within, ids)
-    samples = np.concatenate(
-        [_weighted(w @ within, w, ids, weights) for w in resample_weights(ids, draws, seed=seed, width=within.shape[1])]
-    )
-    ends = intervals.resampled(value, samples, kind=interval, confidence=confidence)
+    if interval == "jackknife":
+        ends = _jackknife_ends(unit_means(within, ids), categories, confidence)
+    else:
+        drawn = resample_weights(ids, draws, seed=seed, width=within.shape[1])
+        samples = np.concatenate([_weighted(each @ within, each, ids, weights) for each in drawn])
+        ends = intervals.resampled(value, samples, kind=interval, confidence=confidence)
     units = len(weights)
     order = np.argsort(value, kind="stable")
     estimates = tuple(intervals.estimate(value[i], ends[i], units, confidence=confidence) for i in order)
@@ -156,6 +160,18 @@ def _category_weights(categories: Sequence[str] | None, units: int) -> Array:
         raise UserError(f"Expected a category for each of {units} units, but got {len(categories)}. Pass one per unit.")
     _, code, count = np.unique(np.asarray(categories), return_inverse=True, return_counts=True)
     return np.asarray(1 / (len(count) * count[code]))
+
+
+def _jackknife_ends(units: Array, categories: Sequence[str] | None, confidence: float) -> Array:
+    """Intervals of weighted means of ``units`` [units, treatments]; with categories, units are drawn within them."""
+    labels = np.zeros(len(units), dtype=int) if categories is None else np.unique(categories, return_inverse=True)[1]
+    sizes = np.bincount(labels)
+    sums = np.stack([units[labels == each].sum(axis=0) for each in range(len(sizes))])
+    out = np.flatnonzero(sizes[labels] > 1)
+    own, count = labels[out], sizes[labels[out]][:, None]
+    moved = (sums[own] - units[out]) / (count - 1) - sums[own] / count
+    value = (sums / sizes[:, None]).mean(axis=0)
+    return intervals.jackknife(value, value + moved / len(sizes), strata=own, confidence=confidence)
 
 
 def _weighted(drawn: Array, mix: Array, ids: Array, weights: Array) -> Array:
