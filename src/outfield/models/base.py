@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
@@ -16,14 +16,28 @@ from outfield.types import Head, Outputs
 class Model(Protocol):
     """A classifier as outfield sees it."""
 
+    name: str
+    forwards: int
+    """Inputs of all forward passes so far."""
+
     @property
     def head(self) -> Head | None:
-        """The last linear layer, or None where the model has no such thing."""
+        """The last linear layer as it is now, a copy; None where the model has no such thing."""
         ...
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers whose activations can be had."""
+        ...
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Of ``features``, ``head``, ``layers`` and ``gradients`` (of the logits with respect to the input)."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of the classes in the order of the logits, where the model knows them."""
         ...
 
     @property
@@ -49,3 +63,31 @@ class Model(Protocol):
     def digest(self) -> str:
         """Content key of architecture, weights and preprocessing."""
         ...
+
+
+LACKS = {
+    "features": "features",
+    "head": "a linear head",
+    "layers": "layers that give feature maps",
+    "gradients": "gradients of its input",
+}
+"""What a model may not have, in words."""
+
+
+def lacking(model: Model, wanted: Iterable[str]) -> tuple[str, ...]:
+    """What is wanted and the model does not offer, in words; names that no model offers (probes) are passed over.
+
+    Examples
+    --------
+    >>> class Forest:
+    ...     offers = frozenset({"features"})
+    >>> lacking(Forest(), {"features", "head", "logits"})
+    ('a linear head',)
+    """
+    return tuple(_lacking(model, frozenset(wanted)))
+
+
+def _lacking(model: Model, wanted: frozenset[str]) -> Iterator[str]:
+    for name, words in LACKS.items():
+        if name in wanted and name not in model.offers:
+            yield words

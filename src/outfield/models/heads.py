@@ -1,26 +1,81 @@
-"""Finding the classifier head: the last linear layer, whose output is the logits."""
+"""Finding the classifier head: the linear operation whose output is the logits, and what goes into it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from outfield.errors import UserError
 from outfield.types import Head
 
 Hook = Callable[[str, nn.Module, Any, Any], None]
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+POOLS: dict[str, Callable[[Tensor], Tensor]] = {
+    "as it is": lambda x: x,
+    "channel means": lambda x: x.flatten(2).mean(2),
+    "flattened": lambda x: x.flatten(1),
+    "token means": lambda x: x.flatten(1, -2).mean(1),
+}
+"""How the head's input becomes one row [D] per model input; beside them ``ONE_TOKEN``."""
+ONE_TOKEN = "one token"
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a module applies its linear head.
+
+    Parameters
+    ----------
+    name : str
+        Of the layer, or of the weight where it is used through a functional call.
+    weight, bias : str
+        Dotted names of the tensors; no bias is None.
+    call : int
+        Which of the layer's calls in one forward pass: layers may be shared.
+    pool : str
+        Key of ``POOLS``, or ``ONE_TOKEN``: what turns the layer's input into features [n, D].
+    """
+
+    name: str
+    weight: str
+    bias: str | None
+    call: int = 0
+    pool: str = "as it is"
+
+    def head(self, module: nn.Module) -> Head:
+        """Weight [C, D] and bias [C] as they are now, not copied."""
+        weight = attrgetter(self.weight)(module).detach().flatten(1)
+        bias = weight.new_zeros(len(weight)) if self.bias is None else attrgetter(self.bias)(module).detach()
+        return Head(weight, bias)
+
+    def features(self, calls: Sequence[Tensor], head: Head, logits: Tensor) -> Tensor:
+        """The head's input in the right call, pooled to [n, D]."""
+        x = calls[self.call]
+        return _chosen_token(x, head, logits) if self.pool == ONE_TOKEN else POOLS[self.pool](x)
+
+
+def _chosen_token(x: Tensor, head: Head, logits: Tensor) -> Tensor:
+    """Of the places [n, ..., D] that went through the head, the one for each row that gave its logits."""
+    tokens = x.flatten(1, -2)
+    with torch.no_grad():
+        place = (head(tokens) - logits[:, None]).abs().amax(2).argmin(1)
+    return tokens[torch.arange(len(tokens), device=tokens.device), place]
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What one batch showed of a model: its head's name, and the layers whose activations can be had."""
+    """What one batch showed of a model: where its head is, its logits, and the layers that give feature maps."""
 
-    head: str | None
+    site: Site | None
+    logits: Tensor
     layers: tuple[str, ...]
 
 
@@ -28,10 +83,12 @@ class Trace:
 def listening(modules: dict[str, nn.Module], hear: Hook) -> Iterator[None]:
     """Call ``hear(name, module, first_input, output)`` for every forward of the named modules."""
 
-    def hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        return lambda module, inputs, output: hear(name, module, inputs[0] if inputs else None, output)
+    def hook(name: str) -> Callable[..., None]:
+        return lambda module, args, kwargs, output: hear(
+            name, module, next(iter((*args, *kwargs.values())), None), output
+        )
 
-    handles = [module.register_forward_hook(hook(name)) for name, module in modules.items()]
+    handles = [module.register_forward_hook(hook(name), with_kwargs=True) for name, module in modules.items()]
     try:
         yield
     finally:
@@ -39,8 +96,60 @@ def listening(modules: dict[str, nn.Module], hear: Hook) -> Iterator[None]:
             handle.remove()
 
 
-def trace(module: nn.Module, x: Tensor, call: Callable[[Tensor], Tensor]) -> Trace:
-    """Run one batch and see which linear layer made the logits, and which blocks gave feature maps.
+@dataclass
+class Inputs:
+    """The inputs of linear operations during forward passes, by the name of layer or weight."""
+
+    module: nn.Module
+    seen: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def _hear(self, name: str, _: nn.Module, x: Any, __: Any) -> None:
+        self.seen.setdefault(name, []).append(x)
+
+    @contextmanager
+    def heard(self, names: Sequence[str] | None = None) -> Iterator[dict[str, list[Tensor]]]:
+        """Listen to all linear operations, or to the named ones, while the block runs."""
+        layers = {name: layer for name, layer in _linear_layers(self.module) if names is None or name in names}
+        weights = {name: weight for name, weight in _weights(self.module) if names is None or name in names}
+        with listening(layers, self._hear):
+            if names is not None and not weights:
+                yield self.seen
+                return
+            with _FunctionalCalls(weights, self.seen):
+                yield self.seen
+
+
+class _FunctionalCalls(TorchFunctionMode):
+    """Hears ``functional.linear`` called with one of the weights."""
+
+    def __init__(self, weights: dict[str, Tensor], seen: dict[str, list[Tensor]]) -> None:
+        super().__init__()
+        self.names = {id(weight): name for name, weight in weights.items()}
+        self.seen = seen
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = dict(zip(("input", "weight"), args, strict=False)) | (kwargs or {})
+        if func is functional.linear and (name := self.names.get(id(given["weight"]))):
+            self.seen.setdefault(name, []).append(given["input"])
+        return func(*args, **(kwargs or {}))
+
+
+def _linear_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for name, layer in module.named_modules():
+        if isinstance(layer, (nn.Linear, *_CONVOLUTIONS)):
+            yield name, layer
+
+
+def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    return ((name, weight) for name, weight in module.named_parameters() if weight.ndim == 2)
+
+
+def trace(module: nn.Module, x: Tensor, call: Callable[[Tensor], Tensor], head: str | None = None) -> Trace:
+    """Run one batch and see which linear operation made the logits, and which blocks gave feature maps.
+
+    A candidate is the head only where ``features @ weight.T + bias`` gives the logits again, so that what a
+    detector does to the features can be followed to the logits. Linear layers, convolutions over one place
+    (1 x 1, before or after the pooling) and weights used through ``functional.linear`` are tried, the last one first.
 
     Parameters
     ----------
@@ -49,54 +158,115 @@ def trace(module: nn.Module, x: Tensor, call: Callable[[Tensor], Tensor]) -> Tra
         A prepared batch of at least one input.
     call : function
         ``call(x)`` runs the module and returns the logits [n, C].
-    """
-    linear: dict[str, Tensor] = {}
-    maps: dict[str, int] = {}
-
-    def hear(name: str, layer: nn.Module, _: Any, output: Any) -> None:
-        if isinstance(layer, nn.Linear):
-            linear[name] = output
-        elif isinstance(output, Tensor) and output.ndim == 4:
-            maps[name] = name.count(".")
-
-    with torch.inference_mode(), listening({n: m for n, m in module.named_modules() if n}, hear):
-        logits = call(x)
-    heads = [name for name, out in linear.items() if out.shape == logits.shape and torch.equal(out, logits)]
-    return Trace(heads[-1] if heads else None, _blocks(maps))
-
-
-def linear_head(module: nn.Module, name: str | None) -> Head | None:
-    """Weight and bias of the named linear layer, detached; None for no name.
+    head : str, optional
+        The only layer or weight to try.
 
     Raises
     ------
     UserError
-        The name is not a linear layer's.
+        The named head is none, or gives other logits.
     """
-    if name is None:
-        return None
-    layers = dict(module.named_modules())
-    if not isinstance(layer := layers.get(name), nn.Linear):
-        linear = [n for n, m in layers.items() if isinstance(m, nn.Linear)]
-        raise UserError(
-            f"Expected the name of a linear layer as head, but {name!r} is "
-            f"{'no layer' if layer is None else 'a ' + type(layer).__name__}. Choose: {', '.join(linear) or 'none'}."
+    maps: dict[str, bool] = {}
+
+    def hear(name: str, layer: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and output[0, 0].numel() > 1:
+            maps[name] = next(layer.children(), None) is None
+
+    inputs = Inputs(module)
+    named = {name: layer for name, layer in module.named_modules() if name}
+    with torch.inference_mode(), listening(named, hear), inputs.heard() as seen:
+        logits = call(x)
+    sites = [site for name in seen if head in (None, name) for site in _sites(module, name, seen[name])]
+    gaps = {site: _gap(site, site.head(module), seen[site.name], logits) for site in sites}
+    found = [site for site, gap in gaps.items() if gap <= _tolerance(logits)]
+    if head is not None and not found:
+        raise _no_such_head(module, head, list(gaps.values()), logits)
+    return Trace(found[-1] if found else None, logits, _blocks(maps))
+
+
+def _sites(module: nn.Module, name: str, calls: Sequence[Tensor]) -> Iterator[Site]:
+    """Every way in which the calls of a layer, or of a weight, could have made logits."""
+    layer = dict(module.named_modules()).get(name)
+    weight, bias = (name, _bias_of(module, name)) if layer is None else (f"{name}.weight", _own_bias(name, layer))
+    for i, x in enumerate(calls):
+        yield from (Site(name, weight, bias, i, pool) for pool in _pools(layer, x))
+
+
+def _own_bias(name: str, layer: nn.Module) -> str | None:
+    return None if getattr(layer, "bias", None) is None else f"{name}.bias"
+
+
+def _bias_of(module: nn.Module, weight: str) -> str | None:
+    """The parameter that is called like the weight, but bias."""
+    bias = f"{weight.removesuffix('weight')}bias"
+    return bias if bias in dict(module.named_parameters()) else None
+
+
+def _pools(layer: nn.Module | None, x: Tensor) -> tuple[str, ...]:
+    """The pools that fit a layer's input; what weighs places unlike another is no linear head."""
+    if isinstance(layer, _CONVOLUTIONS):
+        whole = tuple(x.shape[2:]) == layer.kernel_size and set(layer.padding) == {0}
+        point = set(layer.kernel_size) == set(layer.stride) == {1}
+        return () if layer.groups > 1 else ("flattened",) * whole or ("channel means",) * point
+    return ("as it is",) if x.ndim == 2 else ("token means", ONE_TOKEN)
+
+
+def _gap(site: Site, head: Head, calls: Sequence[Tensor], logits: Tensor) -> float:
+    """The largest difference between ``head(features)`` and the logits; infinity for other shapes."""
+    if len(head.bias) != logits.shape[1] or len(calls[site.call]) != len(logits):
+        return float("inf")
+    features = site.features(calls, head, logits)
+    return float((head.to(dtype=torch.float32)(features.float()) - logits.float()).abs().max())
+
+
+def _tolerance(logits: Tensor) -> float:
+    """What rounding allows in the logits' own precision."""
+    return max(1e-4, 4 * torch.finfo(logits.dtype).eps) * max(1.0, float(logits.abs().max()))
+
+
+def _no_such_head(module: nn.Module, head: str, gaps: Sequence[float], logits: Tensor) -> UserError:
+    known = dict(module.named_modules(remove_duplicate=False)) | dict(_weights(module))
+    fitting = [name for name, layer in _linear_layers(module) if getattr(layer, "weight").shape[0] == logits.shape[1]]  # noqa: B009
+    choose = f"Linear layers with {logits.shape[1]} outputs: {', '.join(fitting) or 'none'}."
+    if head not in known:
+        return UserError(f"Expected the name of a linear layer as head, but the model has no {head!r}. {choose}")
+    if not gaps or min(gaps) == float("inf"):
+        return UserError(
+            f"Expected a linear head with {logits.shape[1]} outputs, but {head!r} ({type(known[head]).__name__}) is "
+            f"none, or is not used in the forward pass. {choose}"
         )
-    weight = layer.weight.detach()
-    return Head(weight, weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach())
+    return UserError(
+        f"Expected a head whose output is the logits, but that of {head!r} differs by up to {min(gaps):.2g}. "
+        f"Leave `head` out to have it found. {choose}"
+    )
 
 
-def _blocks(maps: dict[str, int]) -> tuple[str, ...]:
-    """The shallowest level of the module tree at which at least two layers give feature maps."""
-    for depth in sorted(set(maps.values())):
-        if len(found := [name for name, level in maps.items() if level == depth]) > 1:
-            return tuple(found)
+def _blocks(maps: dict[str, bool]) -> tuple[str, ...]:
+    """The shallowest level of the module tree at which at least two layers give maps; blocks rather than leaves."""
+    for depth in sorted({name.count(".") for name in maps}):
+        level = [name for name in maps if name.count(".") == depth]
+        for found in ([name for name in level if not maps[name]], level):
+            if len(found) > 1:
+                return tuple(found)
     return tuple(maps)
+
+
+def pooled(output: Any, name: str) -> Tensor:
+    """A layer's output as features [n, D]: channel means of maps [n, D, ...], token means of tokens [n, T, D].
+
+    Raises
+    ------
+    UserError
+        The layer gives no tensor of rows.
+    """
+    if not isinstance(output, Tensor) or output.ndim < 2:
+        raise UserError(f"Expected features from the layer {name!r}, but it gives no tensor [n, ...]. Name another.")
+    return output if output.ndim == 2 else output.mean(1) if output.ndim == 3 else output.flatten(2).mean(2)
 
 
 def check_layers(wanted: Sequence[str], module: nn.Module) -> None:
     """``UserError`` for names that are no layers of the module."""
-    known = dict(module.named_modules())
+    known = dict(module.named_modules(remove_duplicate=False))
     if absent := [name for name in wanted if name not in known]:
         raise UserError(
             f"Expected names of layers, but the model has no {', '.join(absent)}. "

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import dataclasses
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, is_dataclass
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -12,30 +15,38 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from outfield import keys
 from outfield.data.base import Batch
 from outfield.errors import UserError
+
+Preprocess = Callable[[Batch], Tensor]
 
 
 @dataclass(frozen=True)
 class Pictures:
     """Pictures to a normalised tensor [n, C, side, side].
 
+    Sizes and cuts are those of the published evaluation transforms (torchvision, timm): the shorter edge becomes
+    ``floor(side / crop)``, the longer one keeps the aspect, the centre is cut out.
+
     Parameters
     ----------
     side : int, optional
-        Resize the shorter edge to ``side / crop`` and cut the centre; None leaves the size as it is.
+        Edge of the square that the model reads; None leaves the size as it is.
     channels : int, optional
-        1 (grey, ITU-R 601 luma) or 3; None leaves them as they are.
+        1 (grey, ITU-R 601 luma) or 3 (grey is repeated); None leaves them as they are.
     mean, std : per channel, on values in [0, 1]; one number serves all channels
     crop : float
-        Share of the shorter edge that the centre crop keeps.
-    interpolation : {"bilinear", "bicubic", "nearest"}
+        Share of the shorter edge that the centre crop keeps, in (0, 1].
+    interpolation : {"bilinear", "bicubic", "nearest", "lanczos"}
         With anti-aliasing, as Pillow does it.
+    squash : bool
+        Resize both edges to ``floor(side / crop)``, whatever the aspect.
 
     Raises
     ------
     UserError
-        Pictures of several sizes and no ``side``.
+        Pictures of several sizes and no ``side``; what is no picture in 8 or 16 bits or in [0, 1].
 
     Examples
     --------
@@ -49,10 +60,18 @@ class Pictures:
     std: tuple[float, ...] = (1.0,)
     crop: float = 1.0
     interpolation: str = "bilinear"
+    squash: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.crop <= 1:
+            raise UserError(f"Expected crop in (0, 1], but got {self.crop:g}. Give the share that the cut keeps.")
+        if self.interpolation.upper() not in Image.Resampling.__members__:
+            known = ", ".join(name.lower() for name in Image.Resampling.__members__)
+            raise UserError(f"Expected an interpolation among {known}, but got {self.interpolation!r}. Choose one.")
 
     def __call__(self, batch: Batch) -> Tensor:
-        pictures = torch.from_numpy(_stacked([self._sized(self._channelled(p)) for p in batch], self.side))
-        scaled = pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures
+        pictures = _stacked([self._sized(self._channelled(picture(item))) for item in batch], self.side)
+        scaled = torch.from_numpy(pictures).float() / (255 if pictures.dtype == np.uint8 else 1)
         return (scaled.permute(0, 3, 1, 2) - _column(self.mean)) / _column(self.std)
 
     @property
@@ -70,11 +89,145 @@ class Pictures:
 
     def _sized(self, picture: NDArray[Any]) -> NDArray[Any]:
         height, width = picture.shape[:2]
-        if self.side is None or height == width == self.side:
+        if self.side is None or (self.crop == 1 and height == width == self.side):
             return picture
-        factor = self.side / self.crop / min(height, width)
-        size = (max(round(width * factor), self.side), max(round(height * factor), self.side))
-        return _centre(_resized(picture, size, self.interpolation), self.side)
+        return _centre(_resized(picture, self._resized_to(width, height), self.interpolation), self.side)
+
+    def _resized_to(self, width: int, height: int) -> tuple[int, int]:
+        short = floor((self.side or 0) / self.crop)
+        if self.squash:
+            return short, short
+        longer = int(short * max(width, height) / min(width, height))
+        return (longer, short) if width > height else (short, longer)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of numbers to a tensor [n, D]; pictures are flattened, their values left as they are.
+
+    Parameters
+    ----------
+    columns : int, optional
+        D that the model expects.
+    double : bool
+        As float64 rather than float32.
+
+    Raises
+    ------
+    UserError
+        What is no array of numbers, or has another number of columns.
+
+    Examples
+    --------
+    >>> Table()(np.arange(8).reshape(2, 2, 2, 1))
+    tensor([[0., 1., 2., 3.],
+            [4., 5., 6., 7.]])
+    """
+
+    columns: int | None = None
+    double: bool = False
+
+    def __call__(self, batch: Batch) -> Tensor:
+        rows = np.asarray(batch)
+        if rows.dtype.kind not in "biuf":
+            raise UserError(f"Expected rows of numbers, but got {_called(batch[0])}. Pass data that the model reads.")
+        rows = rows.reshape(len(rows), -1).astype(np.float64 if self.double else np.float32)
+        if self.columns not in (None, rows.shape[1]):
+            raise UserError(
+                f"Expected rows of {self.columns} numbers, as the model was trained on, but got {rows.shape[1]}. "
+                "Pass the same columns."
+            )
+        return torch.from_numpy(rows)
+
+
+def stated(preprocess: Any) -> Any:
+    """What a preprocessing is, as JSON can state it: parameters and code, never an address in memory.
+
+    A dataclass is its fields, an object with ``digest()`` what that says, a function its code (what it closes over
+    must be stated by other means), any other object its class's code and its repr.
+
+    Raises
+    ------
+    UserError
+        Its repr is an address.
+    """
+    if is_dataclass(preprocess) and not isinstance(preprocess, type):
+        return {"parameters": keys.plain(preprocess), "code": code_of(type(preprocess))}
+    if callable(digest := getattr(preprocess, "digest", None)):
+        return digest()
+    if inspect.isroutine(preprocess):
+        return code_of(preprocess)
+    if " at 0x" in (shown := repr(preprocess)):
+        raise UserError(
+            f"Expected a preprocessing whose repr states its parameters, but got {shown}. "
+            "Make it a dataclass, or give it a method `digest`."
+        )
+    return {"repr": shown, "code": code_of(type(preprocess))}
+
+
+def shown(preprocess: Any) -> str:
+    """A preprocessing with the fields that are not its class's defaults; anything else by its name or repr.
+
+    Examples
+    --------
+    >>> shown(Pictures(side=32))
+    'Pictures(side=32)'
+    """
+    if not isinstance(preprocess, (Pictures, Table)):
+        return str(getattr(preprocess, "__name__", preprocess))
+    fields = {one.name: (getattr(preprocess, one.name), one.default) for one in dataclasses.fields(preprocess)}
+    given = [f"{name}={value!r}" for name, (value, default) in fields.items() if value != default]
+    return f"{type(preprocess).__name__}({', '.join(given)})"
+
+
+def noise(channels: int, height: int, width: int, count: int = 2) -> NDArray[np.uint8]:
+    """Seeded noise pictures [count, H, W, C]: an example to trace a model with."""
+    return np.random.default_rng(0).integers(0, 256, (count, height, width, channels), dtype=np.uint8)
+
+
+def code_of(thing: Any) -> str:
+    """Digest of the file that defines a class or function, or of its byte code where there is no file."""
+    name = f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}"
+    try:
+        return keys.key(name=name, file=keys.of_code(thing))
+    except (OSError, TypeError):
+        return keys.key(name=name, code=[keys.digest(code) for code in _byte_codes(thing)])
+
+
+def _byte_codes(thing: Any) -> list[bytes]:
+    functions = [thing, *vars(thing).values()] if inspect.isclass(thing) else [thing]
+    codes = [code for function in functions if (code := getattr(function, "__code__", None))]
+    return [code.co_code + repr((code.co_names, code.co_varnames)).encode() for code in codes]
+
+
+def picture(item: Any) -> NDArray[Any]:
+    """One picture [H, W, C], 8-bit or float32 in [0, 1]; 16-bit values are divided by 65535.
+
+    Raises
+    ------
+    UserError
+        It is no picture: other shapes, other numbers, values out of [0, 1], text.
+    """
+    values = np.asarray(item)
+    values = values[:, :, None] if values.ndim == 2 else values
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or 0 in values.shape:
+        raise UserError(f"Expected a picture [H, W, 1 or 3], but got {_called(item)}. Pass data that the model reads.")
+    values = values[:, :, :3] if values.shape[2] == 4 else values
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.uint16:
+        return values.astype(np.float32) / np.float32(65535)
+    if values.dtype.kind != "f":
+        raise UserError(f"Expected a picture in 8 or 16 bits or in [0, 1], but got {values.dtype}. Convert it.")
+    if not (values.min() >= 0 and values.max() <= 1):
+        raise UserError(
+            f"Expected a picture in [0, 1], but got [{values.min():g}, {values.max():g}]. Divide by 255, or pass uint8."
+        )
+    return values.astype(np.float32)
+
+
+def _called(item: Any) -> str:
+    return f"shape {item.shape}" if isinstance(item, np.ndarray) else f"{type(item).__name__} {str(item)[:40]!r}"
 
 
 def _column(values: Sequence[float]) -> Tensor:
@@ -91,7 +244,7 @@ def _resized(picture: NDArray[Any], size: tuple[int, int], interpolation: str) -
 
 
 def _centre(picture: NDArray[Any], side: int) -> NDArray[Any]:
-    top, left = ((edge - side) // 2 for edge in picture.shape[:2])
+    top, left = (round((edge - side) / 2) for edge in picture.shape[:2])
     return picture[top : top + side, left : left + side]
 
 

@@ -1,0 +1,274 @@
+"""Classifiers of scikit-learn's interface: any with ``decision_function`` or ``predict_proba``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from outfield import keys
+from outfield.data.base import Batch
+from outfield.errors import UserError
+from outfield.models.libraries import library
+from outfield.models.preprocess import Preprocess, Table, code_of, shown, stated
+from outfield.types import Head, Outputs
+
+FLOOR = 1e-12
+"""Smallest probability whose logarithm is taken."""
+WIDEST = 20_000
+"""Most features that are kept for each input."""
+
+
+class SklearnModel:
+    """A fitted classifier, or a pipeline that ends in one.
+
+    Logits are ``decision_function`` where there is one with a column for each class, halved with both signs for two
+    classes, so that their softmax is what the classifier means; otherwise the logarithm of ``predict_proba``. The
+    features are what goes into the last step of a pipeline, and the inputs of a bare classifier.
+
+    Parameters
+    ----------
+    estimator : fitted classifier
+    example : Batch, optional
+        A few items, to check the linear head with; by default noise where the inputs are numbers.
+    preprocess : callable, optional
+        Items to rows of numbers, before the pipeline; by default numbers are flattened and left as they are.
+    features : str, optional
+        ``inputs``, or the name of the step whose output they are.
+    name : str
+    classes : sequence of str, optional
+        By default the estimator's ``classes_``.
+
+    Raises
+    ------
+    UserError
+        It is not fitted, is no classifier, judges pairs of classes, or has no such step.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> model = SklearnModel(LogisticRegression().fit([[0.0], [1.0]], ["no", "yes"]), name="tiny")
+    >>> model
+    SklearnModel('tiny', logits of decision_function, features inputs,
+                 head 'LogisticRegression' [2 classes, 1 features])
+    >>> model.forward(model.prepare(np.array([[2.0]]))).logits
+    tensor([[-0.3...,  0.3...]], dtype=torch.float64)
+    """
+
+    layers: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        estimator: Any,
+        example: Batch | None = None,
+        *,
+        preprocess: Preprocess | None = None,
+        features: str | None = None,
+        name: str | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        self.name, self.forwards = name or type(estimator).__name__, 0
+        self.estimator = estimator
+        _check_fitted(estimator)
+        self.method = _method(estimator)
+        self.classes = tuple(map(str, estimator.classes_ if classes is None else classes))
+        self._before, self._after, self.features_name = _cut(estimator, features)
+        self.columns: int | None = getattr(estimator, "n_features_in_", None)
+        self.preprocess = preprocess
+        self.last = self._after.steps[-1][1] if hasattr(self._after, "steps") else self._after
+        self._linear: Head | None = None
+        self._linear = self._found_head(example)
+
+    def _found_head(self, example: Batch | None) -> Head | None:
+        """The coefficients of the last step, where they give the logits from the features of the example."""
+        head = _coefficients(self.last)
+        if example is None and self.columns:
+            example = np.random.default_rng(0).random((4, self.columns))
+        if head is None or example is None:
+            return None
+        out = self.forward(self.prepare(example))
+        self.forwards = 0
+        if not out.has("features") or out.features.shape[1] != head.weight.shape[1]:
+            return None
+        gap = (head(out.features) - out.logits).abs().max()
+        return head if gap <= 1e-4 * max(1.0, float(out.logits.abs().max())) else None
+
+    def __repr__(self) -> str:
+        head = "no linear head"
+        if self._linear is not None:
+            classes, features = self._linear.weight.shape
+            head = f"head {type(self.last).__name__!r} [{classes} classes, {features} features]"
+        before = f", preprocess {shown(self.preprocess)}" if self.preprocess else ""
+        return f"SklearnModel({self.name!r}, logits of {self.method}, features {self.features_name}, {head}{before})"
+
+    @property
+    def head(self) -> Head | None:
+        return self._linear
+
+    @property
+    def offers(self) -> frozenset[str]:
+        return frozenset({"features"} | ({"head"} if self._linear else set()))
+
+    @property
+    def input_std(self) -> Tensor:
+        return torch.ones(())
+
+    def prepare(self, batch: Batch) -> Tensor:
+        """The rows after the steps of the pipeline that come before the features, [n, D]."""
+        rows = self._rows(batch)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="X does not have valid feature names")
+            values = self._before.transform(rows) if self._before is not None else rows
+        return torch.from_numpy(_dense(values))
+
+    def _rows(self, batch: Batch) -> Any:
+        if self.preprocess is None and isinstance(batch[0], str):
+            return list(batch)
+        rows: Any = (self.preprocess or Table(self.columns, double=True))(batch).numpy()
+        names = getattr(self.estimator, "feature_names_in_", None)
+        return rows if names is None else _frame(rows, names)
+
+    def forward(self, x: Tensor, layers: Sequence[str] = ()) -> Outputs:
+        """Logits and features of prepared rows."""
+        self.forwards += len(x)
+        values = getattr(self._after, self.method)(x.numpy())
+        return Outputs(torch.from_numpy(_logits(np.asarray(values), self.method)), x, head=self._linear)
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Nothing to do: a fitted estimator has no training mode."""
+        return nullcontext()
+
+    def digest(self) -> str:
+        """Content key of the fitted estimator, its library's version and the preprocessing."""
+        joblib, sklearn = library("joblib", extra="sklearn"), library("sklearn", extra="sklearn")
+        return keys.key(
+            estimator=joblib.hash(self.estimator),
+            version=sklearn.__version__,
+            features=self.features_name,
+            preprocess=None if self.preprocess is None else stated(self.preprocess),
+            code=code_of(type(self)),
+        )
+
+
+def open_sklearn(reference: str, *, trusted: Sequence[str] = (), **options: Any) -> SklearnModel:
+    """A classifier from a file of skops.
+
+    Parameters
+    ----------
+    reference : str
+        Path of a ``.skops`` file.
+    trusted : sequence of str
+        Types in the file, beside scikit-learn's own, that may be loaded.
+
+    Raises
+    ------
+    MissingExtra
+        skops is not installed.
+    UserError
+        No such file; a pickle, which could run any code; types that are not trusted.
+    """
+    path = Path(reference)
+    if not path.is_file():
+        raise UserError(f"Expected a .skops file at {path}, but there is none. Check the path.")
+    if path.suffix != ".skops":
+        raise UserError(
+            f"Expected a .skops file, but got {path.name}: loading a pickle can run any code. If you trust it, load it "
+            "yourself and pass the object, or save it safely: skops.io.dump(model, 'model.skops')."
+        )
+    io = library("skops.io", extra="sklearn")
+    try:
+        unknown = sorted(set(io.get_untrusted_types(file=path)) - set(trusted))
+        if not unknown:
+            return SklearnModel(io.load(path, trusted=list(trusted)), **{"name": path.stem, **options})
+    except Exception as error:  # zip, JSON and skops each raise their own
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"Expected a model saved by skops in {path}, but it cannot be read: {error}. Save it again."
+        ) from None
+    raise UserError(
+        f"Expected only types of scikit-learn in {path.name}, but it holds {', '.join(unknown)}. If you trust them: "
+        f"open_model('sklearn:{path}', trusted={unknown})."
+    )
+
+
+def _check_fitted(estimator: Any) -> None:
+    if not hasattr(estimator, "classes_"):
+        raise UserError(
+            f"Expected a fitted classifier, but {type(estimator).__name__} has no classes_. Call fit with labels first."
+        )
+    if isinstance(estimator.classes_, list):
+        raise UserError(
+            f"Expected one label for each input, but {type(estimator).__name__} was fitted on "
+            f"{len(estimator.classes_)}. Fit a classifier for each."
+        )
+
+
+def _method(estimator: Any) -> str:
+    """``decision_function`` with one column for each class (one in all for two classes), else ``predict_proba``."""
+    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    pairs = getattr(last, "decision_function_shape", "ovr") == "ovo" and len(estimator.classes_) > 2
+    if hasattr(estimator, "decision_function") and not pairs:
+        return "decision_function"
+    if hasattr(estimator, "predict_proba"):
+        return "predict_proba"
+    way = "Fit it with decision_function_shape='ovr'." if pairs else "Calibrate it: CalibratedClassifierCV."
+    raise UserError(
+        f"Expected a classifier with a score for each class, but {type(last).__name__} gives "
+        f"{'one for each pair of classes' if pairs else 'none'}. {way}"
+    )
+
+
+def _cut(estimator: Any, features: str | None) -> tuple[Any, Any, str]:
+    """What comes before the features, what comes after, and what the features are called."""
+    steps = [name for name, _ in estimator.steps] if hasattr(estimator, "steps") else []
+    if features == "inputs" or (features is None and len(steps) < 2):
+        return None, estimator, "inputs"
+    features = features or steps[-2]
+    if features not in steps[:-1]:
+        raise UserError(
+            f"Expected a step whose output is the features, but there is no {features!r} before the classifier. "
+            f"Choose: {', '.join(['inputs', *steps[:-1]])}."
+        )
+    place = steps.index(features) + 1
+    return estimator[:place], estimator[place:], f"step {features!r}"
+
+
+def _coefficients(last: Any) -> Head | None:
+    """``coef_`` and ``intercept_`` as a head; of two classes as half of either sign, as the logits are."""
+    weight, bias = getattr(last, "coef_", None), getattr(last, "intercept_", None)
+    if not isinstance(weight, np.ndarray) or bias is None or weight.ndim != 2:
+        return None
+    bias = np.broadcast_to(np.asarray(bias, dtype=np.float64), (len(weight),))
+    if len(weight) == 1:
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    return Head(torch.from_numpy(np.array(weight, np.float32)), torch.from_numpy(np.array(bias, np.float32)))
+
+
+def _logits(values: NDArray[Any], method: str) -> NDArray[np.float64]:
+    if method == "predict_proba":
+        return np.asarray(np.log(np.maximum(values, FLOOR)), dtype=np.float64)
+    return np.asarray(np.stack([-values, values], axis=1) / 2 if values.ndim == 1 else values, dtype=np.float64)
+
+
+def _dense(values: Any) -> NDArray[np.float64]:
+    if values.shape[1] > WIDEST:
+        raise UserError(
+            f"Expected at most {WIDEST} features, but the last step before the classifier gives {values.shape[1]}. "
+            "Add one that reduces them, such as TruncatedSVD."
+        )
+    return np.ascontiguousarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float64)
+
+
+def _frame(rows: NDArray[Any], names: Sequence[str]) -> Any:
+    """The rows under the column names that the estimator was fitted with."""
+    import polars as pl
+
+    return pl.DataFrame(rows, schema=[str(name) for name in names])
