@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,8 @@ from outfield.strategies import Moment, Strategy, _mixing, _pictures, train
 from outfield.strategies._contrast import contrastive
 from outfield.strategies._fractals import fractals
 from outfield.strategies._heads import fitted_head
+
+IMAGES, LABELS = torch.rand(8, 1, 8, 8), torch.arange(8) % 2
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +87,61 @@ def test_looking_at_a_run_does_not_change_it(digits: tuple[Tensor, Tensor]) -> N
         assert of_tensors(alone.state_dict()) == of_tensors(watched.state_dict()), name
 
 
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["baseline", "recipe", "supcon", "pgd", "label_noise"])
+@pytest.mark.parametrize("last", [0, 3, 5])
+def test_a_killed_run_goes_on_to_the_same_weights(
+    digits: tuple[Tensor, Tensor], tmp_path: Path, name: str, last: int
+) -> None:
+    images, labels = digits[0][:200], digits[1][:200]
+    run = partial(train, plan(name, batch_size=50), cnn, images, labels, classes=10, seed=5, epochs=2)
+    seen: list[int] = []
+
+    def save_and_die(moment: Moment) -> None:
+        torch.rand(3)
+        if moment.step == last:
+            moment.save(tmp_path / "run.ckpt")
+        if moment.step == last + 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(on_step=save_and_die)
+    torch.rand(1)
+    resumed = run(resume=tmp_path / "run.ckpt", on_step=lambda moment: seen.append(moment.step))
+    assert seen == list(range(last + 1, 9))
+    assert of_tensors(resumed.state_dict()) == of_tensors(run().state_dict())
+    assert [path.name for path in tmp_path.iterdir()] == ["run.ckpt"]
+
+
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.ckpt"
+    run = partial(train, make_network=lambda: cnn(2), images=IMAGES, labels=LABELS, classes=2, epochs=1)
+    run(plan("baseline"), seed=0, on_step=lambda moment: moment.save(path))
+    for other in (
+        partial(run, plan("mixup"), seed=0),
+        partial(run, plan("baseline"), seed=1),
+        partial(run, plan("baseline"), seed=0, epochs=2),
+        partial(run, plan("baseline"), seed=0, images=IMAGES.flip(0)),
+    ):
+        with pytest.raises(UserError, match=r"another strategy, seed, length or data"):
+            other(resume=path)
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"no checkpoint"):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"run.ckpt, but it cannot be read"):
+            run(plan("baseline"), seed=0, resume=path)
+    with pytest.raises(UserError, match=r"absent.ckpt"):
+        run(plan("baseline"), seed=0, resume=tmp_path / "absent.ckpt")
+
+
+def test_no_epochs_are_refused() -> None:
+    with pytest.raises(UserError, match="at least 1 epoch"):
+        train(plan("baseline"), lambda: cnn(2), IMAGES, LABELS, classes=2, seed=0, epochs=0)
+
+
 def test_moments_and_reports_count_every_step() -> None:
     images, labels = torch.rand(40, 1, 8, 8), torch.arange(40) % 2
     moments: list[tuple[int, int]] = []
@@ -123,9 +181,6 @@ def test_an_epoch_shows_every_picture_once() -> None:
     assert torch.equal(first.sort().values, images[:, 0, 0, 0]) and torch.equal(
         second.sort().values, first.sort().values
     )
-
-
-IMAGES, LABELS = torch.rand(8, 1, 8, 8), torch.arange(8) % 2
 
 
 @pytest.mark.parametrize(

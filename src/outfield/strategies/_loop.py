@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -28,13 +31,23 @@ WARM_UP = 0.2
 class Moment:
     """Where a run stands: after ``step`` of ``total`` steps (0 is before training).
 
-    ``snapshot()`` gives the classifier of that moment, finished and in evaluation mode: a copy, which may be
-    kept and used without any effect on the run.
+    Both functions are for use within the callback that was told the moment.
+
+    Parameters
+    ----------
+    step, total : int
+    snapshot : callable
+        Gives the classifier of that moment, finished and in evaluation mode: a copy, which may be kept and used
+        without any effect on the run.
+    save : callable
+        Writes a checkpoint to a path, from which ``train(..., resume=path)`` goes on to the same weights. The file
+        is there whole or not at all.
     """
 
     step: int
     total: int
     snapshot: Callable[[], nn.Module]
+    save: Callable[[Path], None]
 
 
 def train(
@@ -48,6 +61,7 @@ def train(
     epochs: int | None = None,
     report: Callable[[int, int], None] | None = None,
     on_step: Callable[[Moment], None] | None = None,
+    resume: Path | None = None,
     accelerator: str = "cpu",
 ) -> nn.Module:
     """A classifier trained by a strategy.
@@ -70,7 +84,9 @@ def train(
     report : callable, optional
         Told after each step how many are done and how many there are.
     on_step : callable, optional
-        Told the ``Moment`` before the first step and after each.
+        Told the ``Moment`` before the first step and after each. What it does with random numbers changes nothing.
+    resume : Path, optional
+        A checkpoint of the same run, which goes on after it; ``on_step`` is told the steps after it alone.
     accelerator : str
         As Lightning Fabric names it: ``cpu``, ``cuda``, ``auto``.
 
@@ -82,7 +98,8 @@ def train(
     Raises
     ------
     UserError
-        Pictures, labels, classes and network do not fit each other; a class has no pictures; the loss is not finite.
+        Pictures, labels, classes and network do not fit each other; a class has no pictures; the loss is not finite;
+        the checkpoint is damaged or of another run.
 
     Examples
     --------
@@ -96,7 +113,9 @@ def train(
     (torch.Size([8, 2]), False)
     """
     _check_data(images, labels, classes)
-    with _seeded(seed), _one_thread():
+    if epochs is not None and epochs < 1:
+        raise UserError(f"Expected at least 1 epoch, but got {epochs}. Leave epochs out for the strategy's own.")
+    with _seeded(seed, accelerator), _one_thread():
         run = _Run(
             strategy,
             make_network=make_network,
@@ -104,10 +123,13 @@ def train(
             labels=labels,
             classes=classes,
             seed=seed,
-            epochs=epochs or strategy.epochs,
+            epochs=strategy.epochs if epochs is None else epochs,
             accelerator=accelerator,
         )
-        _tell(on_step, run)
+        if resume is None:
+            _tell(on_step, run)
+        else:
+            run.load(resume)
         while run.step < run.total:
             run.advance()
             _tell(on_step, run)
@@ -145,6 +167,7 @@ class _Run:
         accelerator: str,
     ) -> None:
         self.strategy, self.classes, self.seed, self.step = strategy, classes, seed, 0
+        self.given, self.accelerator = (epochs, images, labels), accelerator
         self.fabric = Fabric(accelerator=accelerator, devices=1)
         full = epochs * max(1, len(images) // strategy.batch_size)
         self.total = max(1, strategy.length(full))
@@ -195,11 +218,57 @@ class _Run:
         _lay_out(network, torch.contiguous_format)
         return network.cpu().eval()
 
+    def moment(self) -> Moment:
+        """This moment, for a callback."""
+        return Moment(self.step, self.total, self.classifier, partial(self._save, chance=_chance(self.accelerator)))
+
+    def _save(self, path: Path, chance: list[Tensor]) -> None:
+        unfinished = path.with_name(f"{path.name}.part")
+        self.fabric.save(unfinished, {**self._parts(), "step": self.step, "run": self._key(), "chance": chance})
+        unfinished.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Goes back to a checkpoint of this run."""
+        try:
+            rest = self.fabric.load(path, weights_only=True)
+        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+            raise UserError(
+                f"Expected a checkpoint at {path}, but it cannot be read: {error} Delete it to train from the start."
+            ) from None
+        if rest.get("run") != self._key():
+            raise UserError(
+                f"Expected a checkpoint of this run at {path}, but it is of another strategy, seed, length or data. "
+                "Pass the checkpoint that belongs to them, or delete it to train from the start."
+            )
+        for name, part in self._parts().items():
+            part.load_state_dict(rest[name])
+        self.step = rest["step"]
+        _set_chance(rest["chance"])
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"network": self.network, "optimizer": self.optimizer, "schedule": self.schedule}
+        return parts if self.averaged is None else {**parts, "averaged": self.averaged}
+
+    def _key(self) -> str:
+        epochs, images, labels = self.given
+        data = keys.of_tensors({"images": images, "labels": labels})
+        return keys.key(strategy=self.strategy, seed=self.seed, epochs=epochs, classes=self.classes, data=data)
+
 
 def _tell(on_step: Callable[[Moment], None] | None, run: _Run) -> None:
     if on_step is not None:
-        with _forked():
-            on_step(Moment(run.step, run.total, run.classifier))
+        with _forked(run.accelerator):
+            on_step(run.moment())
+
+
+def _chance(accelerator: str) -> list[Tensor]:
+    return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, _gpus(accelerator))]
+
+
+def _set_chance(states: list[Tensor]) -> None:
+    torch.set_rng_state(states[0].cpu())
+    for device, state in enumerate(states[1:]):
+        torch.cuda.set_rng_state(state.cpu(), device)
 
 
 def _optimizer(strategy: Strategy, network: nn.Module) -> torch.optim.Optimizer:
@@ -224,14 +293,20 @@ def _rate(done: float) -> float:
     return (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
 
 
-def _forked() -> AbstractContextManager[None]:
-    return torch.random.fork_rng(devices=range(torch.cuda.device_count()))
+def _gpus(accelerator: str) -> list[int]:
+    return [] if accelerator == "cpu" else list(range(torch.cuda.device_count()))
+
+
+def _forked(accelerator: str) -> AbstractContextManager[None]:
+    return torch.random.fork_rng(devices=_gpus(accelerator))
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with _forked():
-        torch.manual_seed(seed)
+def _seeded(seed: int, accelerator: str) -> Iterator[None]:
+    with _forked(accelerator):
+        torch.default_generator.manual_seed(seed)
+        for device in _gpus(accelerator):
+            torch.cuda.default_generators[device].manual_seed(seed)
         yield
 
 
