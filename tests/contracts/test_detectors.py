@@ -21,6 +21,8 @@ from outfield.types import Outputs, State
 from tests.contracts.worlds import CLASSES, Sharded, world
 
 DETECTORS = names("detectors")
+SMALLER: dict[str, dict[str, Any]] = {"corp": {"m": 96}}
+"""Settings that keep the tests quick where the paper's default is large."""
 INFORMATION = {"outputs", "features", "hybrid", "layers", "gradients"}
 
 
@@ -207,7 +209,7 @@ CHECKS: tuple[Callable[[Detector], None], ...] = (
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("name", DETECTORS)
 def test_contract(name: str, check: Callable[[Detector], None]) -> None:
-    check(create("detectors", name))
+    check(create("detectors", name, **SMALLER.get(name, {})))
 
 
 def test_titles_differ() -> None:

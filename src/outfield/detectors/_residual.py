@@ -23,9 +23,12 @@ def principal_dim(d: int | None, dim: int) -> int:
 
 
 def empty_space(data: FitData, d: int | None) -> State:
-    """The origin ``-W^+ b`` [D] and the eigenvectors [D, D - d] of the smallest variances about it."""
+    """The origin ``-W^+ b`` [D] and the eigenvectors [D, D - d] of the smallest variances about it.
+
+    Singular values of W below 1e-6 times the largest are rounding of float32 weights and count as zero.
+    """
     head = data.head.to(dtype=torch.float64)
-    origin = -torch.linalg.pinv(head.weight) @ head.bias
+    origin = -torch.linalg.pinv(head.weight, rtol=1e-6) @ head.bias
     _, vectors = torch.linalg.eigh(data.moments.about(origin.to(data.moments.mean.device)))
     return {"origin": origin, "null_space": vectors[:, : data.dim - _within(d, data.dim)].contiguous()}
 
