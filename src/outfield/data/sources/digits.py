@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,16 +46,16 @@ class Digits(Source):
     seed: int = 0
 
     def load(self) -> Dataset:
-        scans, labels = _scans()
-        pictures = np.stack([enlarged(Image.fromarray(scan), self.side) for scan in scans])
-        whole = ArrayDataset(pictures, labels, classes=list("0123456789"))
-        chosen = datasets.of_classes(whole, self.classes)
         shares = {"fit": (0.0, 0.5), "val": (0.5, 0.75), "test": (0.75, 1.0), "all": (0.0, 1.0)}
         if self.part not in shares:
             raise UserError(f"Expected a part among {', '.join(shares)}, but got {self.part!r}. Choose one of them.")
-        return datasets.between(chosen, *shares[self.part], seed=self.seed)
+        scans = ArrayDataset(*_scans(), classes=list("0123456789"))
+        chosen = datasets.between(datasets.of_classes(scans, self.classes), *shares[self.part], seed=self.seed)
+        pictures = [enlarged(Image.fromarray(scan.squeeze(2)), self.side) for scan in chosen.read(slice(None))]
+        return ArrayDataset(np.stack(pictures), chosen.labels, chosen.classes)
 
 
+@cache
 def _scans() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     table = np.loadtxt(shipped("sklearn", "datasets", "data", "digits.csv.gz"), delimiter=",")
     levels = np.rint(table[:, :-1] * 255 / 16).astype(np.uint8)

@@ -26,9 +26,9 @@ class Glyphs(Source):
     """Printed glyphs, white on black, from the fonts that matplotlib ships, at random sizes, places and slants.
 
     Kinds: ``letters`` (Latin, without O, o, Q, I, l and i, which look like 0 and 1), ``scripts`` (Greek, Cyrillic,
-    Armenian and Georgian letters, without the rounder ones; a few still resemble digits), ``symbols`` (arrows, mathematical operators, geometric
-    shapes, signs), and ``digits``: the ten digits in print, with their labels, a covariate shift for handwriting.
-    The darkest value of a picture is black and the lightest white.
+    Armenian and Georgian letters, without the rounder ones; a few still resemble digits), ``symbols`` (arrows,
+    mathematical operators, geometric shapes, signs), and ``digits``: the ten digits in print, with their labels, a
+    covariate shift for handwriting. The darkest value of a picture is black and the lightest white.
 
     Parameters
     ----------
