@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from outfield import registry
 from outfield.data.datasets import parts_of
 from outfield.detectors.base import Detector
+from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.features.extract import Values, check_labels, extract
 from outfield.features.fit_data import FitData
@@ -36,12 +37,13 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Spent:
-    """What a task cost: inputs that went through the model, jobs done, detectors that do not apply."""
+    """What a task cost and gave: inputs that went through the model, jobs done, and those that were not, with why."""
 
     task: str
     jobs: int
     forwards: int
     left_out: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,13 @@ class Study:
         bench = Bench(self, task, model, tell("extraction"))
         tell_scoring = tell("scoring")
         bench.prepare()
+        failed = []
         for done, job in enumerate(task.jobs, 1):
-            if job.title not in left_out:
-                bench.do(job)
+            if job.title not in left_out and (why := bench.attempt(job)):
+                failed.append((job.title, why))
             tell_scoring(done, len(task.jobs))
-        return Spent(task.recipe.name, len(task.jobs) - len(left_out), model.forwards, left_out)
+        jobs = len(task.jobs) - len(left_out) - len(failed)
+        return Spent(task.recipe.name, jobs, model.forwards, left_out, tuple(failed))
 
 
 def _tell(notify: Notify, task: str, stage: str) -> Callable[[int, int], None]:
@@ -117,10 +121,18 @@ class Bench:
             progress=lambda done, _: self.progress(before + done, total),
         )
 
+    def attempt(self, job: Job) -> str | None:
+        """Do a job; what keeps a detector from this model is returned, and the other jobs go on."""
+        try:
+            self.do(job)
+        except UserError as error:
+            return str(error)
+        return None
+
     def do(self, job: Job) -> None:
         """Make the rows of one job and write them; the scores first, so that rows that exist have theirs."""
         start = perf_counter()
-        measured = self._model_rows() if job.detector is None else self._detector_rows(job)
+        measured = list(self._model_rows() if job.detector is None else self._detector_rows(job))
         common = self._common() | {"seconds": perf_counter() - start}
         rows = [common | row for row in measured]
         write.rows(self.study.folder, job.key, rows)
