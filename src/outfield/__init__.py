@@ -1,0 +1,40 @@
+"""outfield: what a model does outside its training distribution, measured, explained, guarded.
+
+The names below load what they need when they are first used; ``import outfield`` itself loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from outfield.features.fit_data import FitData
+    from outfield.models.torch import TorchModel
+    from outfield.registry import create, names
+    from outfield.reports.page import write as report
+    from outfield.studies.run import run
+    from outfield.studies.spec import Spec
+    from outfield.types import Estimate, Head, Outputs
+
+__all__ = ["Estimate", "FitData", "Head", "Outputs", "Spec", "TorchModel", "create", "names", "report", "run"]
+
+_PLACES = {
+    "Estimate": "types.Estimate",
+    "FitData": "features.fit_data.FitData",
+    "Head": "types.Head",
+    "Outputs": "types.Outputs",
+    "Spec": "studies.spec.Spec",
+    "TorchModel": "models.torch.TorchModel",
+    "create": "registry.create",
+    "names": "registry.names",
+    "report": "reports.page.write",
+    "run": "studies.run.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'outfield' has no attribute {name!r}")
+    module, _, attribute = _PLACES[name].rpartition(".")
+    return getattr(import_module(f"outfield.{module}"), attribute)

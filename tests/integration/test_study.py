@@ -213,7 +213,7 @@ def test_nan_logits_name_the_model_and_the_set_and_the_others_go_on(copied: Path
     outcome = run_small(copied, models=[stored, {"strategy": "baseline", "seeds": [0]}])
     assert [failure.model for failure in outcome.failures] == ["broken"]
     assert outcome.jobs == 0, "the sound model was done already"
-    with pytest.raises(UserError, match=r"finite logits, but model 'broken' on the train set 'train' gave NaN"):
+    with pytest.raises(UserError, match="broken.* NaN or infinity"):
         outcome.check()
 
 
@@ -336,3 +336,13 @@ def test_the_bench_leaves_weights_and_mode_untouched(tmp_path: Path) -> None:
         path.unlink()
     run_small(tmp_path).check()
     assert before == {path.name: path.read_bytes() for path in first.folder.glob("models/*")}
+
+
+def test_a_detector_that_cannot_be_fitted_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
+    blind = {"strategy": {"name": "under_trained", "share": 0.001}, "seeds": [0]}
+    outcome = run_small(tmp_path, models=[blind], detectors=["she", "msp"])
+    assert [(failure.model, failure.detector) for failure in outcome.failures] == [("under_trained-0", "she")]
+    assert "predicts right" in outcome.failures[0].reason
+    assert set(query.rows(outcome.folder)["detector"]) == {None, "msp"}
+    with pytest.raises(UserError, match="under_trained-0, she: Expected fit rows of every class"):
+        outcome.check()

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from outfield.errors import UserError
+from outfield.features.cache import Cache
 from outfield.studies.plan import Plan, outlook
 from outfield.studies.run import Outcome, run
 from outfield.studies.sets import Sets
@@ -36,7 +37,7 @@ def print_plan(plan: Plan, sets: Sets, done: frozenset[str], console: Console) -
     )
 
 
-def run_with_progress(spec: Spec, folder: Path, sets: Sets, console: Console) -> Outcome:
+def run_with_progress(spec: Spec, folder: Path, sets: Sets, console: Console, cache: Cache | None = None) -> Outcome:
     """Run a study with bars, then say what was done."""
     from outfield.cli._progress import bars
 
@@ -44,7 +45,7 @@ def run_with_progress(spec: Spec, folder: Path, sets: Sets, console: Console) ->
         console.print(f"[yellow]{spec.resources.processes} processes on {cores} cores: they will wait for each other.")
     models = sum(1 if hasattr(model, "weights") else len(model.seeds) for model in spec.models)
     with bars(models) as notify:
-        outcome = run(spec, folder, sets=sets, notify=notify)
+        outcome = run(spec, folder, sets=sets, cache=cache, notify=notify)
     console.print(
         f"{outcome.jobs:,} jobs done, {outcome.skipped:,} were there already; "
         f"{outcome.forwards:,} inputs went through a model. Results: {folder}"

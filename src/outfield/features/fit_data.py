@@ -63,6 +63,7 @@ class FitData:
     def __init__(self, train: Chunks, val: Chunks | None = None) -> None:
         self.train = train
         self._val = val
+        self._totals: dict[Fold[Any, Any], Any] = {}
         self._results: dict[Fold[Any, Any], Any] = {}
         if not len(train):
             raise UserError("Expected ID training outputs to fit on, but got none. Pass a split that holds rows.")
@@ -102,20 +103,24 @@ class FitData:
 
     def fold(self, fold: Fold[Any, R]) -> R:
         """The result of a fold, computed once however many detectors ask."""
+        self.prepare([fold])
         if fold not in self._results:
-            self.prepare([fold])
+            self._results[fold] = fold.finish(self._totals.pop(fold))
         result: R = self._results[fold]
         return result
 
     def prepare(self, wanted: Iterable[Fold[Any, Any]]) -> None:
-        """Compute several folds together, in one pass over each split that they read."""
-        new = [fold for fold in dict.fromkeys(wanted) if fold not in self._results]
+        """Accumulate several folds together, in one pass over each split that they read.
+
+        What a fold refuses (a class without rows, say) is raised when its result is asked for.
+        """
+        new = [fold for fold in dict.fromkeys(wanted) if fold not in self._results and fold not in self._totals]
         for split in sorted({fold.split for fold in new}):
             self._pass([fold for fold in new if fold.split == split], split)
 
     def _pass(self, wanted: Sequence[Fold[Any, Any]], split: Split) -> None:
         totals = folds.run(wanted, self.train if split == "train" else self.val)
-        self._results.update((fold, fold.finish(total)) for fold, total in zip(wanted, totals, strict=True))
+        self._totals.update(zip(wanted, totals, strict=True))
 
     @property
     def moments(self) -> MomentSums:

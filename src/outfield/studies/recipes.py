@@ -48,11 +48,13 @@ class TrainedRecipe(Recipe):
     training: Strategy
     network: Plugin
     epochs: int | None
+    layers: tuple[str, ...] | None
 
     def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> TorchModel:
         weights = folder / f"{self.name}.{self.key}.safetensors"
         network = self._load(sets, weights) if weights.exists() else self._train(sets, weights, report)
-        return TorchModel(network, sets.train.data.read(slice(0, 2)), name=self.name, device=device)
+        example = sets.train.data.read(slice(0, 2))
+        return TorchModel(network, example, layers=self.layers, name=self.name, device=device)
 
     def _make(self, sets: Sets) -> nn.Module:
         network: nn.Module = registry.create(
@@ -125,11 +127,12 @@ def _trained(spec: Spec, sets: Sets, title: str, strategy: Strategy, seed: int) 
         network=spec.network.model_dump(),
         seed=seed,
         epochs=spec.epochs,
+        layers=spec.layers,
         data=sets.train.data.digest(),
         code=keys.of_code(type(strategy), Strategy, train, registry.find("networks", spec.network.name)),
     )
     name = f"{title}-{seed}".replace(" ", "-")
-    return TrainedRecipe(name, title, strategy.family, seed, key, strategy, spec.network, spec.epochs)
+    return TrainedRecipe(name, title, strategy.family, seed, key, strategy, spec.network, spec.epochs, spec.layers)
 
 
 def _stored(model: Stored) -> StoredRecipe:

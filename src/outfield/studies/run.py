@@ -18,11 +18,15 @@ from outfield.studies.spec import Spec
 
 @dataclass(frozen=True)
 class Failure:
-    """A model whose jobs could not all be done, and why."""
+    """A model, or one detector on it, that could not be measured, and why."""
 
     model: str
     reason: str
     by_user: bool
+    detector: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.model}{f', {self.detector}' if self.detector else ''}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -51,17 +55,17 @@ class Outcome:
         return {one.task: one.left_out for one in self.spent if one.left_out}
 
     def check(self) -> Outcome:
-        """Itself; ``OutfieldError`` where a model failed."""
+        """Itself; ``OutfieldError`` where a model, or a detector on it, failed."""
         if self.failures:
-            reasons = "\n".join(f"  {failure.model}: {failure.reason}" for failure in self.failures)
+            reasons = "\n".join(f"  {failure}" for failure in self.failures)
             kind = UserError if all(failure.by_user for failure in self.failures) else OutfieldError
-            raise kind(f"{len(self.failures)} of {len(self.plan.tasks)} models failed; the others are done.\n{reasons}")
+            raise kind(f"{len(self.failures)} of the study's parts failed; the others are done.\n{reasons}")
         return self
 
 
 def run(
-    spec: Spec,
-    folder: Path | str,
+    spec: Spec | Path | str,
+    folder: Path | str | None = None,
     *,
     sets: Sets | None = None,
     executor: Executor | None = None,
@@ -72,9 +76,9 @@ def run(
 
     Parameters
     ----------
-    spec : Spec
-    folder : path
-        Where rows, scores and trained weights go; created when absent.
+    spec : Spec, or the path of its YAML file
+    folder : path, optional
+        Where rows, scores and trained weights go, created when absent; by default ``results/NAME``.
     sets : Sets, optional
         The study's data, where it is loaded already.
     executor : Executor, optional
@@ -93,11 +97,20 @@ def run(
 
     Examples
     --------
-    >>> from outfield.studies.spec import shipped
-    >>> spec = Spec.load(shipped("digits"))
-    >>> run(spec, "results/digits").check()  # doctest: +SKIP
+    >>> import tempfile
+    >>> digits = {"name": "digits", "side": 8, "classes": [0, 1]}
+    >>> spec = Spec.parse({
+    ...     "name": "example", "epochs": 1, "network": {"name": "small_cnn", "width": 2},
+    ...     "id": {split: digits | {"part": split.replace("train", "fit")} for split in ("train", "val", "test")},
+    ...     "ood": [{"name": "eights", "category": "near", "source": digits | {"classes": [8]}}],
+    ...     "models": [{"strategy": "baseline", "seeds": [0]}], "detectors": ["msp"], "resources": {"processes": 1},
+    ... })
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run(spec, folder, cache=Cache(Path(folder) / "cache")).jobs
+    2
     """
-    folder = Path(folder)
+    spec = spec if isinstance(spec, Spec) else Spec.load(spec)
+    folder = Path(folder or Path("results") / spec.name)
     sets = sets or load(spec)
     planned = plan(spec, sets)
     write.begin(folder, planned.keys, spec.model_dump_json(indent=2))
@@ -109,7 +122,6 @@ def run(
     )
     ends = list(executor.run(study, tasks, notify))
     spent = tuple(end.result for end in ends if isinstance(end, Done))
-    failures = tuple(
-        Failure(tasks[end.index].recipe.name, end.reason, end.by_user) for end in ends if isinstance(end, Failed)
-    )
-    return Outcome(folder, planned, len(done), spent, failures)
+    models = [Failure(tasks[end.index].recipe.name, end.reason, end.by_user) for end in ends if isinstance(end, Failed)]
+    detectors = [Failure(one.task, why, True, detector) for one in spent for detector, why in one.failed]
+    return Outcome(folder, planned, len(done), spent, (*models, *detectors))

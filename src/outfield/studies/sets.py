@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 from outfield.data.base import Dataset
-from outfield.data.datasets import in_memory, shifted
+from outfield.data.datasets import in_memory, row_keys, shifted
 from outfield.errors import Problems, UserError
 from outfield.studies.spec import OodSet, Plugin, Spec
 
 Role = Literal["train", "val", "test", "ood", "tuning", "shift"]
 SMALL = 256 << 20
 """Bytes up to which a data set is held in memory."""
+SHARED = 0.01
+"""Share of the smaller of two sets that may be in both; `outfield doctor --data` names every such input."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,10 +113,12 @@ def _kept(data: Dataset) -> Dataset:
 
 
 def _in_two_roles(members: list[Member]) -> Iterator[str]:
-    """The same data, by content, may not be there twice: tuned on and tested on, or trained on and tested on."""
-    places = defaultdict(list)
-    for member in members:
-        places[member.data.digest()].append(member.label)
-    for labels in places.values():
-        if len(labels) > 1:
-            yield f"{' and '.join(labels)} hold the same data; what is chosen or trained on may not be tested on"
+    """The same inputs, by content, may not be there twice: chosen or trained on, and tested on."""
+    items = {member: frozenset(row_keys(member.data).tolist()) for member in members}
+    for one, other in combinations(members, 2):
+        shared = len(items[one] & items[other])
+        if shared > SHARED * min(len(items[one]), len(items[other])):
+            yield (
+                f"{one.label} and {other.label} hold the same data ({shared:,} inputs of equal content); "
+                "what is chosen or trained on may not be tested on"
+            )

@@ -160,6 +160,7 @@ class Spec(_Strict):
     ood: tuple[OodSet, ...] = Field(min_length=1)
     shifts: tuple[Annotated[ShiftSet, BeforeValidator(_shift)], ...] = ()
     network: Named | None = Field(None, description="The architecture of the models that the study trains.")
+    layers: tuple[str, ...] | None = Field(None, description="Layers of it that probes read; by default its blocks.")
     epochs: int | None = Field(None, ge=1, description="Training length; by default each strategy's own.")
     models: tuple[AnyModel, ...] = Field(min_length=1)
     detectors: tuple[Named, ...] = Field(default_factory=_all_detectors, min_length=1)
