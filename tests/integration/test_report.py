@@ -161,6 +161,15 @@ def test_boxes_and_heat_map_show_means_of_the_rows(results):
     )
 
 
+def test_what_was_left_out_is_said(rows):
+    hole = rows.filter(
+        (pl.col("model") != "MixUp seed 1") | (pl.col("detector") != "knn") | (pl.col("ood") != "terrain")
+    )
+    found = Results.of(hole)
+    assert any("Left out" in caution for caution in found.cautions)
+    assert any("Left out" in word for word in Tags(page.html(found)).words)
+
+
 def test_curves_and_parts_do_not_enter_the_means(rows, results):
     spoilt = rows.filter(pl.col("metric") == "auroc").with_columns(value=pl.lit(0.0), role=pl.lit("curve"))
     assert Results.of(pl.concat([rows, spoilt])).models.equals(results.models)
@@ -217,11 +226,12 @@ def test_names_cannot_break_out_of_the_page(rows):
 
 
 def test_a_folder_gives_the_study_file_and_the_command(tmp_path, rows):
-    write.begin(tmp_path, ["k"], json.dumps({"name": "digits", "seeds": [0, 1]}))
+    write.begin(tmp_path, ["k", "later"], json.dumps({"name": "digits", "seeds": [0, 1]}))
     write.rows(tmp_path, "k", rows.head(2000).drop("outfield", "torch").to_dicts())
     path = page.write(tmp_path, tmp_path / "deep" / "report.html", command="outfield run studies/digits.yaml")
     words = " ".join(Tags(path.read_text()).words)
     assert "outfield run studies/digits.yaml" in words
+    assert "1 of 2 jobs of this study are done" in words
     assert "name: digits" in words
 
 

@@ -99,6 +99,7 @@ def html(results: Results, *, command: str = "") -> str:
         title=_title(results),
         answer=sentences(results),
         facts=_facts(results),
+        cautions=results.cautions,
         legends={
             "family": [(name, FAMILY.get(name, GREY), _symbol(name)) for name in results.families],
             "information": [(name, USED.get(name, GREY), "circle") for name in _used(results)],

@@ -39,10 +39,13 @@ class Results:
     rows : frame in the columns of ``outfield.store.schema``
     manifest : mapping
         What ``study.json`` says, empty where the rows come without a folder.
+    progress : pair of ints
+        How many of its jobs are done, and how many there are.
     """
 
     rows: pl.DataFrame
     manifest: dict[str, Any]
+    progress: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, study: Path | str | pl.DataFrame) -> Results:
@@ -58,7 +61,7 @@ class Results:
         path = Path(study)
         if path.is_file():
             return cls(_complete(pl.read_parquet(path, glob=False)), {})
-        return cls(_complete(query.rows(path)), query.manifest(path))
+        return cls(_complete(query.rows(path)), query.manifest(path), query.progress(path))
 
     @cached_property
     def test(self) -> pl.DataFrame:
@@ -90,6 +93,14 @@ class Results:
             pl.col("ood").is_in(kept.axes["ood"]),
             pl.col("detector").is_in(kept.axes["detector"]),
         )
+
+    @cached_property
+    def cautions(self) -> tuple[str, ...]:
+        """What a reader must know of the rows: jobs that are not done, cells that were left out."""
+        done, total = self.progress
+        left = f"{done:,} of {total:,} jobs of this study are done; the figures are of these. Run it again to go on."
+        notes = () if self.auroc.is_empty() else self.panel.notes
+        return (*((left,) if done < total else ()), *notes)
 
     @cached_property
     def models(self) -> pl.DataFrame:
@@ -143,6 +154,11 @@ class Results:
     def information(self) -> dict[str, str]:
         """What each detector rests on: outputs, features, hybrid, layers, gradients; ``other`` where unknown."""
         return {name: _information(name) for name in self.detectors}
+
+    @property
+    def n_id(self) -> int:
+        """Size of the ID test set; 1,000 where the rows do not say."""
+        return int(self.rows.select(pl.col("n_id").max()).item() or 1000)
 
     @property
     def baseline(self) -> str | None:

@@ -38,7 +38,7 @@ SHAPES = dict(
 USED = dict(zip(INFORMATION, (BLUE, ORANGE, GREEN, PURPLE, VERMILION), strict=True))
 HEAT: Literal["cividis"] = "cividis"
 INK = "#808080"
-LABEL = (0.2, 0.045)
+LABEL = (0.2, 0.06)
 """Width and height that a label takes, as shares of a chart."""
 
 
@@ -70,6 +70,28 @@ def used(present: Sequence[str]) -> alt.Color:
 def across(field: str, title: str, ticks: int = 7) -> alt.X:
     """A quantitative axis to the right, fitted to the data."""
     return alt.X(f"{field}:Q", axis=alt.Axis(tickCount=ticks, title=title), scale=alt.Scale(zero=False, nice=True))
+
+
+ERRORS = (0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005)
+FEW_ERRORS = (0.5, 0.2, 0.05, 0.01, 0.002)
+
+
+def across_accuracy(field: str, title: str, ticks: Sequence[float] = ERRORS) -> alt.X:
+    """Accuracies to the right on the log scale of the error, from a field that holds errors.
+
+    .9, .99 and .999 lie equally far apart: near 1 differences stay visible.
+    """
+    text = "format(1 - datum.value, datum.value < 0.005 ? '.4~f' : '.3~f')"
+    axis = alt.Axis(title=title, values=list(ticks), labelExpr=text, labelOverlap="greedy")
+    return alt.X(f"{field}:Q", axis=axis, scale=alt.Scale(type="log", reverse=True, nice=False, padding=14))
+
+
+def with_errors(table: pl.DataFrame, n: int) -> pl.DataFrame:
+    """Columns error, error_low, error_high beside those of accuracy, at least half an error in n."""
+    names = [name for name in table.columns if name.startswith("accuracy")]
+    floor = 1 / (2 * max(n, 1))
+    errors = [(1 - pl.col(name)).clip(lower_bound=floor).alias(name.replace("accuracy", "error")) for name in names]
+    return table.with_columns(errors)
 
 
 def up(field: str, title: str, ticks: int = 6) -> alt.Y:

@@ -15,7 +15,7 @@ from outfield.stats import spearman
 from outfield.types import Estimate
 
 TITLES = {
-    "accuracy": "accuracy on the ID test set",
+    "accuracy": "accuracy on the ID test set (log scale of the error)",
     "ece": "ECE on the ID test set (15 bins)",
     "shifted": "mean accuracy under shift",
     "auroc": "mean AUROC",
@@ -38,16 +38,19 @@ def accuracy_against_auroc(results: Results) -> Display:
 
 def scatter(results: Results, x: str, y: str, height: int = 380) -> alt.TopLevelMixin:
     """Two measures of the models: strategies large, with the range of their seeds, models small."""
-    mark = style.family(results.families)
-    right, up = style.across(x, TITLES[x]), style.up(y, TITLES[y])
+    mark, n = style.family(results.families), results.n_id
+    axis, place = (style.across_accuracy, "error") if x == "accuracy" else (style.across, x)
+    right, up = axis(place, TITLES[x]), style.up(y, TITLES[y])
     tips = [style.name("strategy", "strategy"), style.name("family", "family")]
-    tips += [style.tip(x, TITLES[x]), style.tip(y, TITLES[y])]
-    seeds = alt.Chart(style.rows(results.models.drop_nulls([x, y]))).mark_point(filled=True, size=22, opacity=0.35)
-    known = results.strategies.drop_nulls([x, y])
-    means = alt.Chart(style.rows(known.with_columns(label=style.labels(known, x, y, "strategy"))))
+    tips += [style.tip(x, TITLES[x].partition(" (")[0]), style.tip(y, TITLES[y])]
+    models = style.with_errors(results.models.drop_nulls([x, y]), n)
+    seeds = alt.Chart(style.rows(models)).mark_point(filled=True, size=22, opacity=0.35)
+    known = style.with_errors(results.strategies.drop_nulls([x, y]), n)
+    apart = known.with_columns(pl.col("error").log()) if place == "error" else known
+    means = alt.Chart(style.rows(known.with_columns(label=style.labels(apart, place, y, "strategy"))))
     rule, large = means.mark_rule(opacity=0.5), means.mark_point(filled=True, size=130, opacity=1)
     return alt.layer(
-        rule.encode(x=style.across(f"{x}_low", TITLES[x]), x2=f"{x}_high", y=up, color=mark["color"]),
+        rule.encode(x=axis(f"{place}_low", TITLES[x]), x2=f"{place}_high", y=up, color=mark["color"]),
         rule.encode(y=style.up(f"{y}_low", TITLES[y]), y2=f"{y}_high", x=right, color=mark["color"]),
         seeds.encode(x=right, y=up, tooltip=[style.name("model", "model"), *tips], **mark),
         large.encode(x=right, y=up, tooltip=tips, **mark),
@@ -64,7 +67,9 @@ def without_each_family(results: Results) -> Display:
     table = pl.DataFrame([_cells(label, one.estimate) for label, one in named.items()])
     turned = results.turned_by
     verdict = (
-        f"Without {' or without '.join(turned)} the verdict is another." if turned else "No single family carries it."
+        f"Without {' or without '.join(turned)} the verdict is another."
+        if turned
+        else "Leaving out any one family gives the same verdict."
     )
     caption = (
         f"Spearman's rho of accuracy with mean AUROC over n strategies, 95% intervals (Bonett-Wright). {verdict} "
@@ -127,8 +132,10 @@ def _of_category(results: Results, category: str) -> pl.DataFrame:
 
 def _small(table: pl.DataFrame, results: Results) -> alt.TopLevelMixin:
     tips = [style.name("strategy", "strategy"), style.tip("accuracy", "accuracy"), style.tip("auroc", "mean AUROC")]
-    points = alt.Chart(style.rows(table)).mark_point(filled=True, size=80, opacity=0.95)
-    right, up = style.across("accuracy", "accuracy", 4), style.up("auroc", "mean AUROC", 5)
+    points = alt.Chart(style.rows(style.with_errors(table, results.n_id))).mark_point(
+        filled=True, size=80, opacity=0.95
+    )
+    right, up = style.across_accuracy("error", "accuracy", style.FEW_ERRORS), style.up("auroc", "mean AUROC", 5)
     marked = points.encode(x=right, y=up, tooltip=tips, **style.family(results.families))
     chart: alt.TopLevelMixin = marked.properties(width="container", height=200)
     return chart
