@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import json
@@ -101,10 +102,43 @@ def of_file(path: Path) -> str:
 
 
 def of_code(*things: Any) -> str:
-    """Digest of the source files that define ``things`` (classes, functions, modules): a step's code version."""
-    return key(files=sorted({_of_source(inspect.getfile(thing)) for thing in things}))
+    """Digest of the code behind ``things`` (classes, functions, modules): a step's code version.
+
+    It covers the files that define them and every file of outfield that those import; comments, docstrings and the
+    wording of errors do not count.
+    """
+    return key(files=sorted({_of_code(path) for thing in things for path in _behind(Path(inspect.getfile(thing)))}))
+
+
+SOURCE = Path(__file__).parent
+_WORDING = ("outfield.errors", "outfield.registry")
 
 
 @cache
-def _of_source(path: str) -> str:
-    return of_file(Path(path))
+def _behind(path: Path) -> frozenset[Path]:
+    """A file, and all files of outfield that it needs, near and far."""
+    found: set[Path] = set()
+    ahead = [path]
+    while ahead:
+        found.add(one := ahead.pop())
+        ahead += _imported(one) - found
+    return frozenset(found)
+
+
+@cache
+def _imported(path: Path) -> frozenset[Path]:
+    """Files of outfield that a file imports by name."""
+    nodes = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom))
+    names = {name for node in nodes for name in (node.module or "", *(f"{node.module}.{n.name}" for n in node.names))}
+    own = (name for name in names if name.startswith("outfield.") and not name.startswith(_WORDING))
+    files = (SOURCE.joinpath(*name.split(".")[1:]).with_suffix(".py") for name in own)
+    return frozenset(file for file in files if file.is_file())
+
+
+@cache
+def _of_code(path: Path) -> str:
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False):
+            node.body = node.body[1:]
+    return digest(ast.dump(tree).encode())

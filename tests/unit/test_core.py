@@ -92,3 +92,18 @@ def test_a_changed_file_has_another_digest(tmp_path: Path) -> None:
     first = keys.of_file(path)
     path.write_text("b")
     assert keys.of_file(path) != first
+
+
+def test_the_code_version_covers_helpers_but_no_docstrings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from outfield.detectors.mds import MDS
+
+    behind = {path.name for path in keys._behind(Path(keys.inspect.getfile(MDS)))}
+    assert {"mds.py", "base.py", "moments.py", "_gaussian.py", "types.py"} <= behind
+    assert "errors.py" not in behind
+
+    def version(text: str) -> str:
+        (tmp_path / f"{abs(hash(text))}.py").write_text(text)
+        return keys._of_code(tmp_path / f"{abs(hash(text))}.py")
+
+    assert version('"""a"""\nx = 1  # b\n') == version("x = 1\n")
+    assert version("x = 1\n") != version("x = 2\n")
