@@ -91,7 +91,7 @@ class Gram(Detector):
         deviations = {}
         for name, values in probe.values(out).items():
             low, high = (bounds[f"{name} {end}"].to(values.device)[predicted] for end in ("low", "high"))
-            deviations[name] = _deviation(values.double(), low, high)
+            deviations[name] = _deviation(values, low, high)
         return deviations
 
 
@@ -101,7 +101,7 @@ _HELD_OUT = 0.1
 def _deviation(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
     below = (low - values).relu() / (low + 1e-6).abs()
     above = (values - high).relu() / (high + 1e-6).abs()
-    return (below + above).sum(1)
+    return (below + above).sum(1, dtype=torch.float64)
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class Relation(Detector):
         bank, bank_p = (state[name].to(out.features.device) for name in ("features", "probabilities"))
 
         def related(features: Tensor, p: Tensor) -> Tensor:
-            r = (features @ bank.T).relu_().mul_(p @ bank_p.T)
-            return torch.where(r > self.threshold, r.pow(self.power), 0.0).sum(1)
+            r = torch.nn.functional.threshold((features @ bank.T).mul_(p @ bank_p.T), self.threshold, 0.0)
+            return (r if self.power == 1 else r.pow_(self.power)).sum(1)
 
         return -in_pieces(related, 4 * len(bank), unit(out.features), torch.softmax(out.logits, dim=1))
