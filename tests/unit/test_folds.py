@@ -18,7 +18,7 @@ from outfield.errors import UserError
 from outfield.features.banks import Bank, priorities
 from outfield.features.fit_data import FitData, InMemory
 from outfield.features.folds import Fold, run
-from outfield.features.moments import Moments, MomentSums, leading, whitener
+from outfield.features.moments import Moments, MomentSums, leading, spectrum, whitener
 from outfield.features.pieces import in_pieces
 from outfield.features.quantiles import Activations
 from outfield.types import Outputs
@@ -89,7 +89,7 @@ def test_the_whitener_is_a_root_of_the_pseudo_inverse() -> None:
 @pytest.mark.parametrize(("share", "q"), [(0.49, 1), (0.51, 2), (0.8, 2), (0.81, 3), (1.0, 3)])
 def test_leading_eigenvectors_reach_their_share(share: float, q: int) -> None:
     covariance = torch.diag(torch.tensor([0.5, 0.3, 0.2, 0.0], dtype=torch.float64))
-    assert leading(covariance, share).shape == (4, q)
+    assert leading(spectrum(covariance), share).shape == (4, q)
 
 
 KINDS = {
@@ -197,6 +197,12 @@ def test_folds_share_a_pass_and_are_computed_once() -> None:
     assert (train.passes, val.passes) == (1, 1)
     _ = data.moments, data.quantile(0.5), data.bank(limit=5), data.fold(Bank(limit=5, split="val"))
     assert (train.passes, val.passes) == (1, 1)
+
+
+def test_what_settings_share_is_made_once() -> None:
+    data, made = FitData.of(outputs()), []
+    assert [data.once(("a", 1), lambda: made.append(1) or len(made)) for _ in range(3)] == [1, 1, 1]
+    assert data.once(("a", 2), lambda: made.append(1) or len(made)) == 2
 
 
 def test_labels_outside_the_head_are_named() -> None:

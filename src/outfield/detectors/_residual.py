@@ -7,6 +7,7 @@ from torch import Tensor
 
 from outfield.errors import UserError
 from outfield.features.fit_data import FitData
+from outfield.features.moments import spectrum
 from outfield.types import State
 
 
@@ -28,8 +29,8 @@ def empty_space(data: FitData, d: int | None) -> State:
     Singular values of W below 1e-6 times the largest are rounding of float32 weights and count as zero.
     """
     head = data.head.to(dtype=torch.float64)
-    origin = -torch.linalg.pinv(head.weight, rtol=1e-6) @ head.bias
-    _, vectors = torch.linalg.eigh(data.moments.about(origin.to(data.moments.mean.device)))
+    origin = (-torch.linalg.pinv(head.weight, rtol=1e-6) @ head.bias).to(data.moments.mean.device)
+    _, vectors = data.once("spectrum about the origin", lambda: spectrum(data.moments.about(origin)))
     return {"origin": origin, "null_space": vectors[:, : data.dim - _within(d, data.dim)].contiguous()}
 
 

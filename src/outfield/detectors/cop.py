@@ -51,7 +51,7 @@ class CoP(Detector):
 
     def fit(self, data: FitData) -> State:
         moments = data.fold(Moments(on_sphere=True))
-        return {"mean": moments.mean, "basis": leading(moments.covariance, self.explained)}
+        return {"mean": moments.mean, "basis": leading(moments.total_spectrum, self.explained)}
 
     def score(self, out: Outputs, state: State) -> Tensor:
         mean, basis = state["mean"].to(out.features.device), state["basis"].to(out.features.device)

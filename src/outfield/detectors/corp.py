@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -13,7 +13,7 @@ from outfield.detectors.base import Detector
 from outfield.features.banks import Bank
 from outfield.features.fit_data import FitData
 from outfield.features.folds import Fold
-from outfield.features.moments import leading, unit
+from outfield.features.moments import leading, spectrum, unit
 from outfield.features.pieces import in_pieces
 from outfield.types import Outputs, State
 
@@ -78,8 +78,8 @@ class CoRP(Detector):
     def fit(self, data: FitData) -> State:
         features = data.fold(self._bank).features
         drawn = self._drawn(features)
-        mean, covariance = _moments(features, drawn)
-        return {**drawn, "mean": mean, "basis": leading(covariance, self.explained)}
+        mean, components = data.once(replace(self, explained=1.0), lambda: _components(features, drawn))
+        return {**drawn, "mean": mean, "basis": leading(components, self.explained)}
 
     def _drawn(self, features: Tensor) -> State:
         rng = torch.Generator().manual_seed(self.seed)
@@ -102,8 +102,8 @@ def _phi(features: Tensor, drawn: State) -> Tensor:
     return math.sqrt(2 / angles.shape[1]) * angles.cos_().double()
 
 
-def _moments(features: Tensor, drawn: State, chunk: int = 4096) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of phi."""
+def _components(features: Tensor, drawn: State, chunk: int = 4096) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Mean of phi, and the spectrum of its covariance."""
     m = len(drawn["shift"])
     total = torch.zeros(m, dtype=torch.float64, device=features.device)
     products = torch.zeros(m, m, dtype=torch.float64, device=features.device)
@@ -112,4 +112,4 @@ def _moments(features: Tensor, drawn: State, chunk: int = 4096) -> tuple[Tensor,
         total.add_(phi.sum(0))
         products.addmm_(phi.T, phi)
     mean = total / len(features)
-    return mean, products / len(features) - torch.outer(mean, mean)
+    return mean, spectrum(products / len(features) - torch.outer(mean, mean))

@@ -10,7 +10,7 @@ from torch import Tensor
 from outfield.detectors.base import Detector
 from outfield.features.fit_data import FitData
 from outfield.features.folds import Fold
-from outfield.features.moments import Moments, MomentSums, leading
+from outfield.features.moments import Moments, MomentSums, leading, spectrum
 from outfield.features.pieces import in_pieces
 from outfield.types import Outputs, State
 
@@ -66,7 +66,8 @@ class NECO(Detector):
 
     def fit(self, data: FitData) -> State:
         scale = _deviations(data.moments)
-        basis = leading(data.moments.covariance / torch.outer(scale, scale), self.explained, self.d)
+        correlation = data.once("correlation", lambda: spectrum(data.moments.covariance / torch.outer(scale, scale)))
+        basis = leading(correlation, self.explained, self.d)
         return {"mean": data.moments.mean, "scale": scale, "basis": basis}
 
     def score(self, out: Outputs, state: State) -> Tensor:

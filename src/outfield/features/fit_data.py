@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
@@ -65,6 +65,7 @@ class FitData:
         self._val = val
         self._totals: dict[Fold[Any, Any], Any] = {}
         self._results: dict[Fold[Any, Any], Any] = {}
+        self._made: dict[Hashable, Any] = {}
         if not len(train):
             raise UserError("Expected ID training outputs to fit on, but got none. Pass a split that holds rows.")
 
@@ -121,6 +122,13 @@ class FitData:
     def _pass(self, wanted: Sequence[Fold[Any, Any]], split: Split) -> None:
         totals = folds.run(wanted, self.train if split == "train" else self.val)
         self._totals.update(zip(wanted, totals, strict=True))
+
+    def once(self, key: Hashable, make: Callable[[], R]) -> R:
+        """What ``make`` gives, made once for each key: what detectors, or settings of one, derive alike."""
+        if key not in self._made:
+            self._made[key] = make()
+        result: R = self._made[key]
+        return result
 
     @property
     def moments(self) -> MomentSums:

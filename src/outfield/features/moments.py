@@ -29,29 +29,29 @@ def whitener(covariance: Tensor, rtol: float = 1e-12) -> Tensor:
     tensor([[0.0000],
             [0.5000]], dtype=torch.float64)
     """
-    values, vectors = _eigen(covariance)
+    values, vectors = spectrum(covariance)
     kept = values > rtol * values[-1]
     return vectors[:, kept] * values[kept].rsqrt()
 
 
-def leading(covariance: Tensor, share: float, q: int | None = None) -> Tensor:
+def leading(spectrum: tuple[Tensor, Tensor], share: float, q: int | None = None) -> Tensor:
     """The fewest leading eigenvectors that explain at least ``share`` of the variance, or the first q, [D, q].
 
     Examples
     --------
-    >>> leading(torch.diag(torch.tensor([1.0, 8.0, 1.0], dtype=torch.float64)), 0.75).abs()
+    >>> leading(spectrum(torch.diag(torch.tensor([1.0, 8.0, 1.0], dtype=torch.float64))), 0.75).abs()
     tensor([[0.],
             [1.],
             [0.]], dtype=torch.float64)
     """
-    values, vectors = _eigen(covariance)
+    values, vectors = spectrum
     explained = values.flip(0).clamp(min=0).cumsum(0)
     enough = int((explained < share * explained[-1]).sum()) + 1
     return vectors.flip(1)[:, : q or enough].contiguous()
 
 
-def _eigen(covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues, smallest first, and eigenvectors in columns."""
+def spectrum(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues [D], smallest first, and eigenvectors in columns [D, D]."""
     values, vectors = torch.linalg.eigh(covariance)
     return values, vectors
 
@@ -94,6 +94,11 @@ class MomentSums:
     def covariance(self) -> Tensor:
         """Total covariance about the global mean, divided by N, [D, D]."""
         return self.second - torch.outer(self.mean, self.mean)
+
+    @cached_property
+    def total_spectrum(self) -> tuple[Tensor, Tensor]:
+        """``spectrum(self.covariance)``, which several settings share."""
+        return spectrum(self.covariance)
 
     @cached_property
     def within(self) -> Tensor:
