@@ -165,7 +165,7 @@ def left_out(cells: Cells, ids: Array, *, units_are_levels: bool) -> tuple[Desig
     """Designs without each unit, and the strata that units belong to (None where they are one).
 
     Units that are levels are left out whole (a strategy with its models). Units nested in fixed levels are left out one
-    by one; a level's only unit cannot be, and is kept.
+    by one, and levels keep their weights; a level's only unit cannot be left out, and is kept.
     """
     n = len(cells.mean)
     if units_are_levels and len(set(ids.tolist())) == n:
@@ -180,7 +180,7 @@ def left_out(cells: Cells, ids: Array, *, units_are_levels: bool) -> tuple[Desig
     mix = np.repeat(own[None], len(out), axis=0)
     mix[np.arange(len(out)), :, out] = 0
     counts = mix.sum(axis=2)
-    return cells.mixed(mix / counts[..., None], counts / (n - 1), n - 1), ids[out]
+    return cells.mixed(mix / counts[..., None], np.broadcast_to(sizes / n, counts.shape), n - 1), ids[out]
 
 
 def _nested(cells: Cells, ids: Array, draws: int, width: int, rng: np.random.Generator) -> Iterator[Design]:

@@ -226,6 +226,39 @@ def data(rows: list[dict[str, Any]]) -> alt.Data:
     return alt.Data(values=rows)  # type: ignore[no-untyped-call]  # altair leaves this constructor untyped
 
 
+def network(names: Sequence[str], values: Array, *, title: str = "", least: float = 0.1) -> alt.TopLevelMixin:
+    """A square table as a graph: blue edges positive, red negative, as wide as they are strong."""
+    turn = 2 * np.pi * np.arange(len(names)) / len(names)
+    at = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    edges = [
+        {"x": at[i, 0], "y": at[i, 1], "x2": at[j, 0], "y2": at[j, 1], "value": float(values[i, j]),
+         "size": abs(float(values[i, j])), "pair": f"{names[i]} ~ {names[j]}"}
+        for i in range(len(names)) for j in range(i) if abs(values[i, j]) >= least
+    ]  # fmt: skip
+    nodes = [
+        {"x": 1.18 * a, "y": 1.14 * b, "x0": a, "y0": b, "name": name} for name, (a, b) in zip(names, at, strict=True)
+    ]
+    colour = alt.Color(
+        "value:Q", scale=alt.Scale(domain=[-1, 0, 1], range=["#B2182B", "#B0B0B0", "#2166AC"]), title=None
+    )
+    width = alt.StrokeWidth("size:Q", scale=alt.Scale(domain=[0, 1], range=[0.5, 9]), legend=None)
+    rules = alt.Chart(data(edges)).mark_rule(opacity=0.8)
+    tips = ["pair:N", _f("value")]
+    lines = rules.encode(
+        x=_place(alt.X, "x"), y=_place(alt.Y, "y"), x2="x2:Q", y2="y2:Q", color=colour, tooltip=tips, strokeWidth=width
+    )
+    base = alt.Chart(data(nodes))
+    dots = base.mark_point(filled=True, size=110, color=INK, opacity=1).encode(
+        x=_place(alt.X, "x0"), y=_place(alt.Y, "y0")
+    )
+    labels = base.mark_text(fontSize=11, color=INK).encode(x=_place(alt.X, "x"), y=_place(alt.Y, "y"), text="name:N")
+    return styled(alt.layer(lines, dots, labels).properties(title=title, width=440, height=340))
+
+
+def _place(axis: Any, field: str) -> Any:
+    return axis(f"{field}:Q", scale=alt.Scale(domain=[-1.75, 1.75]), axis=None)
+
+
 def _x(field: str, title: str) -> alt.X:
     return alt.X(f"{field}:Q", title=title or None, scale=alt.Scale(zero=False))
 

@@ -281,7 +281,7 @@ def two_lines(x: Any, y: Any, *, families: Any = None, level: Level = "model") -
     opposite = found.below.value * found.above.value < 0
     p = max(found.p_below, found.p_above) if opposite else 1.0
     bent = "inverse U" if found.below.value > 0 else "U"
-    shape = bent if p < 0.05 else "monotonic or unclear"
+    shape = bent if p < 0.05 else "unclear"
     lines = TwoLines(
         shape, at, found.below, found.above, found.p_below, found.p_above, p,
         x=u, y=v, level=level, n_units=len(u), notes=(*notes, "The break was chosen on these data."),

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from outfield.reports.analysis import Analysis
+
+
+def analyse(
+    table: Annotated[
+        Path | None, Argument(help="Rows of a study, a peer's results, or any table (CSV, Parquet).")
+    ] = None,
+    more: Annotated[list[str] | None, Argument(metavar="[OOD]...", help="Further columns after --ood.")] = None,
+    *,
+    example: Annotated[str | None, Option(help="A table that ships: krumpl2026 or resnet50-48.")] = None,
+    model: Annotated[str, Option(help="Column of model names.")] = "model",
+    strategy: Annotated[str | None, Option(help="Column of strategies, whose seeds are averaged.")] = None,
+    family: Annotated[str | None, Option(help="Column of families (categories) of models.")] = None,
+    id: Annotated[str | None, Option(help="Column of the ID measure.")] = None,
+    ood: Annotated[list[str] | None, Option(help="Column of an OOD measure; several may follow.")] = None,
+    ece: Annotated[str | None, Option(help="Column of the calibration error.")] = None,
+    baseline: Annotated[str | None, Option(help="Name of the baseline model: the break given in advance.")] = None,
+    study: Annotated[str | None, Option(help="Value of the column study to keep.")] = None,
+    html: Annotated[Path | None, Option(help="Write a self-contained HTML report with the figures.")] = None,
+) -> None:
+    """Statistics on our rows or on anyone's table: findings first, then the tables."""
+    from rich.console import Console
+
+    from outfield.reports import analysis_page
+    from outfield.reports.analysis import analyse as run
+
+    options = {
+        "model": model, "strategy": strategy, "family": family, "id": id, "ood": [*(ood or []), *(more or [])],
+        "ece": ece, "baseline": baseline, "study": study,
+    }  # fmt: skip
+    given = {name: value for name, value in options.items() if value}
+    found = run(table, example=example, **given)
+    console = Console()
+    _findings(found, console)
+    _tables(found, console)
+    if html is not None:
+        title = example or (table.name if table else "")
+        console.print(f"Report: {analysis_page.write(found, html, title=title)}")
+
+
+def _findings(analysis: Analysis, console: Console) -> None:
+    from rich.text import Text
+
+    from outfield.reports.findings import findings
+
+    colours = {"error": "bold red", "warning": "yellow", "info": "blue"}
+    console.rule("Findings")
+    for each in findings(analysis):
+        console.print(Text.assemble((f"{each.code} {each.severity}", colours[each.severity]), f"  {each.sentence}"))
+    console.print(
+        f"Level of inference: {analysis.measures.level}, {analysis.measures.units.height} independent units.\n"
+    )
+
+
+def _tables(analysis: Analysis, console: Console) -> None:
+    from rich.table import Table
+
+    from outfield.reports.analysis_page import displays, text_table
+
+    for title, shown in displays(analysis).items():
+        console.rule(title)
+        for display in shown:
+            table = Table(
+                *display.headings().values(), title=display.title, caption=display.caption, title_justify="left"
+            )
+            for row in text_table(display.table.select(list(display.headings()))):
+                table.add_row(*row)
+            console.print(table)
+            if (hidden := display.table.height - table.row_count) > 0:
+                console.print(f"... and {hidden} rows more: --html shows all.", style="dim")

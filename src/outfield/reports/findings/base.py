@@ -1,0 +1,69 @@
+"""A finding: what the software says without being asked, with a code, a severity and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import polars as pl
+
+Severity: TypeAlias = Literal["error", "warning", "info"]
+ORDER: tuple[Severity, ...] = ("error", "warning", "info")
+
+TITLES: dict[str, str] = {
+    "OF001": "Pooled significance is not borne out at the level of the unit",
+    "OF002": "One family carries or hides a trend",
+    "OF003": "One checkpoint per strategy",
+    "OF004": "Near-duplicate models",
+    "OF005": "Tuned on OOD data that shares a source with the test",
+    "OF006": "An OOD set of few items",
+    "OF007": "AUROC below .5",
+    "OF008": "The sign of a partial correlation depends on the smoother",
+    "OF009": "An interaction that appears on one scale only",
+    "OF010": "ECE predicts better than accuracy",
+    "OF011": "Saturated benchmark",
+    "OF012": "The relation is not monotonic",
+    "OF013": "Cells are missing",
+    "OF014": "A scale was guessed, or values were clipped",
+    "OF015": "Duplicate rows",
+}
+"""Code to its title; ``docs/findings/CODE.md`` is its page."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding.
+
+    Examples
+    --------
+    >>> print(Finding("OF011", "info", "imagenet-v2: 97% of models lie above .99."))
+    OF011 info: imagenet-v2: 97% of models lie above .99.
+    """
+
+    code: str
+    severity: Severity
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.severity}: {self.sentence}"
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.code]
+
+    @property
+    def page(self) -> str:
+        """The page of the documentation about this code."""
+        return f"findings/{self.code}.md"
+
+
+def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The gravest first, then by code."""
+    return tuple(sorted(findings, key=lambda each: (ORDER.index(each.severity), each.code)))
+
+
+def frame(findings: Iterable[Finding]) -> pl.DataFrame:
+    """Findings as a table."""
+    rows = [(each.code, each.severity, each.title, each.sentence) for each in findings]
+    return pl.DataFrame(rows, schema=["code", "severity", "title", "sentence"], orient="row")
