@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock
 
-.PHONY: quickstart test lint bench clean
+.PHONY: quickstart test lint bench picture lock clean
 
 quickstart: .venv/quickstart.done
 	$(BIN)/outfield quickstart
@@ -33,6 +33,18 @@ $(BIN)/uv: requirements.lock
 .venv/dev.done: $(BIN)/uv pyproject.toml
 	$(INSTALL) --editable '.[dev]'
 	touch $@ .venv/quickstart.done
+
+# the README's picture; needs Chromium
+picture: .venv/quickstart.done
+	$(BIN)/outfield report digits
+	$(BIN)/python docs/picture.py results/digits/report.html
+
+# the packages that torch brings for one platform's accelerators are left to torch
+lock: $(BIN)/uv
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --extra ray --extra serve --no-header --no-annotate \
+		--no-emit-index-url | grep -vE '^(nvidia-|cuda-|triton)' > lock.new
+	(echo "# Versions that the tests pass with (constraints, not requirements). To renew: make lock"; cat lock.new) \
+		> requirements.lock && rm lock.new
 
 clean:
 	rm -rf .venv results
