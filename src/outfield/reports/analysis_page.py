@@ -81,8 +81,12 @@ def html(analysis: Analysis, *, title: str = "") -> str:
     return environment.get_template("analysis.html").render(
         title=title or (analysis.example.source.split(",")[0] if analysis.example else "Analysis"),
         facts=_facts(analysis), findings=findings(analysis), sections=sections,
-        note=" ".join([_level(analysis), *analysis.measures.notes]), vega=_inline(vl_convert.javascript_bundle(None)),
+        note=" ".join([_level(analysis), *analysis.measures.notes]), vega=_inline(_vega()),
     )  # fmt: skip
+
+
+def _vega() -> str:
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 def _facts(analysis: Analysis) -> list[tuple[str, str]]:

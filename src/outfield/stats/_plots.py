@@ -21,6 +21,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#7F7F7F",
 )  # fmt: skip
 PALETTE = [BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#8C6D31", GREY]
+SHAPES = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "triangle-right", "triangle-left"]
 INK = "#808080"
 
 
@@ -61,7 +62,7 @@ def scatter(
     for i, row in enumerate(rows):
         row.update(name=names[i] if len(names) else str(i), group=colour[i] if len(colour) else "all")  # type: ignore[call-overload]
     points = alt.Chart(data(rows)).mark_point(filled=True, size=55, opacity=0.85).encode(
-        x=_x("x", x_title), y=_y("y", y_title), tooltip=["name:N", "group:N", _f("x"), _f("y")], color=_colour(colour),
+        x=_x("x", x_title), y=_y("y", y_title), tooltip=["name:N", "group:N", _f("x"), _f("y")], **_groups(colour),
     )  # fmt: skip
     layers: list[Any] = []
     if band is not None:
@@ -156,30 +157,32 @@ def _layers(chart: Any) -> list[Any]:
 def critical_difference(names: Sequence[str], means: Array, difference: float) -> alt.TopLevelMixin:
     """Demsar's diagram: treatments by mean rank, bars over groups that do not differ."""
     order = np.argsort(means)
-    rows = [{"name": f"{names[i]}  {means[i]:.2f}", "rank": float(means[i]), "y": at} for at, i in enumerate(order)]
-    bars = [
-        {"low": float(means[order[a]]), "high": float(means[order[b]]), "y": a, "y2": b}
-        for a, b in _cliques(means[order], difference)
+    middle = float(means.min() + means.max()) / 2
+    rows = [
+        {"name": f"{names[i]}  {means[i]:.2f}", "rank": float(means[i]), "y": at, "right": bool(means[i] <= middle)}
+        for at, i in enumerate(order)
     ]
-    height = max(120, 18 * len(rows))
     x = alt.X(
         "rank:Q", title="mean rank (1 is best)", scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(orient="top")
     )
     place = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-0.7, len(rows) - 0.3], reverse=True))
-    base = alt.Chart(data(rows))
-    layers = [
-        base.mark_point(filled=True, color=BLUE, size=45, opacity=1).encode(x=x, y=place, tooltip=["name:N"]),
-        base.mark_text(align="left", dx=8, color=INK, fontSize=11).encode(x=x, y=place, text="name:N"),
-    ]
-    if bars:
-        groups = alt.Chart(data([{**bar, "x": bar["low"]} for bar in bars]))
-        layers.insert(
-            0, groups.mark_rule(color=ORANGE, strokeWidth=3, opacity=0.7).encode(x=alt.X("x:Q"), y=place, y2="y2:Q")
-        )
-    title = alt.TitleParams(
-        "Critical-difference diagram", subtitle=[f"treatments joined by a bar differ by less than {difference:.2f}"]
-    )
-    return styled(alt.layer(*layers).properties(title=title, width=520, height=height))
+    base = alt.Chart(data(rows)).encode(x=x, y=place)
+    layers = [_bars(means[order], difference, place)] if _cliques(means[order], difference) else []
+    layers.append(base.mark_point(filled=True, color=BLUE, size=45, opacity=1).encode(tooltip=["name:N"]))
+    for right, text in ((True, {"align": "left", "dx": 8}), (False, {"align": "right", "dx": -8})):
+        side = base.transform_filter(f"datum.right === {str(right).lower()}")
+        layers.append(side.mark_text(color=INK, fontSize=11, **text).encode(text="name:N"))  # type: ignore[arg-type]
+    subtitle = [f"treatments joined by a bar differ by less than {difference:.2f}"]
+    title = alt.TitleParams("Critical-difference diagram", subtitle=subtitle)
+    return styled(alt.layer(*layers).properties(title=title, width=520, height=max(120, 18 * len(rows))))
+
+
+def _bars(means: Array, difference: float, place: alt.Y) -> alt.Chart:
+    """A vertical bar, at the best of its group, over each group that does not differ."""
+    bars = [{"x": float(means[a]), "y": a, "y2": b} for a, b in _cliques(means, difference)]
+    rules: alt.Chart = alt.Chart(data(bars)).mark_rule(color=ORANGE, strokeWidth=3, opacity=0.7)
+    done: alt.Chart = rules.encode(x="x:Q", y=place, y2="y2:Q")
+    return done
 
 
 def _cliques(means: Array, difference: float) -> list[tuple[int, int]]:
@@ -236,7 +239,7 @@ def network(names: Sequence[str], values: Array, *, title: str = "", least: floa
         for i in range(len(names)) for j in range(i) if abs(values[i, j]) >= least
     ]  # fmt: skip
     nodes = [
-        {"x": 1.18 * a, "y": 1.14 * b, "x0": a, "y0": b, "name": name} for name, (a, b) in zip(names, at, strict=True)
+        {"x": 1.12 * a, "y": 1.2 * b, "x0": a, "y0": b, "name": name} for name, (a, b) in zip(names, at, strict=True)
     ]
     colour = alt.Color(
         "value:Q", scale=alt.Scale(domain=[-1, 0, 1], range=["#B2182B", "#B0B0B0", "#2166AC"]), title=None
@@ -251,16 +254,25 @@ def network(names: Sequence[str], values: Array, *, title: str = "", least: floa
     dots = base.mark_point(filled=True, size=110, color=INK, opacity=1).encode(
         x=_place(alt.X, "x0"), y=_place(alt.Y, "y0")
     )
-    labels = base.mark_text(fontSize=11, color=INK).encode(x=_place(alt.X, "x"), y=_place(alt.Y, "y"), text="name:N")
-    return styled(alt.layer(lines, dots, labels).properties(title=title, width=440, height=340))
+    labels = [
+        base.transform_filter(rule)
+        .mark_text(fontSize=11, color=INK, align=align)  # type: ignore[arg-type]  # one of three literals
+        .encode(x=_place(alt.X, "x"), y=_place(alt.Y, "y"), text="name:N")
+        for rule, align in (
+            ("datum.x0 > 0.1", "left"),
+            ("datum.x0 < -0.1", "right"),
+            ("abs(datum.x0) <= 0.1", "center"),
+        )
+    ]
+    return styled(alt.layer(lines, dots, *labels).properties(title=title, width=440, height=340))
 
 
 def _place(axis: Any, field: str) -> Any:
-    return axis(f"{field}:Q", scale=alt.Scale(domain=[-1.75, 1.75]), axis=None)
+    return axis(f"{field}:Q", scale=alt.Scale(domain=[-2.1, 2.1]), axis=None)
 
 
 def _x(field: str, title: str) -> alt.X:
-    return alt.X(f"{field}:Q", title=title or None, scale=alt.Scale(zero=False))
+    return alt.X(f"{field}:Q", title=title or None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))
 
 
 def _y(field: str, title: str) -> alt.Y:
@@ -271,10 +283,15 @@ def _f(field: str) -> alt.Tooltip:
     return alt.Tooltip(f"{field}:Q", format=".4~g")
 
 
-def _colour(colour: Sequence[str]) -> Any:
-    if not len(colour):
-        return alt.value(BLUE)
-    return alt.Color("group:N", scale=alt.Scale(domain=list(dict.fromkeys(colour)), range=PALETTE), title=None)
+def _groups(groups: Sequence[str]) -> dict[str, Any]:
+    """Colour and shape by group, one legend."""
+    if not len(groups):
+        return {"color": alt.value(BLUE)}
+    names = list(dict.fromkeys(groups))
+    return {
+        "color": alt.Color("group:N", scale=alt.Scale(domain=names, range=PALETTE), title=None),
+        "shape": alt.Shape("group:N", scale=alt.Scale(domain=names, range=SHAPES), title=None),
+    }
 
 
 def _rule(at: float) -> alt.Chart:

@@ -113,8 +113,8 @@ def mean_ranks(analysis: Analysis) -> Display:
     table = pl.DataFrame({"name": [found.names[i] for i in order], "mean rank": found.mean_ranks[order]})
     caption = (
         f"Friedman over {found.blocks} blocks ({found.level}) and {found.treatments} treatments: chi2 "
-        f"{found.chi2:.2f}, Kendall's W {found.w:.3f}, Iman-Davenport F {found.f:.2f} (p = {found.p:.2g}); critical difference "
-        f"{found.critical_difference:.2f}."
+        f"{found.chi2:.2f}, Kendall's W {found.w:.3f}, Iman-Davenport F {found.f:.2f} (p = {found.p:.2g}); critical "
+        f"difference {found.critical_difference:.2f}."
     )
     return Display("ranks", "Who ranks best", caption, table, tuple(figures))
 
