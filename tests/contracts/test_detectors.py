@@ -160,6 +160,22 @@ def check_a_thousand_and_one_rows(detector: Detector) -> None:
     assert len(detector.score(out[:0], state)) == 0
 
 
+def check_extreme_rows(detector: Detector) -> None:
+    """Rows without activation, with huge activations, and with logits far apart or all equal."""
+    state, out = fitted(detector), world().outputs("test", detector)[:6]
+    factors = torch.tensor([0.0, 1e-20, 1.0, 1e3, 1e4, 0.0])[:, None]
+    layers = {name: value * factors for name, value in out.layers.items()}
+    extreme = Outputs(out.logits * factors.flip(0), out.features * factors, out.labels, out.head, layers)
+    assert torch.isfinite(detector.score(extreme, state)).all()
+
+
+def check_inference_mode(detector: Detector) -> None:
+    with torch.inference_mode():
+        inside = scores(detector)
+    assert torch.equal(inside, scores(detector))
+    assert not scores(detector).requires_grad
+
+
 def check_inputs_untouched(detector: Detector) -> None:
     before = [world().outputs(split, detector) for split in ("train", "val", "test")]
     train, val, test = after = [out.map(torch.clone) for out in before]
@@ -202,7 +218,8 @@ def check_declares(detector: Detector) -> None:
 CHECKS: tuple[Callable[[Detector], None], ...] = (
     check_shape, check_direction, check_rows_alone, check_reads_what_it_needs, check_fits_on_what_it_says,
     check_state_is_saved, check_fits_again, check_chunks_and_shards, check_parameters, check_bounds, check_grid,
-    check_half_precision, check_a_thousand_and_one_rows, check_inputs_untouched, check_absent_class, check_declares,
+    check_half_precision, check_extreme_rows, check_inference_mode, check_a_thousand_and_one_rows,
+    check_inputs_untouched, check_absent_class, check_declares,
 )  # fmt: skip
 
 
@@ -324,6 +341,18 @@ class _Coarse(_Sound):
         return (1e4 * out.logits.sum(1)).sin()
 
 
+class _Ratio(_Sound):
+    def score(self, out: Outputs, state: State) -> Tensor:
+        return super().score(out, state) + 1e-9 / out.logits.abs().sum(1)
+
+
+class _Differentiates(_Sound):
+    def score(self, out: Outputs, state: State) -> Tensor:
+        logits = out.logits.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(logits.logsumexp(1).sum(), logits)
+        return super().score(out, state) + gradient.sum(1)
+
+
 class _Overwrites(_Sound):
     def score(self, out: Outputs, state: State) -> Tensor:
         out.logits.sub_(out.logits.mean(1, keepdim=True))
@@ -360,6 +389,8 @@ FAULTS = (
     (_Unbounded, check_bounds),
     (_Unclipped, check_grid),
     (_Coarse, check_half_precision),
+    (_Ratio, check_extreme_rows),
+    (_Differentiates, check_inference_mode),
     (_FirstThousand, check_a_thousand_and_one_rows),
     (_Overwrites, check_inputs_untouched),
     (_NothingForTheAbsent, check_absent_class),

@@ -28,7 +28,8 @@ class AdaSCALE(Detector):
     ``P = p_min + (1 - F(Q)) (p_max - p_min)``. Q says how far the features move, to f', when the input's least
     important parts are perturbed (probe ``adascale``):
     ``Q = sum_(top k1 of f) relu(f') + weight sum_(top k2 of f) |f - f'|``; F is its distribution over held-out ID rows.
-    AdaSCALE-A stands where a benchmark of gradient methods has ATS, whose formula is not published in full.
+    In the 21 detectors of the benchmark that this project repeats, AdaSCALE-A takes the place of ATS, whose formula was
+    not at hand.
 
     Parameters
     ----------

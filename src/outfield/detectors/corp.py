@@ -97,8 +97,9 @@ class CoRP(Detector):
 
 
 def _phi(features: Tensor, drawn: State) -> Tensor:
-    """Random Fourier features [n, M], in float64 after a float32 product."""
-    angles = torch.addmm(drawn["shift"], unit(features), drawn["omega"].T)
+    """Random Fourier features [n, M], in float64 after a product in the features' precision."""
+    omega, shift = drawn["omega"].to(features), drawn["shift"].to(features)
+    angles = torch.addmm(shift, unit(features), omega.T)
     return math.sqrt(2 / angles.shape[1]) * angles.cos_().double()
 
 

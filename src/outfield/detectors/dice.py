@@ -54,7 +54,7 @@ class DICE(Detector):
         return (Moments(),)
 
     def fit(self, data: FitData) -> State:
-        contributions = data.head.weight.double() * data.moments.mean
+        contributions = data.head.weight.to(data.moments.mean) * data.moments.mean
         threshold = float(np.percentile(contributions.cpu().numpy(), self.percentile))
         return {"mask": contributions > threshold}
 

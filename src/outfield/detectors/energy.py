@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,6 +34,7 @@ class Energy(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     information: ClassVar[str] = "outputs"
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"temperature": (1e-6, 1e12)}
 
     def score(self, out: Outputs, state: State) -> Tensor:
         return -self.temperature * torch.logsumexp(out.logits / self.temperature, dim=1)

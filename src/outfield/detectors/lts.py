@@ -29,7 +29,7 @@ class LTS(Detector):
 
     References
     ----------
-    [1] Djurisic, Liu, Nikolic. Logit Scaling for Out-of-Distribution Detection. arXiv 2409.01175, 2024.
+    [1] Djurisic, Liu, Nikolic. Logit Scaling for Out-of-Distribution Detection. Machine Vision and Applications, 2025.
     """
 
     percentile: float = 95.0

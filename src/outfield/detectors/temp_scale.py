@@ -42,7 +42,7 @@ class TempScale(Detector):
     fits_on: ClassVar[frozenset[str]] = frozenset({"val"})
 
     def folds(self) -> tuple[Fold[Any, Any], ...]:
-        return (_Slope(),)
+        return tuple(_Slope(inverse) for inverse in (1 / _HOTTEST, 1.0, 1 / _COLDEST))
 
     def fit(self, data: FitData) -> State:
         return {"temperature": torch.tensor([1 / _best_inverse(data)], dtype=torch.float64)}
@@ -77,13 +77,23 @@ class _Slope(Fold[Tensor, "tuple[float, float]"]):
         return slope / n, curvature / n
 
 
-def _best_inverse(data: FitData, steps: int = 100, tolerance: float = 1e-9) -> float:
+def _best_inverse(data: FitData) -> float:
+    """The inverse temperature where the slope is zero, or the end that it points to."""
+    low, high = 1 / _HOTTEST, 1 / _COLDEST
+    if data.fold(_Slope(high))[0] <= 0:
+        return high
+    if data.fold(_Slope(low))[0] >= 0:
+        return low
+    return _root(data, low, high)
+
+
+def _root(data: FitData, low: float, high: float, steps: int = 100, tolerance: float = 1e-9) -> float:
     """Newton's method, held inside a bracket that shrinks."""
-    low, high, inverse = 1 / _HOTTEST, 1 / _COLDEST, 1.0
+    inverse = 1.0
     for _ in range(steps):
         slope, curvature = data.fold(_Slope(inverse))
-        step = inverse - slope / curvature if curvature > 0 else inverse
         low, high = (low, inverse) if slope > 0 else (inverse, high)
+        step = inverse - slope / curvature if curvature > 0 else math.inf
         following = step if low <= step <= high else math.sqrt(low * high)
         if abs(following - inverse) <= tolerance * inverse:
             break

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from outfield.detectors.base import Detector
+from outfield.errors import UserError
 from outfield.features.fit_data import FitData
 from outfield.features.folds import Fold
 from outfield.features.quantiles import Activations
@@ -25,6 +26,11 @@ class VRA(Detector):
     ----------
     low, high : float
         The quantiles, from 0 to 1: the paper's for CIFAR-10; its other choice of ``high`` is 0.95.
+
+    Raises
+    ------
+    UserError
+        ``low`` is above ``high``.
 
     Examples
     --------
@@ -47,6 +53,11 @@ class VRA(Detector):
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"high": (0.9, 0.95)}
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"low": (0, 1), "high": (0, 1)}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low > self.high:
+            raise UserError(f"Expected low up to high, but got {self.low} and {self.high}. Swap them.")
 
     def folds(self) -> tuple[Fold[Any, Any], ...]:
         return (Activations(),)

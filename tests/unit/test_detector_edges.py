@@ -1,0 +1,155 @@
+"""What detectors say and do at the edges of what they were made for."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from outfield.detectors.base import Detector
+from outfield.errors import UserError
+from outfield.features.fit_data import FitData
+from outfield.registry import create
+from outfield.types import Head, Outputs
+
+
+def outputs(n: int = 60, classes: int = 3, dim: int = 8, seed: int = 0, shift: float = 0.0) -> Outputs:
+    rng = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % classes
+    features = torch.randn(n, dim, generator=rng).abs() + 3 * torch.eye(classes, dim)[labels] + shift
+    head = Head(torch.eye(classes, dim), torch.zeros(classes))
+    return Outputs(head(features), features, labels, head)
+
+
+@pytest.mark.parametrize("name", ["ash", "scale", "lts"])
+def test_signed_features_are_warned_about(name: str) -> None:
+    detector = create("detectors", name)
+    with pytest.warns(UserWarning, match="after a ReLU"):
+        scores = detector.score(outputs(shift=-2.0), {})
+    assert torch.isfinite(scores).all()
+
+
+def test_a_trace_of_negative_mass_is_passed_over() -> None:
+    out = outputs()
+    features = out.features.clone()
+    features[0, 0] = -0.1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        create("detectors", "scale").score(Outputs(features=features, head=out.head), {})
+
+
+@pytest.mark.parametrize("name", ["ash", "scale", "lts"])
+def test_a_row_without_mass_is_not_scaled(name: str) -> None:
+    out = outputs()
+    nothing = Outputs(out.logits[:1], torch.zeros(1, 8), head=out.head)
+    expected = -torch.logsumexp(nothing.logits if name == "lts" else out.head(nothing.features), dim=1)
+    torch.testing.assert_close(create("detectors", name).score(nothing, {}), expected)
+
+
+def test_negative_energies_are_warned_about() -> None:
+    out = outputs()
+    low = Outputs(out.logits - 50, out.features, out.labels, out.head)
+    with pytest.warns(UserWarning, match="energies of zero or below"):
+        create("detectors", "nnguide").fit(FitData.of(low))
+
+
+def test_classes_of_equal_weights_have_no_boundary() -> None:
+    out = outputs()
+    weight = out.head.weight.clone()
+    weight[2] = weight[1]
+    twins = Outputs(out.logits, out.features, out.labels, Head(weight, out.head.bias))
+    detector = create("detectors", "fdbd")
+    assert torch.isfinite(detector.score(twins, detector.fit(FitData.of(twins)))).all()
+
+
+@pytest.mark.parametrize("name", ["vim", "residual"])
+def test_the_principal_space_is_smaller_than_the_features(name: str) -> None:
+    data = FitData.of(outputs())
+    with pytest.raises(UserError, match="Choose d below 8"):
+        create("detectors", name, d=8).fit(data)
+    assert create("detectors", name, d=1000).clipped(data).params == {"d": 7}
+    assert create("detectors", name).clipped(data).params == {"d": 4}
+
+
+def test_vim_says_when_nothing_is_left_over() -> None:
+    out = outputs()
+    flat = Outputs(out.logits, out.features * (torch.arange(8) < 2), out.labels, out.head)
+    with pytest.raises(UserError, match="smaller d"):
+        create("detectors", "vim").fit(FitData.of(flat))
+
+
+@pytest.mark.parametrize("name", ["she", "openmax"])
+def test_a_class_that_is_never_right_is_named(name: str) -> None:
+    out = outputs()
+    wrong = Outputs(out.logits, out.features, torch.where(out.labels == 1, 0, out.labels), out.head)
+    with pytest.raises(UserError, match="predicts right, but class 1 has none"):
+        create("detectors", name).fit(FitData.of(wrong))
+
+
+def test_temperature_finds_its_limits() -> None:
+    detector, out = create("detectors", "temp_scale"), outputs()
+    sure = Outputs(5 * torch.eye(3)[out.labels], labels=out.labels)
+    lost = Outputs(-sure.logits, labels=out.labels)
+    assert detector.fit(FitData.of(out, sure))["temperature"].item() == pytest.approx(0.05)
+    assert detector.fit(FitData.of(out, lost))["temperature"].item() == pytest.approx(20)
+
+
+def test_banks_follow_the_papers_rule() -> None:
+    class Many:
+        def __init__(self, n: int) -> None:
+            self.n = n
+
+        def __iter__(self) -> Any:
+            return outputs().chunks()
+
+        def __len__(self) -> int:
+            return self.n
+
+    small, large = FitData(Many(60)), FitData(Many(1_281_167))
+    assert create("detectors", "knn").clipped(small).params == {"k": 50, "share": 1.0, "seed": 0}
+    assert create("detectors", "knn", k=1000).clipped(small).params["k"] == 60
+    assert create("detectors", "knn").clipped(large).params == {"k": 50, "share": 0.01, "seed": 0}
+    assert create("detectors", "nnguide").clipped(small).params["k"] == 10
+    assert create("detectors", "nnguide").clipped(large).params["k"] == 100
+
+
+def test_the_settings_of_gen_are_clipped_to_the_classes() -> None:
+    settings = create("detectors", "gen").variants(FitData.of(outputs()))
+    assert {setting.params["m"] for setting in settings} == {3}
+    assert len(settings) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        ("ash", {"variant": "x"}, "'s', 'b' or 'p', but got 'x'"),
+        ("ash", {"percentile": 101}, "percentile of ASH from 0 to 100, but got 101"),
+        ("adascale", {"p_min": 90.0}, "p_min up to p_max"),
+        ("vra", {"low": 0.95}, "low up to high"),
+        ("knn", {"k": "many"}, "k of KNN from 1 to 1e"),
+    ],
+)
+def test_parameters_that_make_no_sense_are_named(name: str, params: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        create("detectors", name, **params)
+
+
+def test_lists_from_files_become_tuples() -> None:
+    detector: Detector = create("detectors", "gram", layers=["a", "b"])
+    assert detector == replace(detector, layers=("a", "b"))
+    assert hash(detector) == hash(replace(detector, layers=("a", "b")))
+
+
+def test_settings_of_one_map_share_its_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    from outfield.detectors import corp
+
+    calls: list[int] = []
+    computed = corp._components
+    monkeypatch.setattr(corp, "_components", lambda *args: (calls.append(1), computed(*args))[1])
+    data = FitData.of(outputs())
+    for setting in create("detectors", "corp", m=16).variants(data):
+        setting.fit(data)
+    assert len(calls) == 3
