@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -180,6 +181,7 @@ def _weighted(drawn: Array, mix: Array, ids: Array, weights: Array) -> Array:
     return np.asarray(np.einsum("bu,bud->bd", own / own.sum(axis=1, keepdims=True), drawn))
 
 
+@cache
 def critical_difference(treatments: int, blocks: int, *, confidence: float = 0.95) -> float:
     """Nemenyi's critical difference of mean ranks, ``q / sqrt(2) sqrt(k (k + 1) / (6 n))`` [1].
 
@@ -325,8 +327,10 @@ def nemenyi(scores: Any, *, names: Sequence[str] = (), higher_is_better: bool = 
     n, k = matrix.shape
     mean = ranks(matrix, higher_is_better=higher_is_better).mean(axis=0)
     difference = mean[:, None] - mean[None, :]
-    q = np.abs(difference) / np.sqrt(k * (k + 1) / (6 * n))
-    p = np.clip(stats.studentized_range.sf(q * np.sqrt(2), k, np.inf), 0, 1)
+    i, j = np.triu_indices(k, 1)
+    q = np.abs(difference[i, j]) / np.sqrt(k * (k + 1) / (6 * n))
+    p = np.ones((k, k))
+    p[i, j] = p[j, i] = np.clip(stats.studentized_range.sf(q * np.sqrt(2), k, np.inf), 0, 1)
     return Pairs("Nemenyi", labels, difference, p, level=level, n_units=n, notes=notes,
                  correction=f"studentized range over {k * (k - 1) // 2} pairs")  # fmt: skip
 

@@ -1,0 +1,412 @@
+"""Simulated coverage of every interval and size of every test of ``outfield.stats``.
+
+``python benchmarks/coverage.py [REPETITIONS]`` prints the table (2,000 by default); ``make coverage`` runs it.
+A case yields one truth value a repetition: whether the interval held the truth, or whether the test rejected.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats as theory
+
+from outfield import stats
+from outfield.errors import UserError
+from outfield.stats import intervals
+from outfield.stats.units import unit_means
+
+Rng = np.random.Generator
+SIMULATE: dict[str, Case] = {}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A simulation: ``kind`` is coverage (wanted .95) or size (wanted .05); ``claimed`` is the range that we claim."""
+
+    name: str
+    kind: str
+    claimed: tuple[float, float] | None
+    run: Callable[[Rng], bool | None]
+    note: str = ""
+
+    def share(self, repetitions: int, seed: int = 1) -> tuple[float, int]:
+        """Share of true repetitions, and how many counted (a test that refuses does not)."""
+        rng = np.random.default_rng(seed)
+        found = [value for _ in range(repetitions) if (value := self.run(rng)) is not None]
+        return float(np.mean(found)) if found else float("nan"), len(found)
+
+    def holds(self, share: float, counted: int) -> bool:
+        """Whether the share is in the claimed range, give or take three binomial errors."""
+        if self.claimed is None or not counted:
+            return True
+        low, high = self.claimed
+        slack = [3 * np.sqrt(max(end * (1 - end), 0.01) / counted) for end in (low, high)]
+        return bool(low - slack[0] <= share <= high + slack[1])
+
+
+def case(
+    name: str, kind: str, claimed: tuple[float, float] | None, note: str = ""
+) -> Callable[[Callable[[Rng], bool | None]], Callable[[Rng], bool | None]]:
+    """Enter a simulation into the table."""
+
+    def enter(run: Callable[[Rng], bool | None]) -> Callable[[Rng], bool | None]:
+        SIMULATE[name] = Case(name, kind, claimed, run, note)
+        return run
+
+    return enter
+
+
+COVERS, HOLDS = (0.92, 0.975), (0.0, 0.055)
+
+
+def inside(estimate: object, truth: float) -> bool:
+    return bool(estimate.low <= truth <= estimate.high)  # type: ignore[attr-defined]
+
+
+def normal_pair(rng: Rng, n: int, r: float) -> tuple[np.ndarray, np.ndarray]:
+    x = rng.normal(size=n)
+    return x, r * x + np.sqrt(1 - r**2) * rng.normal(size=n)
+
+
+def ar(rng: Rng, n: int, phi: float, many: int = 1) -> np.ndarray:
+    steps = rng.normal(size=(many, n + 60))
+    for t in range(1, n + 60):
+        steps[:, t] = phi * steps[:, t - 1] + np.sqrt(1 - phi**2) * steps[:, t]
+    return steps[:, 60:]
+
+
+# --- correlations ---
+
+
+def _correlation(name: str, measure: Callable[..., object], truth: Callable[[float], float], options: dict) -> None:
+    for n in (12, 48):
+        for r in (0.0, 0.6):
+
+            @case(f"{name}, n = {n}, r = {r}", "coverage", COVERS)
+            def run(rng: Rng, n: int = n, r: float = r) -> bool:
+                return inside(measure(*normal_pair(rng, n, r), **options).estimate, truth(r))  # type: ignore[attr-defined]
+
+
+_correlation("spearman, Bonett-Wright", stats.spearman, lambda r: 6 / np.pi * np.arcsin(r / 2), {})
+_correlation("kendall, Fieller", stats.kendall, lambda r: 2 / np.pi * np.arcsin(r), {})
+_correlation("pearson, Fisher", stats.pearson, lambda r: r, {})
+
+
+@case("spearman, bootstrap over units, n = 36, r = .6", "coverage", (0.90, 0.975))
+def _(rng: Rng) -> bool:
+    found = stats.spearman(*normal_pair(rng, 36, 0.6), interval="bootstrap", draws=300, seed=int(rng.integers(1e9)))
+    return inside(found.estimate, 6 / np.pi * np.arcsin(0.3))
+
+
+def seeds(rng: Rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Twelve unrelated strategies of three seeds: strategy variance .8."""
+    group = np.repeat(np.arange(12), 3)
+    x, y = (np.sqrt(0.8) * rng.normal(size=12)[group] + np.sqrt(0.2) * rng.normal(size=36) for _ in range(2))
+    return x, y, group
+
+
+@case("spearman, 12 strategies x 3 seeds, by strategy", "size", HOLDS)
+def _(rng: Rng) -> bool:
+    x, y, group = seeds(rng)
+    return stats.spearman(x, y, groups=group).p < 0.05
+
+
+@case("spearman, 12 strategies x 3 seeds, seeds pooled", "size", None, "why seeds are no models")
+def _(rng: Rng) -> bool:
+    x, y, group = seeds(rng)
+    return stats.spearman(x, y, groups=group, pooled=True).p < 0.05
+
+
+@case("accuracy on the line, slope, n = 48", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    u = rng.normal(0.7, 0.2, 48)
+    v = 0.9 * u - 0.5 + rng.normal(0, 0.1, 48)
+    return inside(stats.accuracy_on_the_line(theory.norm.cdf(u), theory.norm.cdf(v)).slope, 0.9)
+
+
+# --- ANOVA shares ---
+
+
+def design(rng: Rng, n: int) -> np.ndarray:
+    """n models x 8 detectors x 4 OOD categories x 2 sets; models random, the rest fixed."""
+    detector, ood = np.linspace(-1, 1, 8)[:, None, None], np.linspace(-1, 1, 4)[:, None]
+    fixed = detector + ood + 0.5 * np.cos(2 * np.arange(8))[:, None, None] * np.sin(1.3 * np.arange(4) + 0.3)[:, None]
+    model, both = rng.normal(size=(n, 1, 1, 1)), 0.8 * rng.normal(size=(n, 8, 1, 1))
+    return model + fixed + both + 0.5 * rng.normal(size=(n, 1, 4, 1)) + 0.7 * rng.normal(size=(n, 8, 4, 2))
+
+
+FACTORS = ("model", "detector", "category")
+TRUE_SHARES = {
+    row["term"]: row
+    for row in stats.anova(design(np.random.default_rng(0), 20_000), FACTORS, interval="none").frame().to_dicts()
+}
+
+
+def _share(kind: str, measure: str, term: str, n: int, claimed: tuple[float, float] | None) -> None:
+    @case(f"{measure} of {term}, {kind}, n = {n}", "coverage", claimed)
+    def run(rng: Rng) -> bool:
+        found = stats.anova(design(rng, n), FACTORS, interval=kind, draws=300, seed=int(rng.integers(1e9))).row(term)  # type: ignore[arg-type]
+        return bool(found[f"{measure}_low"] <= TRUE_SHARES[term][measure] <= found[f"{measure}_high"])
+
+
+for _term in ("model", "detector", "model x detector"):
+    for _n in (12, 36):
+        _share("jackknife", "eta2", _term, _n, (0.91, 0.985))
+_share("jackknife", "omega2", "model x detector", 36, (0.91, 0.985))
+_share("jackknife", "partial_eta2", "model x detector", 36, (0.91, 0.985))
+for _kind in ("percentile", "basic", "bc"):
+    _share(_kind, "eta2", "model x detector", 12, None)
+    _share(_kind, "eta2", "model x detector", 36, None)
+
+
+@case("eta2 of a family against models within it, noncentral F", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    import polars as pl
+
+    centre = np.repeat([0.0, 0.5, 1.0, 1.0], 10)
+    rows = pl.DataFrame({"f": np.repeat(list("abcd"), 10), "m": np.arange(40), "value": centre + rng.normal(size=40)})
+    noncentrality = ((centre - centre.mean()) ** 2).sum()
+    return inside(stats.stratum(rows, "f", "m").eta2, noncentrality / (noncentrality + 40))
+
+
+# --- ranks ---
+
+
+def ranked(rng: Rng, gap: float) -> np.ndarray:
+    return rng.normal(size=(24, 5)) + gap * np.arange(5)[::-1] + rng.normal(size=(24, 1))
+
+
+TRUE_RANK = float(
+    stats.ranks(np.concatenate([ranked(np.random.default_rng(i), 0.4) for i in range(4000)]))[:, 0].mean()
+)
+
+
+@case("mean rank, jackknife over 24 models", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    found = stats.mean_ranks(ranked(rng, 0.4), names=list("abcde"))
+    return inside(found.estimates[found.names.index("a")], TRUE_RANK)
+
+
+@case("mean rank, bootstrap (bc) over 24 models", "coverage", (0.90, 0.975))
+def _(rng: Rng) -> bool:
+    found = stats.mean_ranks(
+        ranked(rng, 0.4), names=list("abcde"), interval="bc", draws=300, seed=int(rng.integers(1e9))
+    )
+    return inside(found.estimates[found.names.index("a")], TRUE_RANK)
+
+
+@case("Friedman, Iman-Davenport, 24 blocks", "size", (0.03, 0.06))
+def _(rng: Rng) -> bool:
+    return stats.friedman(ranked(rng, 0.0)).p < 0.05
+
+
+@case("Nemenyi, any of 10 pairs", "size", HOLDS)
+def _(rng: Rng) -> bool:
+    return bool(stats.nemenyi(ranked(rng, 0.0)).frame()["p"].min() < 0.05)
+
+
+@case("Conover with Holm after a significant Friedman, any of 10 pairs", "size", HOLDS)
+def _(rng: Rng) -> bool:
+    scores = ranked(rng, 0.0)
+    return stats.friedman(scores).p < 0.05 and bool(stats.conover(scores).frame()["p"].min() < 0.05)
+
+
+# --- shape ---
+
+
+@case("Lind-Mehlum, truth a line, n = 56", "size", HOLDS)
+def _(rng: Rng) -> bool:
+    x = rng.uniform(0, 1, 56)
+    return stats.lind_mehlum(x, x + rng.normal(0, 0.3, 56)).p < 0.05
+
+
+@case("Lind-Mehlum, truth a logarithm, n = 56", "size", None, "a quadratic mistakes a bend for a U")
+def _(rng: Rng) -> bool:
+    x = rng.uniform(0, 1, 56)
+    return stats.lind_mehlum(x, np.log(x + 0.02) + rng.normal(0, 0.3, 56)).p < 0.05
+
+
+@case("two lines, truth a line, n = 56", "size", HOLDS)
+def _(rng: Rng) -> bool:
+    x = rng.uniform(0, 1, 56)
+    return stats.two_lines(x, x + rng.normal(0, 0.3, 56)).p < 0.05
+
+
+@case("two lines, truth a logarithm, n = 56", "size", HOLDS)
+def _(rng: Rng) -> bool:
+    x = rng.uniform(0, 1, 56)
+    return stats.two_lines(x, np.log(x + 0.02) + rng.normal(0, 0.3, 56)).p < 0.05
+
+
+@case("two lines, no relation, n = 56", "size", HOLDS)
+def _(rng: Rng) -> bool:
+    return stats.two_lines(rng.uniform(0, 1, 56), rng.normal(size=56)).p < 0.05
+
+
+@case("interrupted, slope above a break in advance, n = 56", "size", (0.03, 0.07))
+def _(rng: Rng) -> bool:
+    x = rng.uniform(0, 1, 56)
+    return stats.interrupted(x, np.minimum(x, 0.5) + rng.normal(0, 0.3, 56), 0.5).p_above < 0.05
+
+
+@case("interrupted, slope below, unequal variance", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    x = rng.uniform(0, 1, 56)
+    return inside(stats.interrupted(x, np.minimum(x, 0.5) + rng.normal(0, 0.1 + 0.4 * x), 0.5).below, 1.0)
+
+
+# --- partial correlation ---
+
+
+def given(rng: Rng, n: int = 48) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    x = rng.normal(size=n)
+    return x + rng.normal(size=n), x + rng.normal(size=n), x
+
+
+for _smoother in ("linear", "rank", "spline"):
+
+    @case(f"partial correlation, {_smoother}, truth 0, n = 48", "coverage", COVERS)
+    def _(rng: Rng, smoother: str = _smoother) -> bool:
+        return inside(stats.partial_correlation(*given(rng)).estimates[smoother], 0.0)
+
+
+@case("within runs, mean Fisher z, 8 runs, phi = .9", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    return inside(stats.within_runs(ar(rng, 40, 0.9, 8), ar(rng, 40, 0.9, 8)).estimate, 0.0)
+
+
+@case("run permutation, 6 runs, phi = .9", "size", HOLDS)
+def _(rng: Rng) -> bool:
+    return stats.run_permutation_test(ar(rng, 40, 0.9, 6), ar(rng, 40, 0.9, 6)).p < 0.05
+
+
+@case("run permutation, 6 runs, phi = .9 about trends that all runs share", "size", HOLDS)
+def _(rng: Rng) -> bool:
+    trend = 4 * np.linspace(0, 1, 40)
+    return stats.run_permutation_test(trend + ar(rng, 40, 0.9, 6), trend**2 + ar(rng, 40, 0.9, 6)).p < 0.05
+
+
+def _shifted(left: np.ndarray, right: np.ndarray) -> bool | None:
+    try:
+        return stats.circular_shift_test(left, right).p < 0.05
+    except UserError:
+        return None
+
+
+@case("circular shift, stationary, phi = .5, n = 100", "size", (0.0, 0.065))
+def _(rng: Rng) -> bool | None:
+    return _shifted(*ar(rng, 100, 0.5, 2))
+
+
+@case("circular shift, stationary, phi = .8, n = 200", "size", (0.0, 0.065))
+def _(rng: Rng) -> bool | None:
+    return _shifted(*ar(rng, 200, 0.8, 2))
+
+
+@case("circular shift refuses independent trends", "size", (0.99, 1.0), "share of refusals")
+def _(rng: Rng) -> bool:
+    trends = np.linspace(0, 4, 100) * rng.choice([-1, 1], (2, 1)) + ar(rng, 100, 0.5, 2)
+    return _shifted(*trends) is None
+
+
+@case("naive correlation, phi = .9, n = 100", "size", None, "why points of a run are no sample")
+def _(rng: Rng) -> bool:
+    return stats.pearson(*ar(rng, 100, 0.9, 2)).p < 0.05
+
+
+@case("block bootstrap, phi = .9, n = 100", "size", None, "for display only")
+def _(rng: Rng) -> bool:
+    band = stats.block_bootstrap(*ar(rng, 100, 0.9, 2), draws=200, seed=int(rng.integers(1e9)))
+    return not inside(band, 0.0)
+
+
+# --- agreement, AUROC ---
+
+
+@case("heterogeneity Q, 10 models of 30 points", "size", (0.03, 0.065))
+def _(rng: Rng) -> bool:
+    z = [np.arctanh(np.corrcoef(*normal_pair(rng, 30, 0.3))[0, 1]) for _ in range(10)]
+    return stats.heterogeneity(z, np.full(10, 1 / np.sqrt(27))).p < 0.05
+
+
+@case("random-effects mean, 10 models", "coverage", (0.90, 0.97))
+def _(rng: Rng) -> bool:
+    truth = 0.3 + 0.1 * rng.normal(size=10)
+    return inside(stats.heterogeneity(truth + 0.2 * rng.normal(size=10), np.full(10, 0.2)).mean, 0.3)
+
+
+@case("AUROC .9, DeLong on the logit scale, 200 and 200", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    shift = np.sqrt(2) * theory.norm.ppf(0.9)
+    return inside(stats.delong(rng.normal(size=200), rng.normal(shift, 1, 200)).estimate, 0.9)
+
+
+@case("paired AUROCs, equal detectors, 200 and 200", "size", (0.03, 0.065))
+def _(rng: Rng) -> bool:
+    base = rng.normal(size=200), 1.5 + rng.normal(size=200)
+    noisy = {name: tuple(part + 0.5 * rng.normal(size=200) for part in base) for name in "ab"}
+    return bool(stats.compare_aurocs(noisy).frame()["p"][0] < 0.05)
+
+
+@case(
+    "shared ID sample of 200, 30 models: corrected correlation above .3",
+    "size",
+    (0.0, 0.07),
+    "nothing else in common",
+)
+def _(rng: Rng) -> bool:
+    first, second, covariances = [], [], []
+    for _ in range(30):
+        known, a, b = rng.normal(size=200), rng.normal(1.5, 1, 200), rng.normal(1.5, 1, 200)
+        first.append(stats.delong(known, a).estimate.value + 0.02 * rng.normal())
+        second.append(stats.delong(known, b).estimate.value + 0.02 * rng.normal())
+        covariances.append(stats.shared_id_covariance(known, a, b))
+    return stats.unshared_correlation(first, second, covariances).corrected > 0.3
+
+
+@case("errors in variables: corrected partial correlation beyond .2 (truth 0)", "size", None, "400 rows of 200 items")
+def _(rng: Rng) -> bool:
+    true = rng.uniform(0.5, 0.8, 400)
+    seen = rng.binomial(200, true) / 200
+    found = stats.errors_in_variables(true + rng.normal(0, 0.05, 400), true + rng.normal(0, 0.05, 400), seen, items=200)
+    return abs(found.corrected) > 0.2
+
+
+@case("jackknife of a mean, n = 20", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    values = rng.exponential(size=20)
+    low, high = intervals.jackknife(values.mean(), (values.sum() - values) / 19)
+    return bool(low <= 1 <= high)
+
+
+@case("unit means of seeds, Student over 12 strategies", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    x, _, group = seeds(rng)
+    means = unit_means(x, group)
+    low, high = intervals.jackknife(means.mean(), (means.sum() - means) / 11)
+    return bool(low <= 0 <= high)
+
+
+def main(repetitions: int = 2000) -> None:
+    """Print the table as Markdown."""
+    start = time.perf_counter()
+    print(f"{repetitions:,} repetitions, seeded\n\n| what | wanted | measured | claimed | |\n|---|---|---|---|---|")
+    failed = 0
+    for each in SIMULATE.values():
+        share, counted = each.share(repetitions)
+        claimed = "none" if each.claimed is None else f"{each.claimed[0]:.3g} to {each.claimed[1]:.3g}"
+        wanted = ".95" if each.kind == "coverage" else ".05"
+        verdict = "" if each.holds(share, counted) else "MISSES"
+        failed += verdict != ""
+        few = f"; {counted:,} not refused" if counted < repetitions else ""
+        print(f"| {each.name} | {wanted} | {share:.3f}{few} | {claimed} | {each.note}{verdict} |", flush=True)
+    print(f"\n{len(SIMULATE)} cases in {time.perf_counter() - start:,.0f} s, {failed} outside their claim")
+    raise SystemExit(failed > 0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
