@@ -187,13 +187,17 @@ def trace(module: nn.Module, x: Tensor, call: Callable[[Tensor], Tensor], head: 
 def _sites(module: nn.Module, name: str, calls: Sequence[Tensor]) -> Iterator[Site]:
     """Every way in which the calls of a layer, or of a weight, could have made logits."""
     layer = dict(module.named_modules()).get(name)
-    weight, bias = (name, _bias_of(module, name)) if layer is None else (f"{name}.weight", _own_bias(name, layer))
+    if layer is None:
+        weight, bias = name, _bias_of(module, name)
+    else:
+        weight, bias = _inside(name, "weight"), None if layer.bias is None else _inside(name, "bias")
     for i, x in enumerate(calls):
         yield from (Site(name, weight, bias, i, pool) for pool in _pools(layer, x))
 
 
-def _own_bias(name: str, layer: nn.Module) -> str | None:
-    return None if getattr(layer, "bias", None) is None else f"{name}.bias"
+def _inside(name: str, what: str) -> str:
+    """The dotted name of a layer's tensor; the layer may be the whole module."""
+    return f"{name}.{what}" if name else what
 
 
 def _bias_of(module: nn.Module, weight: str) -> str | None:
@@ -208,6 +212,8 @@ def _pools(layer: nn.Module | None, x: Tensor) -> tuple[str, ...]:
         whole = tuple(x.shape[2:]) == layer.kernel_size and set(layer.padding) == {0}
         point = set(layer.kernel_size) == set(layer.stride) == {1}
         return () if layer.groups > 1 else ("flattened",) * whole or ("channel means",) * point
+    if layer is not None and x.shape[-1] != layer.in_features:
+        return ()
     return ("as it is",) if x.ndim == 2 else ("token means", ONE_TOKEN)
 
 

@@ -143,7 +143,7 @@ class Table:
 def stated(preprocess: Any) -> Any:
     """What a preprocessing is, as JSON can state it: parameters and code, never an address in memory.
 
-    A dataclass is its fields, an object with ``digest()`` what that says, a function its code (what it closes over
+    An object with ``digest()`` is what that says, a dataclass its fields, a function its code (what it closes over
     must be stated by other means), any other object its class's code and its repr.
 
     Raises
@@ -151,10 +151,10 @@ def stated(preprocess: Any) -> Any:
     UserError
         Its repr is an address.
     """
+    if callable(digest := getattr(preprocess, "digest", None)):
+        return {"content": digest(), "code": code_of(type(preprocess))}
     if is_dataclass(preprocess) and not isinstance(preprocess, type):
         return {"parameters": keys.plain(preprocess), "code": code_of(type(preprocess))}
-    if callable(digest := getattr(preprocess, "digest", None)):
-        return digest()
     if inspect.isroutine(preprocess):
         return code_of(preprocess)
     if " at 0x" in (shown := repr(preprocess)):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -147,10 +148,9 @@ class SklearnModel:
 
     def digest(self) -> str:
         """Content key of the fitted estimator, its library's version and the preprocessing."""
-        joblib, sklearn = library("joblib", extra="sklearn"), library("sklearn", extra="sklearn")
         return keys.key(
-            estimator=joblib.hash(self.estimator),
-            version=sklearn.__version__,
+            estimator=content(self.estimator),
+            version=library("sklearn", extra="sklearn").__version__,
             features=self.features_name,
             preprocess=None if self.preprocess is None else stated(self.preprocess),
             code=code_of(type(self)),
@@ -197,6 +197,49 @@ def open_sklearn(reference: str, *, trusted: Sequence[str] = (), **options: Any)
         f"Expected only types of scikit-learn in {path.name}, but it holds {', '.join(unknown)}. If you trust them: "
         f"open_model('sklearn:{path}', trusted={unknown})."
     )
+
+
+def content(value: Any, within: frozenset[int] = frozenset()) -> Any:
+    """The content of any Python value as JSON can state it: arrays by their digests, objects by class and state.
+
+    Examples
+    --------
+    >>> content({"b": (1, 2.5), "a": None})
+    [['a', None], ['b', [1, 2.5]]]
+    """
+    if id(value) in within:
+        return "itself"
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, bytes):
+        return keys.digest(value)
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    if inspect.isroutine(value):
+        return code_of(value)
+    return _content_of_parts(value, within | {id(value)})
+
+
+def _content_of_parts(value: Any, within: frozenset[int]) -> Any:
+    if isinstance(value, np.ndarray):
+        return _content_of_array(value, within)
+    if isinstance(value, Mapping):
+        return [[content(name, within), content(value[name], within)] for name in sorted(value, key=str)]
+    if isinstance(value, (set, frozenset)):
+        return sorted(str(content(item, within)) for item in value)
+    if isinstance(value, (list, tuple)):
+        return [content(item, within) for item in value]
+    reduced = value.__reduce_ex__(4)
+    return reduced if isinstance(reduced, str) else [content(part, within) for part in reduced[:3]]
+
+
+def _content_of_array(array: NDArray[Any], within: frozenset[int]) -> Any:
+    """The digest of an array; fields one by one, since what pads them is left to chance."""
+    if array.dtype.names:
+        return [[name, content(array[name], within)] for name in array.dtype.names]
+    return [content(item, within) for item in array.flat] if array.dtype.hasobject else keys.of_array(array)
 
 
 def _check_fitted(estimator: Any) -> None:
