@@ -42,7 +42,7 @@ class PartialCorrelation(Result):
     @property
     def sign_differs(self) -> bool:
         """Whether the smoothers disagree about the sign, by at least .1."""
-        values = [self.estimates[kind].value for kind in SMOOTHERS]
+        values = [estimate.value for kind, estimate in self.estimates.items() if kind != "plain"]
         return min(values) < 0 < max(values) and max(values) - min(values) >= 0.1
 
     def frame(self) -> pl.DataFrame:
@@ -69,7 +69,14 @@ class PartialCorrelation(Result):
 
 
 def partial_correlation(
-    a: Any, b: Any, given: Any, *, names: Sequence[str] = (), level: Level = "model", confidence: float = 0.95
+    a: Any,
+    b: Any,
+    given: Any,
+    *,
+    smoothers: Sequence[Smoother] = SMOOTHERS,
+    names: Sequence[str] = (),
+    level: Level = "model",
+    confidence: float = 0.95,
 ) -> PartialCorrelation:
     """Correlation of ``a`` and ``b`` given ``given``: linear, rank, smoothing spline, and the plain one beside them.
 
@@ -81,6 +88,7 @@ def partial_correlation(
     Parameters
     ----------
     a, b, given : vectors [n]
+    smoothers : which of linear, rank and spline; leave all in unless only one is asked for
     names : names of the units
     level : what the rows are
 
@@ -98,7 +106,7 @@ def partial_correlation(
     ([0.4, -0.02, 0.0, -0.02], False)
     """
     (u, v, x), keep, notes = paired(a, b, given, names=("a", "b", "given"), least=6)
-    left: dict[str, tuple[Array, Array]] = {kind: (residuals(u, x, kind), residuals(v, x, kind)) for kind in SMOOTHERS}
+    left: dict[str, tuple[Array, Array]] = {kind: (residuals(u, x, kind), residuals(v, x, kind)) for kind in smoothers}
     values = {kind: float(correlations(*pair, "pearson")) for kind, pair in left.items()}
     every = {"plain": _plain(u, v, confidence)}
     every |= {kind: _partial_estimate(value, len(u), kind, confidence) for kind, value in values.items()}
