@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from typer import Typer
 
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
+
 def main() -> None:
     """Run a command; a user's mistake is shown without a traceback."""
     from outfield.errors import UserError
@@ -20,9 +24,10 @@ def main() -> None:
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("Interrupted. What is finished is kept: run the same command again to go on.", file=sys.stderr)
-        raise SystemExit(130) from None
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("Interrupted. What is finished is kept: run the same command again to go on.", file=sys.stderr)
+        raise
 
 
 def app() -> Typer:
