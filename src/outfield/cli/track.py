@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+def track(
+    study: Annotated[Path, Argument(help="The study's YAML file.")],
+    out: Annotated[Path | None, Option(help="Folder for results; by default results/NAME.")] = None,
+) -> None:
+    """Follow training runs: every test set at every checkpoint, then what the sets have in common."""
+    from time import perf_counter
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from outfield.reports import trajectory as page
+    from outfield.trajectory import study as studies
+
+    console, start = Console(), perf_counter()
+    spec = studies.load(study)
+    folder = out or Path("results") / spec.name
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("checkpoints"))
+    with Progress(*columns, TimeElapsedColumn(), console=console) as shown:
+        bars: dict[str, object] = {}
+
+        def told(run: str, done: int, total: int) -> None:
+            if run not in bars:
+                bars[run] = shown.add_task(run, total=total)
+            shown.update(bars[run], completed=done, total=total)  # type: ignore[arg-type]  # rich's own task id
+
+        outcome = studies.track(spec, folder, told=told)
+    console.print(f"{outcome.measured:,} checkpoints measured, {outcome.present:,} were there already.")
+    for note in outcome.notes:
+        console.print(f"[yellow]{note}", markup=True)
+    with console.status("analysis and report"):
+        command = f"outfield track {study}"
+        path = page.write(folder, folder / "report.html", command=command)
+    console.print(f"Report: {path.resolve()}  ({perf_counter() - start:.0f} s)", soft_wrap=True)

@@ -1,0 +1,135 @@
+"""The report of tracked runs: one HTML file that works offline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jinja2
+import polars as pl
+import yaml
+
+from outfield.errors import UserError
+from outfield.reports.displays import (
+    trajectory_bridge,
+    trajectory_curves,
+    trajectory_heat_map,
+    trajectory_network,
+    trajectory_tables,
+)
+from outfield.reports.displays.base import Display
+from outfield.reports.page import _shown, _vega
+from outfield.store.write import atomically
+from outfield.trajectory.analysis import Trajectories
+
+SECTIONS: dict[str, tuple[Callable[[Trajectories], Display], ...]] = {
+    "Along training": (trajectory_bridge.generalisation_and_detection, trajectory_curves.trajectories),
+    "What the sets have in common": (
+        trajectory_heat_map.heat_map,
+        trajectory_network.network,
+        trajectory_tables.partial_correlations,
+    ),
+    "How far to trust it": (
+        trajectory_tables.reliability,
+        trajectory_tables.across_models,
+        trajectory_tables.against_size,
+    ),
+}
+"""The page's sections and the displays of each."""
+
+
+def write(study: Path | str, path: Path | str, *, command: str = "") -> Path:
+    """Write the report of a study of tracked runs as one self-contained HTML file.
+
+    Raises
+    ------
+    UserError
+        There are no tracked rows, or the file cannot be written.
+
+    Examples
+    --------
+    >>> write("results/digits_trajectory", "report.html")  # doctest: +SKIP
+    """
+    path, text = Path(path), html(Trajectories.of(study), command=command)
+    with atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def html(found: Trajectories, *, command: str = "") -> str:
+    """The page as text."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("outfield.reports"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    sections = {title: [_shown(_built(build, found)) for build in builds] for title, builds in SECTIONS.items()}
+    return environment.get_template("trajectory.html").render(
+        title=found.manifest.get("title") or str(found.rows["study"][0]),
+        answer=sentences(found),
+        cautions=cautions(found),
+        sections=sections,
+        facts=_facts(found),
+        manifest=yaml.safe_dump(dict(found.manifest), sort_keys=False, allow_unicode=True) if found.manifest else "",
+        command=command,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        vega=_vega(),
+    )
+
+
+def _built(build: Callable[[Trajectories], Display], found: Trajectories) -> Display:
+    """A display, or what is missing for it."""
+    try:
+        return build(found)
+    except UserError as error:
+        heading = (build.__doc__ or build.__name__).splitlines()[0].rstrip(".")
+        return Display.absent(build.__name__.replace("_", "-"), heading.partition(":")[0], str(error))
+
+
+def sentences(found: Trajectories) -> tuple[str, ...]:
+    """Whether the sets agree, in three sentences with the numbers in them."""
+    known = found.pairs.filter(pl.col("smoother") == "spline", pl.col("value").is_not_nan())
+    if known.is_empty():
+        return ("No pair of sets could be compared: see the notes of the table.",)
+    count, positive = known.height, known.filter(pl.col("low") > 0).height
+    negative, certain = known.filter(pl.col("high") < 0).height, known.filter(pl.col("q") < 0.05).height
+    share = max(positive, negative) / count
+    verdict = "agree" if positive == count else "mostly agree" if positive / count > 0.5 else "do not agree as a whole"
+    strongest = known.sort(pl.col("value").abs(), descending=True).row(0, named=True)
+    plain = float(known["plain"].mean())  # type: ignore[arg-type]  # a float column
+    mean = float(known["value"].mean())  # type: ignore[arg-type]  # a float column
+    return (
+        f"Once ID accuracy is known, the test sets {verdict}: of {count} pairs {positive} are positive, "
+        f"{negative} negative "
+        f"and {count - positive - negative} have a 95% interval that holds 0 (largest share one way: {share:.0%}).",
+        f"The mean correlation is {plain:+.2f} before ID accuracy is taken out and {mean:+.2f} after; {certain} "
+        "pairs are "
+        "significant at 5% by run permutation after Benjamini and Hochberg.",
+        f"The strongest is {strongest['first']} with {strongest['second']} ({strongest['model']}): "
+        f"{strongest['value']:+.2f} "
+        f"[{strongest['low']:.2f}, {strongest['high']:.2f}], plain {strongest['plain']:+.2f}.",
+    )
+
+
+def cautions(found: Trajectories) -> tuple[str, ...]:
+    """What a reader must know: skipped checkpoints, too few runs, noisy sets, signs that depend on the smoother."""
+    notes = [f"Left out: {note}" for note in found.skipped]
+    if (fewest := min(len(model.runs) for model in found.models)) < 5:
+        notes.append(f"{fewest} runs: intervals and no p; at least 5 are needed for the run-permutation test.")
+    low = found.reliability
+    if low.height and (noisy := low.filter(pl.col("reliability") < 0.5)).height:
+        notes.append(f"Less than half of the movement is signal: {', '.join(sorted(set(noisy['set'])))}.")
+    if depends := found.sign_differs.height:
+        notes.append(f"The sign of {depends} partial correlations depends on the smoother.")
+    for metric, said in (("truncated", "premises cut"), ("duplicates", "pairs that are in the training data too")):
+        rows = found.rows.filter(pl.col("metric") == metric, pl.col("value") > 0).unique(["ood", "value"])
+        named = sorted({f"{row['ood'] or row['id']} {row['value']:g}" for row in rows.iter_rows(named=True)})
+        notes += [f"{said[0].upper()}{said[1:]}: {', '.join(named)}."] if named else []
+    return tuple(notes)
+
+
+def _facts(found: Trajectories) -> list[tuple[str, str]]:
+    runs = sum(len(model.runs) for model in found.models)
+    measures = max(len(model.values) for model in found.models)
+    steps = max(len(model.steps) for model in found.models)
+    facts = {"models": len(found.models), "runs": runs, "checkpoints": steps + 1, "measures": measures}
+    return [(name, f"{count:,}") for name, count in {**facts, "rows": found.rows.height}.items()]

@@ -1,0 +1,342 @@
+"""What test sets have in common once the ID measure is taken out: study 2 on the rows of any tracked runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from outfield.errors import UserError
+from outfield.stats.agreement import Agreement, agreement
+from outfield.stats.base import Array
+from outfield.stats.multiplicity import benjamini_hochberg
+from outfield.stats.partial import (
+    LEAST_RUNS,
+    WithinRuns,
+    circular_shift_test,
+    errors_in_variables,
+    item_error,
+    partial_correlation,
+    reliability,
+    run_permutation_test,
+    within_runs,
+)
+from outfield.stats.smooth import SMOOTHERS, Smoother, residuals
+from outfield.store import query
+from outfield.trajectory.tracker import ITEMS, SKIPPED
+from outfield.types import Estimate
+
+MEASURES = ("accuracy", "auroc")
+ID = "ID"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """The runs of one model at the steps that all of them have, the step before training left out.
+
+    Parameters
+    ----------
+    name : str
+    runs : tuple of str
+    steps : array [T]
+    id : array [runs, T]
+        ID accuracies.
+    values : mapping of measure to array [runs, T]
+        Accuracies of the other sets and AUROCs.
+    correct : mapping of set to array [runs, T, n]
+        Whether each item was right; the ID set is ``ID``.
+    """
+
+    name: str
+    runs: tuple[str, ...]
+    steps: Array
+    id: Array
+    values: dict[str, Array]
+    correct: dict[str, Array] = field(default_factory=dict)
+
+    @cached_property
+    def _left(self) -> dict[tuple[str, Smoother], Array]:
+        return {}
+
+    def residuals(self, measure: str, smoother: Smoother = "spline") -> Array:
+        """What a smooth of a measure on ID accuracy leaves over, run by run: [runs, T]; computed once.
+
+        Raises
+        ------
+        UserError
+            Too few different ID accuracies to smooth over.
+        """
+        if (measure, smoother) not in self._left:
+            both = zip(self.values[measure], self.id, strict=True)
+            self._left[measure, smoother] = np.stack([residuals(y, x, smoother) for y, x in both])
+        return self._left[measure, smoother]
+
+    def pair(self, first: str, second: str, smoother: Smoother = "linear") -> dict[str, Any]:
+        """Partial and plain correlation of two measures within runs, with interval and test."""
+        try:
+            if len(self.runs) < 2:
+                return self._alone(first, second, smoother)
+            plain = within_runs(list(self.values[first]), list(self.values[second])).plain
+            found = run_permutation_test(list(self.residuals(first, smoother)), list(self.residuals(second, smoother)))
+        except UserError as error:
+            return _cells(Estimate(float("nan")), Estimate(float("nan")), float("nan"), str(error))
+        return _cells(found.estimate, plain, found.p, _too_few(found) if len(self.runs) < LEAST_RUNS else "")
+
+    def _alone(self, first: str, second: str, smoother: Smoother) -> dict[str, Any]:
+        """One run: no interval; a circular-shift p where the series allow it, else the reason that there is none."""
+        a, b, given = self.values[first][0], self.values[second][0], self.id[0]
+        found = partial_correlation(a, b, given, level="run").estimates
+        partial, plain = (Estimate(found[kind].value, n=1) for kind in (smoother, "plain"))
+        try:
+            shifted = circular_shift_test(a, b, given, steps=self.steps, smoother=smoother)
+        except UserError as error:
+            return _cells(partial, plain, float("nan"), str(error))
+        return _cells(partial, plain, shifted.p, "circular shift within one run")
+
+    def corrected(self, first: str, second: str) -> tuple[float, int]:
+        """The linear partial correlation corrected for the ID set's sampling noise, and in how many runs it is known.
+
+        Mean in Fisher z over the runs in which it is identifiable.
+        """
+        if ID not in self.correct:
+            return float("nan"), 0
+        known = []
+        for run in range(len(self.runs)):
+            a, b = self.values[first][run], self.values[second][run]
+            try:
+                found = errors_in_variables(a, b, self.id[run], error_variance=self._noise[run])
+            except UserError:
+                continue
+            if found.identifiable:
+                known.append(found.corrected)
+        return (_mean_in_z(known), len(known)) if known else (float("nan"), 0)
+
+    @cached_property
+    def _noise(self) -> list[float]:
+        """Error variance of the ID accuracies of each run, from the covariance of its items."""
+        return [item_error(table) for table in self.correct[ID]]
+
+    def reliability(self) -> pl.DataFrame:
+        """Reliability of every set with items, mean over runs: columns set, items, reliability, lowest."""
+        tables = []
+        for run in range(len(self.runs)):
+            accuracies = {name: table[run].mean(axis=1) for name, table in self.correct.items()}
+            items = {name: table.shape[2] for name, table in self.correct.items()}
+            found = reliability(accuracies, items, {name: table[run] for name, table in self.correct.items()})
+            tables.append(found.frame())
+        if not tables or not self.correct:
+            return pl.DataFrame(schema={"set": pl.String, "items": pl.Int64, "reliability": pl.Float64})
+        value = pl.col("reliability").fill_nan(None)
+        return (
+            pl.concat(tables)
+            .group_by("set", "items", maintain_order=True)
+            .agg(value.mean(), value.min().alias("lowest run"))
+        )
+
+
+def _too_few(found: WithinRuns) -> str:
+    return f"{found.n_units} runs: an interval and no p, for the smallest possible p is {found.p_smallest:.2g}"
+
+
+def _cells(partial: Estimate, plain: Estimate, p: float, note: str) -> dict[str, Any]:
+    return {
+        "value": partial.value, "low": partial.low, "high": partial.high, "runs": partial.n, "p": p,
+        "plain": plain.value, "plain_low": plain.low, "plain_high": plain.high, "note": note,
+    }  # fmt: skip
+
+
+def _mean_in_z(values: list[float]) -> float:
+    return float(np.tanh(np.mean(np.arctanh(np.clip(values, -1 + 1e-12, 1 - 1e-12)))))
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """Tracked runs, read from a study's folder.
+
+    Examples
+    --------
+    >>> Trajectories.of("results/digits_trajectory").pairs  # doctest: +SKIP
+    """
+
+    rows: pl.DataFrame
+    models: tuple[Model, ...]
+    skipped: tuple[str, ...] = ()
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, folder: Path | str) -> Trajectories:
+        """The runs of a study.
+
+        Raises
+        ------
+        UserError
+            There are no rows, or none that were tracked.
+        """
+        rows = query.rows(folder).filter(pl.col("step").is_not_null())
+        if rows.is_empty():
+            raise UserError(f"Expected tracked runs in {folder}, but no row has a step. Run: outfield track STUDY")
+        skipped = rows.filter(pl.col("metric") == SKIPPED).sort("run", "step")
+        notes = tuple(f"{r['run']}, step {r['step']}: {r['params']}" for r in skipped.iter_rows(named=True))
+        measured = rows.filter(pl.col("metric").is_in(MEASURES), pl.col("role") == "test").with_columns(name=_NAME)
+        items = _items(Path(folder))
+        groups = measured.partition_by("strategy", maintain_order=True)
+        models = tuple(sorted((_model(group, items) for group in groups), key=lambda one: one.name))
+        return cls(rows, models, notes, query.manifest(folder).get("study") or {})
+
+    @cached_property
+    def pairs(self) -> pl.DataFrame:
+        """Every pair of measures by every smoother, for each model.
+
+        Columns: model, first, second, smoother, value, low, high (partial correlation within runs, Fisher-z mean over
+        runs), p (run permutation), q (p after Benjamini-Hochberg over the pairs of one model and smoother), plain with
+        its interval, corrected (errors in variables; linear), corrected_runs, shared_id, note.
+        """
+        return pl.concat([_pairs(model) for model in self.models], how="vertical_relaxed")
+
+    @cached_property
+    def reliability(self) -> pl.DataFrame:
+        """Reliability of each set of each model."""
+        return pl.concat([m.reliability().with_columns(model=pl.lit(m.name)) for m in self.models], how="diagonal")
+
+    @cached_property
+    def agreement(self) -> Agreement:
+        """Heterogeneity of the partial correlations across models: is there one pattern?
+
+        Raises
+        ------
+        UserError
+            Fewer than two models with the same measures, or fewer than five runs each.
+        """
+        shared = list(self.models[0].values)
+        same = [model for model in self.models if list(model.values) == shared]
+        matrices = [self._matrix(model) for model in same]
+        if np.isnan(matrices).any():
+            raise UserError("Expected every pair of every model, but some could not be compared: see their notes.")
+        return agreement(matrices, [len(m.runs) for m in same], names=shared)
+
+    def _matrix(self, model: Model) -> Array:
+        """Linear partial correlations of every pair [k, k], ones on the diagonal."""
+        part = self.pairs.filter(pl.col("model") == model.name, pl.col("smoother") == "linear")
+        place = {name: i for i, name in enumerate(model.values)}
+        out = np.eye(len(place))
+        for first, second, value in part.select("first", "second", "value").iter_rows():
+            out[place[first], place[second]] = out[place[second], place[first]] = value
+        return out
+
+    @cached_property
+    def sign_differs(self) -> pl.DataFrame:
+        """Pairs whose partial correlation has one sign by one smoother and the other by another, by at least .1."""
+        grouped = self.pairs.group_by("model", "first", "second", maintain_order=True)
+        ends = grouped.agg(pl.col("value").min().alias("least"), pl.col("value").max().alias("most"))
+        return ends.filter(pl.col("least") < 0, pl.col("most") > 0, pl.col("most") - pl.col("least") >= 0.1)
+
+    def curves(self) -> pl.DataFrame:
+        """Mean over runs of each measure at each step, with Student's interval over runs."""
+        from scipy import stats
+
+        measured = self.rows.filter(pl.col("metric").is_in(MEASURES), pl.col("role") == "test").with_columns(name=_NAME)
+        keys = ["strategy", "name", "metric", "set_kind", "step"]
+        table = measured.group_by(keys).agg(
+            pl.col("value").mean(), pl.col("value").std().alias("sd"), pl.len().alias("runs")
+        )
+        widths = [stats.t.ppf(0.975, runs - 1) / np.sqrt(runs) if runs > 1 else np.nan for runs in table["runs"]]
+        half = pl.col("sd") * pl.Series(widths)
+        return (
+            table.with_columns(low=(pl.col("value") - half).clip(0), high=(pl.col("value") + half).clip(None, 1))
+            .drop("sd")
+            .sort(keys)
+        )
+
+
+_NAME = (
+    pl.when(pl.col("metric") == "auroc")
+    .then(pl.format("{}: {}", "detector", "ood"))
+    .otherwise(pl.coalesce("ood", pl.lit(ID)))
+)
+
+
+def _items(folder: Path) -> Callable[[str, int], dict[str, Array]]:
+    """Correctness of a run at a step, by set; read once for the whole study."""
+    files = sorted((folder / ITEMS).glob("*.parquet"))
+    where: dict[tuple[str, int], Path] = {}
+    for path in files:
+        rows = folder / "rows" / path.name
+        if rows.exists():
+            head = pl.read_parquet(rows, columns=["run", "step"], n_rows=1, glob=False).row(0)
+            where[head] = path
+
+    def read(run: str, step: int) -> dict[str, Array]:
+        if (run, step) not in where:
+            return {}
+        table = pl.read_parquet(where[run, step], glob=False)
+        return {name: part["correct"].to_numpy() for (name,), part in table.group_by("set", maintain_order=True)}
+
+    return read
+
+
+def _model(table: pl.DataFrame, items: Callable[[str, int], dict[str, Array]]) -> Model:
+    runs = tuple(table["run"].unique(maintain_order=True).sort())
+    steps = _common_steps(table, len(runs))
+    wide = table.filter(pl.col("step").is_in(steps)).sort("run", "step")
+    names = list(dict.fromkeys(wide.sort("metric", "name")["name"]))
+    arrays = {name: _array(wide.filter(pl.col("name") == name), len(runs), len(steps)) for name in names}
+    whole = {name: array for name, array in arrays.items() if array is not None}
+    if ID not in whole:
+        raise UserError("Expected an ID accuracy at every checkpoint, but it is missing. Log a set of kind 'id'.")
+    known = whole.pop(ID)
+    correct = _correct(runs, steps, items, table)
+    return Model(str(table["strategy"][0]), runs, np.array(steps), known, whole, correct)
+
+
+def _common_steps(table: pl.DataFrame, runs: int) -> list[int]:
+    """Steps after the one before training that every run has with every measure."""
+    counts = table.group_by("step").agg(pl.struct("run", "name").n_unique().alias("cells"))
+    most = table["name"].n_unique() * runs
+    steps = counts.filter(pl.col("cells") == most, pl.col("step") > 0)["step"].sort().to_list()
+    if len(steps) < 6:
+        raise UserError(
+            f"Expected at least 6 checkpoints after training began that all {runs} runs of "
+            f"{table['strategy'][0]!r} have, but got {len(steps)}. Finish the runs, or ask for more checkpoints."
+        )
+    return steps
+
+
+def _array(part: pl.DataFrame, runs: int, steps: int) -> Array | None:
+    return part["value"].to_numpy().reshape(runs, steps) if part.height == runs * steps else None
+
+
+def _correct(
+    runs: tuple[str, ...], steps: list[int], items: Callable[[str, int], dict[str, Array]], table: pl.DataFrame
+) -> dict[str, Array]:
+    """Items of every set that has them at every step of every run; the ID set under its common name."""
+    cells = [[items(run, step) for step in steps] for run in runs]
+    sets = [name for name in cells[0][0] if all(name in cell for line in cells for cell in line)]
+    found = {name: np.stack([np.stack([cell[name] for cell in line]) for line in cells]).astype(float) for name in sets}
+    others = set(table["ood"].drop_nulls())
+    return {(name if name in others else ID): array for name, array in found.items()}
+
+
+def _pairs(model: Model) -> pl.DataFrame:
+    tables = [pl.DataFrame(list(_rows_of(model, smoother))) for smoother in SMOOTHERS]
+    return pl.concat([one.with_columns(q=pl.Series(benjamini_hochberg(one["p"]))) for one in tables if one.height])
+
+
+def _rows_of(model: Model, smoother: Smoother) -> Iterator[dict[str, Any]]:
+    for first, second in combinations(model.values, 2):
+        value, known = model.corrected(first, second) if smoother == "linear" else (float("nan"), 0)
+        yield {
+            "model": model.name,
+            "first": first,
+            "second": second,
+            "smoother": smoother,
+            **model.pair(first, second, smoother),
+            "corrected": value,
+            "corrected_runs": known,
+            "shared_id": first.count(": ") == 1 and second.count(": ") == 1,
+        }

@@ -1,0 +1,339 @@
+"""Language models as classifiers of pairs: by a pattern and the logits of two answer tokens, or by a head."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from outfield.errors import MissingExtra, UserError
+from outfield.trajectory.nli.sets import Pairs
+from outfield.trajectory.nli.spec import PATTERN, LanguageModel, Lora, Verbaliser
+
+ANSWERS = ((" Yes", " No"), ("Yes", "No"), (" yes", " no"), ("yes", "no"), (" True", " False"), ("true", "false"),
+           (" A", " B"), ("A", "B"), (" 1", " 0"), ("1", "0"))  # fmt: skip
+"""Verbalisers that are proposed where the study's own does not fit the tokenizer."""
+HEADS = ("classifier", "score", "pooler", "pre_classifier")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of each pair, and how many premises were cut."""
+
+    ids: tuple[tuple[int, ...], ...]
+    types: tuple[tuple[int, ...], ...]
+    truncated: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class PairModel:
+    """A language model that gives two logits a pair: no entailment, entailment."""
+
+    def __init__(self, module: Any, tokenizer: Any, *, max_tokens: int | None, padding: str) -> None:
+        if not tokenizer.is_fast:
+            raise UserError("Expected a fast tokenizer, but got a slow one. Save the model with its tokenizer.json.")
+        self.module, self.tokenizer, self.max_tokens, self.padding = module, tokenizer, max_tokens, padding
+        self.pad = next(i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if i is not None)
+
+    @property
+    def parameters(self) -> int:
+        """Number of the model's parameters without adapters."""
+        return sum(int(w.numel()) for name, w in self.module.named_parameters() if "lora_" not in name)
+
+    @property
+    def context(self) -> int:
+        """Tokens that the model can read."""
+        known = (getattr(self.module.config, name, None) for name in ("max_position_embeddings", "n_positions"))
+        return min([n for n in known if n] or [1_000_000])
+
+    def encode(self, pairs: Pairs) -> Encoded:
+        """Tokens of each pair; a premise that is too long is cut at its end.
+
+        Raises
+        ------
+        UserError
+            A hypothesis that alone does not fit.
+        """
+        whole = [self._one(*texts) for texts in zip(pairs.premises, pairs.hypotheses, strict=True)]
+        ids, types, cut = zip(*whole, strict=True)
+        return Encoded(ids, types, sum(cut))
+
+    def _one(self, premise: str, hypothesis: str) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
+        shorter, keep = premise, self.max_tokens
+        if keep is not None:
+            shorter = self._first_tokens(premise, keep)
+        ids, types = self._tokens(shorter, hypothesis)
+        while len(ids) > self.context:
+            length = len(self.tokenizer(shorter, add_special_tokens=False)["input_ids"])
+            keep = length - (len(ids) - self.context)
+            if keep < 1:
+                raise UserError(
+                    f"Expected a hypothesis that fits {self.context} tokens, but got {len(hypothesis)} characters: "
+                    f"{hypothesis:.60}... Leave it out, or take a model of longer context."
+                )
+            shorter = self._first_tokens(shorter, keep)
+            ids, types = self._tokens(shorter, hypothesis)
+        return tuple(ids), tuple(types), shorter != premise
+
+    def _first_tokens(self, text: str, count: int) -> str:
+        offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return text if len(offsets) <= count else text[: offsets[count - 1][1]]
+
+    def _tokens(self, premise: str, hypothesis: str) -> tuple[list[int], list[int]]:
+        raise NotImplementedError
+
+    def logits(self, encoded: Encoded, rows: Sequence[int]) -> Tensor:
+        """Logits [n, 2] of some pairs in one padded batch."""
+        raise NotImplementedError
+
+    def loss(self, encoded: Encoded, rows: Sequence[int], labels: Tensor) -> Tensor:
+        """Mean cross-entropy of the two logits."""
+        return functional.cross_entropy(self.logits(encoded, rows).float(), labels.to(self.device))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the module is."""
+        return torch.device(next(self.module.parameters()).device)
+
+    def padded(self, encoded: Encoded, rows: Sequence[int]) -> dict[str, Tensor]:
+        """A batch, padded at the side of this model: input_ids, attention_mask, token_type_ids, each [n, T]."""
+        width = max(len(encoded.ids[row]) for row in rows)
+        ids = torch.full((len(rows), width), self.pad)
+        mask, types = torch.zeros_like(ids), torch.zeros_like(ids)
+        for at, row in enumerate(rows):
+            length = len(encoded.ids[row])
+            place = slice(width - length, width) if self.padding == "left" else slice(0, length)
+            ids[at, place], mask[at, place] = torch.tensor(encoded.ids[row]), 1
+            types[at, place] = torch.tensor(encoded.types[row])
+        batch = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        return {name: values.to(self.device) for name, values in batch.items()}
+
+    @torch.inference_mode()
+    def correct(self, encoded: Encoded, labels: Any, batch: int) -> Any:
+        """Whether each pair is answered rightly [n]; batches hold pairs of like length."""
+        self.module.eval()
+        order = sorted(range(len(encoded)), key=lambda row: len(encoded.ids[row]))
+        found = torch.empty(len(encoded), dtype=torch.int64)
+        for at in range(0, len(order), batch):
+            rows = order[at : at + batch]
+            found[rows] = self.logits(encoded, rows).argmax(dim=1).cpu()
+        return found.numpy() == labels
+
+
+class Encoder(PairModel):
+    """Sequence classification: the pair as two segments, two logits from a head that is trained."""
+
+    def _tokens(self, premise: str, hypothesis: str) -> tuple[list[int], list[int]]:
+        found = self.tokenizer(premise, hypothesis)
+        return found["input_ids"], found.get("token_type_ids") or [0] * len(found["input_ids"])
+
+    def logits(self, encoded: Encoded, rows: Sequence[int]) -> Tensor:
+        batch = self.padded(encoded, rows)
+        if "token_type_ids" not in self.tokenizer.model_input_names:
+            batch.pop("token_type_ids")
+        found: Tensor = self.module(**batch).logits
+        return found
+
+
+class Causal(PairModel):
+    """A pattern, answered by the logits of two tokens at the prompt's last token.
+
+    That token is found by the attention mask, and positions are counted over real tokens: padding on either side
+    gives the same logits.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        tokenizer: Any,
+        *,
+        pattern: str = PATTERN,
+        verbaliser: Verbaliser = Verbaliser(),  # noqa: B008  # frozen
+        full: bool = False,
+        max_tokens: int | None = None,
+        padding: str = "left",
+    ) -> None:
+        super().__init__(module, tokenizer, max_tokens=max_tokens, padding=padding)
+        self.pattern, self.full = pattern, full
+        self.answers = torch.tensor(answer_tokens(tokenizer, verbaliser))
+
+    def _tokens(self, premise: str, hypothesis: str) -> tuple[list[int], list[int]]:
+        ids = self.tokenizer(self.pattern.format(premise=premise, hypothesis=hypothesis))["input_ids"]
+        if len(ids) and ids[-1] == self.tokenizer.eos_token_id:
+            ids = ids[:-1]
+        return ids, [0] * len(ids)
+
+    def vocabulary(self, encoded: Encoded, rows: Sequence[int]) -> Tensor:
+        """Logits of every token after each prompt, [n, V]."""
+        batch = self.padded(encoded, rows)
+        mask = batch["attention_mask"]
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        last = positions.argmax(dim=1)
+        out = self.module(input_ids=batch["input_ids"], attention_mask=mask, position_ids=positions).logits
+        found: Tensor = out[torch.arange(len(last), device=out.device), last]
+        return found
+
+    def logits(self, encoded: Encoded, rows: Sequence[int]) -> Tensor:
+        return self.vocabulary(encoded, rows)[:, self.answers.to(self.device)]
+
+    def loss(self, encoded: Encoded, rows: Sequence[int], labels: Tensor) -> Tensor:
+        """Cross-entropy over the two answers, or over the whole vocabulary."""
+        if not self.full:
+            return super().loss(encoded, rows, labels)
+        return functional.cross_entropy(self.vocabulary(encoded, rows).float(), self.answers[labels].to(self.device))
+
+
+def answer_tokens(tokenizer: Any, verbaliser: Verbaliser) -> tuple[int, int]:
+    """Tokens of the answers: no entailment, entailment.
+
+    Raises
+    ------
+    UserError
+        An answer of several tokens, or both answers the same one; another verbaliser is proposed.
+    """
+    wanted = (verbaliser.entailment, verbaliser.other)
+    yes, no = (_pieces(tokenizer, answer) for answer in wanted)
+    if len(yes) == len(no) == 1 and yes != no:
+        return no[0], yes[0]
+    fitting = next((pair for pair in ANSWERS if _fits(tokenizer, *pair)), None)
+    advice = f"Take {fitting[0]!r} and {fitting[1]!r}." if fitting else "Choose two words that are one token each."
+    raise UserError(
+        f"Expected answers of one token each, not the same, but {wanted[0]!r} is {len(yes)} and {wanted[1]!r} "
+        f"{len(no)} token(s){', the same' if yes == no else ''}. {advice}"
+    )
+
+
+def _pieces(tokenizer: Any, answer: str) -> list[int]:
+    ids: list[int] = tokenizer(answer, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def _fits(tokenizer: Any, yes: str, no: str) -> bool:
+    one, other = _pieces(tokenizer, yes), _pieces(tokenizer, no)
+    unknown = tokenizer.unk_token_id
+    return len(one) == len(other) == 1 and one != other and unknown not in (*one, *other)
+
+
+def open_model(
+    spec: LanguageModel,
+    *,
+    lora: Lora,
+    seed: int = 0,
+    pattern: str = PATTERN,
+    verbaliser: Verbaliser = Verbaliser(),  # noqa: B008  # frozen
+    loss: Literal["answers", "vocabulary"] = "answers",
+    max_tokens: int | None = None,
+    padding: str = "left",
+    gradient_checkpointing: bool = False,
+    device: str = "cpu",
+) -> PairModel:
+    """A model with its tokenizer and LoRA adapters; equal seeds give equal adapters and heads.
+
+    Raises
+    ------
+    MissingExtra
+        transformers or peft is not installed.
+    UserError
+        A model that cannot be loaded; no attention layers to adapt; answers that are not one token each.
+    """
+    try:
+        import peft
+        import transformers
+    except ImportError as error:
+        raise MissingExtra(error.name or "transformers", extra="text") from None
+    folder, kind = resolved(spec.path), peft.TaskType
+    dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+            if spec.mode == "encoder":
+                options = {"num_labels": 2, "ignore_mismatched_sizes": True}
+                base = transformers.AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype, **options)
+            else:
+                base = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"Expected a language model at {spec.path}, but it does not load: {str(error).splitlines()[0]} "
+                "Give a folder in the Hub's format, or a name of the Hub."
+            ) from None
+        if gradient_checkpointing:
+            base.gradient_checkpointing_enable()
+            base.enable_input_require_grads()
+        adapters = peft.LoraConfig(
+            r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout,
+            target_modules=list(lora.targets or attention_layers(base)),
+            task_type=kind.SEQ_CLS if spec.mode == "encoder" else kind.CAUSAL_LM,
+            modules_to_save=_heads(base) if spec.mode == "encoder" else None,
+        )  # fmt: skip
+        module = peft.get_peft_model(base, adapters).to(device)
+    if spec.mode == "encoder":
+        return Encoder(module, tokenizer, max_tokens=max_tokens, padding="right")
+    return Causal(
+        module, tokenizer, pattern=pattern, verbaliser=verbaliser, full=loss == "vocabulary",
+        max_tokens=max_tokens, padding=padding,
+    )  # fmt: skip
+
+
+def _heads(base: nn.Module) -> list[str]:
+    names = {name.rpartition(".")[2] for name, _ in base.named_modules()}
+    return [name for name in HEADS if name in names]
+
+
+def resolved(path: str) -> str:
+    """The folder of ``package:MODULE/FOLDER``, or the path as it is.
+
+    Raises
+    ------
+    UserError
+        The package is not installed.
+    """
+    if not path.startswith("package:"):
+        return path
+    module, _, below = path.removeprefix("package:").partition("/")
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        raise UserError(f"Expected the package {module!r}, but it is not installed. Install it: pip install {module}")
+    return str(Path(found.origin).parent / below)
+
+
+def attention_layers(module: nn.Module) -> tuple[str, ...]:
+    """Names of the linear layers inside attention: queries, keys, values, outputs, whatever they are called.
+
+    Examples
+    --------
+    >>> block = nn.ModuleDict({"self_attn": nn.ModuleDict({"q_proj": nn.Linear(2, 2)}), "fc": nn.Linear(2, 2)})
+    >>> attention_layers(block)
+    ('self_attn.q_proj',)
+    """
+    names = tuple(
+        name
+        for name, layer in module.named_modules()
+        if (isinstance(layer, nn.Linear) or type(layer).__name__ == "Conv1D") and "att" in name.lower()
+    )
+    if not names:
+        raise UserError("Expected linear layers of attention to adapt, but found none. Name them: lora.targets.")
+    return names
+
+
+@contextmanager
+def merged(module: Any) -> Iterator[None]:
+    """Adapters merged into the weights inside the block; afterwards the weights are bit by bit as before."""
+    layers = [layer for layer in module.modules() if hasattr(layer, "lora_A") and hasattr(layer, "base_layer")]
+    before = [layer.base_layer.weight.detach().clone() for layer in layers]
+    module.merge_adapter()
+    try:
+        yield
+    finally:
+        module.unmerge_adapter()
+        for layer, weight in zip(layers, before, strict=True):
+            layer.base_layer.weight.data.copy_(weight)

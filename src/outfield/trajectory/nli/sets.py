@@ -1,0 +1,334 @@
+"""NLI sets in the formats that they are published in, as entailment or not.
+
+Labels: 1 entailment, 0 no entailment. Three-way sets lose neutral; two-way sets keep their own negatives.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from outfield import keys
+from outfield.errors import MissingExtra, UnknownName, UserError
+
+REMOVED = None
+"""What a label maps to when its rows are left out: neutral of a three-way set, and rows without a gold label."""
+
+THREE_WAY: Mapping[str, int | None] = {"entailment": 1, "neutral": REMOVED, "contradiction": 0}
+_NUMBERS: Mapping[str, int | None] = {"0": 1, "1": REMOVED, "2": 0}
+_LETTERS: Mapping[str, int | None] = {"e": 1, "n": REMOVED, "c": 0}
+_UNKNOWN: Mapping[str, int | None] = {"-": REMOVED, "-1": REMOVED}
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a set is published.
+
+    Parameters
+    ----------
+    premise, hypothesis, label : tuple of str
+        The columns' names in its editions; the first that a file has is taken.
+    labels : mapping of label to 1, 0 or None
+    sizes : mapping of part of a file's name to its number of rows
+        Published sizes, checked where the file is whole.
+    header : tuple of str
+        Columns of a table that has no header line.
+    quotes : bool
+        Whether quotation marks enclose fields of a table; in most of these sets they are part of the text.
+    """
+
+    premise: tuple[str, ...]
+    hypothesis: tuple[str, ...]
+    label: tuple[str, ...]
+    labels: Mapping[str, int | None]
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    header: tuple[str, ...] = ()
+    quotes: bool = False
+
+
+_PREMISE, _HYPOTHESIS = ("sentence1", "premise", "context"), ("sentence2", "hypothesis", "statement")
+_GOLD = ("gold_label", "label")
+
+FORMATS: dict[str, Format] = {
+    "snli": Format(
+        _PREMISE, _HYPOTHESIS, _GOLD, {**THREE_WAY, **_NUMBERS, **_LETTERS, **_UNKNOWN},
+        {"snli_1.0_dev": 10_000, "snli_1.0_test": 10_000, "snli_1.0_train": 550_152,
+         "snli_dev.tsv": 9_842, "snli_test.tsv": 9_824, "original_train": 1_666, "revised_combined_train": 6_664},
+    ),
+    "mnli": Format(
+        _PREMISE, _HYPOTHESIS, _GOLD, {**THREE_WAY, **_NUMBERS, **_UNKNOWN},
+        {"multinli_1.0_train": 392_702, "multinli_1.0_dev_matched": 10_000, "multinli_1.0_dev_mismatched": 10_000,
+         "dev_matched.tsv": 9_815, "dev_mismatched.tsv": 9_832, "mnli_matched_dev_bert100": 9_815},
+    ),
+    "scitail": Format(
+        _PREMISE, _HYPOTHESIS, _GOLD, {"entails": 1, "entailment": 1, "neutral": 0},
+        {"scitail_1.0_train": 23_596, "scitail_1.0_dev": 1_304, "scitail_1.0_test": 2_126},
+        header=("premise", "hypothesis", "label"),
+    ),
+    "rte": Format(
+        _PREMISE, _HYPOTHESIS, _GOLD, {"entailment": 1, "not_entailment": 0, "0": 1, "1": 0},
+        {"rte_train": 2_490, "rte_dev": 277},
+    ),
+    "wnli": Format(
+        _PREMISE, _HYPOTHESIS, _GOLD, {"1": 1, "0": 0, "entailment": 1, "not_entailment": 0},
+        {"wnli_train": 635, "wnli_dev": 71},
+    ),
+    "hans": Format(
+        _PREMISE, _HYPOTHESIS, _GOLD, {"entailment": 1, "non-entailment": 0, "0": 1, "1": 0},
+        {"heuristics_evaluation_set": 30_000, "heuristics_train_set": 30_000, "hans_regenerated": 30_000},
+    ),
+    "paws": Format(
+        _PREMISE, _HYPOTHESIS, _GOLD, {"1": 1, "0": 0},
+        {"final/train": 49_401, "final/dev": 8_000, "final/test": 8_000},
+    ),
+    "anli": Format(
+        _PREMISE, _HYPOTHESIS, _GOLD, {**_LETTERS, **THREE_WAY, **_NUMBERS},
+        {"anli_r1_dev": 1_000, "anli_r2_dev": 1_000, "anli_r3_dev": 1_198,
+         "R1/dev": 1_000, "R2/dev": 1_000, "R3/dev": 1_200, "R1/test": 1_000, "R2/test": 1_000, "R3/test": 1_200},
+        quotes=True,
+    ),
+    "sick": Format(
+        ("sentence_A",), ("sentence_B",), ("entailment_judgment", "entailment_label"),
+        {label.upper(): value for label, value in THREE_WAY.items()},
+        {"sick_train": 4_500, "sick_trial": 500, "sick_test_annotated": 4_927},
+    ),
+    "breaking_nli": Format(_PREMISE, _HYPOTHESIS, _GOLD, THREE_WAY, {"breaking_nli": 8_193}),
+    "med": Format(_PREMISE, _HYPOTHESIS, _GOLD, {"entailment": 1, "neutral": 0}, {"med.tsv": 5_382}),
+    "conjnli": Format(("Premise", "premise"), ("Hypothesis", "hypothesis"), ("Label", "label"), THREE_WAY,
+                      {"conjnli_dev": 623}),
+    "semi_automatic": Format(_PREMISE, _HYPOTHESIS, _GOLD, _LETTERS),
+}  # fmt: skip
+"""Sets by name. PAWS is of paraphrases, taken as entailment, as study 2 does. HANS, PAWS, RTE, WNLI, SciTail and MED
+are two-way: what they do not call entailment stays as a negative. In numbers, 0 is entailment in SNLI, MNLI, ANLI,
+HANS and RTE, and 1 is in WNLI and PAWS."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Premises and hypotheses with labels, and what was left out."""
+
+    premises: tuple[str, ...]
+    hypotheses: tuple[str, ...]
+    labels: np.ndarray[Any, np.dtype[np.int64]]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.premises)
+
+    def take(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> Pairs:
+        """Some rows, in the order given."""
+        chosen = [int(row) for row in rows]
+        premises, hypotheses = (tuple(texts[row] for row in chosen) for texts in (self.premises, self.hypotheses))
+        return Pairs(premises, hypotheses, self.labels[chosen], self.left_out)
+
+    def contents(self) -> list[tuple[str, str]]:
+        """What makes a pair the same as another: its words, whatever case and spaces."""
+        both = zip(self.premises, self.hypotheses, strict=True)
+        return [(" ".join(a.lower().split()), " ".join(b.lower().split())) for a, b in both]
+
+    def digest(self) -> str:
+        """Digest of the texts and labels."""
+        return keys.key(premises=self.premises, hypotheses=self.hypotheses, labels=self.labels.tolist())
+
+    @classmethod
+    def joined(cls, parts: Sequence[Pairs]) -> Pairs:
+        """Several sets as one."""
+        left_out = sum((Counter(part.left_out) for part in parts), Counter())
+        return cls(
+            tuple(text for part in parts for text in part.premises),
+            tuple(text for part in parts for text in part.hypotheses),
+            np.concatenate([part.labels for part in parts]),
+            left_out,
+        )
+
+
+def read(name: str, path: Path | str) -> Pairs:
+    """A set from a published file: ``.jsonl``, ``.tsv``, ``.csv`` or ``.txt``, gzipped or alone of its kind in a zip.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``FORMATS``.
+    path : path, or ``hub:DATASET[:CONFIG]:SPLIT``
+
+    Raises
+    ------
+    UnknownName
+        There is no such set.
+    UserError
+        No such file or column; labels that are not the set's; a whole file of another size than published; one class.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp(), "rte_own.tsv")
+    >>> _ = file.write_text("sentence1\\tsentence2\\tlabel\\nIt rains.\\tIt is wet.\\t0\\nIt rains.\\tIt snows.\\t1\\n")
+    >>> read("rte", file).labels.tolist()
+    [1, 0]
+    """
+    if name not in FORMATS:
+        raise UnknownName("NLI sets", name, FORMATS)
+    style, where = FORMATS[name], str(path)
+    rows = list(_hub(where) if where.startswith("hub:") else _records(Path(path), style))
+    if not rows:
+        raise UserError(f"Expected rows in {path}, but found none. Point it to a file that holds rows.")
+    _check_size(name, style, where, len(rows))
+    premise, hypothesis, label = (
+        _column(rows[0], names, where) for names in (style.premise, style.hypothesis, style.label)
+    )
+    _check_labels(name, style, where, {str(row[label]) for row in rows})
+    kept, left_out = [], Counter[str]()
+    for row in rows:
+        value, texts = style.labels[str(row[label])], (row[premise] or "", row[hypothesis] or "")
+        if value is REMOVED:
+            left_out[f"label {row[label]}"] += 1
+        elif not all(map(str.strip, texts)):
+            left_out["empty text"] += 1
+        else:
+            kept.append((*texts, value))
+    if {value for *_, value in kept} != {0, 1}:
+        raise UserError(
+            f"Expected entailment and its opposite in {path}, but after mapping only {sorted({k[2] for k in kept})} is "
+            f"left. The labels of {name} mean {dict(style.labels)}."
+        )
+    premises, hypotheses, labels = zip(*kept, strict=True)
+    return Pairs(premises, hypotheses, np.array(labels), dict(left_out))
+
+
+def _check_labels(name: str, style: Format, where: str, found: set[str]) -> None:
+    if unknown := found - set(style.labels):
+        raise UserError(
+            f"Expected the labels of {name}, {', '.join(style.labels)}, but {where} has {', '.join(sorted(found))} "
+            f"({', '.join(sorted(unknown))} is not among them). Name the set that the file is of."
+        )
+
+
+def _check_size(name: str, style: Format, where: str, rows: int) -> None:
+    for part, size in style.sizes.items():
+        if part in where and rows != size:
+            raise UserError(
+                f"Expected {size:,} rows in {where}, the published size of {name}, but got {rows:,}. "
+                "Get the whole file, or give an excerpt another name."
+            )
+
+
+def _column(row: Mapping[str, Any], names: tuple[str, ...], where: str) -> str:
+    for name in names:
+        if name in row:
+            return name
+    raise UserError(f"Expected a column {' or '.join(names)} in {where}, but got {', '.join(row)}. Name the right set.")
+
+
+def _records(path: Path, style: Format) -> Iterator[Mapping[str, Any]]:
+    try:
+        with _opened(path) as (lines, suffix):
+            if suffix == ".jsonl":
+                yield from (json.loads(line) for line in lines if line.strip())
+            else:
+                yield from _table(lines, "," if suffix == ".csv" else "\t", style)
+    except OSError as error:
+        raise UserError(f"Expected an NLI set at {path}, but it cannot be read: {error.strerror or error}.") from None
+    except (csv.Error, json.JSONDecodeError, UnicodeDecodeError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"Expected an NLI set in {path}, but could not read it ({error}). Mend it.") from None
+
+
+def _table(lines: TextIO, separator: str, style: Format) -> Iterator[Mapping[str, Any]]:
+    if style.quotes:
+        table = csv.reader(lines, delimiter=separator)
+    else:
+        table = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)
+    first = next(table, [])
+    named = any(name in first for name in style.premise)
+    header = first if named or not style.header else list(style.header)
+    if not named and style.header:
+        yield dict(zip(header, first, strict=False))
+    for cells in table:
+        if len(cells) < min(len(header), 3):
+            raise UserError(f"Expected {len(header)} columns in every line, but got {cells!r:.80}. Mend that line.")
+        yield dict(zip(header, cells, strict=False))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[TextIO, str]]:
+    """The lines of a file and the suffix that says what they are."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            inner = [n for n in archive.namelist() if Path(n).suffix in (".jsonl", ".tsv")]
+            if len(inner) != 1:
+                raise UserError(f"Expected one .jsonl or .tsv in {path}, but got {inner}. Unpack it and name the file.")
+            with archive.open(inner[0]) as raw:
+                yield io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), Path(inner[0]).suffix
+    elif path.suffix == ".gz":
+        with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as lines:
+            yield lines, path.with_suffix("").suffix
+    else:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            yield lines, path.suffix
+
+
+def _hub(where: str) -> Iterator[Mapping[str, Any]]:
+    """Rows of ``hub:DATASET[:CONFIG]:SPLIT``."""
+    try:
+        import datasets
+    except ImportError:
+        raise MissingExtra("datasets", extra="text") from None
+    _, name, *config, split = where.split(":")
+    yield from datasets.load_dataset(name, *config, split=split)
+
+
+def sampled(pairs: Pairs, limit: int | None, seed: int) -> Pairs:
+    """A seeded sample of at most ``limit`` pairs; all, in their order, where there are no more."""
+    if limit is None or limit >= len(pairs):
+        return pairs
+    return pairs.take(np.sort(np.random.default_rng(seed).permutation(len(pairs))[:limit]))
+
+
+def shots(pairs: Pairs, count: int | None, seed: int) -> Pairs:
+    """``count`` training pairs, half of each label, drawn with a seed; all, shuffled, where ``count`` is None.
+
+    Raises
+    ------
+    UserError
+        An odd count, or too few pairs of a label.
+
+    Examples
+    --------
+    >>> four = Pairs(("a",) * 4, ("b",) * 4, np.array([1, 1, 0, 1]))
+    >>> shots(four, 2, seed=0).labels.sum()
+    np.int64(1)
+    """
+    rng = np.random.default_rng(seed)
+    if count is None:
+        return pairs.take(rng.permutation(len(pairs)))
+    groups = [np.flatnonzero(pairs.labels == label) for label in (0, 1)]
+    if count % 2 or count < 2 or min(map(len, groups)) < count // 2:
+        raise UserError(
+            f"Expected an even number of shots, at most {2 * min(map(len, groups))} here, but got {count}. "
+            "Balanced shots take half of each label."
+        )
+    rows = np.concatenate([rng.permutation(group)[: count // 2] for group in groups])
+    return pairs.take(rng.permutation(rows))
+
+
+def duplicates(train: Pairs, test: Pairs) -> int:
+    """How many test pairs are in the training set too, by content.
+
+    Examples
+    --------
+    >>> one = Pairs(("It  rains.",), ("It is wet.",), np.array([1]))
+    >>> duplicates(one, Pairs(("it rains.", "x"), ("It is wet.", "y"), np.array([1, 0])))
+    1
+    """
+    seen = set(train.contents())
+    return sum(content in seen for content in test.contents())

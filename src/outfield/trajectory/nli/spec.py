@@ -1,0 +1,150 @@
+"""What `outfield track` reads for language: models, NLI sets, LoRA, pattern and verbaliser."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from outfield.errors import Problems
+from outfield.trajectory.nli.sets import FORMATS
+from outfield.trajectory.spec import Checkpoints, Strict
+
+PATTERN = "{premise} Question: {hypothesis} Yes or No?"
+
+
+class NliSet(Strict):
+    """One file of one set."""
+
+    name: str
+    format: str = Field("", description="The set's format, of `outfield.trajectory.nli.sets.FORMATS`; default: name.")
+    path: str = Field(description="Below `data`, or hub:DATASET[:CONFIG]:SPLIT.")
+
+    @property
+    def style(self) -> str:
+        """The key of ``FORMATS``."""
+        return self.format or self.name
+
+
+class LanguageModel(Strict):
+    """A model of the Hub, a local folder, or ``package:MODULE/FOLDER`` of an installed package."""
+
+    label: str
+    path: str
+    mode: Literal["causal", "encoder"] = "causal"
+
+
+class Lora(Strict):
+    """Low-rank adapters: rank, scale, dropout, and the linear layers that get them (default: all of attention)."""
+
+    r: int = Field(8, ge=1)
+    alpha: int = Field(32, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    targets: tuple[str, ...] | None = None
+
+
+class Training(Strict):
+    """AdamW with linear warm-up and decay."""
+
+    learning_rate: float = Field(2e-4, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    warm_up: float = Field(0.1, ge=0, lt=1)
+    epochs: int = Field(40, ge=1)
+    steps: int | None = Field(None, ge=1, description="Instead of epochs.")
+    batch: int = Field(16, ge=1)
+    gradient_checkpointing: bool = False
+
+
+class Items(Strict):
+    """How many items of each test set are measured; null for all."""
+
+    id: int | None = Field(None, ge=1)
+    ood: int | None = Field(None, ge=1)
+
+
+class Verbaliser(Strict):
+    """The answers whose tokens' logits decide."""
+
+    entailment: str = " Yes"
+    other: str = " No"
+
+
+class Nli(Strict):
+    """Study 2: fine-tuning runs on NLI, measured on many NLI sets at checkpoints."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
+    kind: Literal["nli"] = "nli"
+    title: str = ""
+    note: str = Field("", description="What a reader must know, shown on the report.")
+    data: Path = Field(Path("."), description="Folder of the sets; $OUTFIELD_DATA goes before it.")
+    models: tuple[LanguageModel, ...] = Field(min_length=1)
+    train: tuple[NliSet, ...] = Field(min_length=1)
+    id: NliSet
+    ood: tuple[NliSet, ...] = Field(min_length=1)
+    shots: tuple[int | None, ...] = Field((64,), min_length=1, description="Training pairs, half of each label.")
+    seeds: tuple[int, ...] = Field((0, 1, 2, 3, 4), min_length=1)
+    seed: int = Field(0, description="Of the samples of items, the same for all runs.")
+    items: Items = Items()
+    checkpoints: Checkpoints = Checkpoints(early=6, even=7)
+    max_tokens: int | None = Field(None, ge=1, description="Tokens that are kept of a premise.")
+    batch: int = Field(32, ge=1, description="Pairs of one evaluation batch.")
+    patterns: tuple[str, ...] = Field((PATTERN,), min_length=1)
+    verbaliser: Verbaliser = Verbaliser()
+    loss: Literal["answers", "vocabulary"] = "answers"
+    padding: Literal["left", "right"] = "left"
+    lora: Lora = Lora()
+    training: Training = Training()
+    device: str = "cpu"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Nli:
+        if problems := [*self._faults()]:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _faults(self) -> Iterator[str]:
+        for one in (*self.train, self.id, *self.ood):
+            if one.style not in FORMATS:
+                yield f"{one.name}: there is no format {one.style!r}; there are {', '.join(FORMATS)}"
+        for pattern in self.patterns:
+            if "{premise}" not in pattern or "{hypothesis}" not in pattern:
+                yield f"patterns: {pattern!r} lacks {{premise}} or {{hypothesis}}"
+        names = [one.name for one in (self.id, *self.ood)]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            yield f"ood: the name {', '.join(repeated)} is used more than once"
+
+    @classmethod
+    def load(cls, path: Path | str) -> Nli:
+        """A study from its YAML file.
+
+        Raises
+        ------
+        Problems
+            Everything that is wrong with it.
+        """
+        return cls.parse(yaml.safe_load(Path(path).read_text()), str(path))
+
+    @classmethod
+    def parse(cls, content: Any, where: str = "the study") -> Nli:
+        """A study from plain values."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise Problems(where, (line for each in error.errors() for line in _lines(each))) from None
+
+    def place(self, one: NliSet) -> str:
+        """Where a set's file is."""
+        root = Path(os.environ.get("OUTFIELD_DATA") or self.data)
+        return one.path if one.path.startswith("hub:") else str(root / one.path)
+
+
+def _lines(problem: Any) -> Iterator[str]:
+    where = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "value_error":
+        yield from str(problem["ctx"]["error"]).splitlines()
+    else:
+        yield f"{where}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r:.60}"

@@ -1,0 +1,183 @@
+"""Study 2: fine-tune language models on NLI, and measure every test set at every checkpoint."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from outfield import keys
+from outfield.errors import UserError
+from outfield.metrics._intervals import wilson
+from outfield.store import write
+from outfield.trajectory.nli.finetune import Finetuning, total_steps
+from outfield.trajectory.nli.models import Encoded, PairModel, merged, open_model
+from outfield.trajectory.nli.sets import Pairs, duplicates, read, sampled, shots
+from outfield.trajectory.nli.spec import LanguageModel, Nli
+from outfield.trajectory.tracker import EvalSet, Run, Tracker
+from outfield.trajectory.vision import Outcome, Told
+from outfield.types import Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """The sets of a study, neutral removed: all training pairs, and the items that are measured."""
+
+    train: Pairs
+    tests: Mapping[str, Pairs]
+
+    @classmethod
+    def of(cls, spec: Nli) -> Data:
+        """Read every set that a study names.
+
+        Raises
+        ------
+        UserError
+            A file that is not what the study says.
+        """
+        train = Pairs.joined([read(one.style, spec.place(one)) for one in spec.train])
+        limits = {spec.id.name: spec.items.id, **{one.name: spec.items.ood for one in spec.ood}}
+        tests = {
+            one.name: sampled(read(one.style, spec.place(one)), limits[one.name], spec.seed)
+            for one in (spec.id, *spec.ood)
+        }
+        return cls(train, tests)
+
+
+def track(spec: Nli, folder: Path | str | None = None, *, told: Told = lambda *_: None) -> Outcome:
+    """Fine-tune the runs of a study and measure each at its checkpoints; again, and it goes on where it was.
+
+    A run is a model, a number of shots, a pattern and a seed. Before training (step 0) the rows of a causal model are
+    its zero-shot accuracies; the majority's accuracies are rows of role ``baseline``.
+
+    Raises
+    ------
+    MissingExtra
+        transformers or peft is not installed.
+    UserError
+        Sets, models or answers that cannot be used; the folder cannot be written.
+    """
+    folder = Path(folder or Path("results") / spec.name)
+    data = Data.of(spec)
+    runs = [
+        _Run.of(spec, data, folder, model=model, count=count, pattern=pattern, seed=seed)
+        for model in spec.models
+        for count in spec.shots
+        for pattern in (range(len(spec.patterns)) if model.mode == "causal" else (0,))
+        for seed in spec.seeds
+    ]
+    wanted = [run.tracker.key(step) for run in runs for step in run.steps]
+    write.begin(folder, wanted, spec.model_dump_json(indent=2))
+    present = len(write.done(folder) & set(wanted))
+    for run in runs:
+        run.follow(told)
+    return Outcome(folder, len(wanted) - present, present, _findings(data))
+
+
+def _findings(data: Data) -> tuple[str, ...]:
+    """What a reader must know of the sets."""
+    shared = {name: duplicates(data.train, pairs) for name, pairs in data.tests.items()}
+    return tuple(
+        f"{name}: {count:,} of {len(data.tests[name]):,} pairs are in the training data too."
+        for name, count in shared.items()
+        if count
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One fine-tuning run."""
+
+    spec: Nli
+    data: Data
+    model: LanguageModel
+    pattern: str
+    seed: int
+    train: Pairs
+    tracker: Tracker
+    steps: tuple[int, ...]
+    checkpoint: Path
+
+    @classmethod
+    def of(
+        cls, spec: Nli, data: Data, folder: Path, *, model: LanguageModel, count: int | None, pattern: int, seed: int
+    ) -> _Run:
+        train = shots(data.train, count, seed)
+        decides = spec.model_dump(mode="json", include=set(_DECIDES))
+        key = keys.key(model=model.model_dump(), pattern=spec.patterns[pattern], train=train.digest(), **decides)
+        parts = [model.label]
+        parts += [f"{count} shots"] if len(spec.shots) > 1 else []
+        parts += [f"pattern {pattern + 1}"] if len(spec.patterns) > 1 and model.mode == "causal" else []
+        about = Run(spec.name, ", ".join(parts), seed, spec.id.name, "language model", key)
+        listed = [
+            EvalSet(name, len(pairs), "id" if name == spec.id.name else "shift", digest=pairs.digest())
+            for name, pairs in data.tests.items()
+        ]
+        steps = spec.checkpoints.steps(total_steps(spec.training, len(train)))
+        place = folder / "checkpoints" / f"{key[:20]}-{seed}.ckpt"
+        return cls(spec, data, model, spec.patterns[pattern], seed, train, Tracker(about, listed, folder), steps, place)
+
+    def follow(self, told: Told) -> None:
+        """Fine-tune from the last checkpoint and measure what is not written."""
+        name = self.tracker.run.name
+        if all(map(self.tracker.done, self.steps)):
+            told(name, len(self.steps), len(self.steps))
+            return
+        states = [self.tracker.done(step) for step in self.steps]
+        whole = states == sorted(states, reverse=True)
+        resume = self.checkpoint if whole and self.checkpoint.exists() else None
+        try:
+            self._train(told, resume)
+        except UserError as error:
+            if resume is None:
+                raise
+            warnings.warn(f"{name} starts again: {error}", write.DamagedFileWarning, stacklevel=2)
+            self._train(told, None)
+        self.checkpoint.unlink(missing_ok=True)
+
+    def _train(self, told: Told, resume: Path | None) -> None:
+        spec = self.spec
+        model = open_model(
+            self.model, lora=spec.lora, seed=self.seed, pattern=self.pattern, verbaliser=spec.verbaliser,
+            loss=spec.loss, max_tokens=spec.max_tokens, padding=spec.padding, device=spec.device,
+            gradient_checkpointing=spec.training.gradient_checkpointing,
+        )  # fmt: skip
+        encoded = {name: model.encode(pairs) for name, pairs in self.data.tests.items()}
+        labels = torch.from_numpy(self.train.labels)
+        run = Finetuning(model, model.encode(self.train), labels, spec.training, self.seed)
+        run.run(lambda run: self._at(run, encoded, told), resume)
+
+    def _at(self, run: Finetuning, encoded: Mapping[str, Encoded], told: Told) -> None:
+        if run.step not in self.steps:
+            return
+        if not self.tracker.done(run.step):
+            with merged(run.model.module):
+                self._measure(run.step, run.model, encoded)
+        run.save(self.checkpoint)
+        told(self.tracker.run.name, self.steps.index(run.step) + 1, len(self.steps))
+
+    def _measure(self, step: int, model: PairModel, encoded: Mapping[str, Encoded]) -> None:
+        with self.tracker.checkpoint(step) as tracker:
+            for name, pairs in self.data.tests.items():
+                correct = model.correct(encoded[name], pairs.labels, self.spec.batch)
+                tracker.log(step, set=name, correct=correct, labels=pairs.labels)
+                tracker.measure(step, "truncated", encoded[name].truncated, set=name)
+                if step == 0:
+                    self._once(name, pairs)
+            if step == 0:
+                tracker.measure(step, "parameters", model.parameters, set=self.spec.id.name)
+
+    def _once(self, name: str, pairs: Pairs) -> None:
+        """What does not change along the run: the majority's accuracy, duplicates with the training pairs."""
+        share = float(max(np.mean(pairs.labels), 1 - np.mean(pairs.labels)))
+        found = Estimate(share, *wilson(share, len(pairs)), len(pairs))
+        self.tracker.measure(0, "accuracy", found, set=name, role="baseline", params={"baseline": "majority"})
+        self.tracker.measure(0, "duplicates", duplicates(self.train, pairs), set=name)
+
+
+_DECIDES = ("lora", "training", "loss", "verbaliser", "max_tokens", "padding", "items", "seed")
+"""Fields of the study that decide what a run's rows are, beside its model, pattern, seed and data."""

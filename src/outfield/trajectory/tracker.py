@@ -1,0 +1,321 @@
+"""What a run of any framework writes while it is followed: rows, and whether each item was right."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import polars as pl
+
+from outfield import keys
+from outfield.errors import UserError
+from outfield.metrics._intervals import wilson
+from outfield.store import write
+from outfield.types import Estimate
+
+ITEMS = "items"
+"""Folder, beside ``rows``, of the files that say of each item whether it was right."""
+SKIPPED = "skipped"
+"""Metric of the row that stands for a checkpoint that could not be measured; its reason is in ``params``."""
+
+Loaded = TypeVar("Loaded")
+
+
+class SkippedCheckpointWarning(UserWarning):
+    """A checkpoint could not be loaded; the others are measured."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Who is followed.
+
+    Parameters
+    ----------
+    study : str
+    model : str
+        What runs of different seeds have in common: a strategy, a language model.
+    seed : int
+    id : str
+        What the reports call the ID data.
+    family : str
+    key : str
+        Content key of all that decides the run's weights; another key means another run.
+    """
+
+    study: str
+    model: str
+    seed: int = 0
+    id: str = "ID"
+    family: str = "other"
+    key: str = ""
+
+    @property
+    def name(self) -> str:
+        """Model and seed."""
+        return f"{self.model}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class EvalSet:
+    """A test set of n items.
+
+    ``kind`` is ``id``, ``shift`` (the same labels elsewhere: accuracy) or ``ood`` (new classes: detection).
+    """
+
+    name: str
+    n: int
+    kind: Literal["id", "shift", "ood"] = "shift"
+    category: str | None = None
+    shift: str | None = None
+    severity: int | None = None
+    digest: str | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """What a row says of the set."""
+        sizes = {"n_ood": self.n} if self.kind == "ood" else {}
+        return {
+            "ood": None if self.kind == "id" else self.name,
+            "set_kind": self.kind,
+            "ood_category": self.category,
+            "shift": self.shift,
+            "severity": self.severity,
+            "data_digest": self.digest,
+            **sizes,
+        }
+
+
+class Tracker:
+    """Writes the measures of one run, a file a checkpoint.
+
+    A checkpoint is written when every set of kind ``id`` or ``shift`` has been logged, whole or not at all; what is
+    written already is left alone, so that a run that was killed and goes on gives the same rows. Inside
+    ``with tracker.checkpoint(step)`` it is written at the end of the block, for measures beside accuracy.
+
+    Parameters
+    ----------
+    run : Run
+    sets : iterable of EvalSet
+        One of them of kind ``id``.
+    folder : path
+        The study's folder.
+
+    Raises
+    ------
+    UserError
+        No ID set, or a name used twice; the folder cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from outfield.store import query
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> tracker = Tracker(Run("demo", "net"), [EvalSet("test", 4, "id"), EvalSet("noisy", 4)], folder)
+    >>> tracker.log(10, set="test", correct=[1, 1, 1, 0])
+    >>> tracker.log(10, set="noisy", correct=2, n=4)
+    >>> query.rows(folder).select("run", "step", "ood", "metric", "value").rows()
+    [('net-0', 10, None, 'accuracy', 0.75), ('net-0', 10, 'noisy', 'accuracy', 0.5)]
+    >>> tracker.done(10), tracker.items(10)["correct"].to_list()
+    (True, [True, True, True, False])
+    """
+
+    def __init__(self, run: Run, sets: Iterable[EvalSet], folder: Path | str) -> None:
+        self.run, self.folder = run, Path(folder)
+        listed = list(sets)
+        self.sets = {one.name: one for one in listed}
+        if len(self.sets) < len(listed) or sum(one.kind == "id" for one in listed) != 1:
+            raise UserError(
+                f"Expected sets of different names, one of them of kind 'id', but got "
+                f"{[(one.name, one.kind) for one in listed]}. Give each its own name, and one the kind 'id'."
+            )
+        self._rows: dict[int, dict[tuple[Any, ...], dict[str, Any]]] = {}
+        self._items: dict[int, dict[str, np.ndarray[Any, np.dtype[np.bool_]]]] = {}
+        self._open: set[int] = set()
+        self._whole: dict[int, bool] = {}
+
+    @property
+    def n_id(self) -> int:
+        """Number of ID items."""
+        return next(one.n for one in self.sets.values() if one.kind == "id")
+
+    def key(self, step: int) -> str:
+        """Name of the file of a step."""
+        return keys.key(run=asdict(self.run), sets=[asdict(one) for one in self.sets.values()], step=int(step))
+
+    def done(self, step: int) -> bool:
+        """Whether a step is written, and readable."""
+        if not self._whole.get(step):
+            path = self.folder / write.ROWS / f"{self.key(step)}.parquet"
+            self._whole[step] = path.exists() and write.whole(path)
+        return self._whole[step]
+
+    def log(self, step: int, *, set: str, correct: Any, n: int | None = None, labels: Any = None) -> None:
+        """Accuracy on a set at a step.
+
+        Parameters
+        ----------
+        step : int
+        set : str
+        correct : vector of bool [n], or a number of right items
+            Of a vector each item is kept; of a number, with ``n``, the accuracy alone.
+        n : int, optional
+            Number of items; needed where ``correct`` is a number.
+        labels : vector [n], optional
+            Adds balanced accuracy (mean over labels of the share right).
+
+        Raises
+        ------
+        UserError
+            An unknown set, or another number of items than the set has.
+        """
+        one = self._set(set)
+        right = np.asarray(correct)
+        count = (n if right.ndim == 0 else len(right)) or 0
+        if count != one.n or (n is not None and n != count):
+            raise UserError(
+                f"Expected {one.n} items of {set!r}, but got {count}. Pass whether each was right, or a number and n."
+            )
+        share = float(right) / count if right.ndim == 0 else float(right.astype(bool).mean())
+        if not 0 <= share <= 1:
+            raise UserError(f"Expected 0 to {count} right items of {set!r}, but got {right}. Count right ones.")
+        if right.ndim:
+            self._items.setdefault(step, {})[set] = right.astype(bool)
+        self._put(step, one, "accuracy", Estimate(share, *wilson(share, count), count))
+        if labels is not None and right.ndim:
+            self._put(step, one, "balanced_accuracy", balanced(right.astype(bool), np.asarray(labels)))
+        if step not in self._open and self._complete(step):
+            self._write(step)
+
+    def measure(
+        self, step: int, metric: str, value: Estimate | float, *, set: str, detector: str | None = None, **columns: Any
+    ) -> None:
+        """Any other measure at a step: an AUROC of a detector, a count; other columns of the row by name."""
+        one = self._set(set)
+        found = value if isinstance(value, Estimate) else Estimate(float(value), n=one.n)
+        self._put(step, one, metric, found, detector=detector, **columns)
+
+    def skip(self, step: int, why: str) -> None:
+        """Say in a row that a checkpoint could not be measured, and why."""
+        one = next(each for each in self.sets.values() if each.kind == "id")
+        self._rows.pop(step, None)
+        self._items.pop(step, None)
+        self._put(step, one, SKIPPED, Estimate(float("nan")), params={"reason": why})
+        self._write(step)
+
+    @contextmanager
+    def checkpoint(self, step: int) -> Iterator[Tracker]:
+        """All measures of a step: written together when the block ends, not at all when it fails."""
+        self._open.add(step)
+        try:
+            yield self
+        except BaseException:
+            self._rows.pop(step, None)
+            self._items.pop(step, None)
+            raise
+        finally:
+            self._open.discard(step)
+        if not self._complete(step):
+            missing = sorted(self._expected() - self._logged(step))
+            raise UserError(f"Expected every set at step {step}, but {', '.join(missing)} is not there. Log it.")
+        self._write(step)
+
+    def items(self, step: int) -> pl.DataFrame:
+        """Which items were right at a step that is written: columns set, row, correct."""
+        return pl.read_parquet(self.folder / ITEMS / f"{self.key(step)}.parquet", glob=False)
+
+    def _set(self, name: str) -> EvalSet:
+        if name not in self.sets:
+            raise UserError(f"Expected one of the sets {', '.join(self.sets)}, but got {name!r}. Name it to Tracker.")
+        return self.sets[name]
+
+    def _put(self, step: int, one: EvalSet, metric: str, found: Estimate, **columns: Any) -> None:
+        row = {
+            "study": self.run.study,
+            "run": self.run.name,
+            "model": self.run.name,
+            "strategy": self.run.model,
+            "family": self.run.family,
+            "seed": self.run.seed,
+            "step": int(step),
+            "role": "test",
+            "id": self.run.id,
+            "n_id": self.n_id,
+            "metric": metric,
+            "value": found.value,
+            "low": found.low,
+            "high": found.high,
+        }
+        if one.kind != "id":
+            row["n_ood"] = one.n
+        row |= one.columns() | columns
+        place = (one.name, metric, row.get("detector"), row["role"], keys.canonical(row.get("params")))
+        self._rows.setdefault(step, {})[place] = row
+
+    def _expected(self) -> set[str]:
+        return {one.name for one in self.sets.values() if one.kind != "ood"}
+
+    def _logged(self, step: int) -> set[str]:
+        return {name for name, metric, *_ in self._rows.get(step, {}) if metric == "accuracy"}
+
+    def _complete(self, step: int) -> bool:
+        return self._expected() <= self._logged(step)
+
+    def _write(self, step: int) -> None:
+        """Items first, so that rows that exist have theirs."""
+        rows, items = self._rows.pop(step), self._items.pop(step, {})
+        if self.done(step):
+            return
+        if items:
+            tables = [pl.DataFrame({"set": n, "row": np.arange(len(c)), "correct": c}) for n, c in items.items()]
+            with write.atomically(self.folder / ITEMS / f"{self.key(step)}.parquet") as temporary:
+                pl.concat(tables).write_parquet(temporary, compression="zstd")
+        write.rows(self.folder, self.key(step), list(rows.values()))
+        self._whole[step] = True
+
+
+def balanced(correct: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Estimate:
+    """Mean over labels of the share of right items, with the normal interval of a mean of shares.
+
+    Examples
+    --------
+    >>> round(balanced(np.array([True, True, True, False]), np.array([1, 1, 1, 0])).value, 2)
+    0.5
+    """
+    groups = [correct[labels == label] for label in np.unique(labels)]
+    share = float(np.mean([group.mean() for group in groups]))
+    error = float(np.sqrt(sum(group.mean() * (1 - group.mean()) / len(group) for group in groups))) / len(groups)
+    return Estimate(share, max(0.0, share - 1.96 * error), min(1.0, share + 1.96 * error), len(correct))
+
+
+def over_checkpoints(
+    tracker: Tracker,
+    checkpoints: Mapping[int, Path],
+    load: Callable[[Path], Loaded],
+    measure: Callable[[Loaded], Mapping[str, Any]],
+) -> tuple[int, ...]:
+    """Measure checkpoints that a finished run has left; the steps that could not be loaded are returned.
+
+    ``measure`` gives for each set whether its items were right. A checkpoint that does not load is named in a
+    ``SkippedCheckpointWarning`` and has a row of metric ``skipped`` with the reason.
+    """
+    skipped = []
+    for step, path in sorted(checkpoints.items()):
+        if tracker.done(step):
+            continue
+        try:
+            loaded = load(path)
+        except (UserError, OSError, RuntimeError, ValueError, EOFError) as error:
+            why = f"{path.name} does not load: {error}"
+            warnings.warn(
+                f"Step {step} of {tracker.run.name} is left out: {why}", SkippedCheckpointWarning, stacklevel=2
+            )
+            tracker.skip(step, why)
+            skipped.append(step)
+            continue
+        for name, correct in measure(loaded).items():
+            tracker.log(step, set=name, correct=correct)
+    return tuple(skipped)

@@ -1,0 +1,206 @@
+"""The bridge between the two studies: accuracies under shift and AUROCs of detectors along training."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from outfield import keys
+from outfield.data.base import Dataset
+from outfield.errors import UserError
+from outfield.features.fit_data import FitData, InMemory
+from outfield.metrics.auroc import Auroc
+from outfield.metrics.base import IdScores, Predictions
+from outfield.models.preprocess import Pictures
+from outfield.models.torch import TorchModel
+from outfield.store import write
+from outfield.strategies import train
+from outfield.strategies._loop import Moment
+from outfield.strategies.base import Strategy
+from outfield.studies.recipes import TrainedRecipe, recipes
+from outfield.studies.sets import Member, Sets, load
+from outfield.trajectory.spec import Trajectory
+from outfield.trajectory.tracker import EvalSet, Run, Tracker
+from outfield.types import Outputs
+
+Told = Callable[[str, int, int], None]
+"""Told the run, the checkpoints measured, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where the rows are, and how many checkpoints were measured now or were there already."""
+
+    folder: Path
+    measured: int
+    present: int
+    notes: tuple[str, ...] = ()
+
+
+def track(
+    spec: Trajectory, folder: Path | str | None = None, *, told: Told = lambda *_: None, sets: Sets | None = None
+) -> Outcome:
+    """Train the runs of a study and measure each at its checkpoints; again, and it goes on where it was.
+
+    Parameters
+    ----------
+    spec : Trajectory
+    folder : path, optional
+        By default ``results/NAME``.
+    told : callable, optional
+    sets : Sets, optional
+        The study's data, where it is loaded already.
+
+    Raises
+    ------
+    Problems
+        Data that cannot be used.
+    UserError
+        The folder cannot be written; a set of the same labels has other classes.
+    """
+    folder = Path(folder or Path("results") / spec.name)
+    sets = sets or load(spec)
+    elsewhere = tuple(_same_labels(spec, sets))
+    runs = [_Run.of(spec, sets, elsewhere, recipe, folder) for recipe in recipes(spec, sets)]
+    wanted = [run.tracker.key(step) for run in runs for step in run.steps]
+    write.begin(folder, wanted, spec.model_dump_json(indent=2))
+    present = len(write.done(folder) & set(wanted))
+    for run in runs:
+        run.follow(told)
+    return Outcome(folder, len(wanted) - present, present)
+
+
+def _same_labels(spec: Trajectory, sets: Sets) -> Iterator[Member]:
+    for one in spec.same_labels:
+        data = one.source.build("sources").load()
+        if data.labels is None or int(data.labels.max()) >= sets.classes:
+            raise UserError(
+                f"Expected the {sets.classes} ID classes as labels of {one.name!r}, but got "
+                f"{'none' if data.labels is None else sorted(set(data.labels.tolist()))}. Choose the ID classes of it."
+            )
+        yield Member(one.name, "shift", data)
+
+
+def total_steps(strategy: Strategy, images: int, epochs: int | None) -> int:
+    """How many steps the training loop takes.
+
+    Examples
+    --------
+    >>> from outfield.registry import create
+    >>> total_steps(create("strategies", "baseline"), images=640, epochs=2) > 0
+    True
+    """
+    full = (strategy.epochs if epochs is None else epochs) * max(1, images // strategy.batch_size)
+    return max(1, strategy.length(full))
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One training run: what is measured, where it is written, at which steps."""
+
+    spec: Trajectory
+    sets: Sets
+    elsewhere: tuple[Member, ...]
+    recipe: TrainedRecipe
+    tracker: Tracker
+    steps: tuple[int, ...]
+    checkpoint: Path
+
+    @classmethod
+    def of(cls, spec: Trajectory, sets: Sets, elsewhere: tuple[Member, ...], recipe: Any, folder: Path) -> _Run:
+        detectors = [[one.name, one.params] for one in spec.detectors]
+        held = keys.key(val=sets.val.data.digest(), detectors=detectors, recipe=recipe.key)
+        about = Run(spec.name, recipe.strategy, recipe.seed, spec.id.name, recipe.family, held)
+        listed = [_eval_set(member) for member in (sets.test, *sets.shifts, *elsewhere, *sets.ood)]
+        steps = spec.checkpoints.steps(total_steps(recipe.training, len(sets.train.data), recipe.epochs))
+        place = folder / "checkpoints" / f"{recipe.name}.{held}.ckpt"
+        return cls(spec, sets, elsewhere, recipe, Tracker(about, listed, folder), steps, place)
+
+    def follow(self, told: Told) -> None:
+        """Train from the last checkpoint and measure what is not written."""
+        if all(map(self.tracker.done, self.steps)):
+            told(self.recipe.name, len(self.steps), len(self.steps))
+            return
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        resume = self.checkpoint if self.checkpoint.exists() and self._measured_so_far() else None
+        try:
+            self._train(told, resume)
+        except UserError as error:
+            if resume is None:
+                raise
+            warnings.warn(f"{self.recipe.name} starts again: {error}", write.DamagedFileWarning, stacklevel=2)
+            self._train(told, None)
+        self.checkpoint.unlink(missing_ok=True)
+
+    def _measured_so_far(self) -> bool:
+        """No gap before the last written step: a run that goes on does not see earlier steps again."""
+        states = [self.tracker.done(step) for step in self.steps]
+        return states == sorted(states, reverse=True)
+
+    def _train(self, told: Told, resume: Path | None) -> None:
+        data = self.sets.train.data
+        train(
+            self.recipe.training,
+            lambda: self.recipe._make(self.sets),
+            Pictures()(data.read(slice(0, len(data)))),
+            torch.from_numpy(np.asarray(data.labels)),
+            classes=self.sets.classes,
+            seed=self.recipe.seed,
+            epochs=self.recipe.epochs,
+            on_step=lambda moment: self._at(moment, told),
+            resume=resume,
+        )
+
+    def _at(self, moment: Moment, told: Told) -> None:
+        if moment.step not in self.steps:
+            return
+        if not self.tracker.done(moment.step):
+            self._measure(moment.step, moment.snapshot())
+        moment.save(self.checkpoint)
+        told(self.recipe.name, self.steps.index(moment.step) + 1, len(self.steps))
+
+    def _measure(self, step: int, network: nn.Module) -> None:
+        sets = self.sets
+        model = TorchModel(network, sets.train.data.read(slice(0, 2)), layers=(), name=self.recipe.name)
+        with self.tracker.checkpoint(step), torch.inference_mode():
+            for member in (sets.test, *sets.shifts, *self.elsewhere):
+                logits = _outputs(model, member.data, self.spec.batch).logits.numpy()
+                predictions = Predictions(logits, np.asarray(member.data.labels))
+                self.tracker.log(step, set=member.name, correct=predictions.correct)
+            self._detect(step, model)
+
+    def _detect(self, step: int, model: TorchModel) -> None:
+        sets, batch = self.sets, self.spec.batch
+        train_out, val_out = (_outputs(model, one.data, batch) for one in (sets.train, sets.val))
+        fit = FitData(InMemory(train_out), InMemory(val_out))
+        found = {member.name: _outputs(model, member.data, batch) for member in sets.ood}
+        for plugin in self.spec.detectors:
+            detector = plugin.build("detectors").clipped(fit)
+            state = detector.fit(fit)
+            known = IdScores(detector.score(val_out, state).double().numpy())
+            for name, out in found.items():
+                estimate = Auroc().of(known.against(detector.score(out, state).double().numpy()))
+                self.tracker.measure(
+                    step, "auroc", estimate, set=name, detector=plugin.name, params=detector.params, n_id=len(val_out)
+                )
+
+
+def _eval_set(member: Member) -> EvalSet:
+    kind = {"test": "id", "ood": "ood"}.get(member.role, "shift")
+    one = EvalSet(member.name, len(member.data), "shift", member.category, member.shift, member.severity)
+    return replace(one, kind=kind, digest=member.data.digest())  # type: ignore[arg-type]  # one of the three kinds
+
+
+def _outputs(model: TorchModel, data: Dataset, batch: int) -> Outputs:
+    """Logits, features and head of a data set, in memory."""
+    parts = [model.forward(model.prepare(data.read(slice(at, at + batch)))) for at in range(0, len(data), batch)]
+    labels = None if data.labels is None else torch.from_numpy(np.asarray(data.labels))
+    logits, features = (torch.cat([getattr(part, name) for part in parts]) for name in ("logits", "features"))
+    return Outputs(logits=logits, features=features, labels=labels, head=model.head)

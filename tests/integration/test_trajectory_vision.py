@@ -1,0 +1,97 @@
+"""A tracked training run of pictures: killed, it goes on to the same rows; its report holds both kinds of measure."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from outfield.errors import Problems, UserError
+from outfield.registry import create
+from outfield.reports import trajectory as page
+from outfield.store import query
+from outfield.trajectory import study
+from outfield.trajectory.spec import Trajectory
+from outfield.trajectory.vision import total_steps, track
+
+DIGITS = {"name": "digits", "side": 8, "classes": [0, 1, 2]}
+STUDY = {
+    "name": "tiny",
+    "kind": "vision",
+    "epochs": 3,
+    "network": {"name": "small_cnn", "width": 4},
+    "id": {split: DIGITS | {"part": split.replace("train", "fit")} for split in ("train", "val", "test")},
+    "shifts": [{"shift": "rotation", "severities": [3]}, {"shift": "gaussian_noise", "severities": [2]}],
+    "same_labels": [
+        {"name": "printed", "source": {"name": "glyphs", "kind": "digits", "n": 90, "side": 8, "classes": [0, 1, 2]}}
+    ],
+    "ood": [{"name": "eights", "category": "near", "source": DIGITS | {"classes": [8]}}],
+    "models": [{"strategy": "baseline", "seeds": [0, 1]}],
+    "detectors": ["energy", "knn"],
+    "checkpoints": {"early": 3, "even": 6},
+}
+KILLED = """
+import os, signal, sys
+from outfield.trajectory.spec import Trajectory
+from outfield.trajectory.vision import track
+track(Trajectory.load(sys.argv[1]), sys.argv[2], told=lambda run, done, total: done == 4 and os.kill(os.getpid(), 9))
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    track(Trajectory.parse(STUDY), folder)  # type: ignore[arg-type]
+    return folder
+
+
+def compared(folder: Path) -> pl.DataFrame:
+    return query.rows(folder).sort("run", "step", "set_kind", "ood", "detector", "metric")
+
+
+def test_a_killed_run_goes_on_to_the_same_rows(whole: Path, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(STUDY))
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(file), str(tmp_path / "out")], check=False)
+    assert ended.returncode == -9
+    outcome = track(study.load(file), tmp_path / "out")
+    assert outcome.present == 4 and outcome.measured > 4
+    assert compared(tmp_path / "out").equals(compared(whole))
+    assert track(study.load(file), tmp_path / "out").measured == 0
+
+
+def test_generalisation_and_detection_are_in_one_report(whole: Path) -> None:
+    rows = query.rows(whole)
+    assert set(rows["metric"]) == {"accuracy", "auroc"} and set(rows["detector"].drop_nulls()) == {"energy", "knn"}
+    last = rows.filter(pl.col("step") == rows["step"].max(), metric="accuracy", set_kind="id")
+    first = rows.filter(step=0, metric="accuracy", set_kind="id")
+    assert last["value"].mean() > first["value"].mean()
+    path = page.write(whole, whole / "report.html")
+    text = path.read_text()
+    assert "Generalisation and detection along training" in text and "knn: eights" in text and "2 runs" in text
+
+
+def test_the_number_of_steps_is_that_of_the_loop(whole: Path) -> None:
+    data = create("sources", "digits", side=8, classes=(0, 1, 2), part="fit").load()
+    assert query.rows(whole)["step"].max() == total_steps(create("strategies", "baseline"), len(data), 3)
+
+
+def test_a_detector_that_asks_the_model_again_is_refused() -> None:
+    with pytest.raises(Problems, match="odin.*asks the model again"):
+        Trajectory.parse(STUDY | {"detectors": ["odin"]})
+
+
+def test_a_file_says_its_kind(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("name: x\nkind: audio")
+    with pytest.raises(UserError, match="vision or nli"):
+        study.load(tmp_path / "s.yaml")
+
+
+def test_labels_from_elsewhere_must_be_the_id_classes(tmp_path: Path) -> None:
+    source = {"name": "printed", "source": {"name": "glyphs", "kind": "digits", "n": 50, "side": 8}}
+    with pytest.raises(UserError, match="3 ID classes"):
+        track(Trajectory.parse(STUDY | {"same_labels": [source]}), tmp_path)  # type: ignore[arg-type]

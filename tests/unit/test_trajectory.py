@@ -1,0 +1,138 @@
+"""The tracker keeps what it is told, and the analysis finds what was put in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from outfield.errors import UserError
+from outfield.reports import trajectory as page
+from outfield.reports.displays import trajectory_network, trajectory_tables
+from outfield.store import query
+from outfield.trajectory import EvalSet, Run, Tracker, log_spaced_then_even
+from outfield.trajectory.analysis import Trajectories
+from outfield.trajectory.tracker import SkippedCheckpointWarning, over_checkpoints
+
+SETS = (EvalSet("test", 300, "id"), EvalSet("first", 300), EvalSet("second", 300), EvalSet("third", 300))
+STEPS = range(9)
+
+
+def test_the_schedule_begins_before_training_and_ends_with_it() -> None:
+    steps = log_spaced_then_even(1000, early=8, even=10)
+    assert steps[0] == 0 and steps[1] == 1 and steps[-1] == 1000
+    assert set(np.diff(steps[-10:])) == {100}
+    with pytest.raises(UserError, match="even >= 1"):
+        log_spaced_then_even(10, even=0)
+
+
+def simulated(folder: Path, model: str, seed: int) -> None:
+    """First and second share a wave of their own in every run; third has none."""
+    rng = np.random.default_rng([seed, len(model)])
+    tracker = Tracker(Run("sim", model, seed), SETS, folder)
+    rise, wave = np.linspace(0.5, 0.8, len(STEPS)), 0.1 * rng.normal(size=len(STEPS))
+    difficulty = rng.random((4, 300))
+    for step in STEPS:
+        chances = {"test": rise[step], "first": 0.9 * rise[step] + wave[step], "second": 0.8 * rise[step] + wave[step]}
+        chances["third"] = 0.7 * rise[step]
+        for row, (name, chance) in enumerate(chances.items()):
+            tracker.log(step, set=name, correct=difficulty[row] < chance)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("simulated")
+    for model in ("small", "large"):
+        for seed in range(6):
+            simulated(place, model, seed)
+    return place
+
+
+def test_the_analysis_finds_the_shared_wave(folder: Path) -> None:
+    found = Trajectories.of(folder)
+    linear = found.pairs.filter(smoother="linear")
+    for row in linear.iter_rows(named=True):
+        if (row["first"], row["second"]) == ("first", "second"):
+            assert row["value"] > 0.8 and row["low"] > 0 and row["p"] < 0.05 and row["q"] <= 3.001 * row["p"]
+            assert row["plain"] > 0.5 and abs(row["corrected"] - row["value"]) < 0.2
+    assert set(found.models[0].values) == {"first", "second", "third"}
+    assert found.models[0].steps.tolist() == list(STEPS)[1:]
+    assert found.reliability.filter(set="first")["reliability"].min() > 0.9
+    assert found.agreement.n_units == 2
+
+
+def test_the_page_and_figures_hold_the_numbers(folder: Path) -> None:
+    found = Trajectories.of(folder)
+    text = page.html(found, command="outfield track sim.yaml")
+    assert "first" in text and "without detectors" in text and "outfield track sim.yaml" in text
+    edges = trajectory_network.network(found).frame()
+    assert edges.filter(first="first", second="second")["side"].to_list() == ["positive", "positive"]
+    assert len(trajectory_network.network(found).plot().to_dict()["vconcat"]) == 2
+    assert "plain" in trajectory_tables.partial_correlations(found).headings()
+
+
+def test_fewer_than_five_runs_give_an_interval_and_no_p(tmp_path: Path) -> None:
+    for seed in range(3):
+        simulated(tmp_path, "net", seed)
+    row = Trajectories.of(tmp_path).pairs.row(0, named=True)
+    assert np.isnan(row["p"]) and row["low"] < row["value"] and "no p" in row["note"]
+
+
+def test_one_run_says_why_there_is_no_test(tmp_path: Path) -> None:
+    simulated(tmp_path, "net", 0)
+    row = Trajectories.of(tmp_path).pairs.row(0, named=True)
+    assert np.isnan(row["p"]) and "at least 60 steps" in row["note"]
+
+
+def test_rows_are_written_when_every_set_is_there_and_only_once(tmp_path: Path) -> None:
+    tracker = Tracker(Run("s", "m"), SETS[:2], tmp_path)
+    tracker.log(5, set="test", correct=np.ones(300))
+    assert not tracker.done(5)
+    tracker.log(5, set="first", correct=np.arange(300) < 90, labels=np.arange(300) % 2)
+    again = Tracker(Run("s", "m"), SETS[:2], tmp_path)
+    assert again.done(5)
+    for name in ("test", "first"):
+        again.log(5, set=name, correct=np.zeros(300))
+    values = {row["metric"]: row["value"] for row in query.rows(tmp_path, "ood = 'first'").iter_rows(named=True)}
+    assert values == {"accuracy": 0.3, "balanced_accuracy": 0.3}
+    assert again.items(5).filter(set="first")["correct"].sum() == 90
+
+
+def test_a_checkpoint_block_that_fails_writes_nothing(tmp_path: Path) -> None:
+    tracker = Tracker(Run("s", "m"), SETS[:2], tmp_path)
+    with pytest.raises(UserError, match="first is not there"), tracker.checkpoint(1):
+        tracker.log(1, set="test", correct=200, n=300)
+    with pytest.raises(ZeroDivisionError), tracker.checkpoint(2):
+        tracker.log(2, set="test", correct=1 / 0, n=300)
+    assert not tracker.done(1) and not tracker.done(2)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ({"set": "firts", "correct": 1, "n": 300}, "one of the sets"),
+        ({"set": "first", "correct": [True]}, "300 items"),
+        ({"set": "first", "correct": 301, "n": 300}, "0 to 300"),
+    ],
+)
+def test_mistakes_are_said(tmp_path: Path, call: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Tracker(Run("s", "m"), SETS[:2], tmp_path).log(0, **call)  # type: ignore[arg-type]
+
+
+def test_a_checkpoint_that_does_not_load_is_named_and_has_a_row(tmp_path: Path) -> None:
+    tracker = Tracker(Run("s", "m"), SETS[:2], tmp_path)
+    paths = {1: tmp_path / "sound.ckpt", 2: tmp_path / "broken.ckpt"}
+
+    def load(path: Path) -> int:
+        if path.stem == "broken":
+            raise UserError("not a checkpoint")
+        return 150
+
+    with pytest.warns(SkippedCheckpointWarning, match="broken.ckpt"):
+        skipped = over_checkpoints(
+            tracker, paths, load, lambda right: dict.fromkeys(("test", "first"), np.arange(300) < right)
+        )
+    assert skipped == (2,)
+    assert "broken.ckpt" in query.rows(tmp_path, "metric = 'skipped'")["params"][0]
