@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from outfield.errors import MissingExtra, UserError
+from outfield.errors import UserError
+from outfield.models.libraries import library
 from outfield.trajectory.nli.sets import Pairs
 from outfield.trajectory.nli.spec import PATTERN, LanguageModel, Lora, Verbaliser
 
@@ -47,13 +48,14 @@ class PairModel:
     @property
     def parameters(self) -> int:
         """Number of the model's parameters without adapters."""
-        return sum(int(w.numel()) for name, w in self.module.named_parameters() if "lora_" not in name)
+        sizes = (w.numel() for name, w in self.module.named_parameters() if "lora_" not in name)
+        return int(sum(sizes))
 
     @property
     def context(self) -> int:
         """Tokens that the model can read."""
         known = (getattr(self.module.config, name, None) for name in ("max_position_embeddings", "n_positions"))
-        return min([n for n in known if n] or [1_000_000])
+        return min([int(n) for n in known if n] or [1_000_000])
 
     def encode(self, pairs: Pairs) -> Encoded:
         """Tokens of each pair; a premise that is too long is cut at its end.
@@ -245,11 +247,7 @@ def open_model(
     UserError
         A model that cannot be loaded; no attention layers to adapt; answers that are not one token each.
     """
-    try:
-        import peft
-        import transformers
-    except ImportError as error:
-        raise MissingExtra(error.name or "transformers", extra="text") from None
+    transformers, peft = library("transformers", "text"), library("peft", "text")
     folder, kind = resolved(spec.path), peft.TaskType
     dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
     with torch.random.fork_rng(devices=[]):

@@ -78,11 +78,11 @@ FORMATS: dict[str, Format] = {
     ),
     "rte": Format(
         _PREMISE, _HYPOTHESIS, _GOLD, {"entailment": 1, "not_entailment": 0, "0": 1, "1": 0},
-        {"rte_train": 2_490, "rte_dev": 277},
+        {"RTE/train": 2_490, "RTE/dev": 277, "rte_train": 2_490, "rte_dev": 277},
     ),
     "wnli": Format(
         _PREMISE, _HYPOTHESIS, _GOLD, {"1": 1, "0": 0, "entailment": 1, "not_entailment": 0},
-        {"wnli_train": 635, "wnli_dev": 71},
+        {"WNLI/train": 635, "WNLI/dev": 71},
     ),
     "hans": Format(
         _PREMISE, _HYPOTHESIS, _GOLD, {"entailment": 1, "non-entailment": 0, "0": 1, "1": 0},

@@ -1,0 +1,170 @@
+"""NLI sets are read as they are published, and their labels mean what their authors meant."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from outfield.errors import MissingExtra, Problems, UnknownName, UserError
+from outfield.trajectory import EvalSet, Run, Tracker
+from outfield.trajectory.hooks import lightning_callback, transformers_callback
+from outfield.trajectory.nli.sets import FORMATS, Pairs, duplicates, read, sampled, shots
+from outfield.trajectory.nli.spec import Nli
+
+DATA = Path(os.environ.get("OUTFIELD_DATA") or Path(__file__).parents[3] / "shared" / "data") / "nli"
+ROWS = (("A cat sleeps.", "An animal rests."), ("A cat sleeps.", "It dreams."), ("A cat sleeps.", "It runs."))
+JSON = ("sentence1", "sentence2", "gold_label")
+
+CASES = {
+    "snli": ("s.jsonl", JSON, ("entailment", "neutral", "contradiction"), [1, 0]),
+    "mnli": ("m.txt", JSON, ("entailment", "neutral", "contradiction"), [1, 0]),
+    "scitail": ("t.tsv", (), ("entails", "neutral", "neutral"), [1, 0, 0]),
+    "rte": (
+        "r.tsv",
+        ("sentence1", "sentence2", "label"),
+        ("entailment", "not_entailment", "not_entailment"),
+        [1, 0, 0],
+    ),
+    "wnli": ("w.tsv", ("sentence1", "sentence2", "label"), ("1", "0", "0"), [1, 0, 0]),
+    "hans": ("h.txt", JSON, ("entailment", "non-entailment", "non-entailment"), [1, 0, 0]),
+    "paws": ("p.tsv", ("sentence1", "sentence2", "label"), ("1", "0", "0"), [1, 0, 0]),
+    "anli": ("a.jsonl", ("context", "hypothesis", "label"), ("e", "n", "c"), [1, 0]),
+    "sick": (
+        "k.txt",
+        ("sentence_A", "sentence_B", "entailment_judgment"),
+        ("ENTAILMENT", "NEUTRAL", "CONTRADICTION"),
+        [1, 0],
+    ),
+    "breaking_nli": ("b.jsonl", JSON, ("entailment", "neutral", "contradiction"), [1, 0]),
+    "med": ("d.tsv", JSON, ("entailment", "neutral", "neutral"), [1, 0, 0]),
+    "conjnli": ("c.tsv", ("Premise", "Hypothesis", "Label"), ("entailment", "neutral", "contradiction"), [1, 0]),
+    "semi_automatic": ("w.jsonl", ("premise", "hypothesis", "label"), ("e", "n", "c"), [1, 0]),
+}
+
+
+def written(path: Path, columns: tuple[str, ...], labels: tuple[str, ...]) -> Path:
+    rows = [(*texts, label) for texts, label in zip(ROWS, labels, strict=True)]
+    if path.suffix == ".jsonl":
+        path.write_text("\n".join(json.dumps(dict(zip(columns, row, strict=True))) for row in rows))
+    else:
+        path.write_text("\n".join("\t".join(row) for row in ((columns,) if columns else ()) + tuple(rows)))
+    return path
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_maps_its_labels(name: str, tmp_path: Path) -> None:
+    file, columns, labels, expected = CASES[name]
+    found = read(name, written(tmp_path / file, columns, labels))
+    assert found.labels.tolist() == expected
+    assert sum(found.left_out.values()) == 3 - len(expected)
+
+
+@pytest.mark.parametrize(("name", "labels"), [("snli", "012"), ("mnli", "012"), ("anli", "012")])
+def test_numbers_count_from_entailment_in_three_way_sets(name: str, labels: str, tmp_path: Path) -> None:
+    columns = CASES[name][1] if name == "anli" else ("premise", "hypothesis", "label")
+    assert read(name, written(tmp_path / "n.jsonl", columns, tuple(labels))).labels.tolist() == [1, 0]
+
+
+def test_quotation_marks_are_text_and_archives_are_read(tmp_path: Path) -> None:
+    lines = 'sentence1\tsentence2\tlabel\n"Go," he said.\tHe "spoke.\t1\nA\tB\t0\n'
+    with gzip.open(tmp_path / "p.tsv.gz", "wt") as file:
+        file.write(lines)
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        archive.writestr("data/p.tsv", lines)
+    for end in ("tsv.gz", "zip"):
+        assert read("paws", tmp_path / f"p.{end}").premises[0] == '"Go," he said.'
+
+
+def test_faults_of_a_file_are_said(tmp_path: Path) -> None:
+    three = written(
+        tmp_path / "three.tsv", ("sentence1", "sentence2", "label"), ("entailment", "neutral", "contradiction")
+    )
+    with pytest.raises(UserError, match="labels of rte, entailment.*has contradiction, entailment, neutral"):
+        read("rte", three)
+    with pytest.raises(UserError, match="only \\[1\\] is left"):
+        read("rte", written(tmp_path / "one.tsv", ("sentence1", "sentence2", "label"), ("0", "0", "0")))
+    with pytest.raises(UserError, match="9,824 rows"):
+        read("snli", written(tmp_path / "snli_test.tsv", ("premise", "hypothesis", "label"), ("0", "1", "2")))
+    with pytest.raises(UserError, match="column sentence_A"):
+        read("sick", three)
+    with pytest.raises(UserError, match="cannot be read"):
+        read("rte", tmp_path / "absent.tsv")
+    with pytest.raises(UnknownName, match="snli"):
+        read("snil", three)
+
+
+def test_an_empty_hypothesis_is_left_out_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "e.tsv").write_text("sentence1\tsentence2\tlabel\nA\t \t1\nA\tB\t1\nA\tC\t0\n")
+    found = read("paws", tmp_path / "e.tsv")
+    assert len(found) == 2 and found.left_out == {"empty text": 1}
+
+
+def test_shots_are_balanced_and_seeded() -> None:
+    pairs = Pairs(tuple(map(str, range(40))), ("h",) * 40, np.array([1] * 30 + [0] * 10))
+    one = shots(pairs, 16, seed=1)
+    assert one.labels.sum() == 8 and one.premises == shots(pairs, 16, seed=1).premises
+    assert one.premises != shots(pairs, 16, seed=2).premises
+    with pytest.raises(UserError, match="at most 20"):
+        shots(pairs, 22, seed=0)
+    assert len(sampled(pairs, 7, 0)) == 7 and sampled(pairs, None, 0) is pairs
+    assert duplicates(pairs, pairs.take([3, 4])) == 2
+
+
+def test_faults_of_a_study_come_together() -> None:
+    content = {
+        "name": "x", "models": [{"label": "m", "path": "m"}], "train": [{"name": "snil", "path": "a"}],
+        "id": {"name": "snli", "path": "b"}, "ood": [{"name": "rte", "path": "c"}], "patterns": ["{premise} so"],
+    }  # fmt: skip
+    with pytest.raises(Problems, match="no format 'snil'(.|\n)*lacks"):
+        Nli.parse(content)
+
+
+def test_the_lightning_hook_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("lightning.pytorch", "pytorch_lightning", "lightning"):
+        monkeypatch.setitem(__import__("sys").modules, name, None)
+    with pytest.raises(MissingExtra, match="lightning"):
+        lightning_callback(Tracker(Run("s", "m"), [EvalSet("t", 1, "id")], tmp_path), (0,), lambda model: {})
+
+
+@pytest.mark.filterwarnings("ignore")  # of transformers, when it is imported
+def test_the_transformers_hook_logs_at_its_steps(tmp_path: Path) -> None:
+    from tests.contracts.frameworks import transformers
+
+    library = transformers()
+    tracker = Tracker(Run("s", "m"), [EvalSet("t", 2, "id")], tmp_path)
+    callback = transformers_callback(tracker, (0, 2), lambda model: {"t": [True, model == "net"]})
+    assert isinstance(callback, library.TrainerCallback)
+    state = library.TrainerState()
+    callback.on_train_begin(None, state, None, model="net")
+    for step in (1, 2):
+        state.global_step = step
+        callback.on_step_end(None, state, None, model="net")
+    assert [tracker.done(step) for step in (0, 1, 2)] == [True, False, True]
+
+
+SIZES = {
+    ("snli", "snli_test.tsv"): (3368, 3237), ("mnli", "mnli_matched_dev_bert100.tsv"): (3479, 3213),
+    ("hans", "hans_regenerated.txt.gz"): (15_000, 15_000), ("sick", "sick_test_annotated.txt"): (1414, 720),
+    ("breaking_nli", "breaking_nli.zip"): (982, 7164), ("med", "med.tsv"): (2705, 2677),
+    ("conjnli", "conjnli_dev.tsv"): (204, 138),
+}  # fmt: skip
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real NLI files are not there ($OUTFIELD_DATA)")
+@pytest.mark.parametrize(("name", "file"), SIZES)
+def test_real_files_have_their_published_counts(name: str, file: str) -> None:
+    labels = read(name, DATA / file).labels
+    assert (int((labels == 1).sum()), int((labels == 0).sum())) == SIZES[name, file]
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real NLI files are not there ($OUTFIELD_DATA)")
+@pytest.mark.parametrize("file", ["anli_r1_dev.csv", "anli_r2_dev.csv", "anli_r3_dev.csv"])
+def test_real_anli_is_whole(file: str) -> None:
+    found = read("anli", DATA / file)
+    assert len(found) + sum(found.left_out.values()) == FORMATS["anli"].sizes[file.removesuffix(".csv")]
