@@ -1,0 +1,261 @@
+"""The card: rows with intervals, the recommended detector, blind spots, the hardest inputs; frame, plot, HTML, JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from outfield import registry
+from outfield.card.choice import Choice
+from outfield.card.hardest import Group, as_json
+from outfield.errors import UserError
+from outfield.reports.results import Results
+from outfield.store.write import atomically
+
+if TYPE_CHECKING:
+    import altair as alt
+
+MISSED = 0.5
+"""A set is a blind spot where more than this share of it is accepted as ID when 95% of ID is kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Card:
+    """What one model does on ID data, under covariate shift and on OOD data.
+
+    Attributes
+    ----------
+    model : str
+        What the adapter found: head, features, layers, preprocessing.
+    rows : frame
+        Every measure in the columns of a study's rows.
+    choice : Choice
+        The recommended detector and how sure that is.
+    hardest : tuple of Group
+        The hardest inputs.
+    left_out : mapping
+        Detector to why it does not apply.
+    notes : tuple of str
+        What a reader must know.
+    """
+
+    model: str
+    rows: pl.DataFrame
+    choice: Choice
+    hardest: tuple[Group, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Card({self.results.rows['model'][0]!r}: {' '.join(self.sentences)})"
+
+    @property
+    def recommended(self) -> str:
+        """The detector to take."""
+        return self.choice.best
+
+    @cached_property
+    def results(self) -> Results:
+        """The rows, as reports ask them."""
+        return Results.of(self.rows)
+
+    def frame(self) -> pl.DataFrame:
+        """A row a measure: detector, set, category, part, shift, severity, metric, value with its 95% interval."""
+        columns = ["detector", "ood", "ood_category", "part", "shift", "severity", "metric", "value", "low", "high"]
+        return (
+            self.rows.filter(pl.col("role") == "test")
+            .select(columns)
+            .rename({"ood": "set", "ood_category": "category"})
+        )
+
+    def plot(self) -> alt.TopLevelMixin:
+        """The detectors by mean AUROC, and every detector on every OOD set, for a notebook."""
+        import altair as alt
+
+        from outfield.card.displays import by_set, which_detector
+        from outfield.reports.displays._style import styled
+
+        charts: list[Any] = [figure.chart for build in (which_detector, by_set) for figure in build(self).figures]
+        return styled(alt.vconcat(*charts))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the card: ``.html`` (one file that works offline), ``.json`` or ``.parquet`` (the rows).
+
+        Raises
+        ------
+        UserError
+            Another ending, or the file cannot be written.
+        """
+        from outfield.card.page import html
+
+        path = Path(path)
+        if path.suffix not in (".html", ".json", ".parquet"):
+            raise UserError(f"Expected a file of .html, .json or .parquet, but got {path.name!r}. Choose one of these.")
+        with atomically(path) as temporary:
+            if path.suffix == ".parquet":
+                self.rows.write_parquet(temporary)
+            else:
+                text = (
+                    html(self) if path.suffix == ".html" else json.dumps(self.summary(), indent=1, ensure_ascii=False)
+                )
+                temporary.write_text(text, encoding="utf-8")
+        return path
+
+    def estimate(self, metric: str, detector: str | None = None, ood: str | None = None) -> dict[str, float | None]:
+        """Value and interval of a metric: on the ID test set, or of a detector on an OOD set."""
+        at = pl.col("metric") == metric, pl.col("detector").eq_missing(detector), pl.col("ood").eq_missing(ood)
+        found = self.results.test.filter(*at)
+        if found.is_empty():
+            raise UserError(f"Expected a metric of this card, but it has no {metric!r} there. Look at card.frame().")
+        return found.select("value", "low", "high").row(0, named=True)
+
+    @cached_property
+    def blind_spots(self) -> pl.DataFrame:
+        """Sets, and parts of pooled sets, that the recommended detector accepts for the most part.
+
+        Columns: set, category, part, accepted (the share accepted as ID when 95% of ID is kept), AUROC with interval,
+        and the detector that accepts least of it, with its share.
+        """
+        named = pl.col("metric").is_in(["auroc", "fpr_at_95_id"]) & (pl.col("set_kind") == "ood")
+        cells = self.rows.filter(named, pl.col("role") == "test").select(
+            *("detector", "metric", "ood", "ood_category", "part", "value", "low", "high")
+        )
+        key = ["ood", "part"]
+        accepted = cells.filter(pl.col("metric") == "fpr_at_95_id")
+        own = accepted.filter(pl.col("detector") == self.recommended, pl.col("value") > MISSED)
+        auroc = cells.filter(pl.col("metric") == "auroc", pl.col("detector") == self.recommended)
+        least = accepted.sort("value", "detector").group_by(key, maintain_order=True).first()
+        table = own.select(*key, category="ood_category", accepted="value")
+        table = table.join(auroc.select(*key, "low", "high", auroc="value"), on=key, how="left", nulls_equal=True)
+        best = least.select(*key, seen_by="detector", accepted_then="value")
+        table = table.join(best, on=key, how="left", nulls_equal=True).rename({"ood": "set"})
+        order = ["set", "category", "part", "accepted", "auroc", "low", "high", "seen_by", "accepted_then"]
+        return table.select(order).sort("accepted", "set", "part", descending=[True, False, False])
+
+    @cached_property
+    def sentences(self) -> tuple[str, ...]:
+        """The card in three sentences."""
+        return (self._accuracy(), self._recommendation(), self._blindness())
+
+    def _accuracy(self) -> str:
+        accuracy, ece = self.estimate("accuracy"), self.estimate("ece")
+        shifted = self.results.metric("accuracy", "shift")["value"]
+        under = (
+            ""
+            if shifted.is_empty()
+            else f" Under covariate shift it is right in {_percent(shifted.mean())} on average."
+        )
+        return (
+            f"On ID data it is right in {_percent(accuracy['value'])}{_ends(accuracy)} of the cases; its calibration "
+            f"error (ECE) is {_percent(ece['value'])}.{under}"
+        )
+
+    def _recommendation(self) -> str:
+        first = self.choice.table.row(0, named=True)
+        alike = self.choice.alike
+        others = f"; {len(alike)} other{'s are' if len(alike) > 1 else ' is'} not clearly worse" if alike else ""
+        return (
+            f"Take {self.recommended}: mean AUROC {first['mean']:.3f} [{first['low']:.3f}, {first['high']:.3f}] over "
+            f"the categories of OOD data ({', '.join(self.results.categories)}); with other inputs of these sets the "
+            f"choice would be the same with probability {self.choice.surety:.2f}{others}."
+        )
+
+    def _blindness(self) -> str:
+        spots = self.blind_spots
+        if spots.is_empty():
+            return f"No blind spot: of every OOD set it accepts at most {MISSED:.0%} when 95% of ID is kept."
+        worst = spots.row(0, named=True)
+        name = worst["set"] if worst["part"] is None else f"{worst['set']} ({worst['part']})"
+        return (
+            f"{spots.height} blind spot{'s' * (spots.height > 1)}: of {name} it accepts {worst['accepted']:.0%} as ID "
+            f"when 95% of ID is kept; {worst['seen_by']} accepts {worst['accepted_then']:.0%}."
+        )
+
+    def json(self) -> str:
+        """``summary`` as text."""
+        return json.dumps(self.summary(), indent=1, ensure_ascii=False)
+
+    def summary(self) -> dict[str, Any]:
+        """The card for machines: plain values, the same names as in ``frame``."""
+        detectors = [row | {"sets": self._sets(row["detector"])} for row in self.choice.table.iter_rows(named=True)]
+        id_rows = self.results.test.filter(pl.col("set_kind") == "id", pl.col("detector").is_null())
+        shifts = self.results.test.filter(pl.col("set_kind") == "shift")
+        return {
+            "model": self.model,
+            "id": {row["metric"]: _values(row) for row in id_rows.iter_rows(named=True)},
+            "shifts": [
+                {"shift": row["shift"], "severity": row["severity"], "metric": row["metric"]} | _values(row)
+                for row in shifts.iter_rows(named=True)
+            ],
+            "recommended": {
+                "detector": self.recommended,
+                "probability": self.choice.surety,
+                "not_clearly_worse": list(self.choice.alike),
+                "without": {name: {"detector": d, "auroc": a} for name, (d, a) in self.choice.without.items()},
+            },
+            "detectors": detectors,
+            "blind_spots": self.blind_spots.to_dicts(),
+            "hardest": as_json(self.hardest),
+            "left_out": dict(self.left_out),
+            "notes": list(self.notes),
+            "outfield": self.rows["outfield"][0],
+        }
+
+    def _sets(self, detector: str) -> dict[str, dict[str, Any]]:
+        rows = self.results.test.filter(pl.col("detector") == detector, pl.col("set_kind") == "ood")
+        found: dict[str, dict[str, Any]] = {}
+        for row in rows.iter_rows(named=True):
+            found.setdefault(row["ood"], {})[row["metric"]] = _values(row)
+        return found
+
+    def failures(self, limits: Mapping[str, float]) -> tuple[str, ...]:
+        """What does not keep the limits: the model on ID data, the recommended detector on each OOD set.
+
+        Raises
+        ------
+        UserError
+            A metric that the card does not have.
+
+        Examples
+        --------
+        >>> card.failures({"accuracy": 0.9, "auroc": 0.8})  # doctest: +SKIP
+        ("auroc of energy on 'digit 8' is 0.712, below 0.8",)
+        """
+        return tuple(text for name, limit in limits.items() for text in self._failures(name, limit))
+
+    def _failures(self, metric: str, limit: float) -> list[str]:
+        better = registry.find("metrics", metric).higher_is_better
+        detector = pl.col("detector").is_null() | (pl.col("detector") == self.recommended)
+        found = self.results.test.filter(pl.col("metric") == metric, pl.col("set_kind").is_in(["id", "ood"]), detector)
+        if found.is_empty():
+            raise UserError(f"Expected a metric of this card, but it has no {metric!r}. Look at card.frame().")
+        far = pl.col("value") < limit if better else pl.col("value") > limit
+        return [
+            f"{metric}{_of(row)} is {row['value']:.3f}, {'below' if better else 'above'} {limit:g}"
+            for row in found.filter(far).iter_rows(named=True)
+        ]
+
+
+def _of(row: Mapping[str, Any]) -> str:
+    of = f" of {row['detector']}" if row["detector"] else ""
+    return of + (f" on {row['ood']!r}" if row["ood"] else " on ID data")
+
+
+def _values(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"value": row["value"], "low": row["low"], "high": row["high"]}
+
+
+def _percent(value: Any) -> str:
+    return f"{value:.1%}"
+
+
+def _ends(estimate: Mapping[str, float | None]) -> str:
+    if estimate["low"] is None:
+        return ""
+    return f" [{_percent(estimate['low'])}, {_percent(estimate['high'])}]"

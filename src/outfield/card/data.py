@@ -1,0 +1,198 @@
+"""What a user calls data becomes a data set: a path, arrays, texts, a source or a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from outfield import registry
+from outfield.data.base import Dataset, Source
+from outfield.data.datasets import ArrayDataset, ListDataset, relabelled, split
+from outfield.errors import UserError
+from outfield.studies.sets import Member
+from outfield.studies.spec import Category
+
+CATEGORIES: tuple[str, ...] = get_args(Category)
+SHARES = {"train": 0.5, "val": 0.1, "test": 0.4}
+"""How one ID set is shared out where no training data are given."""
+
+
+def dataset(what: Any) -> Dataset:
+    """A data set from a path, a source, ``(items, labels)``, an array or a list of texts.
+
+    A folder holds pictures by class; files are read by their ending: ``.zip`` (pictures), ``.npy`` and ``.npz``
+    (arrays, labels of the name ``labels``), ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` (texts where there is a column
+    ``text``, else numbers; labels in the column ``label``), ``.parquet`` (numbers).
+
+    Raises
+    ------
+    UserError
+        None of these, or it cannot be read.
+
+    Examples
+    --------
+    >>> len(dataset((np.zeros((3, 2)), [0, 1, 1]))), len(dataset(["a text"]))
+    (3, 1)
+    """
+    if isinstance(what, (str, Path)):
+        return _source(Path(what)).load()
+    if isinstance(what, Source):
+        return what.load()
+    if isinstance(what, Dataset):
+        return what
+    items, labels = what if isinstance(what, tuple) and len(what) == 2 else (what, None)
+    if isinstance(items, np.ndarray):
+        return ArrayDataset(items, labels)
+    if isinstance(items, Sequence) and not isinstance(items, str):
+        return ListDataset(items, labels)
+    raise UserError(
+        f"Expected data as a path, a source, a data set, an array, or (items, labels), but got {type(what).__name__}."
+    )
+
+
+def _source(path: Path) -> Source:
+    kind = "folder" if path.is_dir() else _KINDS.get(path.suffix, "")
+    if not path.exists() or not kind:
+        raise UserError(
+            f"Expected data at {path}: a folder of pictures or a file ({', '.join(_KINDS)}), but "
+            f"{'that ending is unknown' if path.exists() else 'there is none'}. Check the path."
+        )
+    columns = _columns(path) if kind == "text" else ()
+    if kind == "text" and "text" not in columns:
+        kind = "table"
+    params = {"label": "label"} if "label" in columns else {}
+    if path.suffix == ".npz":
+        with np.load(path) as archive:
+            params = {"labels": "labels"} if "labels" in archive.files else {}
+    source: Source = registry.create("sources", kind, path=str(path), **params)
+    return source
+
+
+_KINDS = {
+    ".zip": "zip",
+    ".npy": "arrays",
+    ".npz": "arrays",
+    ".jsonl": "text",
+    ".json": "text",
+    ".csv": "text",
+    ".tsv": "text",
+    ".parquet": "text",
+}
+
+
+def _columns(path: Path) -> tuple[str, ...]:
+    """The names of a table's columns."""
+    import polars as pl
+
+    if path.suffix == ".parquet":
+        return tuple(pl.read_parquet_schema(path))
+    if path.suffix in (".jsonl", ".json"):
+        read = pl.read_ndjson if path.suffix == ".jsonl" else pl.read_json
+        return tuple(read(path).columns)
+    return tuple(pl.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",", n_rows=1).columns)
+
+
+def id_splits(train: Any, val: Any, test: Any) -> tuple[dict[str, Dataset], tuple[str, ...]]:
+    """Training, validation and test split of the ID data, and what a reader must know of how they were made.
+
+    Without ``train`` the test data are shared out; without ``val`` a tenth is split off the training data.
+    """
+    if test is None:
+        raise UserError("Expected ID test data, but got none. Pass id_test=, data with labels.")
+    parts: dict[str, Dataset] = {"test": dataset(test)}
+    if train is None:
+        shares = SHARES if val is None else {"train": 0.6, "test": 0.4}
+        parts = dict(split(parts["test"], shares))
+        note = "No training data were given: detectors are fitted on a part of the ID test data, measured on another."
+        return parts | ({} if val is None else {"val": dataset(val)}), (note,)
+    parts["train"] = dataset(train)
+    if val is not None:
+        return parts | {"val": dataset(val)}, ()
+    cut = split(parts["train"], {"train": 0.9, "val": 0.1})
+    return parts | dict(cut), ("ID-val is split off the training data, which the model may have seen.",)
+
+
+def ood_members(ood: Mapping[str, Any]) -> tuple[Member, ...]:
+    """OOD sets with names and categories.
+
+    Parameters
+    ----------
+    ood : mapping
+        A category (near, far, extreme, synthetic) to data, to a list of data or to a mapping of names to data; or a
+        name to ``(category, data)``.
+
+    Raises
+    ------
+    UserError
+        No set, an unknown category, a name that is used twice.
+
+    Examples
+    --------
+    >>> one = ood_members({"near": {"mine": np.zeros((2, 3))}, "theirs": ("far", np.ones((2, 3)))})
+    >>> [(member.name, member.category) for member in one]
+    [('mine', 'near'), ('theirs', 'far')]
+    """
+    members = tuple(
+        Member(name, "ood", dataset(what), category) for key in ood for name, category, what in _named(key, ood[key])
+    )
+    names = [member.name for member in members]
+    if not members or len(set(names)) < len(names):
+        raise UserError(
+            f"Expected OOD sets of different names, but got {', '.join(names) or 'none'}. "
+            "Pass them with names: ood={'near': {'NAME': data}}."
+        )
+    return members
+
+
+def _named(key: str, value: Any) -> Iterator[tuple[str, str, Any]]:
+    """Name, category and data of what stands under a key."""
+    if key not in CATEGORIES:
+        if not (isinstance(value, tuple) and len(value) == 2 and value[0] in CATEGORIES):
+            raise UserError(
+                f"Expected a category of OOD sets ({', '.join(CATEGORIES)}), or a name with (category, data), but got "
+                f"{key!r}. Pass, say, ood={{'far': data}}."
+            )
+        yield key, value[0], value[1]
+    elif isinstance(value, Mapping):
+        yield from ((name, key, what) for name, what in value.items())
+    elif isinstance(value, list) and not _texts(value):
+        yield from ((_name(what, f"{key} {i}"), key, what) for i, what in enumerate(value, 1))
+    else:
+        yield _name(value, key), key, value
+
+
+def _texts(value: list[Any]) -> bool:
+    """Whether a list is one data set of texts rather than a list of paths or data sets."""
+    return all(isinstance(item, str) and not Path(item).exists() for item in value)
+
+
+def _name(what: Any, otherwise: str) -> str:
+    if isinstance(what, (str, Path)):
+        return Path(what).stem
+    return type(what).__name__.lower() if isinstance(what, Source) else otherwise
+
+
+def aligned(data: Dataset, classes: tuple[str, ...] | None) -> Dataset:
+    """The data with labels in the model's order of classes, where both name their classes.
+
+    Raises
+    ------
+    UserError
+        Some of the data's classes are the model's, and others are not.
+    """
+    own = data.classes
+    if classes is None or own is None or data.labels is None or own == classes:
+        return data
+    known = set(own) & set(classes)
+    if not known:
+        return data
+    if absent := [name for name in own if name not in known]:
+        raise UserError(
+            f"Expected classes that the model knows, but it does not know {', '.join(absent[:5])}. "
+            "Leave their inputs out of the ID data, or name the model's classes: classes=[...]."
+        )
+    order = np.array([classes.index(name) for name in own])
+    return relabelled(data, order[data.labels], classes)

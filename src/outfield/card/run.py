@@ -1,0 +1,243 @@
+"""``evaluate``: one model, its data, and the same machinery as a study; a card comes out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import polars as pl
+
+from outfield import keys, registry
+from outfield.card.card import Card
+from outfield.card.choice import ID, choose
+from outfield.card.data import aligned, id_splits, ood_members
+from outfield.card.hardest import Judged, hardest
+from outfield.data.base import Dataset
+from outfield.data.datasets import in_memory, left_out_of, sample, shifted
+from outfield.detectors.base import Detector
+from outfield.errors import Problems, UserError
+from outfield.features.cache import Cache, default_folder
+from outfield.models.base import Model, lacking
+from outfield.models.open import open_model
+from outfield.models.torch import TorchModel
+from outfield.store import query
+from outfield.studies.job import Bench, Study
+from outfield.studies.plan import Job, Task
+from outfield.studies.recipes import Recipe, Report
+from outfield.studies.sets import Member, Sets, _in_two_roles
+from outfield.studies.spec import IdSets, Resources, Spec
+
+PROBED = 2000
+SHIFTED = 1000
+SEVERITIES = (1, 3, 5)
+Tell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class _Opened(Recipe):
+    """A model that is there already."""
+
+    model: Any
+
+    def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> TorchModel:
+        return cast("TorchModel", self.model)
+
+
+def evaluate(
+    model: Any,
+    *,
+    id_test: Any,
+    id_train: Any = None,
+    id_val: Any = None,
+    ood: Mapping[str, Any],
+    shifts: Sequence[str] | str = (),
+    detectors: Sequence[str | Detector] | str = "all",
+    id_name: str = "ID",
+    batch: int = 256,
+    probe_limit: int = PROBED,
+    seed: int = 0,
+    cache: Cache | None = None,
+    tell: Tell = lambda *_: None,
+    **options: Any,
+) -> Card:
+    """One model's behaviour card: accuracy, calibration, accuracy under shift, every applicable detector on every set.
+
+    Parameters
+    ----------
+    model : str or object
+        As for ``open_model``.
+    id_test, id_train, id_val : data
+        ID data with labels: paths, sources, data sets, or ``(items, labels)``. Detectors are fitted on the training
+        data; without it, on a part of the test data.
+    ood : mapping
+        ``{"near": data, "far": [data, data]}``, ``{"near": {"NAME": data}}`` or ``{"NAME": ("near", data)}``.
+    shifts : "standard" or sequence of str
+        Covariate shifts by name, at severities 1, 3 and 5 on at most 1,000 test pictures; "standard" is all of them.
+    detectors : "all" or sequence of names or detectors
+    id_name : str
+    batch : int
+        Inputs of one forward pass.
+    probe_limit : int
+        Inputs of each set for detectors that query the model beyond its forward pass.
+    seed : int
+    cache : Cache, optional
+        By default the user's: a second evaluation of the same model and data makes no pass.
+    tell : callable, optional
+        ``tell(stage, done, total)`` while it works.
+    options
+        Of ``open_model``: ``head``, ``features``, ``layers``, ``preprocess``, ``classes``, ``device``, ...
+
+    Raises
+    ------
+    UserError
+        A model or data that cannot be used; no detector that applies.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> rng = np.random.default_rng(0)
+    >>> rows, labels = rng.normal(size=(300, 2)), np.arange(300) % 2
+    >>> rows[:, 0] += 6 * labels
+    >>> card = evaluate(
+    ...     LogisticRegression().fit(rows, labels), id_test=(rows, labels), ood={"far": rng.normal(size=(80, 2)) + 9},
+    ...     detectors=["msp", "mds"], cache=Cache(Path(tempfile.mkdtemp())),
+    ... )
+    >>> card.recommended
+    'mds'
+    """
+    parts, notes = id_splits(id_train, id_val, id_test)
+    opened = open_model(model, **{"example": parts["test"].read(slice(0, 2)), **options})
+    sets = _sets({role: aligned(data, opened.classes) for role, data in parts.items()}, ood_members(ood), shifts, seed)
+    sets = _limited(sets, probe_limit, seed)
+    chosen, left_out = _applicable(opened, _detectors(detectors))
+    with tempfile.TemporaryDirectory() as folder:
+        study = Study(_spec(opened, id_name, batch), sets, Path(folder), cache or Cache(default_folder()))
+        bench = _bench(study, opened, chosen, tell)
+        left_out |= _done(bench, tell)
+        jobs = [job for job in bench.task.jobs if job.detector and job.title not in left_out]
+        scores = {job.title: query.scores(folder, opened.name, job.key) for job in jobs}
+        rows = query.rows(folder)
+    if not scores:
+        raise UserError(f"Expected a detector that can be fitted, but none can: {'; '.join(left_out.values())}")
+    choice = choose(_paired(scores, sets), {member.name: str(member.category) for member in sets.ood}, seed)
+    found = hardest(_judged(bench, choice.best, scores), opened.classes or sets.test.data.classes)
+    return Card(repr(opened), rows, choice, found, left_out, (*notes, *_notes(sets, probe_limit)))
+
+
+def _sets(parts: Mapping[str, Dataset], ood: tuple[Member, ...], shifts: Sequence[str] | str, seed: int) -> Sets:
+    train, val = Member("train", "train", parts["train"]), Member("val", "val", parts["val"])
+    test = Member("test", "test", parts["test"])
+    if problems := list(_in_two_roles([train, val, test, *ood])):
+        raise Problems("The data", problems)
+    return Sets(train, val, test, ood, (), tuple(_shifted(test.data, shifts, seed)))
+
+
+def _limited(sets: Sets, limit: int, seed: int) -> Sets:
+    """The sets with samples of them for probes, where any of them is larger than the limit."""
+    large = any(len(member.data) > limit for member in sets if member.role != "shift")
+    return replace(sets, probed=sets.sampled(limit, seed)) if large else sets
+
+
+def _shifted(test: Dataset, shifts: Sequence[str] | str, seed: int) -> Iterator[Member]:
+    names = registry.names("shifts") if shifts == "standard" else [shifts] if isinstance(shifts, str) else shifts
+    if names and getattr(test.read(slice(0, 1))[0], "ndim", 0) != 3:
+        raise UserError("Expected pictures to shift, but the ID data are none. Leave `shifts` out.")
+    some = sample(test, SHIFTED, seed)
+    for name in names:
+        shift = registry.create("shifts", name)
+        for severity in (one for one in shift.severities if one in SEVERITIES):
+            data = in_memory(shifted(some, shift, severity, seed))
+            yield Member(f"{name} {severity}", "shift", data, shift=name, severity=severity)
+
+
+def _detectors(wanted: Sequence[str | Detector] | str) -> list[Detector]:
+    names = registry.names("detectors") if wanted == "all" else [wanted] if isinstance(wanted, str) else wanted
+    return [registry.create("detectors", one) if isinstance(one, str) else one for one in names]
+
+
+def _applicable(model: Model, detectors: Sequence[Detector]) -> tuple[list[Detector], dict[str, str]]:
+    """The detectors that the model serves, and why the others are left out."""
+    left_out, chosen = {}, []
+    for detector in detectors:
+        if lacks := lacking(model, reads(detector)):
+            words = " and no ".join(word.removeprefix("a ") for word in lacks)
+            left_out[registry.name_of("detectors", detector)] = f"the model has no {words}"
+        else:
+            chosen.append(detector)
+    if not chosen:
+        raise UserError(f"Expected a detector that applies to {model}, but none of those asked for does. Ask for more.")
+    return chosen, left_out
+
+
+def reads(detector: Detector) -> frozenset[str]:
+    """What a detector and its probes ask of a model: of logits, features, head, layers and gradients."""
+    probes = detector.probes()
+    asked = {"gradients": any(one.needs_graph for one in probes), "layers": any(one.needs_layers for one in probes)}
+    return detector.needs | {name for name, needed in asked.items() if needed}
+
+
+def _spec(model: Model, id_name: str, batch: int) -> Spec:
+    """What the bench asks a study's file for; models and data are there already."""
+    resources = Resources(device=str(getattr(model, "device", "cpu")))
+    named = IdSets.model_construct(name=id_name)  # type: ignore[call-arg]  # no sources: the data are loaded
+    return Spec.model_construct(name="card", id=named, batch=batch, resources=resources)  # type: ignore[call-arg]
+
+
+def _bench(study: Study, model: Model, detectors: Sequence[Detector], tell: Tell) -> Bench:
+    jobs = [Job(keys.key(number=i), one) for i, one in enumerate([None, *detectors])]
+    recipe = _Opened(model.name, model.name, "baseline", 0, "", model)
+    return Bench(study, Task(recipe, tuple(jobs)), recipe.model, lambda done, total: tell("extraction", done, total))
+
+
+def _done(bench: Bench, tell: Tell) -> dict[str, str]:
+    """Do every job; detectors that cannot be fitted on these data, and why."""
+    bench.prepare()
+    failed = {}
+    for done, job in enumerate(bench.task.jobs, 1):
+        if job.detector is None:
+            bench.do(job)
+        elif why := bench.attempt(job):
+            failed[job.title] = why
+        tell("scoring", done, len(bench.task.jobs))
+    return failed
+
+
+def _notes(sets: Sets, limit: int) -> Iterator[str]:
+    if sets.probed is not None:
+        yield (
+            f"Detectors that query the model beyond its forward pass, and the choice between detectors, use at most "
+            f"{limit:,} inputs of each set."
+        )
+    yield from (f"{member.label}: {text}" for member in sets for text in left_out_of(member.data))
+
+
+def _paired(scores: Mapping[str, pl.DataFrame], sets: Sets) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
+    """Scores by detector and set, of the rows that every detector has scored."""
+    named = [table.select("set", "row", pl.col("score").alias(name)) for name, table in scores.items()]
+    joined = named[0]
+    for table in named[1:]:
+        joined = joined.join(table, on=["set", "row"], how="inner")
+    by_set = dict(joined.sort("set", "row").partition_by("set", as_dict=True))
+    named_sets = {ID: sets.test.name, **{member.name: member.name for member in sets.ood}}
+    return {
+        name: {known: by_set[(where,)][name].to_numpy().astype(np.float64) for known, where in named_sets.items()}
+        for name in scores
+    }
+
+
+def _judged(bench: Bench, detector: str, scores: Mapping[str, pl.DataFrame]) -> list[Judged]:
+    """The sets with the scores of the chosen detector."""
+    ready = bench.ready[next(job.probing for job in bench.task.jobs if job.title == detector)]
+    table = scores[detector]
+    return [
+        Judged(
+            member,
+            table.filter(pl.col("set") == member.name)["score"].to_numpy().astype(np.float64),
+            np.asarray(ready.values[member].arrays["logits"]),
+        )
+        for member in (*ready.sets.ood, ready.sets.test)
+    ]

@@ -1,0 +1,112 @@
+"""What ``outfield evaluate`` reads from its options and shows on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from outfield import registry
+from outfield.card.card import Card
+from outfield.errors import UserError
+from outfield.models.preprocess import Pictures
+
+
+def id_paths(data: Path, train: Path | None) -> dict[str, Any]:
+    """Where training, validation and test data are: folders of these names, or one place."""
+    if train is not None:
+        return {"id_train": train, "id_test": data}
+    if (data / "train").is_dir() and (data / "test").is_dir():
+        val = {"id_val": data / "val"} if (data / "val").is_dir() else {}
+        return {"id_train": data / "train", "id_test": data / "test", **val}
+    return {"id_test": data}
+
+
+def ood_of(given: Sequence[str]) -> dict[str, dict[str, Path]]:
+    """Categories to named paths, from ``CATEGORY=PATH``.
+
+    Examples
+    --------
+    >>> ood_of(["near=data/kmnist", "near=data/letters.zip"])["near"]
+    {'kmnist': PosixPath('data/kmnist'), 'letters': PosixPath('data/letters.zip')}
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for one in given:
+        category, equals, path = one.partition("=")
+        if not equals or not path:
+            raise UserError(f"Expected --ood CATEGORY=PATH, but got {one!r}. Write, say, --ood near=data/letters.")
+        named = found.setdefault(category, {})
+        named[_unused(Path(path), named)] = Path(path)
+    return found
+
+
+def _unused(path: Path, named: dict[str, Path]) -> str:
+    return path.stem if path.stem not in named else str(path)
+
+
+def limits_of(given: Sequence[str]) -> dict[str, float]:
+    """Metrics to limits, from ``METRIC=LIMIT``; a metric that there is not is an error before anything runs.
+
+    Examples
+    --------
+    >>> limits_of(["auroc=.9"])
+    {'auroc': 0.9}
+    """
+    limits = {}
+    for one in given:
+        name, _, limit = one.partition("=")
+        registry.find("metrics", name)
+        try:
+            limits[name] = float(limit)
+        except ValueError:
+            raise UserError(f"Expected --fail-under METRIC=LIMIT, but got {one!r}. Write, say, auroc=.9.") from None
+    return limits
+
+
+def preprocess_of(side: int | None, channels: int | None) -> Pictures | None:
+    return None if side is None and channels is None else Pictures(side=side, channels=channels)
+
+
+@contextmanager
+def telling() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for each stage."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        stages: dict[str, Any] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in stages:
+                stages[stage] = progress.add_task(stage, total=total)
+            progress.update(stages[stage], completed=done, total=total)
+
+        yield tell
+
+
+def print_card(card: Card, most: int = 10) -> None:
+    """The card on a terminal."""
+    console = Console()
+    console.print(card.model, markup=False, highlight=False)
+    for sentence in (*card.sentences, *card.notes):
+        console.print(f"- {sentence}", markup=False, highlight=False)
+    table = Table("detector", "mean AUROC", "95%", "P(best)", "weakest set", "AUROC there")
+    for row in card.choice.table.head(most).iter_rows(named=True):
+        ends = f"{row['low']:.3f} to {row['high']:.3f}"
+        table.add_row(
+            row["detector"],
+            f"{row['mean']:.3f}",
+            ends,
+            f"{row['probability']:.2f}",
+            row["weakest"],
+            f"{row['weakest_auroc']:.3f}",
+        )
+    console.print(table)
+    reasons: dict[str, list[str]] = {}
+    for name, why in card.left_out.items():
+        reasons.setdefault(why, []).append(name)
+    for why, names in reasons.items():
+        console.print(f"Left out: {', '.join(names)}: {why}.", markup=False, highlight=False)

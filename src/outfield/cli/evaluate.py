@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument, Exit, Option
+
+
+def evaluate(
+    model: Annotated[
+        str, Argument(help="timm:NAME, hf:NAME-or-folder, onnx:FILE, sklearn:FILE.skops, FILE.py:FUNCTION")
+    ],
+    *,
+    id_data: Annotated[
+        Path,
+        Option("--id", help="ID data with labels: a folder (split here where it holds no train and test), or a file."),
+    ],
+    ood: Annotated[list[str], Option("--ood", help="An OOD set, CATEGORY=PATH: near, far, extreme or synthetic.")],
+    id_train: Annotated[Path | None, Option(help="Where the ID training data are; --id is then the test data.")] = None,
+    shifts: Annotated[str, Option(help="'standard', or names of covariate shifts with commas between.")] = "",
+    detectors: Annotated[str, Option(help="'all', or names with commas between.")] = "all",
+    head: Annotated[str | None, Option(help="The head, instead of what is found.")] = None,
+    features: Annotated[str | None, Option(help="The features, instead of what is found.")] = None,
+    side: Annotated[int | None, Option(help="Resize pictures to this side; torch models only.")] = None,
+    channels: Annotated[int | None, Option(help="Channels of the pictures, 1 or 3; torch models only.")] = None,
+    device: Annotated[str | None, Option(help="cpu, cuda, mps; by default where the model is.")] = None,
+    fail_under: Annotated[
+        list[str] | None, Option(help="METRIC=LIMIT, say auroc=.9: exit code 1 where the card does not keep it.")
+    ] = None,
+    json: Annotated[Path | None, Option(help="Write the card for machines.")] = None,
+    save: Annotated[Path | None, Option(help="Write the card as one HTML file.")] = None,
+) -> None:
+    """One model's behaviour card: accuracy, calibration, shifts, detectors, blind spots."""
+    from outfield.card.run import evaluate as run
+    from outfield.cli._card import id_paths, limits_of, ood_of, preprocess_of, print_card, telling
+
+    limits = limits_of(fail_under or [])
+    given: dict[str, Any] = {
+        "head": head,
+        "features": features,
+        "device": device,
+        "preprocess": preprocess_of(side, channels),
+    }
+    with telling() as tell:
+        card = run(
+            model,
+            **id_paths(id_data, id_train),
+            ood=ood_of(ood),
+            shifts=shifts if shifts in ("", "standard") else shifts.split(","),
+            detectors=detectors if detectors == "all" else detectors.split(","),
+            id_name=id_data.stem,
+            tell=tell,
+            **{name: value for name, value in given.items() if value is not None},
+        )
+    print_card(card)
+    for path in filter(None, (json, save)):
+        print(f"Card: {card.save(path)}")
+    if failures := card.failures(limits):
+        print("\n".join(f"FAIL {text}" for text in failures))
+        raise Exit(1)
