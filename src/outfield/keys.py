@@ -107,7 +107,12 @@ def of_code(*things: Any) -> str:
     It covers the files that define them and every file of outfield that those import; comments, docstrings and the
     wording of errors do not count.
     """
-    return key(files=sorted({_of_code(path) for thing in things for path in _behind(Path(inspect.getfile(thing)))}))
+    return _of_files(frozenset(Path(inspect.getfile(thing)) for thing in things))
+
+
+@cache
+def _of_files(paths: frozenset[Path]) -> str:
+    return key(files=sorted({_of_code(near) for path in paths for near in _behind(path)}))
 
 
 SOURCE = Path(__file__).parent
@@ -128,7 +133,7 @@ def _behind(path: Path) -> frozenset[Path]:
 @cache
 def _imported(path: Path) -> frozenset[Path]:
     """Files of outfield that a file imports by name."""
-    nodes = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom))
+    nodes = (node for node in ast.walk(_tree(path)) if isinstance(node, ast.ImportFrom))
     names = {name for node in nodes for name in (node.module or "", *(f"{node.module}.{n.name}" for n in node.names))}
     own = (name for name in names if name.startswith("outfield.") and not name.startswith(_WORDING))
     files = (SOURCE.joinpath(*name.split(".")[1:]).with_suffix(".py") for name in own)
@@ -137,8 +142,14 @@ def _imported(path: Path) -> frozenset[Path]:
 
 @cache
 def _of_code(path: Path) -> str:
+    return digest(ast.dump(_tree(path)).encode())
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    """The syntax of a file, docstrings left out."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False):
             node.body = node.body[1:]
-    return digest(ast.dump(tree).encode())
+    return tree

@@ -8,13 +8,12 @@ from itertools import combinations
 from typing import Literal
 
 from outfield.data.base import Dataset
-from outfield.data.datasets import in_memory, row_keys, shifted
+from outfield.data.datasets import row_keys, shifted
 from outfield.errors import Problems, UserError
+from outfield.studies.kept import Kept
 from outfield.studies.spec import OodSet, Plugin, Spec
 
 Role = Literal["train", "val", "test", "ood", "tuning", "shift"]
-SMALL = 256 << 20
-"""Bytes up to which a data set is held in memory."""
 SHARED = 0.01
 """Share of the smaller of two sets that may be in both; `outfield doctor --data` names every such input."""
 
@@ -96,20 +95,14 @@ def _load(name: str, source: Plugin, role: Role, problems: list[str], category: 
     if not len(data):
         problems.append(f"{role} set {name!r}: expected rows, but it is empty. Give it data, or leave it out.")
         return None
-    return Member(name, role, _kept(data), category)
+    return Member(name, role, Kept(data), category)
 
 
 def _shifts(spec: Spec, test: Member) -> Iterator[Member]:
     for one in spec.shifts:
         for severity in one.severities:
-            data = _kept(shifted(test.data, one.shift.build("shifts"), severity, spec.seed))
+            data = Kept(shifted(test.data, one.shift.build("shifts"), severity, spec.seed))
             yield Member(f"{one.shift.name} {severity}", "shift", data, shift=one.shift.name, severity=severity)
-
-
-def _kept(data: Dataset) -> Dataset:
-    """The data set in memory where it is small, so that it is made once and not for each model."""
-    first = data.read(slice(0, 1))[0]
-    return in_memory(data) if len(data) * getattr(first, "nbytes", 0) <= SMALL else data
 
 
 def _in_two_roles(members: list[Member]) -> Iterator[str]:

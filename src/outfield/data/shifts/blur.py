@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from outfield.data.base import Shift
 
@@ -31,5 +31,5 @@ class Blur(Shift):
 
     def apply(self, image: NDArray[np.float32], severity: int, rng: np.random.Generator) -> NDArray[np.float32]:
         sigma = (0.8, 1.1, 1.5, 2.0, 2.7)[severity - 1] * (min(image.shape[:2]) / 32) ** 0.5
-        blurred: NDArray[np.float32] = ndimage.gaussian_filter(image, sigma, axes=(0, 1))
+        blurred: NDArray[np.float32] = scipy.ndimage.gaussian_filter(image, sigma, axes=(0, 1))
         return np.clip(blurred, 0, 1)

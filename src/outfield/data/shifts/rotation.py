@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from outfield.data.base import Shift
 
@@ -26,7 +26,7 @@ class Rotation(Shift):
     def apply(self, image: NDArray[np.float32], severity: int, rng: np.random.Generator) -> NDArray[np.float32]:
         angle = (10, 20, 30, 45, 60)[severity - 1] * rng.choice((-1, 1))
         turned = [
-            ndimage.rotate(plane, angle, reshape=False, order=1, mode="grid-constant")
+            scipy.ndimage.rotate(plane, angle, reshape=False, order=1, mode="grid-constant")
             for plane in np.moveaxis(image, 2, 0)
         ]
         stacked: NDArray[np.float32] = np.stack(turned, axis=2)

@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from outfield.data.base import Shift
 
@@ -25,6 +25,8 @@ class Translation(Shift):
         length = (0.05, 0.1, 0.15, 0.2, 0.25)[severity - 1] * min(image.shape[:2])
         angle = rng.uniform(0, 2 * np.pi)
         offset = (length * np.sin(angle), length * np.cos(angle))
-        moved = [ndimage.shift(plane, offset, order=1, mode="grid-constant") for plane in np.moveaxis(image, 2, 0)]
+        moved = [
+            scipy.ndimage.shift(plane, offset, order=1, mode="grid-constant") for plane in np.moveaxis(image, 2, 0)
+        ]
         stacked: NDArray[np.float32] = np.stack(moved, axis=2)
         return np.clip(stacked, 0, 1)

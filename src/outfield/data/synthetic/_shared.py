@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Picture = NDArray[np.float32]
 Values = NDArray[np.floating[Any]]
@@ -15,7 +15,7 @@ Values = NDArray[np.floating[Any]]
 
 def blur(values: Values, sigmas: Sequence[float], rng: np.random.Generator) -> Values:
     """Gaussian blur, wrapping around, with one of ``sigmas`` (pixels at a side of 224) times max(side / 224, 1/7)."""
-    blurred: Values = ndimage.gaussian_filter(values, _sigma(len(values), sigmas, rng), mode="wrap", axes=(0, 1))
+    blurred: Values = scipy.ndimage.gaussian_filter(values, _sigma(len(values), sigmas, rng), mode="wrap", axes=(0, 1))
     return blurred
 
 
@@ -27,7 +27,7 @@ def low_frequencies(shape: tuple[int, int, int], rng: np.random.Generator, axis:
     noise = rng.random(shape)
     spectrum = np.fft.fft2(noise - noise.mean(axis, keepdims=True), axes=(0, 1))
     sigma = _sigma(len(noise), (10, 15, 25, 40, 60, 85), rng)
-    return _stretched(np.fft.ifft2(ndimage.fourier_gaussian(spectrum, (sigma, sigma, 0)), axes=(0, 1)).real, axis)
+    return _stretched(np.fft.ifft2(scipy.ndimage.fourier_gaussian(spectrum, (sigma, sigma, 0)), axes=(0, 1)).real, axis)
 
 
 def _sigma(side: int, sigmas: Sequence[float], rng: np.random.Generator) -> float:
