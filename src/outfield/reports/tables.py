@@ -41,6 +41,8 @@ class Measures:
         The long rows, where the table was one.
     items : mapping
         Items of each test set, where known.
+    tuned_on : tuple of str
+        OOD sets on which detectors were tuned.
     duplicates : tuple of str
         Columns on which near-duplicates are looked for.
     notes : tuple of str
@@ -59,6 +61,7 @@ class Measures:
     duplicates: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     repeated: int = 0
+    tuned_on: tuple[str, ...] = ()
 
     def column(self, name: str) -> Array:
         return self.units[name].to_numpy().astype(float)
@@ -193,7 +196,7 @@ def _long(frame: pl.DataFrame, baseline: str | None, model: str) -> Measures:
     units = units.with_columns(pl.mean_horizontal(sets).alias(MEAN))
     return Measures(
         units, "accuracy", (MEAN, *sets), "strategy" if repeated else "model", True, ece, baseline, rows,
-        _items(aurocs), ("accuracy", *sets), (*notes, *said), seeds if repeated else 0,
+        _items(aurocs), ("accuracy", *sets), (*notes, *said), seeds if repeated else 0, _tuned_on(frame),
     )  # fmt: skip
 
 
@@ -234,6 +237,13 @@ def _complete(base: pl.DataFrame) -> tuple[pl.DataFrame, str | None, tuple[str, 
             f"Expected at least four units with accuracy and every OOD set, but got {kept.height}. Add models."
         )
     return kept, ece, tuple(notes)
+
+
+def _tuned_on(frame: pl.DataFrame) -> tuple[str, ...]:
+    """OOD sets of the curves that tuning drew."""
+    if not {"role", "ood"} <= set(frame.columns):
+        return ()
+    return tuple(map(str, frame.filter(pl.col("role") == "curve")["ood"].drop_nulls().unique(maintain_order=True)))
 
 
 def _items(aurocs: pl.DataFrame) -> dict[str, int]:

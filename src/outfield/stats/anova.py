@@ -379,10 +379,11 @@ def _by_statsmodels(case: _Case, frame: pl.DataFrame, typ: int, units: int) -> A
     from statsmodels.formula.api import ols
 
     columns = prod(frame[name].n_unique() for name in case.factors)
-    if columns > LARGEST_DENSE:
+    gaps = _gaps(frame, case.factors)
+    if columns > LARGEST_DENSE or gaps:
         raise UserError(
             f"Expected a complete table (every {' x '.join(case.factors)} cell, in equal numbers), but got "
-            f"{frame.height} rows for {columns} cells. {_gaps(frame, case.factors)}"
+            f"{frame.height} rows for {columns} cells. {gaps or 'No cell is empty, but their numbers of rows differ. '}"
             "Fill the gaps, or leave out what misses cells."
         )
     coded = {f"f{i}": list(map(str, frame[name].to_list())) for i, name in enumerate(case.factors)}
@@ -413,7 +414,7 @@ def _gaps(frame: pl.DataFrame, factors: tuple[str, ...]) -> str:
         every = every.join(each, how="cross")
     missing = every.join(frame.select(factors).unique(), on=list(factors), how="anti")
     if missing.is_empty():
-        return "No cell is empty, but the numbers of rows differ. "
+        return ""
     shown = "; ".join(", ".join(map(str, row)) for row in missing.head(5).iter_rows())
     return f"{missing.height} cells are empty, such as {shown}. "
 

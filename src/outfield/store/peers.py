@@ -42,7 +42,8 @@ def read(path: Path | str) -> pl.DataFrame | None:
     if path.suffix == ".json" and path.exists():
         return openood_leaderboard(path)
     if path.suffix == ".csv" and path.exists():
-        header = path.open(encoding="utf-8-sig").readline()
+        with path.open(encoding="utf-8-sig") as file:
+            header = file.readline()
         if "FPR@95" in header and "AUPR_IN" in header:
             return openood_csv(path)
         if "FPR95TPR" in header and "AUPR-IN" in header:

@@ -152,19 +152,14 @@ SOURCES = {
 
 def shared_source(analysis: Analysis) -> Iterator[Finding]:
     """OF005: tuned on an OOD set that shares a source with a test set."""
-    rows = analysis.measures.rows
-    if rows is None or not {"tuned", "params", "role", "ood"} <= set(rows.columns) or not rows["tuned"].any():
-        return
-    curves = rows.filter(pl.col("role") == "curve")["ood"].drop_nulls().unique().to_list()
-    tests = analysis.sets
-    for ood in tests:
+    tuned_on = analysis.measures.tuned_on
+    for ood in analysis.sets:
         source = SOURCES.get(ood.lower())
-        shared = [val for val in curves if val == ood or (source and SOURCES.get(str(val).lower()) == source)]
+        shared = [val for val in tuned_on if val == ood or (source and SOURCES.get(val.lower()) == source)]
         if shared:
+            what = ", ".join(shared)
             yield Finding(
-                "OF005",
-                "error",
-                f"Detectors were tuned on {', '.join(shared)}, which shares a source with the test {ood}.",
+                "OF005", "error", f"Detectors were tuned on {what}, which shares a source with the test {ood}."
             )
 
 
