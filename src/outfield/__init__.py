@@ -9,7 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from outfield.card.card import Card
+    from outfield.card.run import evaluate
     from outfield.features.fit_data import FitData
+    from outfield.models.open import open_model
     from outfield.models.torch import TorchModel
     from outfield.registry import create, names
     from outfield.reports.page import write as report
@@ -17,9 +20,24 @@ if TYPE_CHECKING:
     from outfield.studies.spec import Spec
     from outfield.types import Estimate, Head, Outputs
 
-__all__ = ["Estimate", "FitData", "Head", "Outputs", "Spec", "TorchModel", "create", "names", "report", "run"]
+__all__ = [
+    "Card",
+    "Estimate",
+    "FitData",
+    "Head",
+    "Outputs",
+    "Spec",
+    "TorchModel",
+    "create",
+    "evaluate",
+    "names",
+    "open_model",
+    "report",
+    "run",
+]
 
 _PLACES = {
+    "Card": "card.card.Card",
     "Estimate": "types.Estimate",
     "FitData": "features.fit_data.FitData",
     "Head": "types.Head",
@@ -27,7 +45,9 @@ _PLACES = {
     "Spec": "studies.spec.Spec",
     "TorchModel": "models.torch.TorchModel",
     "create": "registry.create",
+    "evaluate": "card.run.evaluate",
     "names": "registry.names",
+    "open_model": "models.open.open_model",
     "report": "reports.page.write",
     "run": "studies.run.run",
 }
