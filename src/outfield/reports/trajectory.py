@@ -112,7 +112,8 @@ def sentences(found: Trajectories) -> tuple[str, ...]:
 
 def cautions(found: Trajectories) -> tuple[str, ...]:
     """What a reader must know: skipped checkpoints, too few runs, noisy sets, signs that depend on the smoother."""
-    notes = [f"Left out: {note}" for note in found.skipped]
+    notes = [str(found.manifest["note"])] if found.manifest.get("note") else []
+    notes += [f"Left out: {note}" for note in found.skipped]
     if (fewest := min(len(model.runs) for model in found.models)) < 5:
         notes.append(f"{fewest} runs: intervals and no p; at least 5 are needed for the run-permutation test.")
     low = found.reliability

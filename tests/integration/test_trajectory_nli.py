@@ -1,0 +1,202 @@
+"""Language models saved in the Hub's format, opened, fine-tuned with LoRA and measured, killed and resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from outfield.errors import UserError
+from outfield.reports import trajectory as page
+from outfield.store import query
+from outfield.trajectory.nli.models import Causal, attention_layers, merged, open_model, resolved
+from outfield.trajectory.nli.sets import Pairs
+from outfield.trajectory.nli.spec import LanguageModel, Lora, Nli, Verbaliser
+from outfield.trajectory.nli.track import track
+from tests.contracts import frameworks
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers and peft, when they are imported
+
+pytest.importorskip("tokenizers")
+WORDS = (
+    *("a", "the", "cat", "dog", "bird", "sleeps", "runs", "sings", "rests", "moves", "is", "not", "it", "and"),
+    *("Question", "Yes", "No", "or", "True", "False"),
+)
+PREMISES = ("the cat sleeps", "a dog runs", "the bird sings and the dog runs", "it rests")
+
+
+def tokenizer() -> Any:
+    """A tiny byte-level tokenizer, trained here; each word of WORDS with its space is one token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    library = frameworks.transformers()
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    text = [" ".join(WORDS)] * 40
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    special = ["<pad>", "</s>"]
+    made.train_from_iterator(
+        text,
+        trainers.BpeTrainer(vocab_size=600, special_tokens=special, initial_alphabet=alphabet, show_progress=False),
+    )
+    return library.PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="</s>")
+
+
+@pytest.fixture(scope="module")
+def opt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny OPT from a configuration, saved in the Hub's format."""
+    library = frameworks.transformers()
+    pytest.importorskip("peft")
+    folder, words = tmp_path_factory.mktemp("opt"), tokenizer()
+    torch.manual_seed(0)
+    config = library.OPTConfig(
+        vocab_size=len(words), hidden_size=32, ffn_dim=32, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=48, word_embed_proj_dim=32, pad_token_id=0, eos_token_id=1, bos_token_id=1,
+        init_std=0.3,
+    )  # fmt: skip
+    library.OPTForCausalLM(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    library = frameworks.transformers()
+    folder, words = tmp_path_factory.mktemp("bert"), tokenizer()
+    config = library.BertConfig(
+        vocab_size=len(words), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
+    )
+    library.BertModel(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
+def causal(folder: Path, **options: Any) -> Causal:
+    found = open_model(LanguageModel(label="opt", path=str(folder)), lora=Lora(r=2), **options)
+    assert isinstance(found, Causal)
+    return found
+
+
+def pairs(n: int = 4) -> Pairs:
+    premises = tuple(PREMISES[row % 4] for row in range(n))
+    return Pairs(premises, tuple(("it moves", "it is not a cat")[row % 2] for row in range(n)), np.arange(n) % 2)
+
+
+@pytest.mark.parametrize("padding", ["left", "right"])
+def test_padding_changes_no_logit(opt: Path, padding: str) -> None:
+    model = causal(opt, padding=padding)
+    model.module.eval()
+    encoded = model.encode(pairs())
+    assert len({len(ids) for ids in encoded.ids}) > 1
+    with torch.inference_mode():
+        together = model.logits(encoded, range(4))
+        alone = torch.cat([model.logits(encoded, [row]) for row in range(4)])
+        ids = torch.tensor([encoded.ids[2]])
+        plain = model.module(input_ids=ids).logits[0, -1, model.answers]
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
+    torch.testing.assert_close(together[2], plain, atol=1e-4, rtol=0)
+    assert together.std() > 1e-3
+
+
+def test_merged_adapters_give_the_same_logits_and_leave_no_trace(opt: Path) -> None:
+    model = causal(opt)
+    with torch.no_grad():
+        for name, weight in model.module.named_parameters():
+            if "lora_B" in name:
+                weight.normal_()
+    model.module.eval()
+    encoded = model.encode(pairs())
+    before = {name: weight.clone() for name, weight in model.module.state_dict().items()}
+    with torch.inference_mode():
+        apart = model.logits(encoded, range(4))
+    with merged(model.module), torch.inference_mode():
+        torch.testing.assert_close(model.logits(encoded, range(4)), apart, atol=1e-3, rtol=1e-3)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.module.state_dict().items())
+
+
+def test_a_long_premise_is_cut_at_its_end_and_counted(opt: Path) -> None:
+    model = causal(opt)
+    long = Pairs(("the cat sleeps " * 40, "it rests"), ("it moves", "it moves"), np.array([1, 0]))
+    encoded = model.encode(long)
+    assert encoded.truncated == 1 and max(map(len, encoded.ids)) <= 48
+    text = model.tokenizer.decode(encoded.ids[0])
+    assert text.startswith("the cat sleeps") and text.endswith("Question: it moves Yes or No?")
+    with pytest.raises(UserError, match="hypothesis that fits 48 tokens"):
+        model.encode(Pairs(("a",), ("the cat sleeps " * 40,), np.array([1])))
+
+
+def test_answers_that_are_not_one_token_each_are_refused(opt: Path) -> None:
+    with pytest.raises(UserError, match="' Perhaps' is .* Take ' Yes' and ' No'"):
+        causal(opt, verbaliser=Verbaliser(entailment=" Perhaps"))
+    with pytest.raises(UserError, match="the same. Take ' Yes' and ' No'"):
+        causal(opt, verbaliser=Verbaliser(entailment=" Yes", other=" Yes"))
+
+
+def test_attention_is_found_and_a_model_that_is_none_is_said(opt: Path, tmp_path: Path) -> None:
+    plain = frameworks.transformers().OPTForCausalLM.from_pretrained(opt)
+    names = {name.rpartition(".")[2] for name in attention_layers(plain)}
+    assert names == {"q_proj", "k_proj", "v_proj", "out_proj"}
+    with pytest.raises(UserError, match="does not load"):
+        causal(tmp_path)
+    with pytest.raises(UserError, match="not installed"):
+        resolved("package:no_such_package_here/model")
+
+
+def study(opt: Path, bert: Path, data: Path, **changes: Any) -> Nli:
+    for name, size in {"train": 24, "test": 16, "rte": 12, "paws": 12}.items():
+        some, label = pairs(size), {"paws": ("0", "1")}.get(name, ("1", "0"))
+        lines = [
+            f"{premise}\t{hypothesis} {row if name != 'paws' else ''}\t{label[some.labels[row]]}"
+            for row, (premise, hypothesis) in enumerate(zip(some.premises, some.hypotheses, strict=True))
+        ]
+        (data / f"{name}.tsv").write_text("\n".join(["sentence1\tsentence2\tlabel", *lines]))
+    return Nli.parse({
+        "name": "tiny", "kind": "nli", "data": str(data),
+        "models": [{"label": "opt", "path": str(opt)}, {"label": "bert", "path": str(bert), "mode": "encoder"}],
+        "train": [{"name": "train", "format": "rte", "path": "train.tsv"}],
+        "id": {"name": "test", "format": "rte", "path": "test.tsv"},
+        "ood": [{"name": "rte", "path": "rte.tsv"}, {"name": "paws", "path": "paws.tsv"}],
+        "shots": [16], "seeds": [0], "checkpoints": {"early": 0, "even": 7},
+        "training": {"steps": 7, "batch": 4, "learning_rate": 0.01}, "lora": {"r": 2}, **changes,
+    })  # fmt: skip
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_study_from_files_to_report_resumes_to_the_same_rows(opt: Path, bert: Path, tmp_path: Path) -> None:
+    spec = study(opt, bert, tmp_path, loss="vocabulary")
+    whole = track(spec, tmp_path / "whole")
+    assert whole.measured == 16 and "test: 16 of 16 pairs are in the training data too." in whole.notes
+
+    def kill(run: str, done: int, total: int) -> None:
+        if done == 4:
+            raise Killed
+
+    for _ in range(2):
+        with pytest.raises(Killed):
+            track(spec, tmp_path / "cut", told=kill)
+    assert track(spec, tmp_path / "cut").present == 12
+    order = ["run", "step", "role", "ood", "metric"]
+    one, other = (query.rows(tmp_path / name).sort(order) for name in ("whole", "cut"))
+    assert one.equals(other)
+    found = {(row["role"], row["metric"]) for row in one.iter_rows(named=True)}
+    assert {("baseline", "accuracy"), ("test", "balanced_accuracy"), ("test", "truncated"), ("test", "duplicates")} <= {
+        *found
+    }
+    assert "no p" in page.html(page.Trajectories.of(tmp_path / "whole"))
+
+
+def test_several_patterns_are_several_models(opt: Path, bert: Path, tmp_path: Path) -> None:
+    spec = study(
+        opt, bert, tmp_path, models=[{"label": "opt", "path": str(opt)}],
+        patterns=["{premise} Question: {hypothesis} Yes or No?", "{premise} {hypothesis} Yes or No?"],
+        training={"steps": 1, "batch": 4}, checkpoints={"early": 0, "even": 1},
+    )  # fmt: skip
+    track(spec, tmp_path / "out")
+    assert set(query.rows(tmp_path / "out")["strategy"]) == {"opt, pattern 1", "opt, pattern 2"}
