@@ -1,0 +1,64 @@
+"""A short run of the coverage simulation: intervals cover and tests hold their size where they claim to."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+FILE = Path(__file__).parents[2] / "benchmarks" / "coverage.py"
+
+
+@pytest.fixture(scope="module")
+def simulation():
+    spec = importlib.util.spec_from_file_location("coverage_simulation", FILE)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+SHORT = [
+    "spearman, Bonett-Wright, n = 12, r = 0.6",
+    "spearman, 12 strategies x 3 seeds, by strategy",
+    "eta2 of model x detector, jackknife, n = 12",
+    "mean rank, jackknife over 24 models",
+    "Friedman, Iman-Davenport, 24 blocks",
+    "two lines, truth a logarithm, n = 56",
+    "partial correlation, linear, truth 0, n = 48",
+    "within runs, mean Fisher z, 8 runs, phi = .9",
+    "run permutation, 6 runs, phi = .9 about trends that all runs share",
+    "circular shift, stationary, phi = .5, n = 100",
+    "AUROC .9, DeLong on the logit scale, 200 and 200",
+]
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_claims_hold(simulation, name):
+    case = simulation.SIMULATE[name]
+    assert case.claimed is not None
+    share, counted = case.share(200, seed=3)
+    assert counted > 50
+    assert case.holds(share, counted), f"{name}: {share:.3f} over {counted}"
+
+
+def test_the_usual_ways_are_seen_to_miss(simulation):
+    """The simulation can fail: seeds taken as models, points of a run taken as a sample, percentile intervals."""
+    pooled, _ = simulation.SIMULATE["spearman, 12 strategies x 3 seeds, seeds pooled"].share(200)
+    naive, _ = simulation.SIMULATE["naive correlation, phi = .9, n = 100"].share(200)
+    percentile, _ = simulation.SIMULATE["eta2 of model x detector, percentile, n = 12"].share(100)
+    assert pooled > 0.15 and naive > 0.3 and percentile < 0.92
+
+
+def test_the_published_size_is_within_its_promise():
+    spec = importlib.util.spec_from_file_location("anova_benchmark", FILE.parent / "anova.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    rows = module.table()
+    assert rows.height == 9408
+    seconds, peak = module.measured(lambda: module.stats.anova(rows, module.FACTORS))
+    assert peak < 200 and seconds < 10
+    found = module.stats.anova(rows, module.FACTORS, interval="bc", draws=10_000)
+    assert found.row("model:detector")["eta2_low"] < found.row("model:detector")["eta2_high"]
