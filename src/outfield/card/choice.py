@@ -140,8 +140,8 @@ def _rows(
             "high": min(found.mean[i] + half, 1.0),
             "probability": probability[i],
             "difference": difference,
-            "low_difference": difference - spread,
-            "high_difference": difference + spread,
+            "low_difference": difference - spread if i != best else 0.0,
+            "high_difference": difference + spread if i != best else 0.0,
             "weakest": sets[int(found.aurocs[:, i].argmin())],
             "weakest_auroc": found.aurocs[:, i].min(),
         }

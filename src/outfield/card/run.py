@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,7 +118,8 @@ def evaluate(
     with tempfile.TemporaryDirectory() as folder:
         study = Study(_spec(opened, id_name, batch), sets, Path(folder), cache or Cache(default_folder()))
         bench = _bench(study, opened, chosen, tell)
-        left_out |= _done(bench, tell)
+        failed, warned = _done(bench, tell)
+        left_out |= failed
         jobs = [job for job in bench.task.jobs if job.detector and job.title not in left_out]
         scores = {job.title: query.scores(folder, opened.name, job.key) for job in jobs}
         rows = query.rows(folder)
@@ -125,7 +127,7 @@ def evaluate(
         raise UserError(f"Expected a detector that can be fitted, but none can: {'; '.join(left_out.values())}")
     choice = choose(_paired(scores, sets), {member.name: str(member.category) for member in sets.ood}, seed)
     found = hardest(_judged(bench, choice.best, scores), opened.classes or sets.test.data.classes)
-    return Card(repr(opened), rows, choice, found, left_out, (*notes, *_notes(sets, probe_limit)))
+    return Card(repr(opened), rows, choice, found, left_out, (*notes, *_notes(sets, probe_limit), *warned))
 
 
 def _sets(parts: Mapping[str, Dataset], ood: tuple[Member, ...], shifts: Sequence[str] | str, seed: int) -> Sets:
@@ -143,7 +145,7 @@ def _limited(sets: Sets, limit: int, seed: int) -> Sets:
 
 
 def _shifted(test: Dataset, shifts: Sequence[str] | str, seed: int) -> Iterator[Member]:
-    names = registry.names("shifts") if shifts == "standard" else [shifts] if isinstance(shifts, str) else shifts
+    names = registry.names("shifts") if shifts == "standard" else [shifts] if isinstance(shifts, str) else list(shifts)
     if names and getattr(test.read(slice(0, 1))[0], "ndim", 0) != 3:
         raise UserError("Expected pictures to shift, but the ID data are none. Leave `shifts` out.")
     some = sample(test, SHIFTED, seed)
@@ -193,17 +195,22 @@ def _bench(study: Study, model: Model, detectors: Sequence[Detector], tell: Tell
     return Bench(study, Task(recipe, tuple(jobs)), recipe.model, lambda done, total: tell("extraction", done, total))
 
 
-def _done(bench: Bench, tell: Tell) -> dict[str, str]:
-    """Do every job; detectors that cannot be fitted on these data, and why."""
+def _done(bench: Bench, tell: Tell) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Do every job; detectors that cannot be fitted on these data, with why, and what detectors warn of."""
+    failed: dict[str, str] = {}
+    warned: dict[str, list[str]] = {}
     bench.prepare()
-    failed = {}
     for done, job in enumerate(bench.task.jobs, 1):
-        if job.detector is None:
-            bench.do(job)
-        elif why := bench.attempt(job):
-            failed[job.title] = why
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always", UserWarning)
+            if job.detector is None:
+                bench.do(job)
+            elif why := bench.attempt(job):
+                failed[job.title] = why
+        for text in dict.fromkeys(str(one.message) for one in heard):
+            warned.setdefault(text, []).append(job.title)
         tell("scoring", done, len(bench.task.jobs))
-    return failed
+    return failed, tuple(f"{', '.join(names)}: {text}" for text, names in warned.items())
 
 
 def _notes(sets: Sets, limit: int) -> Iterator[str]:
@@ -212,7 +219,9 @@ def _notes(sets: Sets, limit: int) -> Iterator[str]:
             f"Detectors that query the model beyond its forward pass, and the choice between detectors, use at most "
             f"{limit:,} inputs of each set."
         )
-    yield from (f"{member.label}: {text}" for member in sets for text in left_out_of(member.data))
+    for member in sets:
+        if texts := left_out_of(member.data):
+            yield f"Left out of the {member.label}: {'; '.join(texts)}."
 
 
 def _paired(scores: Mapping[str, pl.DataFrame], sets: Sets) -> dict[str, dict[str, np.ndarray[Any, Any]]]:

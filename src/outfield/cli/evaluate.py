@@ -46,7 +46,7 @@ def evaluate(
             model,
             **id_paths(id_data, id_train),
             ood=ood_of(ood),
-            shifts=shifts if shifts in ("", "standard") else shifts.split(","),
+            shifts=shifts if shifts == "standard" else [name for name in shifts.split(",") if name],
             detectors=detectors if detectors == "all" else detectors.split(","),
             id_name=id_data.stem,
             tell=tell,
