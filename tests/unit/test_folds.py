@@ -230,3 +230,13 @@ def test_pieces_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("outfield.features.pieces.CELLS", 50)
     torch.testing.assert_close(in_pieces(summed, 10, a, b), (a * b).sum(1))
     assert sizes == [5, 5, 5, 5, 3]
+
+
+def test_one_bank_serves_all_that_ask_for_its_rows() -> None:
+    out = Outputs(logits=torch.rand(50, 3), features=torch.rand(50, 4), labels=torch.arange(50) % 3)
+    narrow, wide = Bank(("features",), limit=20), Bank(("features", "logits"), limit=20)
+    data = FitData.of(out)
+    data.prepare([narrow, wide])
+    assert data.fold(narrow).features is data.fold(wide).features
+    assert torch.equal(data.fold(narrow).features, FitData.of(out).fold(narrow).features)
+    assert data.fold(narrow).present == ("features",)

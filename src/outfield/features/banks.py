@@ -55,7 +55,7 @@ class Bank(Fold["list[_Part]", Outputs]):
 
     def update(self, total: list[_Part], chunk: Outputs, first: int) -> list[_Part]:
         places = torch.from_numpy(priorities(np.arange(first, first + len(chunk)), self.seed))
-        drawn = torch.nonzero(places < self.share).flatten()
+        drawn = torch.nonzero(places < self._below(total)).flatten()
         total.append((places[drawn], only(chunk, self.keep)[drawn]))
         return self._thinned(total)
 
@@ -71,18 +71,27 @@ class Bank(Fold["list[_Part]", Outputs]):
             )
         return rows
 
+    def _below(self, total: list[_Part]) -> float:
+        """The place that a row must lie below: where the bank was full, that of the last one kept."""
+        full = self.limit is not None and total and len(total[0][0]) == self.limit
+        return float(total[0][0].max()) if full else self.share
+
     def _thinned(self, parts: list[_Part]) -> list[_Part]:
-        crowded = self.limit is not None and sum(len(places) for places, _ in parts) > 2 * self.limit
+        crowded = self.limit is not None and sum(len(places) for places, _ in parts) > _CROWDED * self.limit
         return [_first(parts, self.limit)] if crowded else parts
+
+
+_CROWDED = 1.25
+"""How many times its limit a bank may hold before the rows with the largest hashes are dropped."""
 
 
 def _first(parts: list[_Part], limit: int | None) -> _Part:
     """The rows with the smallest places, in their order."""
-    places, rows = torch.cat([part for part, _ in parts]), Outputs.cat([part for _, part in parts])
-    if limit is None or len(places) <= limit:
-        return places, rows
-    keep = places.argsort()[:limit].sort().values
-    return places[keep], rows[keep]
+    places = torch.cat([part for part, _ in parts])
+    if limit is not None and len(places) > limit:
+        last = places.kthvalue(limit).values
+        parts = [(part[part <= last], rows[part <= last]) for part, rows in parts]
+    return torch.cat([part for part, _ in parts]), Outputs.cat([rows for _, rows in parts])
 
 
 def only(out: Outputs, names: tuple[str, ...]) -> Outputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
@@ -11,7 +11,7 @@ import torch
 
 from outfield.errors import UserError
 from outfield.features import folds
-from outfield.features.banks import Bank
+from outfield.features.banks import Bank, only
 from outfield.features.folds import Fold, Split
 from outfield.features.moments import Moments, MomentSums
 from outfield.features.quantiles import Activations
@@ -106,16 +106,25 @@ class FitData:
         """The result of a fold, computed once however many detectors ask."""
         self.prepare([fold])
         if fold not in self._results:
-            self._results[fold] = fold.finish(self._totals.pop(fold))
+            self._results[fold] = self._finished(fold)
         result: R = self._results[fold]
         return result
+
+    def _finished(self, fold: Fold[Any, Any]) -> Any:
+        if fold in self._totals:
+            return fold.finish(self._totals.pop(fold))
+        wider = _wider(fold, [*self._totals, *self._results])
+        assert isinstance(fold, Bank) and wider
+        return only(self.fold(wider), fold.keep)
 
     def prepare(self, wanted: Iterable[Fold[Any, Any]]) -> None:
         """Accumulate several folds together, in one pass over each split that they read.
 
         What a fold refuses (a class without rows, say) is raised when its result is asked for.
         """
-        new = [fold for fold in dict.fromkeys(wanted) if fold not in self._results and fold not in self._totals]
+        known = [*self._results, *self._totals]
+        new = [fold for fold in dict.fromkeys(wanted) if fold not in known]
+        new = [fold for fold in new if not _wider(fold, [*new, *known])]
         for split in sorted({fold.split for fold in new}):
             self._pass([fold for fold in new if fold.split == split], split)
 
@@ -144,3 +153,11 @@ class FitData:
     ) -> Outputs:
         """A seeded subsample of the training outputs; ``keep`` names the fields and layers wanted."""
         return self.fold(Bank(keep, share, limit, seed))
+
+
+def _wider(fold: Fold[Any, Any], among: Iterable[Fold[Any, Any]]) -> Bank | None:
+    """A bank of the same rows that keeps all that this one keeps, and more: one of the two is enough."""
+    if not isinstance(fold, Bank):
+        return None
+    wider = (one for one in among if isinstance(one, Bank) and set(one.keep) > set(fold.keep))
+    return next((one for one in wider if replace(one, keep=fold.keep) == fold), None)
