@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from outfield import keys
+from outfield import keys, registry
 from outfield.data.base import Dataset
 from outfield.errors import UserError
 from outfield.features.fit_data import FitData, InMemory
@@ -116,7 +116,8 @@ class _Run:
     @classmethod
     def of(cls, spec: Trajectory, sets: Sets, elsewhere: tuple[Member, ...], recipe: Any, folder: Path) -> _Run:
         detectors = [[one.name, one.params] for one in spec.detectors]
-        held = keys.key(val=sets.val.data.digest(), detectors=detectors, recipe=recipe.key)
+        code = keys.of_code(cls, *(registry.find("detectors", one.name) for one in spec.detectors))
+        held = keys.key(val=sets.val.data.digest(), detectors=detectors, recipe=recipe.key, code=code)
         about = Run(spec.name, recipe.strategy, recipe.seed, spec.id.name, recipe.family, held)
         listed = [_eval_set(member) for member in (sets.test, *sets.shifts, *elsewhere, *sets.ood)]
         steps = spec.checkpoints.steps(total_steps(recipe.training, len(sets.train.data), recipe.epochs))

@@ -108,7 +108,8 @@ class _Run:
     ) -> _Run:
         train = shots(data.train, count, seed)
         decides = spec.model_dump(mode="json", include=set(_DECIDES))
-        key = keys.key(model=model.model_dump(), pattern=spec.patterns[pattern], train=train.digest(), **decides)
+        asked = [model.model_dump(), spec.patterns[pattern]]
+        key = keys.key(asked=asked, train=train.digest(), code=keys.of_code(cls), **decides)
         parts = [model.label]
         parts += [f"{count} shots"] if len(spec.shots) > 1 else []
         parts += [f"pattern {pattern + 1}"] if len(spec.patterns) > 1 and model.mode == "causal" else []
