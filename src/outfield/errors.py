@@ -14,6 +14,10 @@ class UserError(OutfieldError):
     """A mistake that its user can mend; the command line prints it without a traceback."""
 
 
+class NotThere(UserError):
+    """A file or folder that was named is not there: it may be put there, and what does not need it goes on."""
+
+
 def singular(kind: str) -> str:
     """What one plug-in of a kind is called.
 

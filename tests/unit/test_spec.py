@@ -83,3 +83,66 @@ def test_the_yaml_file_and_the_python_object_are_the_same() -> None:
 
 def test_parameters_are_converted_to_the_types_of_the_fields() -> None:
     assert Plugin(name="digits", classes=[8]).build("sources").classes == (8,)
+
+
+ROOTED = """
+name: rooted
+{data}
+id:
+  train: {{name: part, of: {{name: zip, path: a/train.zip}}, stop: 0.8}}
+  val: {{name: arrays, path: val.npz, labels: y}}
+  test: {{name: imglist, path: lists/test.txt, root: pictures}}
+ood: [{{name: far, category: far, source: {{name: arrays, path: /elsewhere/far.npy, labels: far_labels.npy}}}}]
+network: small_cnn
+models:
+  - {{weights: w.safetensors, network: {{name: small_cnn, classes: 2}}, label: one}}
+  - {{weights: [b.pt, /h.pt], network: {{name: small_cnn, classes: 2}}, label: two}}
+"""
+
+
+def rooted(folder: Path, data: str = "") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "study.yaml").write_text(ROOTED.format(data=data))
+    return folder / "study.yaml"
+
+
+@pytest.mark.parametrize(
+    ("stated", "ways", "root"),
+    [
+        ("", (), "studies"),
+        ("", ("variable",), "studies"),
+        ("data: ../files", (), "files"),
+        ("data: ../files", ("variable",), "variable"),
+        ("data: ../files", ("variable", "given"), "given"),
+        ("", ("variable", "given"), "given"),
+    ],
+)
+def test_relative_paths_start_from_the_data_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stated: str, ways: tuple[str, ...], root: str
+) -> None:
+    monkeypatch.delenv("OUTFIELD_DATA", raising=False)
+    if "variable" in ways:
+        monkeypatch.setenv("OUTFIELD_DATA", str(tmp_path / "variable"))
+    spec = Spec.load(rooted(tmp_path / "studies", stated), tmp_path / "given" if "given" in ways else None)
+    below = tmp_path / root
+    assert spec.id.train.params == {"of": {"name": "zip", "path": str(below / "a/train.zip")}, "stop": 0.8}
+    assert spec.id.val.params == {"path": str(below / "val.npz"), "labels": "y"}
+    assert spec.id.test.params == {"path": str(below / "lists/test.txt"), "root": str(below / "pictures")}
+    assert spec.ood[0].source.params == {"path": "/elsewhere/far.npy", "labels": str(below / "far_labels.npy")}
+    assert [model.weights for model in spec.models] == [
+        (below / "w.safetensors",),
+        (below / "b.pt", Path("/h.pt")),
+    ]
+    assert Spec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_what_a_stored_model_cannot_have_is_told() -> None:
+    stored = {"weights": "w.pt", "network": {"name": "small_cnn", "classes": 4}, "label": "a"}
+    for change, message in [
+        ({"preprocess": {"sise": 3}}, r"models\[0\].preprocess: no 'sise'; there are side"),
+        ({"preprocess": {"crop": 2}}, r"models\[0\].preprocess: Expected crop"),
+        ({"rename": {"(": "a"}}, r"models\[0\].rename: '\(' is no regular expression"),
+        ({"weights": []}, r"models\[0\].weights.*: tuple should have at least 1 item"),
+    ]:
+        with pytest.raises(Problems, match=message):
+            Spec.parse(small_study(models=[stored | change]))

@@ -3,35 +3,60 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from outfield.errors import UserError
 from outfield.features.cache import Cache
-from outfield.studies.plan import Plan, outlook
+from outfield.store import write
+from outfield.studies.plan import Plan, outlook, plan, whole
+from outfield.studies.recipes import missing
 from outfield.studies.run import Outcome, run
-from outfield.studies.sets import Sets
+from outfield.studies.sets import Sets, survey
 from outfield.studies.spec import Spec
 
 RESULTS = Path("results")
 
 
-def print_plan(plan: Plan, sets: Sets, done: frozenset[str], console: Console) -> None:
-    """What a run would do."""
+def outline(spec: Spec, folder: Path, console: Console) -> None:
+    """What a run would do, and what is missing for it; nothing is done."""
+    found = survey(spec)
+    print_missing((*found.missing, *missing(spec)), console)
+    models, jobs = whole(spec)
+    console.print(
+        f"Study {spec.name}: {models} models, {len(spec.detectors)} detectors, {len(spec.ood)} OOD sets: {jobs:,} jobs."
+    )
+    if found.problems or found.ready:
+        sets = found.sets()
+        print_plan(plan(spec, sets), sets, frozenset(write.done(folder)), console)
+    else:
+        console.print("Nothing can run yet: it takes the ID data, an OOD set and, where the study tunes, a set for it.")
+
+
+def print_missing(lines: Sequence[str], console: Console) -> None:
+    """Sets and weights that are not there."""
+    if lines:
+        console.print(f"[yellow]{len(lines)} missing, and left out:")
+        console.print("\n".join(f"  {line}" for line in lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_plan(planned: Plan, sets: Sets, done: frozenset[str], console: Console) -> None:
+    """The data of a study, and what of it is ahead."""
     from rich.table import Table
 
-    table = Table("role", "set", "category", "rows", "digest", title=f"Study {plan.spec.name}")
+    table = Table("role", "set", "category", "rows", "digest", title=f"Study {planned.spec.name}")
     for member in sets:
         if member.role != "shift":
             row = (member.role, member.name, member.category or "", f"{len(member.data):,}", member.data.digest()[:8])
             table.add_row(*row)
     console.print(table)
-    ahead = outlook(plan.remaining(done), sets)
-    shifts = len({member.shift for member in sets.shifts})
+    ahead = outlook(planned.remaining(done), sets)
+    shifts, done = len({member.shift for member in sets.shifts}), done & planned.keys
     console.print(
-        f"{len(plan.tasks)} models, {len(plan.spec.detectors)} detectors, {len(sets.ood)} OOD sets, {shifts} shifts "
-        f"({len(sets.shifts)} sets): {len(plan.keys):,} jobs, {len(done & plan.keys):,} of them done.\n"
+        f"{len(planned.tasks)} models, {len(planned.spec.detectors)} detectors, {len(sets.ood)} OOD sets, "
+        f"{shifts} shifts ({len(sets.shifts)} sets): {len(planned.keys):,} jobs, {len(done):,} of them done.\n"
         f"Ahead: {ahead.models} models, {ahead.jobs:,} jobs, {ahead.inputs:,} inputs, {ahead.passes:,} passes of one "
         f"input, about {ahead.bytes / 2**20:,.0f} MiB of cached logits and features (at 128 numbers an input)."
     )
@@ -43,13 +68,16 @@ def run_with_progress(spec: Spec, folder: Path, sets: Sets, console: Console, ca
 
     if spec.resources.processes > (cores := os.cpu_count() or 1):
         console.print(f"[yellow]{spec.resources.processes} processes on {cores} cores: they will wait for each other.")
-    models = sum(1 if hasattr(model, "weights") else len(model.seeds) for model in spec.models)
-    with bars(models) as notify:
+    absent = (*sets.missing, *missing(spec))
+    print_missing(absent, console)
+    with bars(whole(spec)[0] - len(list(missing(spec)))) as notify:
         outcome = run(spec, folder, sets=sets, cache=cache, notify=notify)
     console.print(
         f"{outcome.jobs:,} jobs done, {outcome.skipped:,} were there already; "
         f"{outcome.forwards:,} inputs went through a model. Results: {folder}"
     )
+    if absent:
+        console.print(f"[yellow]{len(absent)} sets or models were missing (above), and are not in the results.")
     for model, names in outcome.left_out.items():
         console.print(f"{model}: no linear head, so {', '.join(names)} need one and are left out.")
     return outcome

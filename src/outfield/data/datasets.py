@@ -386,14 +386,17 @@ def between(dataset: Dataset, start: float, stop: float, seed: int = 0) -> Rows:
 
 def sample(dataset: Dataset, limit: int, seed: int = 0) -> Dataset:
     """At most ``limit`` rows, seeded, every class with its share; the data set itself where it has no more."""
-    if len(dataset) <= limit:
-        return dataset
+    return dataset if len(dataset) <= limit else subset(dataset, sampled_rows(dataset, limit, seed))
+
+
+def sampled_rows(dataset: Dataset, limit: int, seed: int = 0) -> NDArray[np.int64]:
+    """The numbers of the rows that ``sample`` keeps, in order."""
     strata = _strata(dataset)
     place = np.empty(len(dataset))
     for stratum in np.unique(strata):
         rows = np.flatnonzero(strata == stratum)
         place[_order(rows, seed)] = (np.arange(len(rows)) + 0.5) / len(rows)
-    return subset(dataset, np.sort(np.argsort(place, kind="stable")[:limit]))
+    return np.sort(np.argsort(place, kind="stable")[:limit])
 
 
 def in_memory(dataset: Dataset) -> Rows:

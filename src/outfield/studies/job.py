@@ -25,7 +25,7 @@ from outfield.metrics.base import IdScores, Metric, Predictions, Ranking, check_
 from outfield.models.torch import TorchModel
 from outfield.store import write
 from outfield.studies.executors.base import Event, Notify
-from outfield.studies.plan import Job, Task
+from outfield.studies.plan import Job, Task, parts
 from outfield.studies.scoring import score
 from outfield.studies.sets import Member, Sets
 from outfield.studies.spec import Spec
@@ -81,39 +81,53 @@ def _applies(detector: Detector, model: TorchModel) -> bool:
     return model.head is not None or not detector.needs & {"head", "features"}
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A model's values on some sets of the study, and what was learned from them."""
+
+    sets: Sets
+    values: Mapping[Member, Values]
+    fit: FitData
+
+
 @dataclass
 class Bench:
-    """One model's values on every set, and what was fitted on them."""
+    """One model's values on every set, and what was fitted on them: once for all inputs, once for those of probes."""
 
     study: Study
     task: Task
     model: TorchModel
     progress: Callable[[int, int], None]
-    values: dict[Member, Values] = field(default_factory=dict)
-    fit: FitData = field(init=False)
+    ready: dict[bool, Ready] = field(default_factory=dict)
 
     def prepare(self) -> None:
         """Extract every set that the jobs read, each in one pass, and run their folds in one pass more."""
-        members = self.task.sets(self.study.sets)
-        total = sum(len(member.data) for member in members)
+        shares = parts(self.task, self.study.sets)
+        total = sum(len(member.data) for part, sets in shares for member in part.sets(sets))
         before = 0
-        for member in members:
-            self.values[member] = self._extract(member, before, total)
-            before += len(member.data)
-        for member in members:
-            if member.role in ("train", "val", "test", "shift"):
-                check_labels(self.values[member], f"the {member.label}")
-        sets = self.study.sets
-        self.fit = FitData(self.values[sets.train], self.values[sets.val])
-        detectors = [job.detector for job in self.task.jobs if job.detector and _applies(job.detector, self.model)]
-        self.fit.prepare(fold for detector in detectors for fold in detector.clipped(self.fit).folds())
+        for part, sets in shares:
+            ready = self._prepared(part, sets, before, total)
+            self.ready |= {job.probing: ready for job in part.jobs}
+            before += sum(len(member.data) for member in part.sets(sets))
 
-    def _extract(self, member: Member, before: int, total: int) -> Values:
+    def _prepared(self, part: Task, sets: Sets, before: int, total: int) -> Ready:
+        values: dict[Member, Values] = {}
+        for member in part.sets(sets):
+            values[member] = self._extract(part, member, before, total)
+            before += len(member.data)
+            if member.role in ("train", "val", "test", "shift"):
+                check_labels(values[member], f"the {member.label}")
+        fit = FitData(values[sets.train], values[sets.val])
+        detectors = [job.detector for job in part.jobs if job.detector and _applies(job.detector, self.model)]
+        fit.prepare(fold for detector in detectors for fold in detector.clipped(fit).folds())
+        return Ready(sets, values, fit)
+
+    def _extract(self, part: Task, member: Member, before: int, total: int) -> Values:
         return extract(
             self.model,
             member.data,
             self.study.cache,
-            probes=[probe for job in self.task.jobs for probe in _probes(job, member, self.model)],
+            probes=[probe for job in part.jobs for probe in _probes(job, member, self.model)],
             about=f"model {self.model.name!r} on the {member.label}",
             half=self.study.spec.half,
             batch=self.study.spec.batch,
@@ -132,13 +146,14 @@ class Bench:
     def do(self, job: Job) -> None:
         """Make the rows of one job and write them; the scores first, so that rows that exist have theirs."""
         start = perf_counter()
-        measured = list(self._model_rows() if job.detector is None else self._detector_rows(job))
-        common = self._common() | {"seconds": perf_counter() - start}
+        ready = self.ready[job.probing]
+        measured = list(self._model_rows(ready) if job.detector is None else self._detector_rows(job, ready))
+        common = self._common(ready) | {"seconds": perf_counter() - start}
         rows = [common | row for row in measured]
         write.rows(self.study.folder, job.key, rows)
 
-    def _common(self) -> dict[str, Any]:
-        recipe, sets = self.task.recipe, self.study.sets
+    def _common(self, ready: Ready) -> dict[str, Any]:
+        recipe, sets = self.task.recipe, ready.sets
         return {
             "study": self.study.spec.name,
             "run": recipe.name,
@@ -153,19 +168,19 @@ class Bench:
             "model_digest": self.model.digest(),
         }
 
-    def _model_rows(self) -> Iterator[dict[str, Any]]:
+    def _model_rows(self, ready: Ready) -> Iterator[dict[str, Any]]:
         """Accuracy, calibration and feature statistics on the ID test set; accuracy and calibration under shift."""
-        for member, values in self.values.items():
+        for member, values in ready.values.items():
             if member.role in ("test", "shift"):
                 for name, estimate in _of_predictions(values):
                     yield _set_columns(member) | _measure(name, estimate) | {"passes": 1.0}
-        test = self.values[self.study.sets.test]
+        test = ready.values[ready.sets.test]
         if test.head is not None:
             for name, value in feature_statistics(test).items():
-                yield _set_columns(self.study.sets.test) | _measure(name, Estimate(value, n=len(test)))
+                yield _set_columns(ready.sets.test) | _measure(name, Estimate(value, n=len(test)))
 
-    def _detector_rows(self, job: Job) -> Iterator[dict[str, Any]]:
-        detector, state, curve = self._fitted(job)
+    def _detector_rows(self, job: Job, ready: Ready) -> Iterator[dict[str, Any]]:
+        detector, state, curve = _fitted(job, ready)
         columns = {
             "detector": job.title,
             "params": detector.params,
@@ -175,51 +190,51 @@ class Bench:
         }
         yield from (columns | row for row in curve)
         scores = {
-            m: score(detector, state, v, f"the {m.label}") for m, v in self.values.items() if m.role in ("test", "ood")
+            m: score(detector, state, v, f"the {m.label}") for m, v in ready.values.items() if m.role in ("test", "ood")
         }
-        yield from (columns | row for row in self._measured(scores))
+        yield from (columns | row for row in _measured(scores, ready))
         write.scores(self.study.folder, self.model.name, job.key, _scores_frame(scores))
 
     def _is_baseline(self, job: Job) -> bool:
         """An untuned detector beside its tuned self is what tuning is compared with."""
         return not job.tuned and self.study.spec.tuning is not None and bool(job.detector and job.detector.grid)
 
-    def _fitted(self, job: Job) -> tuple[Detector, State, Rows]:
-        assert job.detector is not None
-        if not job.tuned:
-            detector = job.detector.clipped(self.fit)
-            return detector, detector.fit(self.fit), []
-        sets = self.study.sets
-        tuned = tune(job.detector, self.fit, self.values[sets.val], {m.name: self.values[m] for m in sets.tuning})
-        places = {member.name: _set_columns(member) for member in sets.tuning}
-        return (
-            tuned.detector,
-            tuned.state,
-            [
-                places[name] | _measure("auroc", estimate) | {"params": variant.params, "role": "curve"}
-                for variant, name, estimate in tuned.curve
-            ],
-        )
 
-    def _measured(self, scores: Mapping[Member, NDArray[np.float64]]) -> Iterator[dict[str, Any]]:
-        """Every measure of a detector's scores; the ID scores are sorted once for all OOD sets."""
-        test = self.study.sets.test
-        predictions = _predictions(self.values[test])
-        known = IdScores(scores[test], predictions.correct)
-        for name, estimate in _defined("diagnostic", known, per_set=False):
-            yield _set_columns(test) | _measure(name, estimate)
-        for member, found in scores.items():
-            if member.role == "ood":
-                parts = parts_of(member.data)
-                check_identities(known, found, parts)
-                for part, some in _parts(found, parts):
-                    yield from self._against(known.against(some), member, part)
+def _fitted(job: Job, ready: Ready) -> tuple[Detector, State, Rows]:
+    assert job.detector is not None
+    if not job.tuned:
+        detector = job.detector.clipped(ready.fit)
+        return detector, detector.fit(ready.fit), []
+    sets, values = ready.sets, ready.values
+    tuned = tune(job.detector, ready.fit, values[sets.val], {m.name: values[m] for m in sets.tuning})
+    places = {member.name: _set_columns(member) for member in sets.tuning}
+    curve = [
+        places[name] | _measure("auroc", estimate) | {"params": variant.params, "role": "curve"}
+        for variant, name, estimate in tuned.curve
+    ]
+    return tuned.detector, tuned.state, curve
 
-    def _against(self, ranking: Ranking, member: Member, part: str | None) -> Iterator[dict[str, Any]]:
-        columns = _set_columns(member) | {"part": part, "n_ood": len(ranking.ood)}
-        for inputs in ("ranking", "diagnostic") if part is None else ("ranking",):
-            for name, estimate in _defined(inputs, ranking, per_set=True):
-                yield columns | _measure(name, estimate)
+
+def _measured(scores: Mapping[Member, NDArray[np.float64]], ready: Ready) -> Iterator[dict[str, Any]]:
+    """Every measure of a detector's scores; the ID scores are sorted once for all OOD sets."""
+    test = ready.sets.test
+    predictions = _predictions(ready.values[test])
+    known = IdScores(scores[test], predictions.correct)
+    for name, estimate in _defined("diagnostic", known, per_set=False):
+        yield _set_columns(test) | _measure(name, estimate)
+    for member, found in scores.items():
+        if member.role == "ood":
+            names = parts_of(member.data)
+            check_identities(known, found, names)
+            for part, some in _parts(found, names):
+                yield from _against(known.against(some), member, part)
+
+
+def _against(ranking: Ranking, member: Member, part: str | None) -> Iterator[dict[str, Any]]:
+    columns = _set_columns(member) | {"part": part, "n_ood": len(ranking.ood)}
+    for inputs in ("ranking", "diagnostic") if part is None else ("ranking",):
+        for name, estimate in _defined(inputs, ranking, per_set=True):
+            yield columns | _measure(name, estimate)
 
 
 def _probes(job: Job, member: Member, model: TorchModel) -> tuple[Any, ...]:
@@ -278,9 +293,14 @@ def _measure(name: str, estimate: Estimate) -> dict[str, Any]:
 
 def _scores_frame(scores: Mapping[Member, NDArray[np.float64]]) -> pl.DataFrame:
     return pl.concat(
-        pl.DataFrame({"set": member.name, "part": _part_names(member), "row": np.arange(len(found)), "score": found})
+        pl.DataFrame({"set": member.name, "part": _part_names(member), "row": _numbers(member), "score": found})
         for member, found in scores.items()
     )
+
+
+def _numbers(member: Member) -> NDArray[np.int64]:
+    """The rows' numbers in the whole set, so that scores of samples and of all can be paired."""
+    return np.arange(len(member.data)) if member.rows is None else member.rows
 
 
 def _part_names(member: Member) -> pl.Series:

@@ -8,10 +8,11 @@ from typing import Any
 
 from outfield import keys, registry
 from outfield.detectors.base import Detector
+from outfield.errors import Problems
 from outfield.features.extract import extract
-from outfield.studies.recipes import Recipe, recipes
+from outfield.studies.recipes import Recipe, missing, recipes
 from outfield.studies.sets import Member, Sets
-from outfield.studies.spec import Spec
+from outfield.studies.spec import Spec, Stored
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Job:
     def title(self) -> str:
         return "model" if self.detector is None else registry.name_of("detectors", self.detector)
 
+    @property
+    def probing(self) -> bool:
+        """Whether it queries the model beyond its forward pass, so that the study's ``probe_limit`` holds."""
+        return self.detector is not None and bool(self.detector.probes())
+
 
 @dataclass(frozen=True)
 class Task:
@@ -38,8 +44,14 @@ class Task:
         """The same task less the jobs that are done."""
         return replace(self, jobs=tuple(job for job in self.jobs if job.key not in done))
 
+    def part(self, *, probing: bool) -> Task:
+        """The same task with the jobs alone that query the model beyond its forward pass, or that do not."""
+        return replace(self, jobs=tuple(job for job in self.jobs if job.probing == probing))
+
     def sets(self, sets: Sets) -> tuple[Member, ...]:
-        """The data sets that the jobs read."""
+        """The data sets that the jobs read; none without jobs."""
+        if not self.jobs:
+            return ()
         wanted = {"train", "val", "test"}
         wanted |= {"ood"} if any(job.detector for job in self.jobs) else set()
         wanted |= {"tuning"} if any(job.tuned for job in self.jobs) else set()
@@ -49,10 +61,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """All tasks of a study."""
+    """All tasks of a study; ``missing`` tells of the models whose weights are not there."""
 
     spec: Spec
     tasks: tuple[Task, ...]
+    missing: tuple[str, ...] = ()
 
     @property
     def keys(self) -> frozenset[str]:
@@ -77,19 +90,44 @@ class Outlook:
 
 
 def plan(spec: Spec, sets: Sets) -> Plan:
-    """The tasks of a study. Pure: nothing is trained, extracted or written."""
+    """The tasks of a study. Pure: nothing is trained, extracted or written.
+
+    Raises
+    ------
+    Problems
+        No model is there.
+    """
     detectors = [one.build("detectors") for one in spec.detectors]
-    context = _context(spec, sets)
-    return Plan(
-        spec, tuple(Task(recipe, tuple(_jobs(recipe, detectors, spec, context))) for recipe in recipes(spec, sets))
-    )
+    context, absent = _context(spec, sets), tuple(missing(spec))
+    tasks = tuple(Task(recipe, tuple(_jobs(recipe, detectors, spec, context))) for recipe in recipes(spec, sets))
+    if not tasks:
+        raise Problems("The models of the study", absent)
+    return Plan(spec, tasks, absent)
+
+
+def whole(spec: Spec) -> tuple[int, int]:
+    """Models and jobs of a study when everything is there."""
+    models = sum(1 if isinstance(model, Stored) else len(model.seeds) for model in spec.models)
+    detectors = [one.build("detectors") for one in spec.detectors]
+    return models, models * (1 + sum(len(_settings(detector, spec)) for detector in detectors))
 
 
 def outlook(tasks: tuple[Task, ...], sets: Sets, floats: int = 128) -> Outlook:
     """Models, jobs, inputs to be read, passes through models (probes counted), bytes of ``floats`` float32 an input."""
-    inputs = [sum(len(member.data) for member in task.sets(sets)) for task in tasks]
-    passes = sum(count * (1 + _probe_passes(task)) for count, task in zip(inputs, tasks, strict=True))
-    return Outlook(len(tasks), sum(len(task.jobs) for task in tasks), sum(inputs), passes, 4 * floats * sum(inputs))
+    inputs, passes = 0, 0
+    for task in tasks:
+        for part, data in parts(task, sets):
+            read = sum(len(member.data) for member in part.sets(data))
+            inputs, passes = inputs + read, passes + read * (1 + _probe_passes(part))
+    return Outlook(len(tasks), sum(len(task.jobs) for task in tasks), inputs, passes, 4 * floats * inputs)
+
+
+def parts(task: Task, sets: Sets) -> tuple[tuple[Task, Sets], ...]:
+    """A task's jobs with the sets that they read: those of probes apart where the study limits their inputs."""
+    if sets.probed is None:
+        return ((task, sets),)
+    both = ((task.part(probing=False), sets), (task.part(probing=True), sets.probed))
+    return tuple((part, data) for part, data in both if part.jobs)
 
 
 def _probe_passes(task: Task) -> int:
@@ -102,11 +140,17 @@ def _jobs(recipe: Recipe, detectors: list[Detector], spec: Spec, context: dict[s
     model = keys.key(model=recipe.key, **context)
     yield Job(keys.key(model=model, name=recipe.name), None)
     for detector in detectors:
-        stated = {"detector": registry.name_of("detectors", detector), "params": detector.params}
+        stated: dict[str, Any] = {"detector": registry.name_of("detectors", detector), "params": detector.params}
+        stated |= {"limit": spec.probe_limit} if spec.probe_limit and detector.probes() else {}
         code = keys.of_code(type(detector), Detector)
-        for tuned in (False, True) if spec.tuning and detector.grid else (False,):
+        for tuned in _settings(detector, spec):
             tuning = context["tuning"] if tuned else None
             yield Job(keys.key(model=model, name=recipe.name, code=code, tuning=tuning, **stated), detector, tuned)
+
+
+def _settings(detector: Detector, spec: Spec) -> tuple[bool, ...]:
+    """Untuned, and tuned where there is something to tune."""
+    return (False, True) if spec.tuning and detector.grid else (False,)
 
 
 def _context(spec: Spec, sets: Sets) -> dict[str, Any]:

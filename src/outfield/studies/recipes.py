@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from outfield import keys, registry
-from outfield.errors import UserError
+from outfield.models.networks._published import renamed, under_own_names
 from outfield.models.preprocess import Pictures
-from outfield.models.torch import TorchModel, load_weights
+from outfield.models.torch import TorchModel, load_into, load_weights
 from outfield.store.write import atomically
 from outfield.strategies import code_of, train
 from outfield.strategies.base import Strategy
@@ -92,15 +92,8 @@ class StoredRecipe(Recipe):
 
     def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> TorchModel:
         stored = self.stored
-        network: nn.Module = registry.create("networks", stored.network.name, **stored.network.params)
-        try:
-            network.load_state_dict(load_weights(stored.weights))
-        except RuntimeError as error:
-            raise UserError(
-                f"Expected weights of the network {stored.network.name!r} in {stored.weights}, but got others: {error}"
-            ) from None
         return TorchModel(
-            network.eval(),
+            self._network().eval(),
             sets.train.data.read(slice(0, 2)),
             preprocess=Pictures(**_tuples(stored.preprocess)),
             head=stored.head,
@@ -109,12 +102,28 @@ class StoredRecipe(Recipe):
             device=device,
         )
 
+    def _network(self) -> nn.Module:
+        stored = self.stored
+        network: nn.Module = registry.create("networks", stored.network.name, **stored.network.params)
+        weights = {name: tensor for path in stored.weights for name, tensor in load_weights(path).items()}
+        named = under_own_names(network, renamed(weights, stored.rename))
+        where = " and ".join(path.name for path in stored.weights)
+        return load_into(network, named, f"the network {stored.network.name!r} in {where}")
+
+
+def missing(spec: Spec) -> Iterator[str]:
+    """Models whose weights are not there, each with where they should be and where they are published."""
+    for model in spec.models:
+        if isinstance(model, Stored) and (absent := [str(path) for path in model.weights if not path.is_file()]):
+            origin = f"; published at {model.origin}" if model.origin else ""
+            yield f"model {model.label!r}: no weights at {' and '.join(absent)}{origin}"
+
 
 def recipes(spec: Spec, sets: Sets) -> Iterator[Recipe]:
-    """Every model of a study, strategy by strategy and seed by seed."""
+    """Every model of a study whose weights are there or that it trains, strategy by strategy and seed by seed."""
     for model in spec.models:
         if isinstance(model, Stored):
-            yield _stored(model)
+            yield from [_stored(model)] if all(path.is_file() for path in model.weights) else []
         else:
             strategy = model.strategy.build("strategies")
             yield from (_trained(spec, sets, model.title, strategy, seed) for seed in model.seeds)
@@ -136,12 +145,10 @@ def _trained(spec: Spec, sets: Sets, title: str, strategy: Strategy, seed: int) 
 
 
 def _stored(model: Stored) -> StoredRecipe:
-    if not model.weights.is_file():
-        raise UserError(f"Expected weights of {model.label!r} at {model.weights}, but there is no such file.")
     key = keys.key(
-        weights=keys.of_file(model.weights),
-        stored=model.model_dump(exclude={"weights", "label", "family"}),
-        code=keys.of_code(registry.find("networks", model.network.name), TorchModel),
+        weights=[keys.of_file(path) for path in model.weights],
+        stored=model.model_dump(exclude={"weights", "label", "family", "origin"}),
+        code=keys.of_code(registry.find("networks", model.network.name), TorchModel, renamed),
     )
     return StoredRecipe(model.label, model.label, model.family, 0, key, model)
 

@@ -38,6 +38,8 @@ class Outcome:
     skipped: int
     spent: tuple[Spent, ...]
     failures: tuple[Failure, ...]
+    missing: tuple[str, ...] = ()
+    """Sets and models whose files are not there: the study went without them."""
 
     @property
     def forwards(self) -> int:
@@ -74,6 +76,8 @@ def run(
 ) -> Outcome:
     """Run a study; run it again and it goes on where it was.
 
+    Data sets and weights that are not there are left out and told in ``missing`` of the outcome.
+
     Parameters
     ----------
     spec : Spec, or the path of its YAML file
@@ -91,7 +95,7 @@ def run(
     Raises
     ------
     Problems
-        Data that cannot be used.
+        Data that cannot be used; or no ID data, no OOD set or no model is there.
     UserError
         The folder cannot be written.
 
@@ -124,4 +128,4 @@ def run(
     spent = tuple(end.result for end in ends if isinstance(end, Done))
     models = [Failure(tasks[end.index].recipe.name, end.reason, end.by_user) for end in ends if isinstance(end, Failed)]
     detectors = [Failure(one.task, why, True, detector) for one in spent for detector, why in one.failed]
-    return Outcome(folder, planned, len(done), spent, (*models, *detectors))
+    return Outcome(folder, planned, len(done), spent, (*models, *detectors), (*sets.missing, *planned.missing))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from outfield.data.base import Dataset
-from outfield.data.datasets import row_keys, shifted
-from outfield.errors import Problems, UserError
+from outfield.data.datasets import row_keys, sample, sampled_rows, shifted, subset
+from outfield.errors import NotThere, Problems, UserError
 from outfield.studies.kept import Kept
-from outfield.studies.spec import OodSet, Plugin, Spec
+from outfield.studies.spec import Category, Plugin, Spec
 
 Role = Literal["train", "val", "test", "ood", "tuning", "shift"]
 SHARED = 0.01
@@ -28,16 +31,29 @@ class Member:
     category: str | None = None
     shift: str | None = None
     severity: int | None = None
+    rows: NDArray[np.int64] | None = None
+    """Numbers of the rows in the whole set, where this is a sample of it."""
 
     @property
     def label(self) -> str:
         """Role and name, as messages show it."""
         return f"{self.role} set {self.name!r}"
 
+    def sampled(self, limit: int, seed: int) -> Member:
+        """At most ``limit`` of its inputs; itself where it has no more."""
+        if len(self.data) <= limit:
+            return self
+        rows = sampled_rows(self.data, limit, seed)
+        return replace(self, data=Kept(subset(self.data, rows)), rows=rows)
+
 
 @dataclass(frozen=True)
 class Sets:
-    """All data sets of a study."""
+    """All data sets of a study.
+
+    ``missing`` tells of those that are not there; ``probed`` are samples of all for the detectors that query the model
+    beyond its forward pass, where the study limits their inputs.
+    """
 
     train: Member
     val: Member
@@ -45,6 +61,8 @@ class Sets:
     ood: tuple[Member, ...]
     tuning: tuple[Member, ...]
     shifts: tuple[Member, ...]
+    missing: tuple[str, ...] = ()
+    probed: Sets | None = None
 
     def __iter__(self) -> Iterator[Member]:
         yield from (self.train, self.val, self.test, *self.ood, *self.tuning, *self.shifts)
@@ -56,52 +74,96 @@ class Sets:
             raise UserError("Expected labels in the ID training data, but it has none.")
         return int(labels.max()) + 1
 
+    def sampled(self, limit: int, seed: int) -> Sets:
+        """The same sets, each with at most ``limit`` inputs; shifts are left as they are."""
+        train, val, test = (one.sampled(limit, seed) for one in (self.train, self.val, self.test))
+        ood, tuning = (tuple(one.sampled(limit, seed) for one in some) for some in (self.ood, self.tuning))
+        return replace(self, train=train, val=val, test=test, ood=ood, tuning=tuning)
+
+
+@dataclass
+class Found:
+    """What a study's data came to: the sets that are there, those that are not, and what is wrong with others."""
+
+    spec: Spec
+    members: list[Member]
+    missing: list[str]
+    problems: list[str]
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is enough to measure: the ID data, an OOD set, and one to tune on where the study tunes."""
+        roles = {member.role for member in self.members}
+        return roles >= {"train", "val", "test", "ood"} | ({"tuning"} if self.spec.tuning else set())
+
+    def sets(self) -> Sets:
+        """The sets, shifted ones made.
+
+        Raises
+        ------
+        Problems
+            Sets that cannot be used; or the ID data, every OOD set, or every set to tune on are not there.
+        """
+        if self.problems or not self.ready:
+            raise Problems("The data of the study", [*self.problems, *self.missing])
+        (train,), (val,), (test,) = (self._of(role) for role in ("train", "val", "test"))
+        shifts = tuple(_shifts(self.spec, test))
+        sets = Sets(train, val, test, self._of("ood"), self._of("tuning"), shifts, tuple(self.missing))
+        limit = self.spec.probe_limit
+        return sets if limit is None else replace(sets, probed=sets.sampled(limit, self.spec.seed))
+
+    def _of(self, role: str) -> tuple[Member, ...]:
+        return tuple(member for member in self.members if member.role == role)
+
 
 def load(spec: Spec) -> Sets:
     """Load every data set that a study names.
 
+    Sets whose files are not there are left out and told in ``missing``, as long as something is left to measure.
+
     Raises
     ------
     Problems
-        Sets that cannot be loaded or are empty, and the same data under two roles, all together.
+        Sets that cannot be read or are empty, the same data under two roles, and ID data that is not there, all
+        together.
     """
-    problems: list[str] = []
-    members = {split: _load(split, getattr(spec.id, split), split, problems) for split in ("train", "val", "test")}
-    ood = [_load_ood(one, "ood", problems) for one in spec.ood]
-    tuning = [_load_ood(one, "tuning", problems) for one in (spec.tuning.ood if spec.tuning else ())]
-    found = [member for member in (*members.values(), *ood, *tuning) if member is not None]
-    if problems := [*problems, *_in_two_roles(found)]:
-        raise Problems("The data of the study", problems)
-    train, val, test = (_present(members[split]) for split in ("train", "val", "test"))
-    shifts = tuple(_shifts(spec, test))
-    return Sets(train, val, test, tuple(map(_present, ood)), tuple(map(_present, tuning)), shifts)
+    return survey(spec).sets()
 
 
-def _present(member: Member | None) -> Member:
-    assert member is not None
-    return member
+def survey(spec: Spec) -> Found:
+    """Look for every data set that a study names, and load those that are there."""
+    found = Found(spec, [], [], [])
+    for name, role, source, category in named(spec):
+        try:
+            found.members.append(_loaded(name, role, source, category))
+        except NotThere as error:
+            found.missing.append(f"{role} set {name!r}: {error}")
+        except UserError as error:
+            found.problems.append(f"{role} set {name!r}: {error}")
+    found.problems += _in_two_roles(found.members)
+    return found
 
 
-def _load_ood(one: OodSet, role: Role, problems: list[str]) -> Member | None:
-    return _load(one.name, one.source, role, problems, one.category)
+def named(spec: Spec) -> Iterator[tuple[str, Role, Plugin, Category | None]]:
+    """Name, role, source and category of every data set of a study, shifted ones aside."""
+    splits: tuple[Role, ...] = ("train", "val", "test")
+    yield from ((split, split, getattr(spec.id, split), None) for split in splits)
+    yield from ((one.name, "ood", one.source, one.category) for one in spec.ood)
+    yield from ((one.name, "tuning", one.source, one.category) for one in (spec.tuning.ood if spec.tuning else ()))
 
 
-def _load(name: str, source: Plugin, role: Role, problems: list[str], category: str | None = None) -> Member | None:
-    try:
-        data = source.build("sources").load()
-    except UserError as error:
-        problems.append(f"{role} set {name!r}: {error}")
-        return None
+def _loaded(name: str, role: Role, source: Plugin, category: Category | None) -> Member:
+    data = source.build("sources").load()
     if not len(data):
-        problems.append(f"{role} set {name!r}: expected rows, but it is empty. Give it data, or leave it out.")
-        return None
+        raise UserError("Expected rows, but it is empty. Give it data, or leave it out.")
     return Member(name, role, Kept(data), category)
 
 
 def _shifts(spec: Spec, test: Member) -> Iterator[Member]:
     for one in spec.shifts:
+        of = test.data if one.limit is None else sample(test.data, one.limit, spec.seed)
         for severity in one.severities:
-            data = Kept(shifted(test.data, one.shift.build("shifts"), severity, spec.seed))
+            data = Kept(shifted(of, one.shift.build("shifts"), severity, spec.seed))
             yield Member(f"{one.shift.name} {severity}", "shift", data, shift=one.shift.name, severity=severity)
 
 

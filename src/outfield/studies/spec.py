@@ -3,12 +3,17 @@
 A plug-in is written as its name, or as a mapping of its name and parameters::
 
     detectors: [msp, {name: gen, gamma: 0.5}]
+
+A relative ``path`` or ``root`` of a source and the ``weights`` of a model start from the data root of the study.
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,6 +35,8 @@ from outfield import registry
 from outfield.errors import Problems, UserError, singular
 
 Category = Literal["near", "far", "extreme", "synthetic"]
+ROOT_VARIABLE = "OUTFIELD_DATA"
+"""Environment variable that goes before the ``data`` of a study file."""
 
 
 class _Strict(BaseModel):
@@ -96,6 +103,9 @@ class ShiftSet(_Strict):
 
     shift: Named
     severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field((1, 2, 3, 4, 5), min_length=1)
+    limit: int | None = Field(
+        None, ge=1, description="On at most so many ID test inputs: a seeded sample, each class with its share."
+    )
 
 
 def _shift(value: Any) -> Any:
@@ -120,14 +130,30 @@ class Trained(_Strict):
         return self.label or self.strategy.name
 
 
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
 class Stored(_Strict):
     """A model whose weights are there already."""
 
-    weights: Path = Field(description="A .safetensors file, or a torch file of tensors alone.")
+    weights: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = Field(
+        min_length=1,
+        description="A .safetensors file or a torch file of tensors alone; several where head and backbone lie apart.",
+    )
     network: Named
     label: str
     family: str = "baseline"
-    preprocess: dict[str, Any] = Field(default_factory=dict, description="side, channels, mean, std, crop.")
+    origin: str = Field("", description="Where the weights are published: shown where they are not there.")
+    rename: dict[str, str | None] = Field(
+        default_factory=dict,
+        description="Patterns (regular expressions) of the weights' names and what replaces them, in this order; null "
+        "drops the weights that match. The names that a network was published under are known without.",
+    )
+    preprocess: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Of `Pictures`: side, channels, mean, std, crop, interpolation, squash.",
+    )
     head: str | None = None
     layers: tuple[str, ...] | None = None
 
@@ -155,6 +181,13 @@ class Spec(_Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$", description="Also the name of its results folder.")
     title: str = Field("", description="One line for the report.")
+    notes: tuple[str, ...] = Field((), description="What a reader of the results must know; the report shows it.")
+    data: Path | None = Field(
+        None,
+        description="The data root: the folder, relative to the study file, that relative paths of data and weights "
+        "start from. `--data` goes before it, then `$OUTFIELD_DATA`. Without it they start from the study file's "
+        "folder, or from `--data`.",
+    )
     seed: int = 0
     id: IdSets
     ood: tuple[OodSet, ...] = Field(min_length=1)
@@ -167,6 +200,13 @@ class Spec(_Strict):
     tuning: Tuning | None = None
     half: bool = Field(False, description="Keep features as float16.")
     batch: int = Field(256, ge=1, description="Inputs of one forward pass.")
+    probe_limit: int | None = Field(
+        None,
+        ge=1,
+        description="Detectors that query the model beyond its forward pass (their probes) are fitted and measured on "
+        "at most so many inputs of each set: a seeded sample, each class (or part) with its share. The others, "
+        "accuracy and calibration use every input.",
+    )
     resources: Resources = Resources()
 
     @model_validator(mode="after")
@@ -176,8 +216,14 @@ class Spec(_Strict):
         return self
 
     @classmethod
-    def load(cls, path: str | Path) -> Spec:
-        """A study from its YAML file.
+    def load(cls, path: str | Path, data: str | Path | None = None) -> Spec:
+        """A study from its YAML file, its relative paths made absolute.
+
+        Parameters
+        ----------
+        path : path of the file
+        data : path, optional
+            The data root, before ``$OUTFIELD_DATA`` and the file's own ``data``.
 
         Raises
         ------
@@ -185,11 +231,12 @@ class Spec(_Strict):
             Everything that is wrong with the file, together.
         """
         path = Path(path)
-        return cls.parse(_read(path), path.name)
+        content = _read(path)
+        return cls.parse(_rooted(content, _root(path, content, data)), path.name)
 
     @classmethod
     def parse(cls, content: Any, where: str = "the study") -> Spec:
-        """A study from plain values, its problems collected."""
+        """A study from plain values, its problems collected; relative paths start from the working folder."""
         if not isinstance(content, dict):
             raise UserError(f"Expected a mapping of fields in {where}, but got {type(content).__name__}.")
         try:
@@ -205,6 +252,49 @@ def _read(path: Path) -> Any:
         raise UserError(f"Expected a study file at {path}, but it cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"Expected YAML in {path}, but got: {' '.join(str(error).split())}") from None
+
+
+def _root(path: Path, content: Any, data: str | Path | None) -> Path:
+    """The folder that relative paths of a study file start from."""
+    stated = content.get("data") if isinstance(content, dict) else None
+    named = data or (stated and os.environ.get(ROOT_VARIABLE))
+    root = Path(named).expanduser() if named else path.parent / Path(str(stated or ".")).expanduser()
+    return Path(os.path.abspath(root))
+
+
+def _rooted(content: Any, root: Path) -> Any:
+    """A study's content with the paths of its sources and weights below the data root."""
+    if not isinstance(content, dict):
+        return content
+    parts = {field: _source(content[field], root) for field in ("id", "ood", "tuning") if field in content}
+    models = [
+        model | {"weights": [_below(root, one) for one in _listed(model["weights"])]}
+        if isinstance(model, dict) and "weights" in model
+        else model
+        for model in _list(content.get("models"))
+    ]
+    stated = {"data": str(root)} if "data" in content else {}
+    return content | parts | stated | ({"models": models} if models else {})
+
+
+def _source(value: Any, root: Path) -> Any:
+    """A source, or what holds sources, with its paths below the root."""
+    if isinstance(value, list):
+        return [_source(one, root) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _below(root, one) if _is_path(name, one) else _source(one, root) if name != "classes" else one
+        for name, one in value.items()
+    }
+
+
+def _is_path(name: str, value: Any) -> bool:
+    return isinstance(value, str) and (name in ("path", "root") or (name == "labels" and value.endswith(".npy")))
+
+
+def _below(root: Path, path: Any) -> Any:
+    return str(root / Path(path).expanduser()) if isinstance(path, str | Path) else path
 
 
 def shipped(name: str) -> Path:
@@ -243,8 +333,30 @@ def _unusable(spec: Spec) -> Iterator[str]:
             registry.check("networks", network.name, network.params)
         except UserError as error:
             yield f"{where}: {error}"
+    for i, model in enumerate(spec.models):
+        if isinstance(model, Stored):
+            yield from _stored_faults(f"models[{i}]", model)
     if spec.network is None and any(isinstance(model, Trained) for model in spec.models):
         yield "network: missing; the models that the study trains need an architecture"
+
+
+def _stored_faults(where: str, model: Stored) -> Iterator[str]:
+    from outfield.models.preprocess import Pictures
+
+    known = [one.name for one in fields(Pictures)]
+    if unknown := [name for name in model.preprocess if name not in known]:
+        yield f"{where}.preprocess: no {', '.join(map(repr, unknown))}; there are {', '.join(known)}"
+    try:
+        TypeAdapter(Pictures).validate_python(model.preprocess)
+    except ValidationError as error:
+        yield from (f"{where}.preprocess.{line}" for line in _readable(error))
+    except UserError as error:
+        yield f"{where}.preprocess: {error}"
+    for pattern in model.rename:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            yield f"{where}.rename: {pattern!r} is no regular expression ({error})"
 
 
 def _fault(where: str, kind: str, plugin: Plugin) -> Iterator[str]:

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from outfield.data.base import Batch
 from outfield.data.datasets import Fault, Rows, item_key, stack
-from outfield.errors import UserError
+from outfield.errors import NotThere, UserError
 
 Broken = Literal["refuse", "leave out"]
 SHOWN = 20
@@ -232,10 +232,10 @@ class _Kept:
 
 
 def existing(path: str, kind: Literal["file", "folder"]) -> Path:
-    """The path, expanded; ``UserError`` where there is no such file or folder."""
+    """The path, expanded; ``NotThere`` where there is no such file or folder."""
     found = Path(path).expanduser()
     if not (found.is_file() if kind == "file" else found.is_dir()):
-        raise UserError(f"Expected a {kind} at {found}, but there is none. Mend the path.")
+        raise NotThere(f"Expected a {kind} at {found}, but there is none. Mend the path.")
     return found
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset
-from outfield.errors import UserError
+from outfield.errors import NotThere, UserError
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _array(path: Path) -> NDArray[Any]:
 
 def _content(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
     if not path.is_file():
-        raise UserError(f"Expected a .npy or .npz file at {path}, but there is none. Mend the path.")
+        raise NotThere(f"Expected a .npy or .npz file at {path}, but there is none. Mend the path.")
     try:
         with path.open("rb") as file:
             if file.read(2) != b"PK":

@@ -8,7 +8,7 @@ import numpy as np
 
 from outfield.data.base import Dataset, Source
 from outfield.data.sources._files import Broken, Decoding, FileDataset, Paths, existing, refusal
-from outfield.errors import UserError
+from outfield.errors import NotThere, UserError
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Imglist(Source):
     Raises
     ------
     UserError
-        No such list or root, lines of another form, pictures that are not there; broken pictures.
+        No such list, root or pictures (``NotThere``); lines of another form; some pictures absent or broken.
 
     Examples
     --------
@@ -58,7 +58,8 @@ class Imglist(Source):
         rows = list(_rows(existing(self.path, "file")))
         if not rows:
             raise UserError(f"Expected lines `relative/path label` in {self.path}, but it is empty. Mend the list.")
-        files = [existing(self.root, "folder") / name for name, _ in rows]
+        root = existing(self.root, "folder")
+        files = [root / name for name, _ in rows]
         self._check_present(files)
         labels = np.array([label for _, label in rows])
         whole = FileDataset(
@@ -75,6 +76,11 @@ class Imglist(Source):
         if self.broken == "leave out":
             return
         absent = [file for file in files if not file.is_file()]
+        if len(absent) == len(files):
+            raise NotThere(
+                f"Expected the pictures of {self.path} in {self.root}, but none of {len(files)} is there, the first at "
+                f"{files[0]}. Put them there, or mend `root`."
+            )
         if absent:
             raise refusal(self.path, [f"{file}: is not there" for file in absent], len(files))
 

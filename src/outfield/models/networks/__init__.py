@@ -1,1 +1,1 @@
-"""Networks that outfield trains: one file each, built from parameters that JSON can state."""
+"""Networks that outfield trains, or whose published weights it reads: one file each, built from plain parameters."""

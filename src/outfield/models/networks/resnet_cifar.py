@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -41,6 +44,15 @@ class ResNetCifar(nn.Module):
     ----------
     [1] He, Zhang, Ren, Sun. Deep Residual Learning for Image Recognition. CVPR 2016 (section 4.2).
     """
+
+    published: ClassVar[Mapping[str, str]] = {
+        r"^conv1\.": "stem.0.",
+        r"^bn1\.": "stem.1.",
+        r"^layer(\d)\.": r"stage\1.",
+        r"\.bn(\d)\.": r".norm\1.",
+        r"^linear\.": "head.",
+    }
+    """Names of the weights that Idelbayev's reproduction of the paper published, as patterns, and ours."""
 
     def __init__(self, classes: int, channels: int = 3, depth: int = 20, width: int = 16) -> None:
         super().__init__()
