@@ -13,7 +13,6 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
@@ -166,6 +165,8 @@ class _Run:
         epochs: int,
         accelerator: str,
     ) -> None:
+        from lightning_fabric import Fabric
+
         self.strategy, self.classes, self.seed, self.step = strategy, classes, seed, 0
         self.given, self.accelerator = (epochs, images, labels), accelerator
         self.fabric = Fabric(accelerator=accelerator, devices=1)
