@@ -142,6 +142,23 @@ def test_features_of_a_named_layer_serve_where_there_is_no_head() -> None:
     assert "features of 'body'" in repr(model)
 
 
+def test_zero_logits_of_two_heads_decide_nothing() -> None:
+    heads = {"first": nn.Linear(6, 4), "second": nn.Linear(6, 4)}
+    net = Net(lambda net, x: (net.first(pooled(x)) + net.second(pooled(x))) / 2, **heads)
+    for head in heads.values():
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+    assert TorchModel(net, PICTURES).head is None
+
+
+def test_maps_of_attention_are_no_layers() -> None:
+    encoder = nn.TransformerEncoderLayer(6, 2, 8, batch_first=True)
+    net = Net(
+        lambda net, x: net.fc(net.encoder(x.flatten(2).transpose(1, 2)).mean(1)), encoder=encoder, fc=nn.Linear(6, 4)
+    )
+    assert TorchModel(net, PICTURES).layers == ("stem", "body")
+
+
 class Twice(nn.Module):
     """A linear layer that is used twice; the second use makes the logits."""
 

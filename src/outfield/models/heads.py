@@ -18,6 +18,8 @@ from outfield.types import Head
 
 Hook = Callable[[str, nn.Module, Any, Any], None]
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_NO_MAPS = (nn.Identity, nn.Dropout, nn.LayerNorm, nn.RMSNorm, nn.Linear, nn.Softmax)
+"""Leaves whose four axes are tokens and attention heads, or that change nothing."""
 POOLS: dict[str, Callable[[Tensor], Tensor]] = {
     "as it is": lambda x: x,
     "channel means": lambda x: x.flatten(2).mean(2),
@@ -150,6 +152,7 @@ def trace(module: nn.Module, x: Tensor, call: Callable[[Tensor], Tensor], head: 
     A candidate is the head only where ``features @ weight.T + bias`` gives the logits again, so that what a
     detector does to the features can be followed to the logits. Linear layers, convolutions over one place
     (1 x 1, before or after the pooling) and weights used through ``functional.linear`` are tried, the last one first.
+    Where all logits are zero and several fit, as in a network before training, none is taken.
 
     Parameters
     ----------
@@ -169,7 +172,8 @@ def trace(module: nn.Module, x: Tensor, call: Callable[[Tensor], Tensor], head: 
     maps: dict[str, bool] = {}
 
     def hear(name: str, layer: nn.Module, _: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and output[0, 0].numel() > 1:
+        maps_out = isinstance(output, Tensor) and output.ndim == 4 and output[0, 0].numel() > 1
+        if maps_out and not isinstance(layer, _NO_MAPS):
             maps[name] = next(layer.children(), None) is None
 
     inputs = Inputs(module)
@@ -181,7 +185,8 @@ def trace(module: nn.Module, x: Tensor, call: Callable[[Tensor], Tensor], head: 
     found = [site for site, gap in gaps.items() if gap <= _tolerance(logits)]
     if head is not None and not found:
         raise _no_such_head(module, head, list(gaps.values()), logits)
-    return Trace(found[-1] if found else None, logits, _blocks(maps))
+    ambiguous = not logits.any() and len({site.weight for site in found}) > 1
+    return Trace(found[-1] if found and not ambiguous else None, logits, _blocks(maps))
 
 
 def _sites(module: nn.Module, name: str, calls: Sequence[Tensor]) -> Iterator[Site]:
@@ -248,13 +253,13 @@ def _no_such_head(module: nn.Module, head: str, gaps: Sequence[float], logits: T
 
 
 def _blocks(maps: dict[str, bool]) -> tuple[str, ...]:
-    """The shallowest level of the module tree at which at least two layers give maps; blocks rather than leaves."""
+    """The shallowest level of the module tree with at least two layers that give maps; blocks rather than leaves."""
     for depth in sorted({name.count(".") for name in maps}):
         level = [name for name in maps if name.count(".") == depth]
         for found in ([name for name in level if not maps[name]], level):
             if len(found) > 1:
                 return tuple(found)
-    return tuple(maps)
+    return ()
 
 
 def pooled(output: Any, name: str) -> Tensor:
