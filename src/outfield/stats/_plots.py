@@ -288,9 +288,10 @@ def _groups(groups: Sequence[str]) -> dict[str, Any]:
     if not len(groups):
         return {"color": alt.value(BLUE)}
     names = list(dict.fromkeys(groups))
+    below = alt.Legend(orient="bottom", columns=4, symbolOpacity=1)
     return {
-        "color": alt.Color("group:N", scale=alt.Scale(domain=names, range=PALETTE), title=None),
-        "shape": alt.Shape("group:N", scale=alt.Scale(domain=names, range=SHAPES), title=None),
+        "color": alt.Color("group:N", scale=alt.Scale(domain=names, range=PALETTE), title=None, legend=below),
+        "shape": alt.Shape("group:N", scale=alt.Scale(domain=names, range=SHAPES), title=None, legend=below),
     }
 
 

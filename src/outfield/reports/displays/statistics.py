@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import altair as alt
 import numpy as np
 import polars as pl
 
@@ -14,6 +15,13 @@ from outfield.stats import _plots, lowess
 
 MOST_FIGURES = 6
 VARIANCE_COLUMNS = ("scale", "term", "df", "f", "eta2", "eta2_low", "eta2_high", "partial_eta2", "omega2")
+
+
+def _figure(chart: alt.TopLevelMixin, title: str = "", min_width: int = 320) -> Figure:
+    """A chart as wide as its place on the page, its title beside it."""
+    spec = chart.to_dict()
+    spec.pop("title", None)
+    return Figure(alt.Chart.from_dict({**spec, "width": "container"}), title, min_width)
 
 
 def relation(analysis: Analysis) -> Display:
@@ -29,7 +37,7 @@ def relation(analysis: Analysis) -> Display:
             found.x, found.y, table.names, x_title=table.id, y_title=ood, colour=families, curve=curve, band=band
         )
         rho = analysis.relations[ood].whole.estimate
-        figures.append(Figure(chart, f"{ood}: Spearman {rho}", min_width=420))
+        figures.append(_figure(chart, f"{ood}: Spearman {rho}"))
     caption = (
         f"{table.units.height} {_units(analysis)}; curve: LOWESS with a pointwise 95% band from resampled units (a "
         "picture, not a test). Spearman with Bonett and Wright's 95% interval; p by Holm over the OOD measures."
@@ -46,7 +54,7 @@ def families_left_out(analysis: Analysis) -> Display:
     if not analysis.measures.has_families:
         raise UserError("Expected families, but the table names none. Pass --family COLUMN.")
     chosen = list(analysis.relations.items())[:MOST_FIGURES]
-    figures = tuple(Figure(found.plot(), f"{ood}", min_width=420) for ood, found in chosen)
+    figures = tuple(_figure(found.plot(), ood) for ood, found in chosen)
     table = pl.concat([found.frame().select(pl.lit(ood).alias("measure"), pl.all()) for ood, found in chosen])
     caption = "Spearman's rho of the ID with the OOD measure: all units, then without each family; 95% intervals."
     return Display("families", "Does one family carry it?", caption, table, figures)
@@ -54,7 +62,7 @@ def families_left_out(analysis: Analysis) -> Display:
 
 def on_the_line(analysis: Analysis) -> Display:
     """Accuracy on the line, both axes in probit scale."""
-    figures = [Figure(line.plot(), f"{ood}: slope {line.slope}, R2 {line.r2:.3f}", 420)
+    figures = [_figure(line.plot(), f"{ood}: slope {line.slope}, R2 {line.r2:.3f}")
                for ood, line in list(analysis.lines.items())[:MOST_FIGURES]]  # fmt: skip
     caption = "Least-squares line in probit scale with its 95% band; the distance from it is effective robustness."
     return Display("line", "Accuracy on the line", caption, analysis.line_frame(), tuple(figures))
@@ -76,13 +84,13 @@ def calibration(analysis: Analysis) -> Display:
     chart = _plots.scatter(found.x, found.y, table.names, x_title="ECE", y_title=analysis.main, colour=families)
     caption = f"Expected calibration error against {analysis.main}: Spearman {found.estimate}."
     columns = ["unit", "family", str(table.ece), analysis.main]
-    return Display("ece", "Calibration against OOD", caption, table.units.select(columns), (Figure(chart, "", 420),))
+    return Display("ece", "Calibration against OOD", caption, table.units.select(columns), (_figure(chart),))
 
 
 def variance(analysis: Analysis) -> Display:
     """Shares of variance with intervals, on the raw and on the logit scale."""
     parts = analysis.variance
-    figures = tuple(Figure(found.plot(), f"{name} scale", 420) for name, found in parts.items())
+    figures = tuple(_figure(found.plot(), f"{name} scale") for name, found in parts.items())
     table = pl.concat(
         [each.frame().select(pl.lit(name).alias("scale"), pl.all()) for name, each in parts.items()], how="diagonal"
     )
@@ -121,13 +129,14 @@ def mean_ranks(analysis: Analysis) -> Display:
 
 def _rank_figures(analysis: Analysis) -> Iterator[Figure]:
     found = analysis.friedman
+    near = found.critical_difference
     best = np.argsort(found.mean_ranks)[:24]
     names = tuple(found.names[i] for i in best)
     shown = "" if found.treatments <= 24 else f" (the best 24 of {found.treatments})"
     chart = _plots.critical_difference(names, found.mean_ranks[best], found.critical_difference)
-    yield Figure(chart, f"Critical-difference diagram{shown}", 480)
+    yield _figure(chart, f"Critical-difference diagram{shown}: a bar joins what differs by less than {near:.2f}", 480)
     if analysis.measures.rows is not None:
-        yield Figure(analysis.ranks.plot(), "Mean ranks over units, 95% intervals", 420)
+        yield _figure(analysis.ranks.plot(), "Mean ranks over units, 95% intervals; dashed: best + critical difference")
 
 
 def recommendation(analysis: Analysis) -> Display:
@@ -138,15 +147,15 @@ def recommendation(analysis: Analysis) -> Display:
         f"judged on it, the rule has mean rank {found.held_out} and AUROC {found.held_out_value}; choosing and judging "
         f"on the same sets would hide {found.optimism} ranks. {found.stability:.0%} of resamples pick the same one."
     )
-    return Display("recommendation", "Which detector to take", caption, found.frame(), (Figure(found.plot(), "", 420),))
+    return Display("recommendation", "Which detector to take", caption, found.frame(), (_figure(found.plot()),))
 
 
 def partial(analysis: Analysis) -> Display:
     """Partial correlations given the ID measure: heat map and network; every smoother in the table."""
     found = analysis.partial
     figures = (
-        Figure(found.plot(), "Partial correlation (linear)", 420),
-        Figure(_plots.network(found.names, found.values), "The same as a network: blue positive, red negative", 420),
+        _figure(found.plot(), "Partial correlation (linear)"),
+        _figure(_plots.network(found.names, found.values), "As a network: blue positive, red negative", 420),
     )
     caption = (
         f"Correlation of two OOD measures given {analysis.measures.id}, over {found.n_units} units; p by "
