@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate, repeat
 from typing import ClassVar
 
 import torch
@@ -56,10 +57,10 @@ class ChannelCorrelations(Probe):
         return in_pieces(self._row_sums, 4 * maps[0].numel(), maps)
 
     def _row_sums(self, maps: Tensor) -> Tensor:
-        wide = maps.double()
-        return torch.cat([_roots(wide.pow(q), q) for q in range(1, self.powers + 1)], dim=1).float()
+        powered = accumulate(repeat(maps.double(), self.powers), torch.mul)
+        return torch.cat([_roots(power, q) for q, power in enumerate(powered, 1)], dim=1).float()
 
 
 def _roots(powered: Tensor, q: int) -> Tensor:
-    sums = (powered * powered.sum(dim=1, keepdim=True)).sum(dim=2)
+    sums = torch.bmm(powered, powered.sum(dim=1)[:, :, None]).squeeze(2)
     return sums.sign() * sums.abs().pow(1 / q)
