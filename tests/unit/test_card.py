@@ -161,6 +161,7 @@ def test_ood_sets_in_every_form(tmp_path: Path) -> None:
         ({}, "got none"),
         ({"nearby": NEAR}, "got 'nearby'"),
         ({"near": [folder, folder]}, "different names"),
+        ({"near": {"test": NEAR}}, "none of them train, val, test"),
     ):
         with pytest.raises(UserError, match=message):
             ood_members(wrong)
@@ -328,6 +329,8 @@ def test_faults_are_told(pipe: Any, tmp_path: Path) -> None:
         made(pipe, tmp_path, ood={"near": TEST})
     with pytest.raises(UserError, match="none of those asked for does"):
         made(pipe, tmp_path, detectors=["odin"])
+    with pytest.raises(UserError, match="energy several times"):
+        made(pipe, tmp_path, detectors=["energy", create("detectors", "energy", temperature=2.0)])
     with pytest.raises(LookupError, match="msp"):
         made(pipe, tmp_path, detectors=["mspp"])
     with pytest.raises(UserError, match="labels"):

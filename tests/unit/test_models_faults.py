@@ -116,6 +116,12 @@ def test_missing_and_unknown_weights() -> None:
         load_into(network(), weights)
 
 
+def test_weights_of_an_old_torch_have_no_counters() -> None:
+    weights = {name: value + 1 for name, value in network().state_dict().items() if "num_batches" not in name}
+    loaded = load_into(network(), weights).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in weights.items())
+
+
 def test_nan_weights_are_named() -> None:
     net = network()
     with torch.no_grad():

@@ -139,10 +139,10 @@ def ood_members(ood: Mapping[str, Any]) -> tuple[Member, ...]:
         Member(name, "ood", dataset(what), category) for key in ood for name, category, what in _named(key, ood[key])
     )
     names = [member.name for member in members]
-    if not members or len(set(names)) < len(names):
+    if not members or len({*names, *SHARES}) < len(names) + len(SHARES):
         raise UserError(
-            f"Expected OOD sets of different names, but got {', '.join(names) or 'none'}. "
-            "Pass them with names: ood={'near': {'NAME': data}}."
+            f"Expected OOD sets of different names, none of them {', '.join(SHARES)}, but got "
+            f"{', '.join(names) or 'none'}. Pass them with names: ood={{'near': {{'NAME': data}}}}."
         )
     return members
 
@@ -171,8 +171,20 @@ def _texts(value: list[Any]) -> bool:
 
 def _name(what: Any, otherwise: str) -> str:
     if isinstance(what, (str, Path)):
-        return Path(what).stem
+        return name_of_path(Path(what))
     return type(what).__name__.lower() if isinstance(what, Source) else otherwise
+
+
+def name_of_path(path: Path) -> str:
+    """What the data at a path are called: the last part, with the one before where that only says a split.
+
+    Examples
+    --------
+    >>> name_of_path(Path("data/kmnist.zip")), name_of_path(Path("data/kmnist/test"))
+    ('kmnist', 'kmnist test')
+    """
+    path = path.resolve()
+    return f"{path.parent.name} {path.stem}" if path.stem in SHARES else path.stem
 
 
 def aligned(data: Dataset, classes: tuple[str, ...] | None) -> Dataset:

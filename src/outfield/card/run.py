@@ -158,7 +158,11 @@ def _shifted(test: Dataset, shifts: Sequence[str] | str, seed: int) -> Iterator[
 
 def _detectors(wanted: Sequence[str | Detector] | str) -> list[Detector]:
     names = registry.names("detectors") if wanted == "all" else [wanted] if isinstance(wanted, str) else wanted
-    return [registry.create("detectors", one) if isinstance(one, str) else one for one in names]
+    found = [registry.create("detectors", one) if isinstance(one, str) else one for one in names]
+    titles = [registry.name_of("detectors", one) for one in found]
+    if twice := sorted({title for title in titles if titles.count(title) > 1}):
+        raise UserError(f"Expected each detector once, but got {', '.join(twice)} several times. Make a card for each.")
+    return found
 
 
 def _applicable(model: Model, detectors: Sequence[Detector]) -> tuple[list[Detector], dict[str, str]]:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from outfield import registry
 from outfield.card.card import Card
+from outfield.card.data import name_of_path
 from outfield.errors import UserError
 from outfield.models.preprocess import Pictures
 
@@ -40,13 +41,8 @@ def ood_of(given: Sequence[str]) -> dict[str, dict[str, Path]]:
         category, equals, path = one.partition("=")
         if not equals or not path:
             raise UserError(f"Expected --ood CATEGORY=PATH, but got {one!r}. Write, say, --ood near=data/letters.")
-        named = found.setdefault(category, {})
-        named[_unused(Path(path), named)] = Path(path)
+        found.setdefault(category, {})[name_of_path(Path(path))] = Path(path)
     return found
-
-
-def _unused(path: Path, named: dict[str, Path]) -> str:
-    return path.stem if path.stem not in named else str(path)
 
 
 def limits_of(given: Sequence[str]) -> dict[str, float]:

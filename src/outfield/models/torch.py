@@ -191,7 +191,7 @@ class TorchModel:
         return keys.key(
             weights=keys.of_tensors({**dict(module.named_buffers()), **dict(module.named_parameters())}),
             architecture=repr(module),
-            code=sorted({code_of(kind) for kind in (type(self), *map(type, module.modules()))}),
+            code=sorted({code_of(kind) for kind in (heads.Site, *type(self).__mro__, *map(type, module.modules()))}),
             preprocess=stated(self.preprocess),
             site=self.site,
             features=self.feature_layer,
@@ -267,7 +267,7 @@ def logits_of(output: Any) -> Tensor:
 
 
 def load_into(module: nn.Module, weights: Mapping[str, Tensor], about: str = "the model") -> nn.Module:
-    """The module with these weights, every one of them.
+    """The module with these weights, every one of them; counters of batch normalisation, which old files lack, aside.
 
     Raises
     ------
@@ -282,7 +282,7 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], about: str = "th
     """
     own = module.state_dict()
     faults = {
-        "missing": [name for name in own if name not in weights],
+        "missing": [name for name in own if name not in weights and not name.endswith("num_batches_tracked")],
         "unknown": [name for name in weights if name not in own],
         "of another shape": [n for n in own if n in weights and own[n].shape != weights[n].shape],
     }
