@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock
 
-.PHONY: quickstart test lint bench picture lock clean
+.PHONY: quickstart test lint bench small-world coverage picture lock clean
 
 quickstart: .venv/quickstart.done
 	$(BIN)/outfield quickstart
@@ -18,7 +18,15 @@ lint: .venv/dev.done
 
 # make bench lists the benchmarks, make bench NAME=metrics runs one
 bench: .venv/dev.done
-	@$(if $(NAME),$(BIN)/python benchmarks/$(NAME).py $(ARGS),ls benchmarks | sed -n 's/\.py$$//p')
+	@$(if $(NAME),$(BIN)/python benchmarks/$(NAME).py $(ARGS),ls benchmarks | sed -n 's/^\([^_].*\)\.py$$/\1/p')
+
+# every detector's AUROC on a small frozen world; --write renews the table that the tests compare with
+small-world: .venv/dev.done
+	$(BIN)/python benchmarks/small_world.py $(ARGS)
+
+# measured coverage of every interval and size of every test
+coverage: .venv/dev.done
+	$(BIN)/python benchmarks/coverage.py $(ARGS)
 
 # pip fetches torch, the one package for which people configure an own build; uv everything else
 $(BIN)/uv: requirements.lock
