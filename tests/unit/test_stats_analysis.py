@@ -110,6 +110,7 @@ def test_rows_are_read_at_the_level_of_the_strategy():
     found = analyse(rows())
     assert (found.measures.level, found.measures.units.height) == ("strategy", 8)
     assert found.relations["mean AUROC"].whole.n_units == 8
+    assert found.relations["mean AUROC"].level == found.relations["mean AUROC"].whole.level == "strategy"
     assert found.variance["raw"].level == "strategy"
     assert found.recommendation.best == "knn"
     assert found.friedman.blocks == 8
@@ -295,5 +296,7 @@ def test_the_real_leaderboard():
     assert table.filter(pl.col("metric") == "auroc").height == 2 * 356
     assert table["value"].is_between(0, 1).all()
     assert not table["model"].str.contains("<").any()
+    with pytest.raises(UserError, match="cifar100.* Choose one with --study"):
+        analyse(LEADERBOARD)
     found = analyse(LEADERBOARD, study="cifar10")
     assert found.measures.units.height > 5 and found.relations["near"].whole.n_units == found.measures.units.height

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def analyse(
     table: Annotated[
-        Path | None, Argument(help="Rows of a study, a peer's results, or any table (CSV, Parquet).")
+        Path | None, Argument(help="A study's folder or rows, a peer's results, or any CSV or Parquet.")
     ] = None,
     more: Annotated[list[str] | None, Argument(metavar="[OOD]...", help="Further columns after --ood.")] = None,
     *,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -35,6 +35,7 @@ from outfield.stats import (
     two_lines,
 )
 from outfield.stats.anova import Anova
+from outfield.stats.base import Level
 from outfield.stats.components import Stratum
 from outfield.stats.partial import PartialCorrelation, PartialMatrix
 from outfield.stats.ranks import Friedman, MeanRanks
@@ -75,7 +76,9 @@ class Analysis:
         """Spearman of the ID measure with every OOD measure, and without each family."""
         table = self.measures
         x, families = table.column(table.id), table.families
-        return {ood: leave_one_family_out(x, table.column(ood), families, names=table.names) for ood in table.ood}
+        found = {ood: leave_one_family_out(x, table.column(ood), families, names=table.names) for ood in table.ood}
+        level: Level = "strategy" if table.level == "strategy" else "model"
+        return {k: replace(v, level=level, whole=replace(v.whole, level=level)) for k, v in found.items()}
 
     def relation_frame(self) -> pl.DataFrame:
         """Spearman, Kendall and Pearson of the ID measure with every OOD measure; p by Holm over measures."""

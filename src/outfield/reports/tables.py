@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from outfield.errors import UserError
 from outfield.stats.base import Array
 from outfield.stats.frames import as_frame, require, select_rows
 from outfield.stats.relate import as_share
-from outfield.store import peers
+from outfield.store import peers, query
 
 MEAN = "mean AUROC"
 
@@ -111,6 +112,9 @@ def measures(
     if study is not None:
         require(frame, ["study"])
         frame = frame.filter(pl.col("study") == study)
+    if study is None and id is None and "study" in frame.columns and frame["study"].n_unique() > 1:
+        known = ", ".join(map(str, frame["study"].unique(maintain_order=True)))
+        raise UserError(f"Expected the rows of one study, but the table has {known}. Choose one with --study.")
     if id is None and {"metric", "value"} <= set(frame.columns):
         return _long(frame, baseline, model)
     if id is None or not ood:
@@ -128,7 +132,11 @@ def measures(
 
 
 def _frame(data: Any) -> pl.DataFrame:
-    found = peers.read(data) if isinstance(data, str) or hasattr(data, "suffix") else None
+    if not isinstance(data, str | Path):
+        return as_frame(data)
+    if Path(data).is_dir():
+        return query.rows(Path(data))
+    found = peers.read(data)
     return as_frame(data) if found is None else found
 
 

@@ -90,7 +90,7 @@ def line(found: Line) -> alt.TopLevelMixin:
     x, y = _probit(alt.X, "u", "ID accuracy (probit scale)", u), _probit(alt.Y, "v", "OOD accuracy (probit scale)", v)
     layers = [
         alt.Chart(data([{"u": a, "low": b, "high": c} for a, b, c in band.tolist()]))
-        .mark_area(color=GREY, opacity=0.25)
+        .mark_area(color=GREY, opacity=0.25, clip=True)
         .encode(x=x, y=_probit(alt.Y, "low", "OOD accuracy (probit scale)", v), y2="high:Q"),
         alt.Chart(data([{"u": a, "v": b} for a, b in curve.tolist()])).mark_line(color=GREY).encode(x=x, y=y),
         alt.Chart(data(rows))

@@ -53,7 +53,7 @@ def pooled_not_borne_out(analysis: Analysis) -> Iterator[Finding]:
         yield Finding(
             "OF001", "error",
             f"Pooled over {len(pooled.x):,} rows, accuracy and AUROC correlate {pooled.estimate.value:+.3f} "
-            f"(p = {pooled.p:.1g}); at the level of the {whole.level} it is {_number(whole.estimate)} "
+            f"(p = {pooled.p:.1g}); at the level of the {analysis.measures.level} it is {_number(whole.estimate)} "
             f"(n = {whole.n_units}, p = {whole.p:.2f}). Rows of one model are not independent.",
         )  # fmt: skip
 
@@ -193,14 +193,14 @@ def below_half(analysis: Analysis) -> Iterator[Finding]:
 
 def smoother_decides(analysis: Analysis) -> Iterator[Finding]:
     """OF008: linear, rank and spline partial correlations differ in sign."""
-    for (a, b), found in analysis.pairs.items():
-        if found.sign_differs:
-            each = ", ".join(f"{k} {found.estimates[k].value:+.2f}" for k in ("linear", "rank", "spline"))
-            yield Finding(
-                "OF008",
-                "warning",
-                f"{a} and {b} given {analysis.measures.id}: {each} (plain {found.estimates['plain'].value:+.2f}).",
-            )
+    turned = {pair: found.estimates for pair, found in analysis.pairs.items() if found.sign_differs}
+    for (a, b), values in list(turned.items())[:3]:
+        each = ", ".join(f"{kind} {values[kind].value:+.2f}" for kind in ("linear", "rank", "spline"))
+        plain = f"(plain {values['plain'].value:+.2f})"
+        yield Finding("OF008", "warning", f"{a} and {b} given {analysis.measures.id}: {each} {plain}.")
+    if len(turned) > 3:
+        rest = ", ".join(f"{a} and {b}" for a, b in list(turned)[3:])
+        yield Finding("OF008", "warning", f"So for {len(turned) - 3} pairs more: {rest}.")
 
 
 def one_scale(analysis: Analysis) -> Iterator[Finding]:
