@@ -147,10 +147,10 @@ def _trained(spec: Spec, sets: Sets, title: str, strategy: Strategy, seed: int) 
 def _stored(model: Stored) -> StoredRecipe:
     key = keys.key(
         weights=[keys.of_file(path) for path in model.weights],
-        stored=model.model_dump(exclude={"weights", "label", "family", "origin"}),
+        stored=model.model_dump(exclude={"weights", "label", "strategy", "family", "seed", "origin"}),
         code=keys.of_code(registry.find("networks", model.network.name), TorchModel, renamed),
     )
-    return StoredRecipe(model.label, model.label, model.family, 0, key, model)
+    return StoredRecipe(model.label, model.strategy or model.label, model.family, model.seed, key, model)
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

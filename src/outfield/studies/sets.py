@@ -107,7 +107,7 @@ class Found:
         if self.problems or not self.ready:
             raise Problems("The data of the study", [*self.problems, *self.missing])
         (train,), (val,), (test,) = (self._of(role) for role in ("train", "val", "test"))
-        shifts = tuple(_shifts(self.spec, test))
+        shifts = (*_shifts(self.spec, test), *self._of("shift"))
         sets = Sets(train, val, test, self._of("ood"), self._of("tuning"), shifts, tuple(self.missing))
         limit = self.spec.probe_limit
         return sets if limit is None else replace(sets, probed=sets.sampled(limit, self.spec.seed))
@@ -145,18 +145,19 @@ def survey(spec: Spec) -> Found:
 
 
 def named(spec: Spec) -> Iterator[tuple[str, Role, Plugin, Category | None]]:
-    """Name, role, source and category of every data set of a study, shifted ones aside."""
+    """Name, role, source and category of every data set of a study; those that shifts make are not among them."""
     splits: tuple[Role, ...] = ("train", "val", "test")
     yield from ((split, split, getattr(spec.id, split), None) for split in splits)
     yield from ((one.name, "ood", one.source, one.category) for one in spec.ood)
     yield from ((one.name, "tuning", one.source, one.category) for one in (spec.tuning.ood if spec.tuning else ()))
+    yield from ((one.name, "shift", one.source, None) for one in spec.shifted)
 
 
 def _loaded(name: str, role: Role, source: Plugin, category: Category | None) -> Member:
     data = source.build("sources").load()
     if not len(data):
         raise UserError("Expected rows, but it is empty. Give it data, or leave it out.")
-    return Member(name, role, Kept(data), category)
+    return Member(name, role, Kept(data), category, shift=name if role == "shift" else None)
 
 
 def _shifts(spec: Spec, test: Member) -> Iterator[Member]:

@@ -112,6 +112,13 @@ def _shift(value: Any) -> Any:
     return value if isinstance(value, dict) and "shift" in value else {"shift": value}
 
 
+class ShiftedSet(_Strict):
+    """The ID classes from another source: a covariate shift that lies in files."""
+
+    name: str
+    source: Named
+
+
 class Tuning(_Strict):
     """Hyper-parameters chosen per model on ID-val against these sets, never on a test set."""
 
@@ -143,7 +150,9 @@ class Stored(_Strict):
     )
     network: Named
     label: str
+    strategy: str | None = Field(None, description="How it was trained; by default the label.")
     family: str = "baseline"
+    seed: int = Field(0, description="Apart for models that were trained in one way several times.")
     origin: str = Field("", description="Where the weights are published: shown where they are not there.")
     rename: dict[str, str | None] = Field(
         default_factory=dict,
@@ -160,7 +169,7 @@ class Stored(_Strict):
 
 AnyModel = Annotated[
     Annotated[Trained, Tag("strategy")] | Annotated[Stored, Tag("weights")],
-    Discriminator(lambda model: "strategy" if isinstance(model, Trained) or "strategy" in model else "weights"),
+    Discriminator(lambda model: "weights" if isinstance(model, Stored) or "weights" in model else "strategy"),
 ]
 
 
@@ -192,6 +201,7 @@ class Spec(_Strict):
     id: IdSets
     ood: tuple[OodSet, ...] = Field(min_length=1)
     shifts: tuple[Annotated[ShiftSet, BeforeValidator(_shift)], ...] = ()
+    shifted: tuple[ShiftedSet, ...] = Field((), description="Accuracy and calibration are measured on them too.")
     network: Named | None = Field(None, description="The architecture of the models that the study trains.")
     layers: tuple[str, ...] | None = Field(None, description="Layers of it that probes read; by default its blocks.")
     epochs: int | None = Field(None, ge=1, description="Training length; by default each strategy's own.")
@@ -266,7 +276,7 @@ def _rooted(content: Any, root: Path) -> Any:
     """A study's content with the paths of its sources and weights below the data root."""
     if not isinstance(content, dict):
         return content
-    parts = {field: _source(content[field], root) for field in ("id", "ood", "tuning") if field in content}
+    parts = {field: _source(content[field], root) for field in ("id", "ood", "tuning", "shifted") if field in content}
     models = [
         model | {"weights": [_below(root, one) for one in _listed(model["weights"])]}
         if isinstance(model, dict) and "weights" in model
@@ -314,6 +324,7 @@ def _plugins(spec: Spec) -> Iterator[tuple[str, str, Plugin]]:
     for where, members in sets.items():
         for i, member in enumerate(members):
             yield f"{where}[{i}].source", "sources", member.source
+    yield from ((f"shifted[{i}].source", "sources", one.source) for i, one in enumerate(spec.shifted))
     yield from ((f"shifts[{i}]", "shifts", shift.shift) for i, shift in enumerate(spec.shifts))
     yield from ((f"detectors[{i}]", "detectors", detector) for i, detector in enumerate(spec.detectors))
     yield from (
@@ -381,8 +392,8 @@ def _written(content: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     yield from ((f"id.{split}", "sources", splits.get(split)) for split in ("train", "val", "test"))
     yield from ((f"detectors[{i}]", "detectors", member) for i, member in enumerate(_list(content.get("detectors"))))
     for field, inner, kind in (("ood", "source", "sources"), ("models", "strategy", "strategies")):
-        members = enumerate(_list(content.get(field)))
-        yield from ((f"{field}[{i}].{inner}", kind, _map(member).get(inner)) for i, member in members)
+        members = enumerate(map(_map, _list(content.get(field))))
+        yield from ((f"{field}[{i}].{inner}", kind, one.get(inner)) for i, one in members if "weights" not in one)
 
 
 def _map(value: Any) -> dict[str, Any]:
@@ -401,6 +412,7 @@ def _plugin() -> TypeAdapter[Plugin]:
 def _repeated(spec: Spec) -> Iterator[str]:
     names = {
         "ood": [member.name for member in spec.ood],
+        "shifted": [member.name for member in spec.shifted],
         "models": [model.title if isinstance(model, Trained) else model.label for model in spec.models],
     }
     for where, values in names.items():

@@ -21,6 +21,7 @@ from outfield.errors import NotThere, UserError
 Broken = Literal["refuse", "leave out"]
 SHOWN = 20
 """Broken pictures that a message names; the others are counted."""
+_SHARE = 32
 
 
 @dataclass(frozen=True)
@@ -240,10 +241,16 @@ def existing(path: str, kind: Literal["file", "folder"]) -> Path:
 
 
 def _in_threads(work: Callable[[int], Any], rows: NDArray[np.int64]) -> list[Any]:
-    if len(rows) < 32:
-        return [work(int(row)) for row in rows]
+    """The work of every row, in order; a thread takes ``_SHARE`` rows at a time."""
+
+    def some(start: int) -> list[Any]:
+        return [work(int(row)) for row in rows[start : start + _SHARE]]
+
+    starts = range(0, len(rows), _SHARE)
+    if len(starts) < 2:
+        return [result for start in starts for result in some(start)]
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(work, rows.tolist(), chunksize=16))
+        return [result for results in pool.map(some, starts) for result in results]
 
 
 def _reason(error: BaseException) -> str:
