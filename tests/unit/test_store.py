@@ -193,3 +193,10 @@ def test_reading_needs_no_pyarrow_and_ends_in_silence(tmp_path):
     )
     end = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert (end.stdout, end.stderr) == ("1\n", "")
+
+
+def test_a_written_file_has_the_rights_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    with write.atomically(tmp_path / "whole") as temporary:
+        temporary.write_text("x")
+    assert (tmp_path / "whole").stat().st_mode == (tmp_path / "plain").stat().st_mode

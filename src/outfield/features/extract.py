@@ -63,6 +63,7 @@ def extract(
     cache: Cache,
     *,
     probes: Sequence[Probe] = (),
+    digest: str | None = None,
     about: str = "",
     half: bool = False,
     batch: int = BATCH,
@@ -77,6 +78,8 @@ def extract(
     Parameters
     ----------
     probes : sequence of Probe
+    digest : str, optional
+        The model's, where the caller has it already: one for many data sets.
     about : str
         Names model and data set in messages and in ``outfield cache``.
     half : bool
@@ -93,7 +96,7 @@ def extract(
     """
     if not len(data):
         raise UserError(f"Expected inputs in {about or 'the data set'}, but it is empty. Give it rows or leave it out.")
-    base = keys.key(model=model.digest(), data=data.digest(), half=half, code=_code_version())
+    base = keys.key(model=digest or model.digest(), data=data.digest(), half=half, code=_code_version())
     wanted = {base: None} | {keys.key(base=base, probe=p, code=keys.of_code(type(p))): p for p in dict.fromkeys(probes)}
     found = {key: cache.get(key) for key in wanted}
     if missing := {key: wanted[key] for key, arrays in found.items() if arrays is None}:

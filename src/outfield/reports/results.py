@@ -186,8 +186,8 @@ class Results:
 
     @cached_property
     def variance(self) -> Anova:
-        """Shares of the AUROC's variance: strategy x detector x OOD category, strategies resampled."""
-        return anova(self._named(), ("strategy", "detector", "OOD category"), draws=DRAWS)
+        """Shares of the AUROC's variance: strategy x detector x OOD category; jackknife over strategies."""
+        return anova(self._named(), ("strategy", "detector", "OOD category"))
 
     @cached_property
     def variance_on_logit(self) -> Anova:
@@ -204,7 +204,7 @@ class Results:
         """Mean rank of every detector over OOD sets and strategies."""
         if self.panel.n_units < 2:
             raise UserError("Expected at least two strategies to average ranks over, but got one. Add a strategy.")
-        return mean_ranks(self.panel, draws=DRAWS)
+        return mean_ranks(self.panel)
 
     @cached_property
     def recommendation(self) -> Recommendation:

@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -72,8 +73,17 @@ def _temporary(path: Path) -> Path:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     except OSError as error:
         raise _unwritable(path, error) from None
+    os.fchmod(handle, 0o666 & ~_umask())
     os.close(handle)
     return Path(name)
+
+
+@cache
+def _umask() -> int:
+    """What new files of this user may not be: the temporary file's own rights are the user's alone."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _synced(path: Path) -> None:

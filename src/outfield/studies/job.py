@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -100,6 +100,11 @@ class Bench:
     progress: Callable[[int, int], None]
     ready: dict[bool, Ready] = field(default_factory=dict)
 
+    @cached_property
+    def digest(self) -> str:
+        """The model's content key, taken once for all data sets and jobs."""
+        return self.model.digest()
+
     def prepare(self) -> None:
         """Extract every set that the jobs read, each in one pass, and run their folds in one pass more."""
         shares = parts(self.task, self.study.sets)
@@ -128,6 +133,7 @@ class Bench:
             member.data,
             self.study.cache,
             probes=[probe for job in part.jobs for probe in _probes(job, member, self.model)],
+            digest=self.digest,
             about=f"model {self.model.name!r} on the {member.label}",
             half=self.study.spec.half,
             batch=self.study.spec.batch,
@@ -165,7 +171,7 @@ class Bench:
             "n_id": len(sets.test.data),
             "role": "test",
             "data_digest": sets.test.data.digest(),
-            "model_digest": self.model.digest(),
+            "model_digest": self.digest,
         }
 
     def _model_rows(self, ready: Ready) -> Iterator[dict[str, Any]]:

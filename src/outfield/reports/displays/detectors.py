@@ -141,8 +141,8 @@ def mean_ranks(results: Results) -> Display:
     )
     caption = (
         f"Rank of the AUROC among {table.height} detectors (1 is best), mean over {results.complete['ood'].n_unique()} "
-        f"OOD sets and n = {found.n_units} {_plural(found.level)}; 95% intervals resample {_plural(found.level)}, "
-        f"then seeds. Nemenyi's critical difference is {found.critical_difference:.1f}."
+        f"OOD sets and n = {found.n_units} {_plural(found.level)}; 95% jackknife intervals over them, "
+        f"seeds averaged. Nemenyi's critical difference is {found.critical_difference:.1f}."
     )
     return Display(
         "ranks",

@@ -34,7 +34,7 @@ def variance_shares(results: Results) -> Display:
     logit = results.variance_on_logit.row("strategy x detector")["eta2"]
     caption = (
         f"Share of the sum of squares (eta squared) of {found.n:,} AUROCs: strategy x detector x OOD category, sets "
-        f"and seeds as replicates; 95% intervals resample strategies (n = {found.n_units}). Diamonds: study 1 "
+        f"and seeds as replicates; 95% jackknife intervals over strategies (n = {found.n_units}). Diamonds: study 1 "
         f"(ResNet-50, ImageNet). On the logit scale the interaction strategy x detector has {logit:.1%}."
     )
     return Display("variance", "What decides the AUROC", caption, table, (Figure(_chart(table), min_width=340),))
