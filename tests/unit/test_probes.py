@@ -78,7 +78,7 @@ def test_odin_steps_though_the_model_is_sure() -> None:
     """In float32 the gradient of the cross-entropy underflows at a logit gap of 200; its sign must not."""
     model = TinyModel()
     with torch.no_grad():
-        model.linear.weight.mul_(1e4)
+        model.linear.weight.mul_(1e6)
     x = world().test.x[:5]
     probe = create("probes", "odin", temperature=1.0, epsilon=0.01)
     out = extract(model, x, None, [probe])
