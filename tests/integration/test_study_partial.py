@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 
 from outfield import registry
 from outfield.errors import Problems
+from outfield.reports.page import html
+from outfield.reports.results import Results
 from outfield.store import query
 from outfield.studies.plan import outlook, plan, whole
 from outfield.studies.sets import load
@@ -141,3 +143,14 @@ def test_a_limited_shift_is_a_sample_of_the_test_set() -> None:
     sets = load(Spec.parse(small_study(shifts=shifts, id=small_study()["id"] | {"test": digits("test")})))
     assert [len(member.data) for member in sets.shifts] == [12, len(sets.test.data)]
     assert np.bincount(sets.shifts[0].data.labels).tolist() == [3, 3, 3, 3]
+
+
+def test_shifted_sets_from_files_are_measured_and_notes_are_on_the_page(tmp_path: Path) -> None:
+    turned = {"name": "shifted", "of": digits("test"), "shift": "rotation", "severity": 2}
+    note = "Turned digits are <turned> by a generator."
+    shifted = [{"name": "turned", "source": turned}]
+    folder = run_small(tmp_path, shifted=shifted, notes=[note]).check().folder
+    rows = query.rows(folder).filter(set_kind="shift", metric="accuracy", shift="turned")
+    assert rows.height == 2 and rows["severity"].null_count() == 2
+    page = html(Results.of(folder))
+    assert "Turned digits are &lt;turned&gt; by a generator." in page

@@ -96,11 +96,12 @@ class Results:
 
     @cached_property
     def cautions(self) -> tuple[str, ...]:
-        """What a reader must know of the rows: jobs that are not done, cells that were left out."""
+        """What a reader must know of the rows: the study's own notes, jobs that are not done, cells left out."""
         done, total = self.progress
         left = f"{done:,} of {total:,} jobs of this study are done; the figures are of these. Run it again to go on."
         notes = () if self.auroc.is_empty() else self.panel.notes
-        return (*((left,) if done < total else ()), *notes)
+        stated = self.manifest.get("study", {}).get("notes", ())
+        return (*((left,) if done < total else ()), *stated, *notes)
 
     @cached_property
     def models(self) -> pl.DataFrame:
