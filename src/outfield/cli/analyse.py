@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from outfield.reports.analysis import Analysis
 
 
+NARROW = 9
+"""Letters of a cell up to which a column is not broken over lines."""
+
+
 def analyse(
     table: Annotated[
         Path | None, Argument(help="A study's folder or rows, a peer's results, or any CSV or Parquet.")
@@ -71,9 +75,13 @@ def _tables(analysis: Analysis, console: Console) -> None:
         console.rule(title)
         for display in shown:
             table = Table(
-                *display.headings().values(), title=display.title, caption=display.caption, title_justify="left"
+                title=display.title, caption=display.caption, box=None, padding=(0, 1, 0, 0), title_justify="left"
             )
-            for row in text_table(display.table.select(list(display.headings()))):
+            rows = text_table(display.table.select(list(display.headings())))
+            for place, heading in enumerate(display.headings().values()):
+                short = all(len(row[place]) <= NARROW for row in rows)
+                table.add_column(heading, no_wrap=short or place == 0, overflow="fold")
+            for row in rows:
                 table.add_row(*row)
             console.print(table)
             if (hidden := display.table.height - table.row_count) > 0:
