@@ -78,6 +78,7 @@ class Split:
 class World:
     """Splits of ID pictures, far OOD pictures, and the network trained on the first."""
 
+    @torch.inference_mode(mode=False)
     def __init__(self, seed: int = 0) -> None:
         self.rng = torch.Generator().manual_seed(seed)
         self.templates = (torch.rand(CLASSES, 1, SIDE, SIDE, generator=self.rng) < 0.3).float()
@@ -91,6 +92,7 @@ class World:
         return Split(self.templates[labels] + noise, labels)
 
     @cached_property
+    @torch.inference_mode(mode=False)
     def model(self) -> TinyModel:
         torch.manual_seed(0)
         model = TinyModel()
@@ -103,6 +105,7 @@ class World:
             optimiser.step()
         return model
 
+    @torch.inference_mode(mode=False)
     def outputs(self, split: str, detector: Detector) -> Outputs:
         """Outputs of a split with the values of the detector's probes."""
         asked = (split, detector.probes())
