@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import jinja2
-
 from outfield.card import displays
 from outfield.card.card import Card
-from outfield.errors import UserError
-from outfield.reports.displays._style import GREY, USED
 from outfield.reports.displays.base import Display
-from outfield.reports.page import _provenance, _shown, _used, _vega
+from outfield.reports.page import provenance
+from outfield.reports.shown import built, environment, legends, shown, vega
 
 SECTIONS: dict[str, tuple[Callable[[Card], Display], ...]] = {
     "Which detector to take": (displays.which_detector, displays.blind_spots),
@@ -25,33 +22,21 @@ SECTIONS: dict[str, tuple[Callable[[Card], Display], ...]] = {
 
 def html(card: Card) -> str:
     """The page as text."""
-    loaders = [jinja2.PackageLoader("outfield.card"), jinja2.PackageLoader("outfield.reports")]
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(loaders), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.get_template("card.html").render(
+    template = environment("outfield.card").get_template("card.html")
+    return template.render(
         title=card.results.rows["model"][0],
         model=card.model,
         answer=card.sentences,
         facts=_facts(card),
         notes=card.notes,
         left_out=_by_reason(card),
-        legend=[(name, USED.get(name, GREY)) for name in _used(card.results)],
-        sections={title: [_shown(_built(build, card)) for build in builds] for title, builds in SECTIONS.items()},
+        legends=legends(card.results),
+        sections={title: [shown(built(build, card)) for build in builds] for title, builds in SECTIONS.items()},
         hardest=card.hardest,
-        provenance=_provenance(card.results),
+        provenance=provenance(card.results),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        vega=_vega(),
+        vega=vega(),
     )
-
-
-def _built(build: Callable[[Card], Display], card: Card) -> Display:
-    """A display, or what is missing for it."""
-    try:
-        return build(card)
-    except UserError as error:
-        heading = (build.__doc__ or build.__name__).splitlines()[0].rstrip(".")
-        return Display.absent(build.__name__.replace("_", "-"), heading.partition(":")[0], str(error))
 
 
 def _facts(card: Card) -> list[tuple[str, str]]:

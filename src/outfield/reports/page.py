@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import json
 import platform
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
-from math import isnan
 from pathlib import Path
 
-import jinja2
 import polars as pl
-import vl_convert
 import yaml
 
-from outfield.errors import UserError
 from outfield.reports.answer import sentences
 from outfield.reports.displays import accuracy, calibration, cost, detectors, errors, sets, shifts, variance
-from outfield.reports.displays._style import FAMILY, GREY, PENTAGON, SHAPES, USED
 from outfield.reports.displays.base import Display
-from outfield.reports.results import INFORMATION, Results, in_order
+from outfield.reports.results import Results
+from outfield.reports.shown import built, environment, legends, shown, vega
 from outfield.store.write import atomically
 
 SECTIONS: dict[str, tuple[Callable[[Results], Display], ...]] = {
@@ -45,21 +36,6 @@ SECTIONS: dict[str, tuple[Callable[[Results], Display], ...]] = {
     "Cost": (cost.cost,),
 }
 """The page's sections in the order of a reader's questions, and the displays of each."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A display as the template takes it."""
-
-    display: Display
-    specs: tuple[str, ...]
-    csv: str
-    rows: tuple[tuple[str, ...], ...]
-
-    @property
-    def numeric(self) -> tuple[bool, ...]:
-        """Which columns of the table hold numbers."""
-        return tuple(self.display.table.schema[name].is_numeric() for name in self.display.headings())
 
 
 def write(study: Path | str | pl.DataFrame, path: Path | str, *, command: str = "") -> Path:
@@ -91,88 +67,26 @@ def write(study: Path | str | pl.DataFrame, path: Path | str, *, command: str = 
 
 def html(results: Results, *, command: str = "") -> str:
     """The page as text."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("outfield.reports"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    sections = {title: [_shown(_built(build, results)) for build in builds] for title, builds in SECTIONS.items()}
-    return environment.get_template("page.html").render(
+    sections = {title: [shown(built(build, results)) for build in builds] for title, builds in SECTIONS.items()}
+    template = environment().get_template("page.html")
+    return template.render(
         title=_title(results),
         answer=sentences(results),
         facts=_facts(results),
         cautions=results.cautions,
-        legends={
-            "family": [(name, FAMILY.get(name, GREY), _symbol(name)) for name in results.families],
-            "information": [(name, USED.get(name, GREY), "circle") for name in _used(results)],
-        },
+        legends=legends(results),
         sections=sections,
-        provenance=_provenance(results),
+        provenance=provenance(results),
         manifest=_study_file(results),
         command=command,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        vega=_vega(),
+        vega=vega(),
     )
-
-
-@cache
-def _vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script."""
-    return _inline(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
-
-
-def _used(results: Results) -> tuple[str, ...]:
-    return in_order(sorted(set(results.information.values())), INFORMATION)
-
-
-def _symbol(family: str) -> str:
-    """The page's drawing of a family's shape."""
-    shape = SHAPES.get(family, "circle")
-    return "pentagon" if shape == PENTAGON else shape
 
 
 def _title(results: Results) -> str:
     names = results.rows["study"].drop_nulls().unique().sort().to_list()
     return ", ".join(names) or "Study"
-
-
-def _built(build: Callable[[Results], Display], results: Results) -> Display:
-    """A display, or what is missing for it."""
-    try:
-        return build(results)
-    except UserError as error:
-        heading = (build.__doc__ or build.__name__).splitlines()[0].rstrip(".")
-        return Display.absent(build.__name__.replace("_", "-"), heading.partition(":")[0], str(error))
-
-
-def _shown(display: Display) -> Shown:
-    specs = tuple(_inline(json.dumps(figure.spec(), separators=(",", ":"))) for figure in display.figures)
-    return Shown(display, specs, _inline(_csv(display.table)), tuple(_cells(display)))
-
-
-def _inline(text: str) -> str:
-    """Text that may stand in a script element: nothing in it ends the element early."""
-    return re.sub(r"<(?=/script|!--|script)", r"\\u003C", text, flags=re.IGNORECASE)
-
-
-def _csv(table: pl.DataFrame) -> str:
-    buffer = io.StringIO()
-    table.write_csv(buffer, float_precision=6)
-    return buffer.getvalue()
-
-
-def _cells(display: Display) -> Iterator[tuple[str, ...]]:
-    names = list(display.headings())
-    if display.table.is_empty():
-        return
-    yield from zip(*(_column(display.table[name]) for name in names), strict=True)
-
-
-def _column(values: pl.Series) -> list[str]:
-    """A column as text: three decimals, none where all numbers are whole or one is large."""
-    if not values.dtype.is_float():
-        return ["" if value is None else str(value) for value in values]
-    known = values.drop_nulls().drop_nans()
-    whole = bool((known == known.round()).all()) or bool((known.abs() >= 1000).any())
-    return ["" if value is None or isnan(value) else f"{value:,.{0 if whole else 3}f}" for value in values]
 
 
 def _facts(results: Results) -> list[tuple[str, str]]:
@@ -187,7 +101,8 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     return [(name, f"{count:,}") for name, count in counts.items() if count]
 
 
-def _provenance(results: Results) -> list[tuple[str, str]]:
+def provenance(results: Results) -> list[tuple[str, str]]:
+    """Where the numbers come from: versions, data, digests, seeds, time; what the rows do not say is left out."""
     rows = results.rows
     jobs = rows.group_by("model", "detector").agg(pl.col("seconds").first())
     seconds = jobs["seconds"].sum() or 0.0

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import jinja2
 import polars as pl
 import yaml
 
-from outfield.errors import UserError
 from outfield.reports.displays import (
     trajectory_bridge,
     trajectory_curves,
@@ -19,7 +17,7 @@ from outfield.reports.displays import (
     trajectory_tables,
 )
 from outfield.reports.displays.base import Display
-from outfield.reports.page import _shown, _vega
+from outfield.reports.shown import built, environment, shown, vega
 from outfield.store.write import atomically
 from outfield.trajectory.analysis import Trajectories
 
@@ -59,30 +57,20 @@ def write(study: Path | str, path: Path | str, *, command: str = "") -> Path:
 
 def html(found: Trajectories, *, command: str = "") -> str:
     """The page as text."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("outfield.reports"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    sections = {title: [_shown(_built(build, found)) for build in builds] for title, builds in SECTIONS.items()}
-    return environment.get_template("trajectory.html").render(
+    sections = {title: [shown(built(build, found)) for build in builds] for title, builds in SECTIONS.items()}
+    template = environment().get_template("trajectory.html")
+    return template.render(
         title=found.manifest.get("title") or str(found.rows["study"][0]),
         answer=sentences(found),
         cautions=cautions(found),
         sections=sections,
+        legends={},
         facts=_facts(found),
         manifest=yaml.safe_dump(dict(found.manifest), sort_keys=False, allow_unicode=True) if found.manifest else "",
         command=command,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        vega=_vega(),
+        vega=vega(),
     )
-
-
-def _built(build: Callable[[Trajectories], Display], found: Trajectories) -> Display:
-    """A display, or what is missing for it."""
-    try:
-        return build(found)
-    except UserError as error:
-        heading = (build.__doc__ or build.__name__).splitlines()[0].rstrip(".")
-        return Display.absent(build.__name__.replace("_", "-"), heading.partition(":")[0], str(error))
 
 
 def sentences(found: Trajectories) -> tuple[str, ...]:

@@ -1,30 +1,29 @@
 "use strict";
 (() => {
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const font = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif";
+  const MOST = 200; // rows of a long table on the page at once
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-  const theme = () => ({
-    background: "transparent", font, padding: 2,
-    view: { stroke: null },
-    axis: {
-      labelColor: css("--soft"), titleColor: css("--ink"), domainColor: css("--line"), tickColor: css("--line"),
-      gridColor: css("--grid"), labelFontSize: 11, titleFontSize: 12, titleFontWeight: "normal", titlePadding: 8,
-    },
-    legend: { labelColor: css("--soft"), titleColor: css("--soft"), titleFontWeight: "normal", labelFontSize: 11.5, titleFontSize: 11.5 },
-    text: { font },
-  });
+  // Charts. Their ink comes from the style sheet, so that light, dark and print need no second drawing.
+  const font = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif";
+  const config = {
+    background: "transparent", font, padding: 2, view: { stroke: null }, text: { font },
+    axis: { labelFontSize: 11, titleFontSize: 12, titleFontWeight: "normal", titlePadding: 8 },
+    legend: { titleFontWeight: "normal", labelFontSize: 11.5, titleFontSize: 11.5 },
+  };
 
   const draw = async (place) => {
     const spec = JSON.parse(document.getElementById(place.dataset.spec).textContent);
     try {
-      await vegaEmbed(place, spec, { renderer: "svg", actions: false, config: theme(), tooltip: { theme: dark.matches ? "dark" : "light" } });
+      await vegaEmbed(place, spec, { renderer: "svg", actions: false, config, tooltip: { theme: dark.matches ? "dark" : "light" } });
     } catch (error) {
       place.textContent = `This chart could not be drawn: ${error.message}`;
     }
   };
 
-  const drawAll = async () => { for (const place of document.querySelectorAll(".vega")) await draw(place); };
+  const drawAll = async () => { for (const place of all(".vega")) await draw(place); };
 
+  // Downloads.
   const save = (button) => {
     const text = document.getElementById(`csv-${button.dataset.csv}`).textContent;
     const link = document.createElement("a");
@@ -34,29 +33,84 @@
     URL.revokeObjectURL(link.href);
   };
 
-  const value = (row, column) => {
-    const text = row.cells[column].textContent.trim();
-    const number = Number(text.replaceAll(",", ""));
-    return text === "" ? null : Number.isNaN(number) ? text.toLowerCase() : number;
+  // Tables. Short ones are in the page; a long one is built from its CSV when it is opened.
+  const parse = (text) => {
+    const rows = [[]];
+    for (const [, quoted, plain, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^,\r\n]*))(,|\r?\n|$)/g)) {
+      rows.at(-1).push(quoted === undefined ? plain : quoted.replaceAll('""', '"'));
+      if (end !== ",") rows.push([]);
+    }
+    return rows.filter((row) => row.length > 1 || row[0]);
+  };
+
+  const number = (text) => (text === "" ? NaN : Number(text.replaceAll(",", "")));
+
+  const shorter = (text) => (Number.isInteger(number(text)) || Number.isNaN(number(text)) ? text : number(text).toFixed(3));
+
+  const build = (table) => {
+    const [names, ...rows] = parse(document.getElementById(table.dataset.from).textContent);
+    const places = JSON.parse(table.dataset.columns).map((name) => names.indexOf(name));
+    const numeric = [...table.tHead.rows[0].cells].map((cell) => cell.classList.contains("number"));
+    table.rowsOf = rows.map((row) => {
+      const line = document.createElement("tr");
+      places.forEach((place, at) => {
+        const cell = document.createElement(at ? "td" : "th");
+        if (!at) cell.scope = "row";
+        if (numeric[at]) cell.className = "number";
+        cell.textContent = numeric[at] ? shorter(row[place]) : row[place];
+        line.append(cell);
+      });
+      return line;
+    });
+  };
+
+  const rowsOf = (table) => {
+    if (!table.rowsOf) table.dataset.from ? build(table) : (table.rowsOf = [...table.tBodies[0].rows]);
+    return table.rowsOf;
+  };
+
+  const show = (table) => {
+    const tools = table.closest("details").querySelector(".tools");
+    const words = (tools.querySelector("input")?.value ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+    const rows = rowsOf(table);
+    const kept = rows.filter((row) => { const text = row.textContent.toLowerCase(); return words.every((word) => text.includes(word)); });
+    const first = table.dataset.from ? kept.slice(0, MOST) : kept;
+    table.tBodies[0].replaceChildren(...first);
+    const said = tools.querySelector("output");
+    if (!said) return;
+    const cut = first.length < kept.length ? ` of the ${kept.length.toLocaleString("en")} that match` : "";
+    said.textContent = first.length < rows.length ? `${first.length.toLocaleString("en")}${cut || ` of ${rows.length.toLocaleString("en")}`} rows shown` : "";
   };
 
   const sort = (heading) => {
-    const body = heading.closest("table").tBodies[0];
+    const table = heading.closest("table");
     const down = heading.getAttribute("aria-sort") !== "descending";
     for (const other of heading.parentElement.cells) other.removeAttribute("aria-sort");
     heading.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const column = heading.cellIndex;
-    const order = (a, b) => {
-      const [x, y] = [value(a, column), value(b, column)];
+    const keyed = rowsOf(table).map((row) => {
+      const text = row.cells[heading.cellIndex].textContent.trim();
+      return [text === "" ? null : Number.isNaN(number(text)) ? text.toLowerCase() : number(text), row];
+    });
+    const order = ([x], [y]) => {
       if (x === null || y === null) return (x === null) - (y === null);
       return (x > y ? 1 : x < y ? -1 : 0) * (down ? -1 : 1);
     };
-    body.append(...[...body.rows].sort(order));
+    table.rowsOf = keyed.sort(order).map(([, row]) => row);
+    show(table);
   };
 
-  const dark = matchMedia("(prefers-color-scheme: dark)");
   dark.addEventListener("change", drawAll);
-  for (const button of document.querySelectorAll(".csv")) button.addEventListener("click", () => save(button));
-  for (const button of document.querySelectorAll("thead button")) button.addEventListener("click", () => sort(button.closest("th")));
+  for (const button of all(".csv")) button.addEventListener("click", () => save(button));
+  for (const button of all("thead button")) button.addEventListener("click", () => sort(button.closest("th")));
+  for (const label of all(".filter")) {
+    const table = label.closest("details").querySelector("table");
+    label.hidden = false;
+    label.querySelector("input").addEventListener("input", () => show(table));
+  }
+  for (const table of all("table[data-from]")) {
+    const details = table.closest("details");
+    if (details.open) show(table);
+    else details.addEventListener("toggle", () => show(table), { once: true });
+  }
   drawAll().then(() => document.documentElement.setAttribute("data-drawn", "yes"));
 })();

@@ -1,0 +1,178 @@
+"""What pages are made of: a display ready for a template, the charts' script, the templates themselves.
+
+The report, the analysis, the behaviour card, the trajectories and the dashboard show displays through this file.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from math import isnan
+from typing import TypeVar
+
+import jinja2
+import polars as pl
+import vl_convert
+
+from outfield.errors import UserError
+from outfield.reports.displays._style import FAMILY, GREY, PENTAGON, SHAPES, USED
+from outfield.reports.displays.base import Display
+from outfield.reports.results import INFORMATION, Results, in_order
+
+LONG = 80
+"""Tables of more rows are built by the page from their CSV when they are opened, so that no number is there twice."""
+
+Source = TypeVar("Source")
+Entry = tuple[str, str, str]
+"""A line of a legend: name, colour, shape."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A display as a template takes it: specifications and CSV as text that may stand in a script element.
+
+    Parameters
+    ----------
+    display : Display
+    specs : tuple of str
+        Vega-Lite specifications as JSON, one a figure.
+    csv : str
+        The display's table.
+    rows : tuple of tuple of str
+        The cells of the HTML table.
+    """
+
+    display: Display
+    specs: tuple[str, ...]
+    csv: str
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """Which columns of the table hold numbers."""
+        return tuple(self.display.table.schema[name].is_numeric() for name in self.display.headings())
+
+    @property
+    def long(self) -> bool:
+        """Whether the page builds the table from its CSV."""
+        return len(self.rows) > LONG
+
+
+def shown(display: Display) -> Shown:
+    """A display as a template takes it.
+
+    Examples
+    --------
+    >>> found = shown(Display("d", "Title", "Caption.", pl.DataFrame({"name": ["a"], "value": [0.12345]})))
+    >>> found.rows, found.numeric
+    ((('a', '0.123'),), (False, True))
+    """
+    return Shown(display, tuple(_specs(display)), inline(_csv(display.table)), tuple(_cells(display)))
+
+
+def built(build: Callable[[Source], Display], source: Source) -> Display:
+    """The display that ``build`` makes of a source, or one that says what is missing for it.
+
+    Examples
+    --------
+    >>> def curve(_):
+    ...     '''The curve of it: a line.'''
+    ...     raise UserError("Expected points, but there are none.")
+    >>> absent = built(curve, None)
+    >>> absent.title, absent.missing
+    ('The curve of it', 'Expected points, but there are none.')
+    """
+    try:
+        return build(source)
+    except UserError as error:
+        heading = (build.__doc__ or build.__name__).splitlines()[0].rstrip(".")
+        return Display.absent(build.__name__.replace("_", "-"), heading.partition(":")[0], str(error))
+
+
+@cache
+def vega() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, about 0.8 MB, that sets ``window.vegaEmbed``."""
+    return inline(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
+def inline(text: str) -> str:
+    r"""Text that may stand in a script element: nothing in it ends the element early.
+
+    Examples
+    --------
+    >>> inline("</script>")
+    '\\u003C/script>'
+    """
+    return re.sub(r"<(?=/script|!--|script)", r"\\u003C", text, flags=re.IGNORECASE)
+
+
+def environment(*packages: str) -> jinja2.Environment:
+    """Templates of these packages, then of ``outfield.reports``: text is escaped, an unknown name is an error."""
+    loaders = [jinja2.PackageLoader(name) for name in (*packages, "outfield.reports")]
+    return jinja2.Environment(loader=jinja2.ChoiceLoader(loaders), autoescape=True, undefined=jinja2.StrictUndefined)
+
+
+def legends(results: Results) -> dict[str, tuple[str, list[Entry]]]:
+    """What colours mean, for each kind of legend that a display may name: its heading and its lines."""
+    return {
+        "family": (
+            "family of strategies",
+            [(name, FAMILY.get(name, GREY), _symbol(name)) for name in results.families],
+        ),
+        "information": ("information used", [(name, USED.get(name, GREY), "circle") for name in used(results)]),
+    }
+
+
+def used(results: Results) -> tuple[str, ...]:
+    """The kinds of information that the detectors of these results use, in their known order."""
+    return in_order(sorted(set(results.information.values())), INFORMATION)
+
+
+def _symbol(family: str) -> str:
+    """The page's drawing of a family's shape."""
+    shape = SHAPES.get(family, "circle")
+    return "pentagon" if shape == PENTAGON else shape
+
+
+def _specs(display: Display) -> Iterator[str]:
+    for figure in display.figures:
+        title = f"{display.title}: {figure.title}" if figure.title else display.title
+        spec = figure.spec() | {"description": f"{title}. {display.caption}"}
+        yield inline(json.dumps(spec, separators=(",", ":")))
+
+
+def _csv(table: pl.DataFrame) -> str:
+    buffer = io.StringIO()
+    table.write_csv(buffer, float_precision=6)
+    return buffer.getvalue()
+
+
+def _cells(display: Display) -> Iterator[tuple[str, ...]]:
+    names = list(display.headings())
+    if display.table.is_empty():
+        return
+    yield from zip(*(column(display.table[name]) for name in names), strict=True)
+
+
+def column(values: pl.Series) -> list[str]:
+    """A column as text: three decimals, none where all numbers are whole or one is large; empty where unknown.
+
+    Examples
+    --------
+    >>> column(pl.Series([0.5, 1e-5, None])), column(pl.Series([1500.2, 2.0]))
+    (['0.500', '1.0e-05', ''], ['1,500', '2'])
+    """
+    if not values.dtype.is_float():
+        return ["" if value is None else str(value) for value in values]
+    known = values.drop_nulls().drop_nans()
+    whole = bool((known == known.round()).all()) or bool((known.abs() >= 1000).any())
+    return ["" if value is None or isnan(value) else _number(value, 0 if whole else 3) for value in values]
+
+
+def _number(value: float, digits: int) -> str:
+    tiny = digits and value and abs(value) < 0.5 * 10**-digits
+    return f"{value:.1e}" if tiny else f"{value:,.{digits}f}"
