@@ -126,7 +126,18 @@ class _Stream:
 def _ask(files: Sequence[Path], statement: str) -> pl.DataFrame:
     with duckdb.connect() as connection:
         table = connection.read_parquet([escape(str(path)) for path in files], union_by_name=True)
-        return pl.DataFrame(_Stream(cast("duckdb.DuckDBPyRelation", table.query("rows", statement))))
+        return framed(table.query("rows", statement))
+
+
+def framed(relation: Any) -> pl.DataFrame:
+    """What a relation of DuckDB holds, as a frame.
+
+    Examples
+    --------
+    >>> framed(duckdb.sql("SELECT 1 AS a")).rows()
+    [(1,)]
+    """
+    return pl.DataFrame(_Stream(cast("duckdb.DuckDBPyRelation", relation)))
 
 
 def _warn(damaged: Sequence[Path]) -> None:

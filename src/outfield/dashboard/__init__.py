@@ -1,0 +1,1 @@
+"""The dashboard: studies looked at in a browser, read-only."""

@@ -1,0 +1,166 @@
+"""The report's displays, each alone: built of the rows that are selected, kept until the rows change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import polars as pl
+
+from outfield.dashboard import replies
+from outfield.dashboard.selection import Selection
+from outfield.dashboard.studies import Study, Unknown
+from outfield.errors import UserError
+from outfield.reports import page
+from outfield.reports import trajectory as trajectories
+from outfield.reports.displays.base import Display, Figure
+from outfield.reports.results import Results
+from outfield.reports.shown import built, column
+from outfield.store.schema import COLUMNS
+from outfield.trajectory.analysis import Trajectories
+
+SHOWN = 200
+"""Rows of a display's table in its answer; the file to save has all."""
+MANY = 1_000_000
+"""Rows above which displays read those that they need, and not all."""
+NEEDED = "role = 'test' AND metric IN ('auroc', 'accuracy', 'ece') OR set_kind = 'id' OR metric LIKE 'auroc%'"
+"""The rows that displays read."""
+
+Build = Callable[[Any], Display]
+
+AMONG = {"best-per-strategy", "worst-case", "mean-ranks"}
+"""Displays that rank detectors among each other: of one alone they would say nothing."""
+
+
+def sections(study: Study) -> dict[str, dict[str, Build]]:
+    """Titles of sections to their displays, by name."""
+    table: dict[str, tuple[Build, ...]] = dict(trajectories.SECTIONS if study.kind == "trajectory" else page.SECTIONS)
+    return {title: {_name(build): build for build in builds} for title, builds in table.items()}
+
+
+def _name(build: Build) -> str:
+    return build.__name__.replace("_", "-")
+
+
+def heading(build: Build) -> str:
+    """What a display is about, before it is built."""
+    return (build.__doc__ or build.__name__).splitlines()[0].rstrip(".").partition(":")[0]
+
+
+def contents(study: Study) -> list[dict[str, Any]]:
+    """Sections and displays, as the page lists them."""
+    return [
+        {"title": title, "displays": [{"id": name, "title": heading(build)} for name, build in builds.items()]}
+        for title, builds in sections(study).items()
+    ]
+
+
+def results(study: Study, selection: Selection) -> Any:
+    """The rows of a selection, ready for displays."""
+    if study.kind == "trajectory":
+        return study.once("trajectories", lambda: Trajectories.of(study.folder))
+    if selection.fields:
+        return study.once(("results", selection), lambda: _selected(study, selection))
+    return study.once("results", lambda: _results(study))
+
+
+def _results(study: Study) -> Results:
+    count = study.index.ask("SELECT count(*) FROM rows").item()
+    if not count:
+        raise UserError("Expected the rows of a study, but there is none yet. Run it: outfield run STUDY.")
+    where = NEEDED if count > MANY else "true"
+    rows = study.index.ask(f"SELECT {', '.join(COLUMNS)} FROM rows WHERE {where} ORDER BY job, number")
+    of = Results.of(rows)
+    return Results(of.rows, {"study": study.manifest}, study.progress)
+
+
+def _selected(study: Study, selection: Selection) -> Results:
+    whole: Results = results(study, Selection())
+    rows = selection.of(whole.rows)
+    if rows.is_empty():
+        raise UserError("Expected rows of this selection, but there is none.")
+    return Results(rows, whole.manifest, whole.progress)
+
+
+def display(study: Study, name: str, selection: Selection) -> dict[str, Any]:
+    """A display as the page takes it; the selection is followed as far as the display allows."""
+    build = _build(study, name)
+    found, followed = _followed(study, build, selection)
+    return {
+        "id": name,
+        "title": found.title,
+        "about": found.caption,
+        "note": _note(selection, followed),
+        "specs": study.once(("specs", name, followed), lambda: [_spec(found, figure) for figure in found.figures]),
+        "titles": [figure.title for figure in found.figures],
+        "legend": found.legend,
+        "columns": replies.columns(found.table, found.headings()) if found.table.width else [],
+        "rows": list(_rows(found)),
+        "n": found.table.height,
+        "empty": found.missing or None,
+        "follows": list(followed.fields),
+    }
+
+
+def table(study: Study, name: str, selection: Selection) -> pl.DataFrame:
+    """The numbers behind a display."""
+    return _followed(study, _build(study, name), selection)[0].table
+
+
+def _build(study: Study, name: str) -> Build:
+    for builds in sections(study).values():
+        if name in builds:
+            return builds[name]
+    raise Unknown(f"Expected a display of this study, but got {name!r}. Choose one of its sections.")
+
+
+def _followed(study: Study, build: Build, selection: Selection) -> tuple[Display, Selection]:
+    """The display of as much of the selection as it can be built of, and how much that is."""
+    whole = _built(study, build, Selection())
+    if study.kind == "trajectory" or whole.missing:
+        return whole, Selection()
+    open_to = tuple(field for field in selection.fields if field != "detector" or _name(build) not in AMONG)
+    for part in selection.only(open_to).narrower():
+        found = _built(study, build, part)
+        if not found.missing:
+            return found, part.only(tuple(_effective(study, build, part)))
+    return whole, Selection()
+
+
+def _effective(study: Study, build: Build, selection: Selection) -> Iterator[str]:
+    """The fields without which the display would be another."""
+    found = _built(study, build, selection)
+    for name in selection.fields:
+        without = selection.only(tuple(other for other in selection.fields if other != name))
+        if not found.table.equals(_built(study, build, without).table):
+            yield name
+
+
+def _built(study: Study, build: Build, selection: Selection) -> Display:
+    return study.once(("display", _name(build), selection), lambda: _made(study, build, selection))
+
+
+def _made(study: Study, build: Build, selection: Selection) -> Display:
+    try:
+        source = results(study, selection)
+    except UserError as error:
+        return Display.absent(_name(build), heading(build), str(error))
+    return built(build, source)
+
+
+def _spec(display: Display, figure: Figure) -> dict[str, Any]:
+    title = f"{display.title}: {figure.title}" if figure.title else display.title
+    return figure.spec() | {"description": f"{title}. {display.caption}"}
+
+
+def _note(selection: Selection, followed: Selection) -> str:
+    """What of the selection this display does not follow."""
+    left = [name for name in selection.fields if name not in followed.fields]
+    if not left:
+        return ""
+    return f"For every {' and '.join(left)}: this display does not depend on one, or needs several."
+
+
+def _rows(found: Display) -> Iterator[tuple[str, ...]]:
+    if not found.table.is_empty():
+        yield from zip(*(column(found.table[name].head(SHOWN)) for name in found.headings()), strict=True)

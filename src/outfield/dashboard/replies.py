@@ -1,0 +1,60 @@
+"""Answers as JSON and CSV: no NaN in JSON, numbers of the store in full in CSV."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import polars as pl
+from starlette.responses import JSONResponse, StreamingResponse
+
+
+class Json(JSONResponse):
+    """JSON in UTF-8; NaN and infinity, which JSON has not, are null."""
+
+    def render(self, content: Any) -> bytes:
+        try:
+            return _dumped(content)
+        except ValueError:
+            return _dumped(known(content))
+
+
+def _dumped(content: Any) -> bytes:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def known(content: Any) -> Any:
+    """The same with None for numbers that are none.
+
+    Examples
+    --------
+    >>> known({"a": [1.5, float("nan")]})
+    {'a': [1.5, None]}
+    """
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, dict):
+        return {name: known(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [known(value) for value in content]
+    return content
+
+
+def columns(table: pl.DataFrame, headings: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    """Names of a table's columns, and whether they hold numbers."""
+    named = headings or {name: name for name in table.columns}
+    return [{"name": heading, "numeric": table.schema[name].is_numeric()} for name, heading in named.items()]
+
+
+def csv(pieces: Iterable[pl.DataFrame], name: str) -> StreamingResponse:
+    """A table as a file to save, piece by piece; every number so that it reads back as it was."""
+    safe = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-_.") else "-" for sign in name)
+    headers = {"Content-Disposition": f'attachment; filename="{safe}.csv"', "Cache-Control": "no-store"}
+    return StreamingResponse(_lines(pieces), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _lines(pieces: Iterable[pl.DataFrame]) -> Iterator[str]:
+    for number, piece in enumerate(pieces):
+        yield piece.write_csv(include_header=number == 0)

@@ -1,0 +1,190 @@
+"""What is served: the studies in a folder, each with its index and what was worked out of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from outfield.dashboard.memo import Memo
+from outfield.errors import OutfieldError, UserError
+from outfield.store import query
+from outfield.store.index import Index
+from outfield.store.write import MANIFEST, ROWS
+
+R = TypeVar("R")
+
+AT_ONCE = 2000
+"""New files that a request waits for; more are taken in beside it."""
+PAUSE = 1.0
+"""Seconds between two looks at a study's folder, at least."""
+QUIET = 600.0
+"""Seconds without a new file after which an unfinished study is not taken for running."""
+KEPT = 256
+"""Displays and tables that are kept of one study."""
+TRACKED = ("vision", "nli")
+
+
+class Unknown(OutfieldError):
+    """What was asked for is not there."""
+
+
+class Indexing(OutfieldError):
+    """The rows of a study are still being gathered: how many files are done, of how many."""
+
+    def __init__(self, done: int, total: int) -> None:
+        super().__init__(f"Gathering the rows of this study: {done:,} of {total:,} files. Ask again in a moment.")
+        self.done, self.total = done, total
+
+
+@dataclass
+class Study:
+    """A study's folder, its rows in one table, and what was worked out of them."""
+
+    name: str
+    folder: Path
+    place: Path
+    memo: Memo = field(default_factory=lambda: Memo(KEPT))
+    _looked: float = -PAUSE
+    _pause: float = PAUSE
+    _gathering: threading.Thread | None = None
+    _to_gather: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @cached_property
+    def _index(self) -> Index:
+        return Index(self.folder, self.place)
+
+    @property
+    def index(self) -> Index:
+        """The rows, renewed where the folder changed.
+
+        Raises
+        ------
+        Indexing
+            Many files are new, and they are still being taken in.
+        """
+        with self._lock:
+            if self._gathering and self._gathering.is_alive():
+                left = len(self._index.ahead().new)
+                raise Indexing(self._to_gather - left, self._to_gather)
+            if time.monotonic() - self._looked >= self._pause:
+                self._look()
+            return self._index
+
+    def _look(self) -> None:
+        start = time.monotonic()
+        if self._looked < 0 and (ahead := len(self._index.ahead().new)) > AT_ONCE:
+            self._to_gather = ahead
+            self._gathering = threading.Thread(target=self._gather, daemon=True)
+            self._gathering.start()
+            raise Indexing(0, ahead)
+        self._index.renew(AT_ONCE)
+        self._looked = time.monotonic()
+        self._pause = max(PAUSE, 5 * (self._looked - start))
+
+    def _gather(self) -> None:
+        while self._index.renew(AT_ONCE):
+            pass
+        self._looked = time.monotonic()
+
+    def once(self, key: Hashable, make: Callable[[], R]) -> R:
+        """What ``make`` gives, made once for the rows as they are."""
+        return self.memo.get(self.index.revision, key, make)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What ``study.json`` says of the study; empty where there is none."""
+        return dict(query.manifest(self.folder).get("study") or {})
+
+    @property
+    def kind(self) -> str:
+        """``trajectory`` where runs were followed over checkpoints, else ``study``."""
+        if self.manifest:
+            return "trajectory" if self.manifest.get("kind") in TRACKED else "study"
+        tracked = self.index.ask("SELECT count(*) FROM rows WHERE step IS NOT NULL").item()
+        return "trajectory" if tracked else "study"
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Jobs that are done, and all."""
+        return query.progress(self.folder)
+
+    @property
+    def updated(self) -> float:
+        """When the last rows were written, in seconds since 1970."""
+        place = self.folder / ROWS
+        return (place if place.is_dir() else self.folder).stat().st_mtime
+
+    def outline(self) -> dict[str, Any]:
+        """What the list of studies says of it."""
+        (done, total), updated = self.progress, self.updated
+        found = self.manifest
+        return {
+            "name": self.name,
+            "title": found.get("title") or found.get("name") or self.name,
+            "kind": self.kind,
+            "done": done,
+            "total": total,
+            "running": done < total and time.time() - updated < QUIET,
+            "updated": datetime.fromtimestamp(updated, UTC).isoformat(timespec="seconds"),
+        } | self._counts()
+
+    def _counts(self) -> dict[str, int | None]:
+        names = {"models": "model", "detectors": "detector", "sets": "ood"}
+        try:
+            return self.once("counts", lambda: self._counted(names))
+        except (Indexing, UserError):
+            return dict.fromkeys(names)
+
+    def _counted(self, names: dict[str, str]) -> dict[str, int | None]:
+        counted = ", ".join(f"count(DISTINCT {column}) AS {name}" for name, column in names.items())
+        return dict(self.index.ask(f"SELECT {counted} FROM rows").row(0, named=True))
+
+
+@dataclass
+class Shelf:
+    """The studies below one folder, or that folder where it is a study itself.
+
+    Names come from listing the folder: what a request names is looked up, and never joined to a path.
+    """
+
+    folder: Path
+    place: Path
+    _known: dict[str, Study] = field(default_factory=dict)
+
+    def studies(self) -> list[Study]:
+        """Every study, by name; folders that lead elsewhere by a link are passed over."""
+        found = {path.name: path for path in self._folders()}
+        self._known = {name: self._known.get(name) or Study(name, path, self.place) for name, path in found.items()}
+        return [self._known[name] for name in sorted(self._known)]
+
+    def _folders(self) -> list[Path]:
+        root = self.folder.resolve()
+        if _is_study(root):
+            return [root]
+        try:
+            inside = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        except OSError as error:
+            raise UserError(
+                f"Expected a folder of studies, but {self.folder} cannot be read ({error.strerror}). "
+                "Pass the folder that `outfield run` writes to: outfield serve results/"
+            ) from None
+        return [path for path in inside if path.resolve().is_relative_to(root) and _is_study(path)]
+
+    def study(self, name: str) -> Study:
+        """The study of a name; ``Unknown`` where there is none."""
+        if name not in self._known:
+            self.studies()
+        if name not in self._known:
+            raise Unknown(f"Expected one of the studies here, but got {name!r}. Choose one from the list of studies.")
+        return self._known[name]
+
+
+def _is_study(path: Path) -> bool:
+    return (path / ROWS).is_dir() or (path / MANIFEST).is_file()

@@ -1,0 +1,239 @@
+"""One table of a study's many row files, for readers that ask often: derived, renewed by what changed.
+
+A study writes a Parquet file a job, tens of thousands of them. Here they are gathered in one DuckDB file outside the
+study's folder, which is only read. The index is keyed by the set of files: one that is new, gone or changed is taken
+in, taken out or taken in again, and the others are left alone. It may be deleted at any time: it is made again.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from glob import escape
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import duckdb
+import polars as pl
+
+from outfield import keys
+from outfield.store import query
+from outfield.store.schema import COLUMNS
+from outfield.store.write import MANIFEST, ROWS
+
+VERSION = 1
+"""Of the index's own tables; one of another version is made again."""
+BATCH = 256
+"""Files that are taken in together."""
+SETTLED = 2_000_000_000
+"""Nanoseconds after which a folder's time of change tells of every change before."""
+_TYPES = {"String": "VARCHAR", "Int64": "BIGINT", "Float64": "DOUBLE", "Boolean": "BOOLEAN"}
+
+Found: TypeAlias = "dict[str, tuple[int, int]]"
+"""Job to size and time of change of its file."""
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What a renewal has to do: files to take out, files to take in."""
+
+    gone: tuple[str, ...]
+    new: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.gone) + len(self.new)
+
+
+@dataclass
+class Index:
+    """The rows of one study's folder in one table.
+
+    Parameters
+    ----------
+    folder : path
+        The study's folder; it is read and never written.
+    place : path
+        Where indexes are kept; created when absent.
+
+    Examples
+    --------
+    >>> from outfield.store import write
+    >>> folder, place = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+    >>> row = {"study": "s", "model": "m", "metric": "auroc", "value": 0.9, "role": "test", "set_kind": "ood"}
+    >>> _ = write.rows(folder, "ab12", [row])
+    >>> index = Index(folder, place)
+    >>> index.renew(), index.ask("SELECT job, model, value FROM rows").rows()
+    (True, [('ab12', 'm', 0.9)])
+    >>> index.renew()
+    False
+    """
+
+    folder: Path
+    place: Path
+    revision: int = 0
+    """Grows whenever the rows changed: what is derived from them is good for one revision."""
+    own: bool = False
+    """Whether it lies in a temporary file, since another process has the index of this folder open."""
+    _seen: tuple[int, int] | None = None
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _temporary: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.place.mkdir(parents=True, exist_ok=True)
+        path = self.place / f"{keys.key(folder=str(self.folder.resolve()), version=VERSION)}.duckdb"
+        self._base = self._opened(path)
+        self._base.execute(
+            "CREATE TABLE IF NOT EXISTS files (job VARCHAR, size BIGINT, changed BIGINT, problem VARCHAR)"
+        )
+        columns = ", ".join(f'"{name}" {_TYPES[str(kind)]}' for name, kind in COLUMNS.items())
+        self._base.execute(f"CREATE TABLE IF NOT EXISTS rows (job VARCHAR, number BIGINT, {columns})")
+
+    def _opened(self, path: Path) -> duckdb.DuckDBPyConnection:
+        try:
+            return duckdb.connect(str(path))
+        except duckdb.IOException as error:
+            if "lock" not in str(error).lower():
+                path.unlink(missing_ok=True)
+                return duckdb.connect(str(path))
+        self.own, self._temporary = True, tempfile.TemporaryDirectory(prefix="outfield-index-")
+        return duckdb.connect(str(Path(self._temporary.name) / path.name))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._base.close()
+        if self._temporary:
+            self._temporary.cleanup()
+
+    def ahead(self) -> Ahead:
+        """What ``renew`` would do now."""
+        return self._ahead(self._listed())
+
+    def _ahead(self, found: Found) -> Ahead:
+        known = {job: (size, changed) for job, size, changed in self._files()}
+        new = tuple(sorted(job for job, state in found.items() if known.get(job) != state))
+        return Ahead(tuple(sorted(job for job in known if found.get(job) != known[job])), new)
+
+    def _files(self) -> list[tuple[str, int, int]]:
+        return self._base.cursor().execute("SELECT job, size, changed FROM files").fetchall()
+
+    def renew(self, limit: int | None = None) -> bool:
+        """Take in what changed in the folder since the last time; whether anything had.
+
+        Parameters
+        ----------
+        limit : int, optional
+            At most so many files in this call; call again for the others.
+
+        Raises
+        ------
+        UserError
+            ``study.json`` is no JSON.
+        """
+        with self._lock:
+            stamp = self._stamp()
+            if stamp == self._seen:
+                return False
+            found = self._listed()
+            ahead = self._ahead(found)
+            new = ahead.new[:limit]
+            if len(ahead):
+                self._take_out(ahead.gone)
+                for start in range(0, len(new), BATCH):
+                    self._take_in(new[start : start + BATCH], found)
+                self.revision += 1
+            settled = time.time_ns() - max(stamp) > SETTLED and len(new) == len(ahead.new)
+            self._seen = stamp if settled else None
+            return bool(len(ahead))
+
+    def _stamp(self) -> tuple[int, int]:
+        """When the folder of rows and the manifest last changed, in nanoseconds."""
+        return _changed(self.folder / ROWS), _changed(self.folder / MANIFEST)
+
+    def _listed(self) -> Found:
+        """The row files of the study's jobs; links that lead out of the folder are passed over."""
+        jobs = query.manifest(self.folder)["jobs"]
+        wanted = None if jobs is None else set(jobs)
+        return {job: state for job, state in _row_files(self.folder) if wanted is None or job in wanted}
+
+    def _take_out(self, jobs: Sequence[str]) -> None:
+        for start in range(0, len(jobs), BATCH):
+            with self._transaction() as connection:
+                for table in ("rows", "files"):
+                    connection.execute(
+                        f"DELETE FROM {table} WHERE job IN (SELECT unnest(?))", [jobs[start : start + BATCH]]
+                    )
+
+    def _take_in(self, jobs: Sequence[str], found: Found) -> None:
+        """A batch of files; where that fails, each alone, so that a damaged one is known by name."""
+        try:
+            self._insert(jobs, found)
+        except duckdb.Error:
+            for job in jobs:
+                try:
+                    self._insert([job], found)
+                except duckdb.Error as error:
+                    self._note(job, found[job], str(error).partition("\n")[0])
+
+    def _insert(self, jobs: Sequence[str], found: Found) -> None:
+        paths = [escape(str(self.folder / ROWS / f"{job}.parquet")) for job in jobs]
+        columns = ", ".join(f'"{name}"' for name in COLUMNS)
+        with self._transaction() as connection:
+            connection.execute(
+                f"INSERT INTO rows SELECT parse_filename(filename, true), file_row_number, {columns} "
+                "FROM read_parquet(?, union_by_name = true, filename = true, file_row_number = true)",
+                [paths],
+            )
+            connection.executemany("INSERT INTO files VALUES (?, ?, ?, NULL)", [[job, *found[job]] for job in jobs])
+
+    def _note(self, job: str, state: tuple[int, int], problem: str) -> None:
+        self._base.cursor().execute("INSERT INTO files VALUES (?, ?, ?, ?)", [job, *state, problem])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        connection = self._base.cursor()
+        connection.begin()
+        try:
+            yield connection
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+
+    def damaged(self) -> tuple[str, ...]:
+        """Files that could not be read, by name: they are left out until they change."""
+        found = self._base.cursor().execute("SELECT job FROM files WHERE problem IS NOT NULL ORDER BY job").fetchall()
+        return tuple(f"{job}.parquet" for (job,) in found)
+
+    def ask(self, statement: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
+        """What a SQL statement over the table ``rows`` gives; values go in as parameters (``?``), never as text."""
+        return query.framed(self._base.cursor().sql(statement, params=list(parameters)))
+
+    def pieces(self, statement: str, parameters: Sequence[Any] = (), size: int = 50_000) -> Iterator[pl.DataFrame]:
+        """The same in pieces of about ``size`` rows, for what is too large for memory."""
+        reader = self._base.cursor().sql(statement, params=list(parameters)).to_arrow_reader(size)
+        yield from (pl.DataFrame(batch) for batch in reader)
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _row_files(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:
+    root = folder.resolve()
+    with suppress(FileNotFoundError), os.scandir(folder / ROWS) as entries:
+        for entry in entries:
+            if not entry.name.endswith(".parquet") or entry.name.startswith("."):
+                continue
+            if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+                continue
+            with suppress(FileNotFoundError):
+                stat = entry.stat()
+                yield entry.name.removesuffix(".parquet"), (stat.st_size, stat.st_mtime_ns)
