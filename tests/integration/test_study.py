@@ -230,7 +230,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(tmp_path: Path, monkeypatch
     assert not list(tmp_path.glob("cache/*"))
     assert not list(tmp_path.glob("results/rows/*"))
     monkeypatch.undo()
-    assert run_small(tmp_path).check().jobs == outcome.plan.keys.__len__()
+    assert run_small(tmp_path).check().jobs == len(outcome.keys)
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not hasattr(os, "setresuid"), reason="root writes everywhere")

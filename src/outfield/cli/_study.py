@@ -11,6 +11,7 @@ from rich.console import Console
 from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.store import write
+from outfield.studies.finished import Seen
 from outfield.studies.plan import Plan, outlook, plan, whole
 from outfield.studies.recipes import missing
 from outfield.studies.run import Outcome, run
@@ -62,7 +63,9 @@ def print_plan(planned: Plan, sets: Sets, done: frozenset[str], console: Console
     )
 
 
-def run_with_progress(spec: Spec, folder: Path, sets: Sets, console: Console, cache: Cache | None = None) -> Outcome:
+def run_with_progress(
+    spec: Spec, folder: Path, sets: Sets, console: Console, cache: Cache | None = None, *, seen: Seen | None = None
+) -> Outcome:
     """Run a study with bars, then say what was done."""
     from outfield.cli._progress import bars
 
@@ -71,7 +74,7 @@ def run_with_progress(spec: Spec, folder: Path, sets: Sets, console: Console, ca
     absent = (*sets.missing, *missing(spec))
     print_missing(absent, console)
     with bars(whole(spec)[0] - len(list(missing(spec)))) as notify:
-        outcome = run(spec, folder, sets=sets, cache=cache, notify=notify)
+        outcome = run(spec, folder, sets=sets, cache=cache, notify=notify, seen=seen)
     console.print(
         f"{outcome.jobs:,} jobs done, {outcome.skipped:,} were there already; "
         f"{outcome.forwards:,} inputs went through a model. Results: {folder}"

@@ -18,11 +18,17 @@ def run(
     """Run a study: models x detectors x data sets. Run it again and it resumes."""
     from rich.console import Console
 
+    from outfield.studies.finished import Seen
+    from outfield.studies.run import name_of
+
+    console, seen = Console(), Seen.of(study, data)
+    if not dry_run and (already := seen.finished(out or Path("results") / name_of(study))):
+        console.print(already.summary, markup=False, highlight=False, soft_wrap=True)
+        return
     from outfield.cli._study import RESULTS, outline, run_with_progress
     from outfield.studies.sets import load
     from outfield.studies.spec import Spec
 
-    console = Console()
     spec = Spec.load(study, data)
     if processes:
         spec = spec.model_copy(update={"resources": spec.resources.model_copy(update={"processes": processes})})
@@ -30,5 +36,5 @@ def run(
     if dry_run:
         outline(spec, folder, console)
         return
-    run_with_progress(spec, folder, load(spec), console).check()
+    run_with_progress(spec, folder, load(spec), console, seen=seen).check()
     console.print(f"Next: outfield report {folder}")

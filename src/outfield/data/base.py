@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -55,6 +56,13 @@ class Source(ABC):
     @abstractmethod
     def load(self) -> Dataset:
         """The rows. Raises ``UserError`` for what cannot be read."""
+
+    def files(self) -> Sequence[Path] | None:
+        """Files and folders that the rows come from, there or not; what installed packages hold need not be named.
+
+        None where that cannot be told: the data are then read anew whenever somebody asks whether they have changed.
+        """
+        return None
 
 
 @dataclass(frozen=True)

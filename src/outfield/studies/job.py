@@ -25,6 +25,7 @@ from outfield.metrics.base import IdScores, Metric, Predictions, Ranking, check_
 from outfield.models.torch import TorchModel
 from outfield.store import write
 from outfield.studies.executors.base import Event, Notify
+from outfield.studies.outcome import Spent
 from outfield.studies.plan import Job, Task, parts
 from outfield.studies.scoring import score
 from outfield.studies.sets import Member, Sets
@@ -33,17 +34,6 @@ from outfield.studies.tuning import tune
 from outfield.types import Estimate, State
 
 Rows = list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What a task cost and gave: inputs that went through the model, jobs done, and those that were not, with why."""
-
-    task: str
-    jobs: int
-    forwards: int
-    left_out: tuple[str, ...]
-    failed: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -124,7 +114,7 @@ class Bench:
                 check_labels(values[member], f"the {member.label}")
         fit = FitData(values[sets.train], values[sets.val])
         detectors = [job.detector for job in part.jobs if job.detector and _applies(job.detector, self.model)]
-        fit.prepare(fold for detector in detectors for fold in detector.clipped(fit).folds())
+        fit.prepare(fold for detector in detectors for fold in detector.folds_on(fit))
         return Ready(sets, values, fit)
 
     def _extract(self, part: Task, member: Member, before: int, total: int) -> Values:

@@ -2,67 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from outfield.errors import OutfieldError, UserError
-from outfield.features.cache import Cache, default_folder
-from outfield.registry import create
-from outfield.store import write
-from outfield.studies.executors.base import Done, Executor, Failed, Notify
-from outfield.studies.job import Spent, Study
-from outfield.studies.plan import Plan, plan
-from outfield.studies.sets import Sets, load
-from outfield.studies.spec import Spec
+from outfield.studies.finished import Seen
+from outfield.studies.outcome import Outcome
 
-
-@dataclass(frozen=True)
-class Failure:
-    """A model, or one detector on it, that could not be measured, and why."""
-
-    model: str
-    reason: str
-    by_user: bool
-    detector: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.model}{f', {self.detector}' if self.detector else ''}: {self.reason}"
+if TYPE_CHECKING:
+    from outfield.features.cache import Cache
+    from outfield.studies.executors.base import Executor, Notify
+    from outfield.studies.sets import Sets
+    from outfield.studies.spec import Spec
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run of a study did."""
-
-    folder: Path
-    plan: Plan
-    skipped: int
-    spent: tuple[Spent, ...]
-    failures: tuple[Failure, ...]
-    missing: tuple[str, ...] = ()
-    """Sets and models whose files are not there: the study went without them."""
-
-    @property
-    def forwards(self) -> int:
-        """Inputs that went through a model in this run."""
-        return sum(one.forwards for one in self.spent)
-
-    @property
-    def jobs(self) -> int:
-        """Jobs done in this run."""
-        return sum(one.jobs for one in self.spent)
-
-    @property
-    def left_out(self) -> dict[str, tuple[str, ...]]:
-        """Detectors that do not apply, for each model that has such."""
-        return {one.task: one.left_out for one in self.spent if one.left_out}
-
-    def check(self) -> Outcome:
-        """Itself; ``OutfieldError`` where a model, or a detector on it, failed."""
-        if self.failures:
-            reasons = "\n".join(f"  {failure}" for failure in self.failures)
-            kind = UserError if all(failure.by_user for failure in self.failures) else OutfieldError
-            raise kind(f"{len(self.failures)} of the study's parts failed; the others are done.\n{reasons}")
-        return self
+__all__ = ["Outcome", "name_of", "run"]
 
 
 def run(
@@ -73,9 +26,11 @@ def run(
     executor: Executor | None = None,
     cache: Cache | None = None,
     notify: Notify = lambda _: None,
+    seen: Seen | None = None,
 ) -> Outcome:
     """Run a study; run it again and it goes on where it was.
 
+    Where all is done and no file has been touched since, that is said at once: nothing is read, and no torch loaded.
     Data sets and weights that are not there are left out and told in ``missing`` of the outcome.
 
     Parameters
@@ -91,6 +46,8 @@ def run(
         By default the user's.
     notify : callable, optional
         Told of progress as ``Event``.
+    seen : Seen, optional
+        What the study rested on before ``sets`` was loaded; without it, a run with ``sets`` compares everything.
 
     Raises
     ------
@@ -102,6 +59,8 @@ def run(
     Examples
     --------
     >>> import tempfile
+    >>> from outfield.features.cache import Cache
+    >>> from outfield.studies.spec import Spec
     >>> digits = {"name": "digits", "side": 8, "classes": [0, 1]}
     >>> spec = Spec.parse({
     ...     "name": "example", "epochs": 1, "network": {"name": "small_cnn", "width": 2},
@@ -113,19 +72,29 @@ def run(
     ...     run(spec, folder, cache=Cache(Path(folder) / "cache")).jobs
     2
     """
-    spec = spec if isinstance(spec, Spec) else Spec.load(spec)
-    folder = Path(folder or Path("results") / spec.name)
-    sets = sets or load(spec)
-    planned = plan(spec, sets)
-    write.begin(folder, planned.keys, spec.model_dump_json(indent=2))
-    done = write.done(folder) & planned.keys
-    tasks = planned.remaining(done)
-    study = Study(spec, sets, folder, cache or Cache(default_folder()))
-    executor = executor or create(
-        "executors", "local", processes=spec.resources.processes, threads=spec.resources.threads
-    )
-    ends = list(executor.run(study, tasks, notify))
-    spent = tuple(end.result for end in ends if isinstance(end, Done))
-    models = [Failure(tasks[end.index].recipe.name, end.reason, end.by_user) for end in ends if isinstance(end, Failed)]
-    detectors = [Failure(one.task, why, True, detector) for one in spent for detector, why in one.failed]
-    return Outcome(folder, planned, len(done), spent, (*models, *detectors), (*sets.missing, *planned.missing))
+    folder = Path(folder or Path("results") / name_of(spec))
+    seen = seen if sets or seen else Seen.of(spec)
+    if seen and not sets and (already := seen.finished(folder)):
+        return already
+    from outfield.features.cache import Cache, default_folder
+    from outfield.studies.comparison import Comparison
+    from outfield.studies.sets import load
+    from outfield.studies.spec import Spec
+
+    spec = Spec.load(spec) if isinstance(spec, (str, Path)) else spec
+    cache = cache or Cache(default_folder())
+    return Comparison(spec, sets or load(spec), folder, cache, seen).run(executor, notify)
+
+
+def name_of(study: Spec | Path | str) -> str:
+    """The name of a study, or of the study in a file, which is not checked any further."""
+    if not isinstance(study, (str, Path)):
+        return study.name
+    import yaml
+
+    try:
+        return str(yaml.safe_load(Path(study).read_text())["name"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        from outfield.studies.spec import Spec
+
+        return Spec.load(study).name

@@ -47,6 +47,11 @@ class Arrays(Source):
     labels: str | None = None
     classes: tuple[str, ...] | None = None
 
+    def files(self) -> tuple[Path, ...]:
+        return tuple(
+            Path(name) for name in (self.path, self.labels) if name and (name == self.path or name[-4:] == ".npy")
+        )
+
     def load(self) -> Dataset:
         content = _content(Path(self.path))
         if isinstance(content, np.ndarray):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,9 @@ class Digits(Source):
     part: str = "all"
     side: int = 16
     seed: int = 0
+
+    def files(self) -> tuple[Path, ...]:
+        return ()
 
     def load(self) -> Dataset:
         shares = {"fit": (0.0, 0.5), "val": (0.5, 0.75), "test": (0.75, 1.0), "all": (0.0, 1.0)}

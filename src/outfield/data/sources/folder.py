@@ -53,6 +53,9 @@ class Folder(Source):
     side: int | None = None
     broken: Broken = "refuse"
 
+    def files(self) -> tuple[Path, ...]:
+        return (Path(self.path).expanduser(),)
+
     def load(self) -> Dataset:
         root = existing(self.path, "folder")
         found = sorted(_pictures(root))

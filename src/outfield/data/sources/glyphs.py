@@ -57,6 +57,9 @@ class Glyphs(Source):
     detail: int | None = None
     seed: int = 0
 
+    def files(self) -> tuple[Path, ...]:
+        return ()
+
     def load(self) -> Dataset:
         alphabet = _alphabet(self.kind)
         if self.n < 1:

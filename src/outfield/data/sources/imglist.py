@@ -54,6 +54,10 @@ class Imglist(Source):
     side: int | None = None
     broken: Broken = "refuse"
 
+    def files(self) -> tuple[Path, ...]:
+        names, root = Path(self.path).expanduser(), Path(self.root).expanduser()
+        return (names, *(root / name for name, _ in _rows(names))) if names.is_file() else (names,)
+
     def load(self) -> Dataset:
         rows = list(_rows(existing(self.path, "file")))
         if not rows:

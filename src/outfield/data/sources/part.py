@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from outfield.data import datasets
 from outfield.data.base import Dataset, Source
@@ -41,6 +43,9 @@ class Part(Source):
     def __post_init__(self) -> None:
         if not isinstance(self.of, Source):
             raise UserError(f"Expected a source to take a part of, but got {self.of!r}. Name one with `source`.")
+
+    def files(self) -> Sequence[Path] | None:
+        return self.of.files()
 
     def load(self) -> Dataset:
         whole = self.of.load()

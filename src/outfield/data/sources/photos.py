@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -44,6 +45,9 @@ class Photos(Source):
     detail: int | None = None
     region: str = "whole"
     seed: int = 0
+
+    def files(self) -> tuple[Path, ...]:
+        return ()
 
     def load(self) -> Dataset:
         if self.photo not in ("china", "flower") or self.region not in ("whole", "left", "right"):

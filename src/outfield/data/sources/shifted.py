@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from outfield import registry
 from outfield.data import datasets
@@ -36,6 +38,9 @@ class Shifted(Source):
     def __post_init__(self) -> None:
         if not isinstance(self.of, Source):
             raise UserError(f"Expected a source to shift, but got {self.of!r}. Name one with `source`.")
+
+    def files(self) -> Sequence[Path] | None:
+        return self.of.files()
 
     def load(self) -> Dataset:
         shift = registry.create("shifts", self.shift)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,9 @@ class Synthetic(Source):
     channels: int = 1
     pictures: Source | None = None
     seed: int = 0
+
+    def files(self) -> Sequence[Path] | None:
+        return () if self.pictures is None else self.pictures.files()
 
     def load(self) -> Dataset:
         tests = {name: registry.create("synthetic", name) for name in self.names or registry.names("synthetic")}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +54,9 @@ class Table(Source):
     columns: tuple[str, ...] | None = None
     values: tuple[str, ...] | None = None
     broken: Broken = "refuse"
+
+    def files(self) -> tuple[Path, ...]:
+        return (Path(self.path).expanduser(),)
 
     def load(self) -> Dataset:
         frame = self._frame()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -40,6 +41,9 @@ class Terrain(Source):
     edges: tuple[int, int] = (16, 64)
     detail: int | None = None
     seed: int = 0
+
+    def files(self) -> tuple[Path, ...]:
+        return ()
 
     def load(self) -> Dataset:
         with np.load(shipped("matplotlib", "mpl-data", "sample_data", "jacksboro_fault_dem.npz")) as file:

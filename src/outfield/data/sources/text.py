@@ -63,6 +63,9 @@ class Text(Source):
     quotes: bool = True
     broken: Broken = "refuse"
 
+    def files(self) -> tuple[Path, ...]:
+        return (Path(self.path).expanduser(),)
+
     def load(self) -> Dataset:
         rows = self._rows()
         texts = [[self._cell(row, number, name) for name in self.text] for number, row in enumerate(rows)]

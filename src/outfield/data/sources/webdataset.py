@@ -58,6 +58,9 @@ class Webdataset(Source):
     side: int | None = None
     broken: Broken = "refuse"
 
+    def files(self) -> tuple[Path, ...]:
+        return tuple(map(Path, _named(self.path)))
+
     def load(self) -> Dataset:
         samples = [sample for shard in _shards(self.path) for sample in _samples(shard)]
         pictures = [sample for sample in samples if sample.picture]
@@ -116,11 +119,15 @@ class _Slices:
 
 
 def _shards(pattern: str) -> list[Path]:
-    names = [name for one in _ranged(str(Path(pattern).expanduser())) for name in sorted(glob(one)) or [one]]
+    names = _named(pattern)
     absent = [name for name in names if not Path(name).is_file()]
     if absent:
         raise UserError(f"Expected shards {pattern}, but there is no {', '.join(absent[:5])}. Mend the path.")
     return [Path(name) for name in names]
+
+
+def _named(pattern: str) -> list[str]:
+    return [name for one in _ranged(str(Path(pattern).expanduser())) for name in sorted(glob(one)) or [one]]
 
 
 def _ranged(pattern: str) -> Iterator[str]:

@@ -46,6 +46,9 @@ class Zip(Source):
     side: int | None = None
     broken: Broken = "refuse"
 
+    def files(self) -> tuple[Path, ...]:
+        return (Path(self.path).expanduser(),)
+
     def load(self) -> Dataset:
         prefix = f"{self.under.strip('/')}/" if self.under else ""
         found = [name for name in _names(existing(self.path, "file")) if name.startswith(prefix) and is_picture(name)]

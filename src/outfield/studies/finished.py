@@ -1,0 +1,219 @@
+"""A finished study that nothing has touched, recognised by looking at its files: no data are read and no torch loaded.
+
+A run that leaves nothing to do writes ``finished.json``: digests of the study's text, of outfield's code and the
+installed packages, and of size, number and times of every file that was read or written. The next run compares them.
+Contents alone make the keys of jobs; this only says that nothing has changed since they were compared, and whatever
+differs, or cannot be told, leads to the whole comparison.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from outfield.registry import kinds
+from outfield.studies.outcome import Outcome, Spent
+
+if TYPE_CHECKING:
+    from outfield.studies.spec import Spec
+
+RECORD = "finished.json"
+SETTLED = 2.0
+"""Seconds for which a file must have been left alone before it was read: file systems keep times as coarsely."""
+MOST = 200_000
+"""Paths beyond which no record is made: to look at all of them would take as long as to compare them."""
+_ENDS = b"PAR1"
+_PACKAGE = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """How files looked: a digest of their paths, sizes, numbers and times, and the last time that one was touched."""
+
+    digest: str
+    newest: int
+
+    @classmethod
+    def of(cls, paths: Iterable[Path]) -> Stamp:
+        """The stamp of files, of all that is below folders, and of what is not there.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> place = Path(tempfile.mkdtemp())
+        >>> before = Stamp.of([place, place / "absent"])
+        >>> _ = (place / "picture.png").write_bytes(b"...")
+        >>> Stamp.of([place, place / "absent"]) == before
+        False
+        """
+        sha, newest = hashlib.sha256(), 0
+        for path, found in _looked_at(paths):
+            seen = (found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns) if found else None
+            sha.update(f"{path}\0{seen}\n".encode("utf-8", "surrogateescape"))
+            newest = max(newest, *(seen or (0,))[2:], 0)
+        return cls(sha.hexdigest(), newest)
+
+
+def _looked_at(paths: Iterable[Path]) -> Iterator[tuple[str, os.stat_result | None]]:
+    for path in paths:
+        try:
+            found = path.stat()
+        except OSError:
+            yield str(path), None
+            continue
+        if path.is_dir():
+            yield from _below(path)
+        else:
+            yield str(path), found
+
+
+def _below(folder: Path) -> Iterator[tuple[str, os.stat_result | None]]:
+    """Every file below a folder, in one order; what Python compiled aside."""
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        for name in sorted(names):
+            path = os.path.join(place, name)
+            with suppress(OSError):
+                yield path, os.stat(path)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a run begins with: the study as it is written, and what it runs on."""
+
+    study: str
+    surroundings: str
+    began: int = field(default_factory=time.time_ns)
+
+    @classmethod
+    def of(cls, study: Spec | Path | str, data: Path | str | None = None) -> Seen:
+        """The study as an object, or its file with the data root that goes before the file's own."""
+        stated = _in_file(Path(study), data) if isinstance(study, (str, Path)) else _as_object(study)
+        return cls(_digest(stated), _surroundings())
+
+    def finished(self, folder: Path | str) -> Outcome | None:
+        """The outcome of a run that would find nothing to do; None where something differs or cannot be told."""
+        place = Path(folder)
+        try:
+            made = (place / RECORD).stat()
+            record = json.loads((place / RECORD).read_text(encoding="utf-8"))
+            rows = [place / name for name in record["rows"]]
+            same = (record["study"], record["surroundings"]) == (self.study, self.surroundings)
+            if same and all(map(_ends_well, rows)):
+                now = Stamp.of([*map(Path, record["files"]), *rows, *(place / name for name in record["own"])])
+                if now.digest == record["stamp"] and now.newest < made.st_mtime_ns:
+                    return _outcome(place, record)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return None
+
+    def keep(self, outcome: Outcome, spec: Spec, unmeasured: frozenset[str]) -> None:
+        """Write the record of a run that left nothing to do; none where that cannot be told by looking at files.
+
+        Parameters
+        ----------
+        outcome : Outcome
+        spec : Spec
+        unmeasured : set of str
+            Keys of jobs without rows, since their detector does not apply to the model.
+        """
+        from outfield.store.write import MANIFEST, ROWS, atomically
+
+        files = files_of(spec)
+        if "://" in str(outcome.folder) or outcome.failures or files is None or len(files) > MOST:
+            return
+        if Stamp.of(files).newest > self.began - SETTLED * 1e9:
+            return
+        files, place = (*files, *_foreign_code()), outcome.folder
+        rows, own = sorted(f"{ROWS}/{key}.parquet" for key in outcome.keys - unmeasured), [MANIFEST]
+        if not all((place / name).is_file() for name in rows):
+            return
+        record = {
+            "study": self.study,
+            "surroundings": self.surroundings,
+            "stamp": Stamp.of([*files, *(place / name for name in (*rows, *own))]).digest,
+            "files": list(map(str, files)),
+            "rows": rows,
+            "own": own,
+            "jobs": sorted(outcome.keys),
+            "spent": [asdict(one) | {"jobs": 0, "forwards": 0} for one in outcome.spent if one.left_out],
+            "missing": outcome.missing,
+        }
+        with atomically(place / RECORD) as temporary:
+            temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _outcome(folder: Path, record: dict[str, Any]) -> Outcome:
+    spent = (Spent(one["task"], one["jobs"], one["forwards"], tuple(one["left_out"]), ()) for one in record["spent"])
+    return Outcome(
+        folder, frozenset(record["jobs"]), len(record["rows"]), tuple(spent), missing=tuple(record["missing"])
+    )
+
+
+def files_of(spec: Spec) -> tuple[Path, ...] | None:
+    """Every file and folder of data and weights that a study names; None where a source does not tell its own."""
+    from outfield.studies.sets import named
+    from outfield.studies.spec import Stored
+
+    found: list[Path] = []
+    for _, _, source, _ in named(spec):
+        if (files := source.build("sources").files()) is None:
+            return None
+        found += files
+    found += [path for model in spec.models if isinstance(model, Stored) for path in model.weights]
+    return tuple(dict.fromkeys(Path(os.path.abspath(path)) for path in found))
+
+
+def _in_file(path: Path, data: Path | str | None) -> list[str]:
+    """The text of a study's file, and what its relative paths start from."""
+    roots = [os.path.abspath(path.parent), os.environ.get("OUTFIELD_DATA", ""), os.path.expanduser("~"), os.getcwd()]
+    try:
+        return [path.read_text(), str(data), *roots]
+    except (OSError, UnicodeDecodeError):
+        return ["unreadable", *roots]
+
+
+def _as_object(spec: Spec) -> list[str]:
+    return [spec.model_dump_json(exclude={"resources"}), os.path.expanduser("~"), os.getcwd()]
+
+
+def _surroundings() -> str:
+    """Python, the code of outfield, and every installed package with the time of its installation."""
+    packages = [
+        (entry.name, entry.stat().st_mtime_ns)
+        for folder in dict.fromkeys(sys.path)
+        if os.path.isdir(folder)
+        for entry in os.scandir(folder)
+        if entry.name.endswith((".dist-info", ".egg-info", ".egg-link", ".pth"))
+    ]
+    return _digest([sys.version, sys.platform, *map(str, sorted(packages)), Stamp.of([_PACKAGE]).digest])
+
+
+def _foreign_code() -> tuple[Path, ...]:
+    """Files of the packages whose plug-ins were loaded."""
+    points = (point for kind in kinds() for point in metadata.entry_points(group=f"outfield.{kind}"))
+    packages = {point.module.partition(".")[0] for point in points if point.module in sys.modules}
+    loaded = (module for name, module in list(sys.modules.items()) if name.partition(".")[0] in packages)
+    files = (getattr(module, "__file__", None) for module in loaded)
+    return tuple(sorted({Path(file) for file in files if file}))
+
+
+def _ends_well(path: Path) -> bool:
+    """Whether a file begins and ends as Parquet does."""
+    with path.open("rb") as file:
+        first = file.read(len(_ENDS))
+        file.seek(-len(_ENDS), os.SEEK_END)
+        return first == file.read() == _ENDS
+
+
+def _digest(parts: list[str]) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

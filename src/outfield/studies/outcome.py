@@ -1,0 +1,85 @@
+"""What a run of a study came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from outfield.errors import OutfieldError, UserError
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a task cost and gave: inputs that went through the model, jobs done, and those that were not, with why."""
+
+    task: str
+    jobs: int
+    forwards: int
+    left_out: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A model, or one detector on it, that could not be measured, and why."""
+
+    model: str
+    reason: str
+    by_user: bool
+    detector: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.model}{f', {self.detector}' if self.detector else ''}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of a study did."""
+
+    folder: Path
+    keys: frozenset[str]
+    """Of every job of the study: the names of the files that make it."""
+    skipped: int
+    """Jobs that were done before."""
+    spent: tuple[Spent, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Sets and models whose files are not there: the study went without them."""
+
+    @property
+    def forwards(self) -> int:
+        """Inputs that went through a model in this run."""
+        return sum(one.forwards for one in self.spent)
+
+    @property
+    def jobs(self) -> int:
+        """Jobs done in this run."""
+        return sum(one.jobs for one in self.spent)
+
+    @property
+    def left_out(self) -> dict[str, tuple[str, ...]]:
+        """Detectors that do not apply, for each model that has such."""
+        return {one.task: one.left_out for one in self.spent if one.left_out}
+
+    @property
+    def summary(self) -> str:
+        """What a run that found nothing to do has to say."""
+        left_out = [f"{model}: {', '.join(names)} left out, as before." for model, names in self.left_out.items()]
+        absent = [f"{len(self.missing)} sets or models are missing, and are not in the results:"]
+        return "\n".join(
+            [
+                f"Nothing to do: {self.skipped:,} of {len(self.keys):,} jobs are done, and nothing that they rest on "
+                f"was touched since. {self.forwards:,} inputs went through a model. Results: {self.folder}",
+                *(absent if self.missing else []),
+                *(f"  {line}" for line in self.missing),
+                *left_out,
+            ]
+        )
+
+    def check(self) -> Outcome:
+        """Itself; ``OutfieldError`` where a model, or a detector on it, failed."""
+        if self.failures:
+            reasons = "\n".join(f"  {failure}" for failure in self.failures)
+            kind = UserError if all(failure.by_user for failure in self.failures) else OutfieldError
+            raise kind(f"{len(self.failures)} of the study's parts failed; the others are done.\n{reasons}")
+        return self
