@@ -165,7 +165,7 @@ def study(opt: Path, bert: Path, data: Path, **changes: Any) -> Nli:
     })  # fmt: skip
 
 
-class Killed(Exception):
+class Killed(KeyboardInterrupt):
     pass
 
 

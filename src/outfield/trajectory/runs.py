@@ -1,0 +1,103 @@
+"""The runs of a study, done by an executor: each is a task of its own, so that several go at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from outfield.errors import UserError
+from outfield.registry import create
+from outfield.store import write
+from outfield.studies.executors.base import Event, Executor, Failed, Notify
+from outfield.trajectory.tracker import Tracker
+
+Told = Callable[[str, int, int], None]
+"""Told the run, the checkpoints measured, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where the rows are, and how many checkpoints were measured now or were there already."""
+
+    folder: Path
+    measured: int
+    present: int
+    notes: tuple[str, ...] = ()
+
+
+class Follow(Protocol):
+    """A training run that can be followed to its end."""
+
+    @property
+    def tracker(self) -> Tracker:
+        """What its rows go through."""
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """When it is measured."""
+
+    def follow(self, told: Told) -> None:
+        """Train from the last checkpoint and measure what is not written."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a process does with the number of a run; it is sent to each process once, with all runs."""
+
+    runs: Sequence[Follow]
+
+    def __call__(self, number: int, notify: Notify) -> None:
+        self.runs[number].follow(lambda name, done, total: notify(Event(name, "checkpoints", done, total)))
+
+
+def follow(
+    runs: Sequence[Follow],
+    folder: Path,
+    manifest: str,
+    told: Told,
+    *,
+    processes: int = 1,
+    threads: int = 1,
+    executor: Executor | None = None,
+    notes: tuple[str, ...] = (),
+) -> Outcome:
+    """Follow runs, several at once, to the same rows as one after the other; what is written is not done again.
+
+    Parameters
+    ----------
+    runs : sequence of Follow
+    folder : path
+        The study's folder.
+    manifest : str
+        The study as JSON.
+    told : callable
+    processes, threads : int
+        Of the executor on this machine.
+    executor : Executor, optional
+        Another one.
+    notes : tuple of str
+        Of the outcome.
+
+    Raises
+    ------
+    UserError
+        Runs that failed, each with its reason; the others are finished. The folder cannot be written.
+    RuntimeError
+        A run that failed by a fault of the program.
+    """
+    wanted = [run.tracker.key(step) for run in runs for step in run.steps]
+    write.begin(folder, wanted, manifest)
+    present = len(write.done(folder) & set(wanted))
+    executor = executor or create("executors", "local", processes=processes, threads=threads)
+    ends = executor.run(_Work(runs), range(len(runs)), lambda event: told(event.task, event.done, event.total))
+    failed = {runs[end.index].tracker.run.name: end for end in ends if isinstance(end, Failed)}
+    for name, end in failed.items():
+        if not end.by_user:
+            raise RuntimeError(f"The run {name} failed:\n{end.reason}")
+    if failed:
+        reasons = "\n".join(f"{name}: {end.reason}" for name, end in failed.items())
+        beside = f"{len(failed)} of {len(runs)} runs failed; the others are finished.\n" if len(runs) > 1 else ""
+        raise UserError(f"{beside}{reasons}")
+    return Outcome(folder, len(wanted) - present, present, notes)
