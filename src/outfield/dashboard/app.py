@@ -9,15 +9,19 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.staticfiles import StaticFiles
 
-from outfield.dashboard import asked, displays, overview, replies, rows
+from outfield.dashboard import asked, displays, overview, progress, replies, rows, sample, samples
+from outfield.dashboard.origins import Origins
+from outfield.dashboard.sample import Viewer
 from outfield.dashboard.security import LOOPBACK, Guard
+from outfield.dashboard.selection import Selection
 from outfield.dashboard.studies import Indexing, Shelf, Unknown
 from outfield.errors import OutfieldError, UserError
-from outfield.features.cache import default_folder
+from outfield.features.cache import Cache, default_folder
 from outfield.reports.shown import vega
 
 STATIC = Path(__file__).parent / "static"
@@ -61,6 +65,8 @@ def create_app(
     _add_pages(app)
     _add_study(app, shelf)
     _add_tables(app, shelf)
+    _add_samples(app, shelf, Origins(Cache(default_folder())))
+    _add_progress(app, shelf)
     return app
 
 
@@ -140,3 +146,34 @@ def _add_tables(app: FastAPI, shelf: Shelf) -> None:
     @app.get("/api/studies/{study}/rows.csv")
     def every(study: str, query: Annotated[asked.Sorted, Query()]) -> Response:
         return replies.csv(rows.every(shelf.study(study), query), f"{study}-rows")
+
+
+def _add_samples(app: FastAPI, shelf: Shelf, origins: Origins) -> None:
+    @app.get("/api/studies/{study}/samples")
+    def some(study: str, query: Annotated[asked.Samples, Query()]) -> Response:
+        found = shelf.study(study)
+        return replies.Json(samples.page(found, query, origins(found).named))
+
+    @app.get("/api/studies/{study}/sample")
+    def one(study: str, query: Annotated[asked.Sample, Query()]) -> Response:
+        found = shelf.study(study)
+        model = samples.model_of(found, Selection(query.model or None).check(found))
+        return replies.Json(Viewer(found, origins(found), model, query.set, query.row).view())
+
+    @app.get("/api/studies/{study}/picture")
+    def picture(study: str, query: Annotated[asked.Item, Query()]) -> Response:
+        found = shelf.study(study)
+        content = sample.picture(origins(found), query.set, query.row)
+        return Response(content, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _add_progress(app: FastAPI, shelf: Shelf) -> None:
+    @app.get("/api/studies/{study}/progress")
+    def now(study: str) -> Response:
+        return replies.Json(progress.progress(shelf.study(study)))
+
+    @app.get("/api/studies/{study}/events")
+    async def live(study: str) -> Response:
+        found = await run_in_threadpool(shelf.study, study)
+        told = progress.events(lambda: run_in_threadpool(progress.progress, found))
+        return StreamingResponse(told, media_type="text/event-stream", headers={"Cache-Control": "no-store"})

@@ -57,9 +57,14 @@ class Samples(Selected, Paged):
     descending: bool = True
 
 
-class Sample(BaseModel):
-    """One sample: a row of a set, and the model that saw it."""
+class Item(BaseModel):
+    """One input: a row of a set."""
+
+    set: str = Field(max_length=500)
+    row: int = Field(ge=0, le=2**53)
+
+
+class Sample(Item):
+    """One input, and the model that saw it."""
 
     model: str | None = Field(None, max_length=500)
-    set: str = Field(max_length=500)
-    row: int = Field(ge=0)

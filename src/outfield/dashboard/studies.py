@@ -27,6 +27,8 @@ QUIET = 600.0
 """Seconds without a new file after which an unfinished study is not taken for running."""
 KEPT = 256
 """Displays and tables that are kept of one study."""
+TABLES = 12
+"""Tables of scores that are kept of one study."""
 TRACKED = ("vision", "nli")
 
 
@@ -50,6 +52,8 @@ class Study:
     folder: Path
     place: Path
     memo: Memo = field(default_factory=lambda: Memo(KEPT))
+    tables: Memo = field(default_factory=lambda: Memo(TABLES))
+    """Scores of models, and orders of them: each good for as long as its files stay."""
     _looked: float = -PAUSE
     _pause: float = PAUSE
     _gathering: threading.Thread | None = None

@@ -22,8 +22,9 @@ import duckdb
 import polars as pl
 
 from outfield import keys
+from outfield.errors import UserError
 from outfield.store import query
-from outfield.store.schema import COLUMNS
+from outfield.store.schema import COLUMNS, SCORE_COLUMNS
 from outfield.store.write import MANIFEST, ROWS
 
 VERSION = 1
@@ -212,6 +213,20 @@ class Index:
     def ask(self, statement: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
         """What a SQL statement over the table ``rows`` gives; values go in as parameters (``?``), never as text."""
         return query.framed(self._base.cursor().sql(statement, params=list(parameters)))
+
+    def scores(self, path: Path) -> pl.DataFrame:
+        """The scores of each sample in one file: columns set, part, row, score.
+
+        Raises
+        ------
+        UserError
+            It is not there, or damaged.
+        """
+        names = ", ".join(f'"{name}"' for name in SCORE_COLUMNS)
+        try:
+            return self.ask(f"SELECT {names} FROM read_parquet(?)", [escape(str(path))])
+        except (duckdb.Error, pl.exceptions.PolarsError) as error:
+            raise UserError(f"Expected scores in {path.name}, but got: {error}. Run the study again.") from None
 
     def pieces(self, statement: str, parameters: Sequence[Any] = (), size: int = 50_000) -> Iterator[pl.DataFrame]:
         """The same in pieces of about ``size`` rows, for what is too large for memory."""

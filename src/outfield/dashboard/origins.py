@@ -1,0 +1,283 @@
+"""Where a study's samples come from: its data and its models, loaded when they are first asked for.
+
+Nothing is trained and nothing is written into the study's folder. What a model says of a data set is taken from the
+cache of features where the study left it, and made anew for data sets that are small.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from glob import escape
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from outfield import registry
+from outfield.dashboard.memo import Memo
+from outfield.dashboard.studies import Study, Unknown
+from outfield.data.base import Dataset
+from outfield.errors import UserError
+from outfield.features.cache import Cache
+from outfield.features.extract import Values, extract
+from outfield.features.fit_data import FitData
+from outfield.models.torch import TorchModel, load_weights
+from outfield.studies.kept import Kept
+from outfield.studies.recipes import StoredRecipe
+from outfield.studies.sets import Member, Sets, named
+from outfield.studies.spec import Plugin, Spec, Stored, Trained
+from outfield.types import Outputs
+
+SMALL = 20_000
+"""Inputs up to which the values of a data set are made here, where the cache has none."""
+R = TypeVar("R")
+KEPT = 128
+"""Data sets, models and values that are held."""
+AGAIN = 30.0
+"""Seconds after which what was missing is looked for again."""
+MODELS = "models"
+
+
+class Missing(UserError):
+    """Data or weights that are needed to say more of a sample are not on this machine."""
+
+
+@dataclass
+class Origin:
+    """The data and models of one study.
+
+    Parameters
+    ----------
+    study : Study
+    cache : Cache
+        Where values of models are read, and kept.
+    """
+
+    study: Study
+    cache: Cache
+    _memo: Memo = field(default_factory=lambda: Memo(KEPT))
+    _absent: dict[tuple[str, ...], tuple[float, Missing]] = field(default_factory=dict)
+    _running: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    """Held while a model runs: its hooks are its own."""
+
+    def once(self, key: tuple[str, ...], make: Callable[[], R]) -> R:
+        """What ``make`` gives, made once; what is missing is looked for again after a while."""
+        since, reason = self._absent.get(key, (-AGAIN, None))
+        if reason is not None and time.monotonic() - since < AGAIN:
+            raise reason
+        try:
+            return self._memo.get(0, key, make)
+        except Missing as error:
+            self._absent[key] = time.monotonic(), error
+            raise
+
+    @cached_property
+    def spec(self) -> Spec:
+        """The study as it was run.
+
+        Raises
+        ------
+        Missing
+            The folder does not tell, or the study is none of pictures or texts with detectors.
+        """
+        stated = self.study.manifest
+        if not stated:
+            raise Missing("The folder has no study.json, so that pictures, predictions and reasons are not known.")
+        try:
+            return Spec.parse(stated, "study.json")
+        except UserError as error:
+            raise Missing(f"The study cannot be read from study.json: {error}") from None
+
+    @cached_property
+    def _sources(self) -> dict[str, Plugin]:
+        return {name: source for name, role, source, _ in named(self.spec) if role not in ("tuning", "shift")}
+
+    def data(self, name: str) -> Dataset:
+        """A data set of the study: ``train``, ``val``, ``test`` or an OOD set by name.
+
+        Raises
+        ------
+        Unknown
+            The study has no such set.
+        Missing
+            Its files are not here.
+        """
+        if name not in self._sources:
+            raise Unknown(f"Expected a set of this study, but got {name!r}. Choose one of {', '.join(self._sources)}.")
+        data: Dataset = self.once(("data", name), lambda: self._loaded(name))
+        return data
+
+    def _loaded(self, name: str) -> Dataset:
+        try:
+            return Kept(self._sources[name].build("sources").load())
+        except UserError as error:
+            raise Missing(f"The data of {name} are not on this machine: {error}") from None
+
+    def model(self, name: str) -> TorchModel:
+        """A model of the study with its trained weights.
+
+        Raises
+        ------
+        Missing
+            The weights are not here, or they do not fit the network.
+        """
+        model: TorchModel = self.once(("model", name), lambda: self._restored(name))
+        return model
+
+    def _restored(self, name: str) -> TorchModel:
+        try:
+            return self._obtained(name)
+        except (OSError, RuntimeError) as error:
+            raise Missing(f"The weights of {name} cannot be loaded: {str(error).partition(chr(10))[0]}") from None
+
+    def _obtained(self, name: str) -> TorchModel:
+        for model in self.spec.models:
+            if isinstance(model, Stored):
+                if model.label == name:
+                    return self._stored(model)
+            elif name in [_name_of(model, seed) for seed in model.seeds]:
+                return self._trained(model, name)
+        raise Missing(f"study.json names no model {name}.")
+
+    def _stored(self, model: Stored) -> TorchModel:
+        if absent := [str(path) for path in model.weights if not path.is_file()]:
+            raise Missing(f"The weights of {model.label} are not on this machine: {', '.join(absent)}.")
+        recipe = StoredRecipe(model.label, model.label, model.family, model.seed, "", model)
+        return recipe.obtain(self._splits, self.study.folder, lambda *_: None)
+
+    @cached_property
+    def _splits(self) -> Sets:
+        train, val, test = (Member(split, split, self.data(split)) for split in ("train", "val", "test"))
+        return Sets(train, val, test, (), (), ())
+
+    def _trained(self, model: Trained, name: str) -> TorchModel:
+        strategy, train = model.strategy.build("strategies"), self.data("train")
+        network: nn.Module = strategy.architecture(lambda: self._network(train))
+        network.load_state_dict(load_weights(self._weights(name)))
+        return TorchModel(network.eval(), train.read(slice(0, 2)), layers=self.spec.layers, name=name)
+
+    def _network(self, train: Dataset) -> nn.Module:
+        assert self.spec.network is not None and train.labels is not None
+        given = {"classes": int(train.labels.max()) + 1, **self.spec.network.params}
+        network: nn.Module = registry.create("networks", self.spec.network.name, **given)
+        return network
+
+    def _weights(self, name: str) -> Path:
+        """The newest weights of a model in the study's folder."""
+        root = self.study.folder.resolve()
+        found = [path for path in (self.study.folder / MODELS).glob(f"{escape(name)}.*.safetensors")
+                 if path.resolve().is_relative_to(root)]  # fmt: skip
+        if not found:
+            raise Missing(f"The weights of {name} are not in the study's folder: they lie in {MODELS}/ where it ran.")
+        return max(found, key=lambda path: path.stat().st_mtime)
+
+    def values(self, model: str, name: str) -> Values:
+        """What a model says of a whole set, from the cache, or made where the set is small.
+
+        Raises
+        ------
+        Missing
+            The cache has none, and the set is large.
+        """
+        values: Values = self.once(("values", model, name), lambda: self._extracted(model, name))
+        return values
+
+    def _extracted(self, model: str, name: str) -> Values:
+        network, data = self.model(model), self.data(name)
+
+        def small_enough(_: int, total: int) -> None:
+            if total > SMALL:
+                raise Missing(
+                    f"The values of {model} on the set {name} ({total:,} inputs) are not in this machine's cache. "
+                    "They are where the study ran; $OUTFIELD_CACHE names the cache."
+                )
+
+        about = f"model {model!r} on {name!r} for the dashboard"
+        options: dict[str, Any] = {"half": self.spec.half, "batch": self.spec.batch, "progress": small_enough}
+        with self._running:
+            return extract(network, data, self.cache, about=about, **options)
+
+    def outputs(self, model: str, name: str, row: int) -> Outputs:
+        """What a model says of one input, with its head."""
+        if len(self.data(name)) <= SMALL:
+            return self.values(model, name).rows(np.array([row]))
+        network, data = self.model(model), self.data(name)
+        with self._running, torch.inference_mode(), network.evaluating():
+            found = network.forward(network.prepare(data.read(np.array([row]))))
+        return replace(found, head=network.head) if network.head is not None else found
+
+    def fit(self, model: str) -> FitData:
+        """What the detectors of a model learned from."""
+        fit: FitData = self.once(
+            ("fit", model), lambda: FitData(self.values(model, "train"), self.values(model, "val"))
+        )
+        return fit
+
+    def label(self, name: str, row: int) -> str | None:
+        """The class of an input, by name where classes have names."""
+        data = self.data(name)
+        return None if data.labels is None else _class(data.classes, int(data.labels[row]))
+
+    def class_name(self, number: int) -> str:
+        """What an output of the models is called."""
+        return _class(self.data("train").classes, number)
+
+    def named(self, model: str, name: str, row: int) -> tuple[str | None, str | None]:
+        """Label and prediction of an input, as far as they can be had here."""
+        return self._label(name, row), self._prediction(model, name, row)
+
+    def _label(self, name: str, row: int) -> str | None:
+        try:
+            return self.label(name, row)
+        except (Missing, Unknown, IndexError):
+            return None
+
+    def _prediction(self, model: str, name: str, row: int) -> str | None:
+        try:
+            if len(self.data(name)) > SMALL:
+                return None
+            return self.class_name(int(self._predictions(model, name)[row]))
+        except (Missing, Unknown, IndexError):
+            return None
+
+    def _predictions(self, model: str, name: str) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = self.once(
+            ("predictions", model, name), lambda: np.asarray(self.values(model, name).arrays["logits"]).argmax(1)
+        )
+        return found
+
+
+@dataclass
+class Origins:
+    """The origin of each study that was asked for, all on one cache."""
+
+    cache: Cache
+    _known: dict[str, Origin] = field(default_factory=dict)
+
+    def __call__(self, study: Study) -> Origin:
+        known = self._known.get(study.name)
+        if known is None or known.study is not study:
+            known = self._known[study.name] = Origin(study, self.cache)
+        return known
+
+
+def _name_of(model: Trained, seed: int) -> str:
+    return f"{model.title}-{seed}".replace(" ", "-")
+
+
+def _class(classes: tuple[str, ...] | None, number: int) -> str:
+    """A class's name, or its number.
+
+    Examples
+    --------
+    >>> _class(("cat", "dog"), 1), _class(None, 7)
+    ('dog', '7')
+    """
+    return classes[number] if classes is not None and 0 <= number < len(classes) else str(number)
