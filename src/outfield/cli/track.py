@@ -8,6 +8,7 @@ from typer import Argument, Option
 
 def track(
     study: Annotated[Path, Argument(help="The study's YAML file.")],
+    data: Annotated[Path | None, Option(help="Data root: where relative paths of the study start.")] = None,
     out: Annotated[Path | None, Option(help="Folder for results; by default results/NAME.")] = None,
 ) -> None:
     """Follow training runs: every test set at every checkpoint, then what the sets have in common."""
@@ -20,7 +21,7 @@ def track(
     from outfield.trajectory import study as studies
 
     console, start = Console(), perf_counter()
-    spec = studies.load(study)
+    spec = studies.load(study, data)
     folder = out or Path("results") / spec.name
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("checkpoints"))
     with Progress(*columns, TimeElapsedColumn(), console=console) as shown:
@@ -36,6 +37,6 @@ def track(
     for note in outcome.notes:
         console.print(f"[yellow]{note}", markup=True)
     with console.status("analysis and report"):
-        command = f"outfield track {study}"
+        command = f"outfield track {study}" + (f" --data {data}" if data else "")
         path = page.write(folder, folder / "report.html", command=command)
     console.print(f"Report: {path.resolve()}  ({perf_counter() - start:.0f} s)", soft_wrap=True)

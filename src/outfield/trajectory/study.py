@@ -13,8 +13,8 @@ from outfield.trajectory.spec import Trajectory
 KINDS = ("vision", "nli")
 
 
-def load(path: Path | str) -> Any:
-    """The study of a YAML file, by its field ``kind``.
+def load(path: Path | str, data: Path | str | None = None) -> Any:
+    """The study of a YAML file, by its field ``kind``; ``data`` goes before the data root that it names.
 
     Raises
     ------
@@ -26,10 +26,10 @@ def load(path: Path | str) -> Any:
     path = Path(path)
     kind = _kind(path)
     if kind == "vision":
-        return cast(Trajectory, Trajectory.load(path))
+        return cast(Trajectory, Trajectory.load(path, data))
     from outfield.trajectory.nli.spec import Nli
 
-    return Nli.load(path)
+    return Nli.load(path, data)
 
 
 def _kind(path: Path) -> str:

@@ -40,7 +40,7 @@ class Format:
     premise, hypothesis, label : tuple of str
         The columns' names in its editions; the first that a file has is taken.
     labels : mapping of label to 1, 0 or None
-    sizes : mapping of part of a file's name to its number of rows
+    sizes : mapping of a file's name, and folder where it takes one, to its number of rows
         Published sizes, checked where the file is whole.
     header : tuple of str
         Columns of a table that has no header line.
@@ -82,7 +82,7 @@ FORMATS: dict[str, Format] = {
     ),
     "wnli": Format(
         _PREMISE, _HYPOTHESIS, _GOLD, {"1": 1, "0": 0, "entailment": 1, "not_entailment": 0},
-        {"WNLI/train": 635, "WNLI/dev": 71},
+        {"WNLI/train": 635, "WNLI/dev": 71, "wnli_train": 635, "wnli_dev": 71},
     ),
     "hans": Format(
         _PREMISE, _HYPOTHESIS, _GOLD, {"entailment": 1, "non-entailment": 0, "0": 1, "1": 0},
@@ -95,7 +95,8 @@ FORMATS: dict[str, Format] = {
     "anli": Format(
         _PREMISE, _HYPOTHESIS, _GOLD, {**_LETTERS, **THREE_WAY, **_NUMBERS},
         {"anli_r1_dev": 1_000, "anli_r2_dev": 1_000, "anli_r3_dev": 1_198,
-         "R1/dev": 1_000, "R2/dev": 1_000, "R3/dev": 1_200, "R1/test": 1_000, "R2/test": 1_000, "R3/test": 1_200},
+         "R1/dev": 1_000, "R2/dev": 1_000, "R3/dev": 1_200, "R1/test": 1_000, "R2/test": 1_000, "R3/test": 1_200,
+         "R1/train": 16_946, "R2/train": 45_460, "R3/train": 100_459},
         quotes=True,
     ),
     "sick": Format(
@@ -216,11 +217,23 @@ def _check_labels(name: str, style: Format, where: str, found: set[str]) -> None
 
 def _check_size(name: str, style: Format, where: str, rows: int) -> None:
     for part, size in style.sizes.items():
-        if part in where and rows != size:
+        if _is_whole(where, part) and rows != size:
             raise UserError(
                 f"Expected {size:,} rows in {where}, the published size of {name}, but got {rows:,}. "
                 "Get the whole file, or give an excerpt another name."
             )
+
+
+def _is_whole(where: str, part: str) -> bool:
+    """Whether a path ends as the published file does, whatever its suffix.
+
+    Examples
+    --------
+    >>> _is_whole("nli/RTE/dev.tsv", "RTE/dev"), _is_whole("nli/my_snli_test.tsv", "snli_test.tsv")
+    (True, False)
+    """
+    path = f"/{where.removesuffix('.gz')}"
+    return path.endswith(f"/{part}") or path.removesuffix(Path(path).suffix).endswith(f"/{part}")
 
 
 def _column(row: Mapping[str, Any], names: tuple[str, ...], where: str) -> str:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from outfield.errors import Problems
+from outfield.studies.spec import ROOT_VARIABLE
 from outfield.trajectory.nli.sets import FORMATS
 from outfield.trajectory.spec import Checkpoints, Strict
 
@@ -87,7 +88,10 @@ class Nli(Strict):
     kind: Literal["nli"] = "nli"
     title: str = ""
     note: str = Field("", description="What a reader must know, shown on the report.")
-    data: Path = Field(Path("."), description="Folder of the sets; $OUTFIELD_DATA goes before it.")
+    data: Path = Field(
+        Path("."),
+        description="Folder of the sets, relative to the study file; `--data`, then $OUTFIELD_DATA go before it.",
+    )
     models: tuple[LanguageModel, ...] = Field(min_length=1)
     train: tuple[NliSet, ...] = Field(min_length=1)
     id: NliSet
@@ -126,15 +130,25 @@ class Nli(Strict):
             yield f"ood: the name {', '.join(repeated)} is used more than once"
 
     @classmethod
-    def load(cls, path: Path | str) -> Nli:
+    def load(cls, path: Path | str, data: Path | str | None = None) -> Nli:
         """A study from its YAML file.
+
+        Parameters
+        ----------
+        path : path of the file
+        data : path, optional
+            The folder of the sets, before ``$OUTFIELD_DATA`` and the file's own ``data``.
 
         Raises
         ------
         Problems
             Everything that is wrong with it.
         """
-        return cls.parse(yaml.safe_load(Path(path).read_text()), str(path))
+        path = Path(path)
+        found = cls.parse(yaml.safe_load(path.read_text()), str(path))
+        stated = data or os.environ.get(ROOT_VARIABLE)
+        root = Path(stated).expanduser() if stated else path.parent / found.data.expanduser()
+        return found.model_copy(update={"data": Path(os.path.abspath(root))})
 
     @classmethod
     def parse(cls, content: Any, where: str = "the study") -> Nli:
@@ -146,8 +160,7 @@ class Nli(Strict):
 
     def place(self, one: NliSet) -> str:
         """Where a set's file is."""
-        root = Path(os.environ.get("OUTFIELD_DATA") or self.data)
-        return one.path if one.path.startswith("hub:") else str(root / one.path)
+        return one.path if one.path.startswith("hub:") else str(self.data / one.path)
 
 
 def _lines(problem: Any) -> Iterator[str]:
