@@ -82,7 +82,7 @@ FORMATS: dict[str, Format] = {
     ),
     "wnli": Format(
         _PREMISE, _HYPOTHESIS, _GOLD, {"1": 1, "0": 0, "entailment": 1, "not_entailment": 0},
-        {"WNLI/train": 635, "WNLI/dev": 71, "wnli_train": 635, "wnli_dev": 71},
+        {"WNLI/train": 635, "WNLI/dev": 71},
     ),
     "hans": Format(
         _PREMISE, _HYPOTHESIS, _GOLD, {"entailment": 1, "non-entailment": 0, "0": 1, "1": 0},
