@@ -25,6 +25,8 @@ from outfield.features.cache import Cache, default_folder
 from outfield.reports.shown import vega
 
 STATIC = Path(__file__).parent / "static"
+STYLE = Path(__file__).parents[1] / "reports" / "templates" / "page.css"
+"""The report's style sheet, which the dashboard adds to."""
 
 
 def create_app(
@@ -114,6 +116,10 @@ def _add_pages(app: FastAPI) -> None:
     @app.get("/static/vega.js")
     def charts() -> Response:
         return Response(_vega(), media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
+
+    @app.get("/static/page.css")
+    def style() -> Response:
+        return FileResponse(STYLE, headers={"Cache-Control": "no-cache"})
 
     app.mount("/static", StaticFiles(directory=STATIC))
 
