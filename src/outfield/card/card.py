@@ -13,10 +13,12 @@ import polars as pl
 
 from outfield import registry
 from outfield.card.choice import Choice
+from outfield.card.classes import COLUMNS
 from outfield.card.hardest import Group, as_json
 from outfield.errors import UserError
-from outfield.reports.results import Results
+from outfield.reports.results import CATEGORIES, Results, in_order
 from outfield.store.write import atomically
+from outfield.types import Estimate
 
 if TYPE_CHECKING:
     import altair as alt
@@ -39,6 +41,10 @@ class Card:
         The recommended detector and how sure that is.
     hardest : tuple of Group
         The hardest inputs.
+    classes : frame
+        How the recommended detector fares class by class; see ``outfield.card.classes``.
+    inputs : str
+        What the inputs are: ``image``, ``text`` or ``tabular``; empty where that is not known.
     left_out : mapping
         Detector to why it does not apply.
     notes : tuple of str
@@ -49,11 +55,23 @@ class Card:
     rows: pl.DataFrame
     choice: Choice
     hardest: tuple[Group, ...] = ()
+    classes: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=COLUMNS))
+    inputs: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Card({self.results.rows['model'][0]!r}: {' '.join(self.sentences)})"
+        return f"Card({self.name!r}: {' '.join(self.sentences)})"
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.rows["model"][0])
+
+    @property
+    def id_name(self) -> str:
+        """What the ID data are called."""
+        return str(self.rows["id"][0] or "ID")
 
     @property
     def recommended(self) -> str:
@@ -64,6 +82,13 @@ class Card:
     def results(self) -> Results:
         """The rows, as reports ask them."""
         return Results.of(self.rows)
+
+    @cached_property
+    def ood_sets(self) -> dict[str, str]:
+        """OOD sets with their categories, nearest first."""
+        found = self.results.auroc.select("ood", pl.col("ood_category").fill_null("other")).unique().sort("ood")
+        order = {name: at for at, name in enumerate(in_order(found["ood_category"].unique().to_list(), CATEGORIES))}
+        return dict(sorted(found.iter_rows(), key=lambda row: order[row[1]]))
 
     def frame(self) -> pl.DataFrame:
         """A row a measure: detector, set, category, part, shift, severity, metric, value with its 95% interval."""
@@ -94,9 +119,7 @@ class Card:
         """
         from outfield.card.page import html
 
-        path = Path(path)
-        if path.suffix not in (".html", ".json", ".parquet"):
-            raise UserError(f"Expected a file of .html, .json or .parquet, but got {path.name!r}. Choose one of these.")
+        path = check_ending(Path(path))
         with atomically(path) as temporary:
             if path.suffix == ".parquet":
                 self.rows.write_parquet(temporary)
@@ -122,15 +145,20 @@ class Card:
         Columns: set, category, part, accepted (the share accepted as ID when 95% of ID is kept), AUROC with interval,
         and the detector that accepts least of it, with its share.
         """
+        return self.weakest.filter(pl.col("accepted") > MISSED)
+
+    @cached_property
+    def weakest(self) -> pl.DataFrame:
+        """Every set and part in the columns of ``blind_spots``, those first that are accepted most."""
         named = pl.col("metric").is_in(["auroc", "fpr_at_95_id"]) & (pl.col("set_kind") == "ood")
         cells = self.rows.filter(named, pl.col("role") == "test").select(
             *("detector", "metric", "ood", "ood_category", "part", "value", "low", "high")
         )
         key = ["ood", "part"]
         accepted = cells.filter(pl.col("metric") == "fpr_at_95_id")
-        own = accepted.filter(pl.col("detector") == self.recommended, pl.col("value") > MISSED)
         auroc = cells.filter(pl.col("metric") == "auroc", pl.col("detector") == self.recommended)
         least = accepted.sort("value", "detector").group_by(key, maintain_order=True).first()
+        own = accepted.filter(pl.col("detector") == self.recommended)
         table = own.select(*key, category="ood_category", accepted="value")
         table = table.join(auroc.select(*key, "low", "high", auroc="value"), on=key, how="left", nulls_equal=True)
         best = least.select(*key, seen_by="detector", accepted_then="value")
@@ -139,43 +167,78 @@ class Card:
         return table.select(order).sort("accepted", "set", "part", descending=[True, False, False])
 
     @cached_property
+    def weak_classes(self) -> pl.DataFrame:
+        """Classes of OOD sets that the recommended detector accepts, those that it surely accepts most of first."""
+        found = self.classes.filter(pl.col("set").is_not_null(), pl.col("accepted") > 0)
+        return found.select("set", "class", "n", "accepted", "low", "high").sort(
+            "low", "set", "class", descending=[True, False, False]
+        )
+
+    @property
+    def blind_classes(self) -> pl.DataFrame:
+        """Classes of OOD sets of which it surely accepts more than ``MISSED``: the whole interval lies above."""
+        return self.weak_classes.filter(pl.col("low") > MISSED)
+
+    @cached_property
+    def known_classes(self) -> pl.DataFrame:
+        """ID classes, those first of which the recommended detector accepts least: they pay for its threshold."""
+        return self.classes.filter(pl.col("set").is_null()).drop("set").sort("accepted", "class")
+
+    @cached_property
     def sentences(self) -> tuple[str, ...]:
         """The card in three sentences."""
         return (self._accuracy(), self._recommendation(), self._blindness())
 
     def _accuracy(self) -> str:
         accuracy, ece = self.estimate("accuracy"), self.estimate("ece")
-        shifted = self.results.metric("accuracy", "shift")["value"]
-        under = (
-            ""
-            if shifted.is_empty()
-            else f" Under covariate shift it is right in {_percent(shifted.mean())} on average."
-        )
-        return (
+        said = (
             f"On ID data it is right in {_percent(accuracy['value'])}{_ends(accuracy)} of the cases; its calibration "
-            f"error (ECE) is {_percent(ece['value'])}.{under}"
+            f"error (ECE) is {_percent(ece['value'])}."
+        )
+        shifted = self.results.metric("accuracy", "shift").sort("value", "shift", "severity")
+        if shifted.is_empty():
+            return said
+        worst = shifted.row(0, named=True)
+        where = str(worst["shift"]).replace("_", " ")
+        where += "" if worst["severity"] is None else f", severity {worst['severity']}"
+        return (
+            f"{said} Under covariate shift it is right in {_percent(shifted['value'].mean())} on average, and in "
+            f"{_percent(worst['value'])} under the hardest shift ({where})."
         )
 
     def _recommendation(self) -> str:
-        first = self.choice.table.row(0, named=True)
-        alike = self.choice.alike
-        others = f"; {len(alike)} other{'s are' if len(alike) > 1 else ' is'} not clearly worse" if alike else ""
+        first, earned = self.choice.table.row(0, named=True), self.choice.held_out
         return (
             f"Take {self.recommended}: mean AUROC {first['mean']:.3f} [{first['low']:.3f}, {first['high']:.3f}] over "
-            f"the categories of OOD data ({', '.join(self.results.categories)}); with other inputs of these sets the "
-            f"choice would be the same with probability {self.choice.surety:.2f}{others}."
+            f"the categories of OOD data ({', '.join(self.results.categories)}). {_earned(earned)} With other inputs "
+            f"of these sets the choice would be the same with probability {self.choice.surety:.2f}; {self._alike()}."
         )
 
+    def _alike(self) -> str:
+        alike = self.choice.alike
+        if not alike:
+            return "every other detector is clearly worse"
+        named = ", ".join(alike[:3]) + (f" and {len(alike) - 3} more" if len(alike) > 3 else "")
+        return f"not clearly worse: {named}"
+
     def _blindness(self) -> str:
-        spots = self.blind_spots
-        if spots.is_empty():
-            return f"No blind spot: of every OOD set it accepts at most {MISSED:.0%} when 95% of ID is kept."
-        worst = spots.row(0, named=True)
-        name = worst["set"] if worst["part"] is None else f"{worst['set']} ({worst['part']})"
-        return (
-            f"{spots.height} blind spot{'s' * (spots.height > 1)}: of {name} it accepts {worst['accepted']:.0%} as ID "
-            f"when 95% of ID is kept; {worst['seen_by']} accepts {worst['accepted_then']:.0%}."
-        )
+        worst, spots = self.weakest.row(0, named=True), self.blind_spots.height
+        if spots:
+            said = (
+                f"{spots} blind spot{'s' * (spots > 1)}: of {_place(worst)} {self.recommended} accepts "
+                f"{worst['accepted']:.0%} as ID when 95% of ID is kept; {_seen(worst, self.recommended)}."
+            )
+        else:
+            said = (
+                f"No OOD set, nor part of one, is a blind spot: {self.recommended} accepts at most "
+                f"{worst['accepted']:.0%} of any as ID ({_place(worst)}) when 95% of ID is kept."
+            )
+        classes = self.blind_classes
+        if classes.is_empty():
+            return said
+        named = ", ".join(f"{name} ({of})" for of, name in classes.select("set", "class").head(3).iter_rows())
+        more = f" and {classes.height - 3} more" if classes.height > 3 else ""
+        return f"{said} Classes that it surely accepts for the most part: {named}{more}."
 
     def json(self) -> str:
         """``summary`` as text."""
@@ -196,11 +259,13 @@ class Card:
             "recommended": {
                 "detector": self.recommended,
                 "probability": self.choice.surety,
+                "held_out": self.choice.held_out and _values(vars(self.choice.held_out)),
                 "not_clearly_worse": list(self.choice.alike),
                 "without": {name: {"detector": d, "auroc": a} for name, (d, a) in self.choice.without.items()},
             },
             "detectors": detectors,
             "blind_spots": self.blind_spots.to_dicts(),
+            "classes": self.classes.to_dicts(),
             "hardest": as_json(self.hardest),
             "left_out": dict(self.left_out),
             "notes": list(self.notes),
@@ -240,6 +305,32 @@ class Card:
             f"{metric}{_of(row)} is {row['value']:.3f}, {'below' if better else 'above'} {limit:g}"
             for row in found.filter(far).iter_rows(named=True)
         ]
+
+
+def _earned(held_out: Estimate | None) -> str:
+    if held_out is None:
+        return "It is judged on the one set that it was chosen on."
+    return (
+        f"Chosen without each set in turn, the choice earns {held_out.value:.3f} [{held_out.low:.3f}, "
+        f"{held_out.high:.3f}] on the set left out."
+    )
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    return str(row["set"]) if row["part"] is None else f"{row['set']} ({row['part']})"
+
+
+def _seen(row: Mapping[str, Any], detector: str) -> str:
+    if row["seen_by"] == detector:
+        return "no other detector accepts less of it"
+    return f"{row['seen_by']} accepts {row['accepted_then']:.0%}"
+
+
+def check_ending(path: Path) -> Path:
+    """The path of a card; ``UserError`` where its ending is none that a card is written as."""
+    if path.suffix not in (".html", ".json", ".parquet"):
+        raise UserError(f"Expected a file of .html, .json or .parquet, but got {path.name!r}. Choose one of these.")
+    return path
 
 
 def _of(row: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from scipy import stats
 
 from outfield.errors import UserError
 from outfield.metrics._ranking import Placements
+from outfield.types import Estimate
 
 DRAWS = 10_000
 Scores = Mapping[str, NDArray[np.float64]]
@@ -33,6 +34,9 @@ class Choice:
         best with its interval, and its weakest set.
     without : mapping
         OOD set to what is chosen when it is left out, and what that earns on it (AUROC).
+    held_out : Estimate, optional
+        Mean AUROC, every category weighing the same, where each set is judged by the detector that was chosen without
+        it: what the rule is worth on sets that it has not seen. None where there is one set only.
     n : int
         Inputs that all detectors were compared on.
     """
@@ -41,6 +45,7 @@ class Choice:
     surety: float
     table: pl.DataFrame
     without: Mapping[str, tuple[str, float]]
+    held_out: Estimate | None
     n: int
 
     @property
@@ -51,11 +56,45 @@ class Choice:
 
 @dataclass(frozen=True)
 class _Moments:
-    """Mean AUROCs of the detectors [D], their covariance [D, D], and the AUROCs by set [S, D]."""
+    """Mean AUROCs of the detectors [D], their covariance [D, D], the AUROCs by set [S, D], placements behind them."""
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
     aurocs: NDArray[np.float64]
+    places: Sequence[Sequence[Placements]]
+
+
+def paired(tables: Mapping[str, pl.DataFrame], test: str, ood: Sequence[str]) -> dict[str, Scores]:
+    """Scores by detector and set, of the rows that every detector has scored, in one order.
+
+    Parameters
+    ----------
+    tables : mapping of detector to its per-sample scores (columns set, row, score)
+    test : str
+        What the ID test set is called there.
+    ood : names of the OOD sets
+
+    Examples
+    --------
+    >>> one = pl.DataFrame({"set": ["test", "test", "far"], "row": [0, 1, 0], "score": [0.1, 0.2, 0.9]})
+    >>> paired({"msp": one, "knn": one.filter(pl.col("row") == 0)}, "test", ["far"])["msp"]
+    {'test': array([0.1]), 'far': array([0.9])}
+    """
+    named = [table.select("set", "row", pl.col("score").alias(name)) for name, table in tables.items()]
+    joined = named[0]
+    for table in named[1:]:
+        joined = joined.join(table, on=["set", "row"], how="inner")
+    by_set = joined.sort("set", "row").partition_by("set", as_dict=True)
+    if absent := [name for name in (test, *ood) if (name,) not in by_set]:
+        raise UserError(
+            f"Expected inputs of {', '.join(absent)} that every detector has scored, but there is none. "
+            "Ask for fewer detectors."
+        )
+    places = {ID: test, **{name: name for name in ood}}
+    return {
+        name: {known: by_set[(where,)][name].to_numpy().astype(np.float64) for known, where in places.items()}
+        for name in tables
+    }
 
 
 def choose(scores: Mapping[str, Scores], categories: Mapping[str, str], seed: int = 0) -> Choice:
@@ -93,9 +132,10 @@ def choose(scores: Mapping[str, Scores], categories: Mapping[str, str], seed: in
     probability = np.bincount(draws.argmax(axis=1), minlength=len(names)) / DRAWS
     best = int(found.mean.argmax())
     table = pl.DataFrame(list(_rows(names, sets, found, probability, best))).sort("mean", descending=True)
-    without = dict(_without(names, sets, categories, found.aurocs)) if len(sets) > 1 else {}
+    picks = _picks(categories, found.aurocs) if len(sets) > 1 else []
+    without = {sets[i]: (names[pick], float(found.aurocs[i, pick])) for i, pick in enumerate(picks)}
     n = sum(len(values) for values in scores[names[0]].values())
-    return Choice(names[best], float(probability[best]), table, without, n)
+    return Choice(names[best], float(probability[best]), table, without, _held_out(picks, found, weights), n)
 
 
 def _weights(categories: Mapping[str, str]) -> NDArray[np.float64]:
@@ -107,14 +147,12 @@ def _weights(categories: Mapping[str, str]) -> NDArray[np.float64]:
 def _moments(scores: Sequence[Scores], sets: Sequence[str], weights: NDArray[np.float64]) -> _Moments:
     known = np.zeros((len(scores[0][ID]), len(scores)))
     covariance = np.zeros((len(scores), len(scores)))
-    aurocs = []
-    for name, weight in zip(sets, weights, strict=True):
-        places = [Placements.of(one[ID], one[name]) for one in scores]
+    by_set = [[Placements.of(one[ID], one[name]) for one in scores] for name in sets]
+    for name, weight, places in zip(sets, weights, by_set, strict=True):
         known += weight * np.stack([one.id for one in places], axis=1)
         covariance += weight**2 * _covariance(np.stack([one.ood for one in places], axis=1), name)
-        aurocs.append([one.auroc for one in places])
-    by_set = np.array(aurocs)
-    return _Moments(weights @ by_set, covariance + _covariance(known, ID), by_set)
+    aurocs = np.array([[one.auroc for one in places] for places in by_set])
+    return _Moments(weights @ aurocs, covariance + _covariance(known, ID), aurocs, by_set)
 
 
 def _covariance(components: NDArray[np.float64], name: str) -> NDArray[np.float64]:
@@ -147,11 +185,24 @@ def _rows(
         }
 
 
-def _without(
-    names: Sequence[str], sets: Sequence[str], categories: Mapping[str, str], aurocs: NDArray[np.float64]
-) -> Iterator[tuple[str, tuple[str, float]]]:
-    """What the rule picks without each set, and the AUROC of that pick on it."""
-    for i, name in enumerate(sets):
-        rest = {other: categories[other] for other in sets if other != name}
-        chosen = int((_weights(rest) @ np.delete(aurocs, i, axis=0)).argmax())
-        yield name, (names[chosen], float(aurocs[i, chosen]))
+def _picks(categories: Mapping[str, str], aurocs: NDArray[np.float64]) -> list[int]:
+    """For each set, the detector that the rule picks without it."""
+    picks = []
+    for i, name in enumerate(categories):
+        rest = {other: category for other, category in categories.items() if other != name}
+        picks.append(int((_weights(rest) @ np.delete(aurocs, i, axis=0)).argmax()))
+    return picks
+
+
+def _held_out(picks: Sequence[int], found: _Moments, weights: NDArray[np.float64]) -> Estimate | None:
+    """Mean AUROC of the picks, each on the set that it was chosen without; DeLong's interval, the picks held fast."""
+    if not picks:
+        return None
+    places = [found.places[i][pick] for i, pick in enumerate(picks)]
+    mean = float(sum(weight * one.auroc for weight, one in zip(weights, places, strict=True)))
+    known = sum(weight * one.id for weight, one in zip(weights, places, strict=True))
+    variance = np.var(known, ddof=1) / len(places[0].id)
+    variance += sum(w**2 * np.var(one.ood, ddof=1) / len(one.ood) for w, one in zip(weights, places, strict=True))
+    half = float(stats.norm.ppf(0.975) * np.sqrt(variance))
+    n = len(places[0].id) + sum(len(one.ood) for one in places)
+    return Estimate(mean, max(mean - half, 0.0), min(mean + half, 1.0), n)

@@ -187,6 +187,20 @@ def name_of_path(path: Path) -> str:
     return f"{path.parent.name} {path.stem}" if path.stem in SHARES else path.stem
 
 
+def kind_of(data: Dataset) -> str:
+    """What the inputs are: ``image``, ``text`` or ``tabular``.
+
+    Examples
+    --------
+    >>> kind_of(ListDataset(["a film"])), kind_of(ArrayDataset(np.zeros((2, 3))))
+    ('text', 'tabular')
+    """
+    first = data.read(slice(0, 1))[0]
+    if not isinstance(first, np.ndarray):
+        return "text"
+    return "image" if first.ndim == 3 else "tabular"
+
+
 def aligned(data: Dataset, classes: tuple[str, ...] | None) -> Dataset:
     """The data with labels in the model's order of classes, where both name their classes.
 
@@ -208,3 +222,15 @@ def aligned(data: Dataset, classes: tuple[str, ...] | None) -> Dataset:
         )
     order = np.array([classes.index(name) for name in own])
     return relabelled(data, order[data.labels], classes)
+
+
+def class_names(model: tuple[str, ...] | None, data: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """What the classes are called: as the model says, or as the data do where the model knows them by number alone.
+
+    Examples
+    --------
+    >>> class_names(("0", "1"), ("cat", "dog")), class_names(("dog", "cat"), ("cat", "dog"))
+    (('cat', 'dog'), ('dog', 'cat'))
+    """
+    numbered = model is None or model == tuple(map(str, range(len(model))))
+    return data if numbered and data is not None and (model is None or len(data) == len(model)) else model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from outfield.data.base import Dataset
-from outfield.data.datasets import as_float, eight_bit
-from outfield.studies.sets import Member
+from outfield.data.datasets import as_float, eight_bit, parts_of
+from outfield.metrics._quantiles import ranks
 
 SIDE = 72
 """Longest edge of a shown picture in pixels."""
+Numbers = Sequence[int] | NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Input:
-    """One input: its row, a line about it, and a picture (as a data URI) or a text."""
+    """One input: its row, a line about it, and a picture (as a data URI) or a text; neither where it is not there."""
 
     row: int
     about: str
@@ -36,15 +37,43 @@ class Group:
 
     title: str
     inputs: tuple[Input, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """A data set with a detector's scores and the model's logits, row by row."""
+    """A data set with a detector's scores, row by row, and what else is known of the rows.
 
-    member: Member
+    Attributes
+    ----------
+    name : str
+    ood : bool
+        Whether it is an OOD set; else it is the ID test set.
+    scores : array [n]
+    rows : array [n]
+        Numbers of the rows in the whole set.
+    data : Dataset, optional
+        The rows themselves, in this order.
+    logits : array [n, C], optional
+        What the model says to each.
+    """
+
+    name: str
+    ood: bool
     scores: NDArray[np.float64]
-    logits: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    data: Dataset | None = None
+    logits: NDArray[np.float32] | None = None
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """The class of each row, where the data say so."""
+        return None if self.data is None else self.data.labels
+
+    @property
+    def parts(self) -> NDArray[np.str_] | None:
+        """The part of a pooled set that each row belongs to."""
+        return None if self.data is None else parts_of(self.data)
 
 
 def hardest(sets: Sequence[Judged], classes: Sequence[str] | None, count: int = 8) -> tuple[Group, ...]:
@@ -54,34 +83,73 @@ def hardest(sets: Sequence[Judged], classes: Sequence[str] | None, count: int = 
     ----------
     sets : the ID test set and the OOD sets
     classes : names of the model's classes, or None for their numbers
+    count : int
+        Inputs of a group. Of a pooled set the hardest input of each part is taken, hardest parts first.
     """
-    return tuple(group for one in sets for group in _groups(one, classes, count) if group.inputs)
+    at = threshold(sets)
+    return tuple(group for one in sets for group in _groups(one, at, classes, count) if group.inputs)
 
 
-def _groups(one: Judged, classes: Sequence[str] | None, count: int) -> Iterator[Group]:
-    if one.member.role == "ood":
-        yield Group(f"{one.member.name}: most like ID data", _inputs(one, np.argsort(one.scores)[:count], classes))
+def threshold(sets: Sequence[Judged]) -> float:
+    """The score up to which an input is accepted as ID: the smallest that keeps 95% of the ID test set."""
+    known = next(np.sort(one.scores) for one in sets if not one.ood)
+    return float(known[ranks(len(known), 95)[0] - 1])
+
+
+def _groups(one: Judged, at: float, classes: Sequence[str] | None, count: int) -> Iterator[Group]:
+    n = len(one.scores)
+    if one.ood:
+        note = f"{np.sum(one.scores <= at):,} of {n:,} score at most {at:.3g} and are accepted as ID."
+        note += "" if one.parts is None else " Shown: the hardest of each part."
+        yield Group(f"{one.name}: most like ID data", _inputs(one, _most_like(one, count), classes), note)
         return
-    yield Group("ID inputs that look foreign", _inputs(one, np.argsort(-one.scores)[:count], classes))
-    labels = np.asarray(one.member.data.labels)
-    surety = np.where(one.logits.argmax(1) == labels, -1.0, _softmax(one.logits).max(1))
-    wrong = [row for row in np.argsort(-surety)[:count] if surety[row] > 0]
-    yield Group("ID inputs that are surely misjudged", _inputs(one, wrong, classes))
+    note = f"{np.sum(one.scores > at):,} of {n:,} score above {at:.3g} and are turned away."
+    yield Group("ID inputs that look foreign", _inputs(one, np.argsort(-one.scores)[:count], classes), note)
+    if one.logits is not None and one.labels is not None:
+        surety = np.where(one.logits.argmax(1) == one.labels, -1.0, _softmax(one.logits).max(1))
+        wrong = [row for row in np.argsort(-surety)[:count] if surety[row] > 0]
+        yield Group("ID inputs that are surely misjudged", _inputs(one, wrong, classes))
 
 
-def _inputs(one: Judged, rows: Sequence[int] | NDArray[np.int64], classes: Sequence[str] | None) -> tuple[Input, ...]:
-    probability = _softmax(one.logits[rows]) if len(rows) else np.zeros((0, 1))
-    labels = one.member.data.labels if one.member.role != "ood" else None
-    numbers = np.arange(len(one.scores)) if one.member.rows is None else one.member.rows
-    found = []
-    for row, p in zip(rows, probability, strict=True):
-        said = f"{_class(int(p.argmax()), classes)} {p.max():.0%}"
-        true = "" if labels is None or labels[row] == p.argmax() else f", is {_class(int(labels[row]), classes)}"
-        found.append(_shown(one.member.data, int(row), int(numbers[row]), f"{said}{true}, score {one.scores[row]:.3g}"))
-    return tuple(found)
+def _most_like(one: Judged, count: int) -> Numbers:
+    """Rows of the lowest scores; of a pooled set one of each part, for the parts are what differs."""
+    order = np.argsort(one.scores, kind="stable")
+    if one.parts is None:
+        return order[:count]
+    _, first = np.unique(one.parts[order], return_index=True)
+    return order[np.sort(first)][:count]
 
 
-def _class(number: int, classes: Sequence[str] | None) -> str:
+def _inputs(one: Judged, rows: Numbers, classes: Sequence[str] | None) -> tuple[Input, ...]:
+    shown = _shown(one, rows)
+    about = (", ".join([*_said(one, int(row), classes), f"score {one.scores[row]:.3g}"]) for row in rows)
+    return tuple(replace(item, about=text) for item, text in zip(shown, about, strict=True))
+
+
+def _said(one: Judged, row: int, classes: Sequence[str] | None) -> Iterator[str]:
+    """What the model takes an input for, and what it is."""
+    said = None
+    if one.logits is not None:
+        probability = _softmax(one.logits[[row]])[0]
+        said = int(probability.argmax())
+        yield f"taken for {class_name(said, classes)} ({probability.max():.0%})"
+    if one.parts is not None:
+        yield str(one.parts[row]).replace("_", " ")
+    elif one.labels is not None and not one.ood and one.labels[row] != said:
+        yield f"is {class_name(int(one.labels[row]), classes)}"
+    elif one.labels is not None and one.ood and len(np.unique(one.labels)) > 1:
+        assert one.data is not None
+        yield f"is {class_name(int(one.labels[row]), one.data.classes)}"
+
+
+def class_name(number: int, classes: Sequence[str] | None) -> str:
+    """The name of a class, or its number.
+
+    Examples
+    --------
+    >>> class_name(1, ["cat", "dog"]), class_name(1, None)
+    ('dog', 'class 1')
+    """
     return classes[number] if classes is not None and number < len(classes) else f"class {number}"
 
 
@@ -90,11 +158,16 @@ def _softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
 
 
-def _shown(data: Dataset, row: int, number: int, about: str) -> Input:
-    item = data.read(np.array([row]))[0]
-    if isinstance(item, np.ndarray) and item.ndim == 3:
-        return Input(number, about, picture=_uri(item))
-    return Input(number, about, text=_words(item))
+def _shown(one: Judged, rows: Numbers) -> Iterator[Input]:
+    for row in rows:
+        number = int(one.rows[row])
+        item = None if one.data is None else one.data.read(np.array([row]))[0]
+        if item is None:
+            yield Input(number, "")
+        elif isinstance(item, np.ndarray) and item.ndim == 3:
+            yield Input(number, "", picture=_uri(item))
+        else:
+            yield Input(number, "", text=_words(item))
 
 
 def _words(item: Any) -> str:

@@ -12,9 +12,10 @@ from outfield.reports.page import provenance
 from outfield.reports.shown import built, environment, legends, shown, vega
 
 SECTIONS: dict[str, tuple[Callable[[Card], Display], ...]] = {
-    "Which detector to take": (displays.which_detector, displays.blind_spots),
+    "Which detector to take": (displays.which_detector,),
     "On ID data and under shift": (displays.on_id_data, displays.under_shift),
-    "Outside": (displays.by_set, displays.parts),
+    "On OOD data": (displays.by_set, displays.parts),
+    "Blind spots": (displays.blind_spots, displays.weak_classes, displays.known_classes),
     "Cost": (displays.cost,),
 }
 """The card's sections in the order of a reader's questions, and the displays of each."""
@@ -24,7 +25,7 @@ def html(card: Card) -> str:
     """The page as text."""
     template = environment("outfield.card").get_template("card.html")
     return template.render(
-        title=card.results.rows["model"][0],
+        title=card.name,
         model=card.model,
         answer=card.sentences,
         facts=_facts(card),
@@ -40,11 +41,12 @@ def html(card: Card) -> str:
 
 
 def _facts(card: Card) -> list[tuple[str, str]]:
-    results = card.results
+    results, held_out = card.results, card.choice.held_out
     shifts = results.rows["shift"].drop_nulls().n_unique()
     facts = {
         "accuracy": f"{card.estimate('accuracy')['value']:.1%}",
-        "mean AUROC": f"{card.choice.table['mean'][0]:.3f}",
+        f"mean AUROC of {card.recommended}": f"{card.choice.table['mean'][0]:.3f}",
+        **({} if held_out is None else {"on sets left out of the choice": f"{held_out.value:.3f}"}),
         "ID test inputs": f"{results.n_id:,}",
         "detectors": str(len(results.detectors)),
         "OOD sets": str(results.auroc["ood"].n_unique()),

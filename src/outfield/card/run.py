@@ -14,8 +14,9 @@ import polars as pl
 
 from outfield import keys, registry
 from outfield.card.card import Card
-from outfield.card.choice import ID, choose
-from outfield.card.data import aligned, id_splits, ood_members
+from outfield.card.choice import choose, paired
+from outfield.card.classes import by_class
+from outfield.card.data import aligned, class_names, id_splits, kind_of, ood_members
 from outfield.card.hardest import Judged, hardest
 from outfield.data.base import Dataset
 from outfield.data.datasets import in_memory, left_out_of, sample, shifted
@@ -29,7 +30,7 @@ from outfield.store import query
 from outfield.studies.job import Bench, Study
 from outfield.studies.plan import Job, Task
 from outfield.studies.recipes import Recipe, Report
-from outfield.studies.sets import Member, Sets, _in_two_roles
+from outfield.studies.sets import Member, Sets, in_two_roles
 from outfield.studies.spec import IdSets, Resources, Spec
 
 PROBED = 2000
@@ -125,15 +126,28 @@ def evaluate(
         rows = query.rows(folder)
     if not scores:
         raise UserError(f"Expected a detector that can be fitted, but none can: {'; '.join(left_out.values())}")
-    choice = choose(_paired(scores, sets), {member.name: str(member.category) for member in sets.ood}, seed)
-    found = hardest(_judged(bench, choice.best, scores), opened.classes or sets.test.data.classes)
-    return Card(repr(opened), rows, choice, found, left_out, (*notes, *_notes(sets, probe_limit), *warned))
+    choice = choose(
+        paired(scores, sets.test.name, [one.name for one in sets.ood]),
+        {member.name: str(member.category) for member in sets.ood},
+        seed,
+    )
+    judged, names = _judged(bench, choice.best, scores), class_names(opened.classes, sets.test.data.classes)
+    return Card(
+        repr(opened),
+        rows,
+        choice,
+        hardest(judged, names),
+        by_class(judged, names),
+        kind_of(sets.test.data),
+        left_out,
+        (*notes, *_notes(sets, probe_limit), *warned),
+    )
 
 
 def _sets(parts: Mapping[str, Dataset], ood: tuple[Member, ...], shifts: Sequence[str] | str, seed: int) -> Sets:
     train, val = Member("train", "train", parts["train"]), Member("val", "val", parts["val"])
     test = Member("test", "test", parts["test"])
-    if problems := list(_in_two_roles([train, val, test, *ood])):
+    if problems := list(in_two_roles([train, val, test, *ood])):
         raise Problems("The data", problems)
     return Sets(train, val, test, ood, (), tuple(_shifted(test.data, shifts, seed)))
 
@@ -228,28 +242,17 @@ def _notes(sets: Sets, limit: int) -> Iterator[str]:
             yield f"Left out of the {member.label}: {'; '.join(texts)}."
 
 
-def _paired(scores: Mapping[str, pl.DataFrame], sets: Sets) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
-    """Scores by detector and set, of the rows that every detector has scored."""
-    named = [table.select("set", "row", pl.col("score").alias(name)) for name, table in scores.items()]
-    joined = named[0]
-    for table in named[1:]:
-        joined = joined.join(table, on=["set", "row"], how="inner")
-    by_set = dict(joined.sort("set", "row").partition_by("set", as_dict=True))
-    named_sets = {ID: sets.test.name, **{member.name: member.name for member in sets.ood}}
-    return {
-        name: {known: by_set[(where,)][name].to_numpy().astype(np.float64) for known, where in named_sets.items()}
-        for name in scores
-    }
-
-
 def _judged(bench: Bench, detector: str, scores: Mapping[str, pl.DataFrame]) -> list[Judged]:
     """The sets with the scores of the chosen detector."""
     ready = bench.ready[next(job.probing for job in bench.task.jobs if job.title == detector)]
     table = scores[detector]
     return [
         Judged(
-            member,
+            member.name,
+            member.role == "ood",
             table.filter(pl.col("set") == member.name)["score"].to_numpy().astype(np.float64),
+            np.arange(len(member.data)) if member.rows is None else member.rows,
+            member.data,
             np.asarray(ready.values[member].arrays["logits"]),
         )
         for member in (*ready.sets.ood, ready.sets.test)

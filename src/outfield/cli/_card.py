@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,39 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from outfield import registry
-from outfield.card.card import Card
+from outfield.card.card import Card, check_ending
 from outfield.card.data import name_of_path
 from outfield.errors import UserError
 from outfield.models.preprocess import Pictures
+
+
+def write_card(folder: Path, model: str, out: Path | None, hf: Path | None) -> None:
+    """Write a study's model's card: as a file, and into a README.md where one is named."""
+    from outfield.card.study import of_study
+
+    paths = checked([out], hf)
+    card = of_study(folder, model)
+    name = f"card-{re.sub(r'[^A-Za-z0-9._-]+', '-', model)}.html"
+    saved(card, paths if paths or hf else [folder / name], hf)
+
+
+def checked(paths: Sequence[Path | None], hf: Path | None) -> list[Path]:
+    """The files that were asked for; what cannot be written there is an error before anything runs."""
+    if hf is not None:
+        from outfield.card.hub import read
+
+        read(hf)
+    return [check_ending(path) for path in paths if path is not None]
+
+
+def saved(card: Card, paths: Sequence[Path], hf: Path | None) -> None:
+    """Write a card to files and into a README.md, and say where it is."""
+    for path in paths:
+        print(f"Card: {card.save(path)}")
+    if hf is not None:
+        from outfield.card.hub import write
+
+        print(f"Model card: {write(card, hf)}")
 
 
 def id_paths(data: Path, train: Path | None) -> dict[str, Any]:

@@ -29,12 +29,15 @@ def evaluate(
     ] = None,
     json: Annotated[Path | None, Option(help="Write the card for machines.")] = None,
     save: Annotated[Path | None, Option(help="Write the card as one HTML file.")] = None,
+    hf: Annotated[
+        Path | None, Option(help="A Hugging Face model card, README.md: take in the card and its metadata.")
+    ] = None,
 ) -> None:
     """One model's behaviour card: accuracy, calibration, shifts, detectors, blind spots."""
     from outfield.card.run import evaluate as run
-    from outfield.cli._card import id_paths, limits_of, ood_of, preprocess_of, print_card, telling
+    from outfield.cli._card import checked, id_paths, limits_of, ood_of, preprocess_of, print_card, saved, telling
 
-    limits = limits_of(fail_under or [])
+    limits, paths = limits_of(fail_under or []), checked([json, save], hf)
     given: dict[str, Any] = {
         "head": head,
         "features": features,
@@ -53,8 +56,7 @@ def evaluate(
             **{name: value for name, value in given.items() if value is not None},
         )
     print_card(card)
-    for path in filter(None, (json, save)):
-        print(f"Card: {card.save(path)}")
+    saved(card, paths, hf)
     if failures := card.failures(limits):
         print("\n".join(f"FAIL {text}" for text in failures))
         raise Exit(1)

@@ -140,7 +140,7 @@ def survey(spec: Spec) -> Found:
             found.missing.append(f"{role} set {name!r}: {error}")
         except UserError as error:
             found.problems.append(f"{role} set {name!r}: {error}")
-    found.problems += _in_two_roles(found.members)
+    found.problems += in_two_roles(found.members)
     return found
 
 
@@ -168,7 +168,7 @@ def _shifts(spec: Spec, test: Member) -> Iterator[Member]:
             yield Member(f"{one.shift.name} {severity}", "shift", data, shift=one.shift.name, severity=severity)
 
 
-def _in_two_roles(members: list[Member]) -> Iterator[str]:
+def in_two_roles(members: list[Member]) -> Iterator[str]:
     """The same inputs, by content, may not be there twice: chosen or trained on, and tested on."""
     items = {member: frozenset(row_keys(member.data).tolist()) for member in members}
     for one, other in combinations(members, 2):

@@ -1,0 +1,218 @@
+"""The card of one model of a study, from its stored rows and scores: nothing is trained, no pass is made."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from outfield.card.card import Card
+from outfield.card.choice import choose, paired
+from outfield.card.classes import by_class
+from outfield.card.data import kind_of
+from outfield.card.hardest import Judged, hardest
+from outfield.data.base import Dataset
+from outfield.data.datasets import subset
+from outfield.errors import UserError
+from outfield.features.cache import Cache, default_folder
+from outfield.features.extract import cached
+from outfield.reports.results import CATEGORIES, in_order
+from outfield.store import query
+from outfield.store.write import ROWS, scores_path
+from outfield.studies.sets import named
+from outfield.studies.spec import Spec
+
+TEST = "test"
+"""What the ID test set is called in a study's scores."""
+
+
+def of_study(folder: Path | str, model: str, *, cache: Cache | None = None, seed: int = 0) -> Card:
+    """One model's card from a study's folder.
+
+    The hardest inputs are those of the stored scores; they are shown where the study's data can be loaded and are
+    what was measured. What the model says to each is told where the cache still holds it.
+
+    Parameters
+    ----------
+    folder : path
+    model : str
+        A model's name, as the study's report shows it.
+    cache : Cache, optional
+        By default the user's.
+    seed : int
+        Of the draws behind the probability of the choice.
+
+    Raises
+    ------
+    UserError
+        No results, no such model (with the nearest names), or no scores of single inputs.
+
+    Examples
+    --------
+    >>> of_study("results/digits", "baseline-0").save("card.html")  # doctest: +SKIP
+    """
+    folder = Path(folder)
+    rows = _told_apart(_rows(folder, model))
+    tables = dict(_tables(folder, model, rows))
+    categories = _categories(rows)
+    choice = choose(paired(tables, TEST, list(categories)), categories, seed)
+    inputs = _Inputs.of(folder, rows, cache or Cache(default_folder()))
+    judged = list(inputs.judged(tables[choice.best], [*categories, TEST]))
+    test = inputs.sets.get(TEST)
+    names = None if test is None else test.classes
+    notes = (*_stated(folder), *inputs.notes)
+    return Card(
+        _described(rows),
+        rows,
+        choice,
+        hardest(judged, names),
+        by_class(judged, names),
+        "" if test is None else kind_of(test),
+        _left_out(folder, tables),
+        notes,
+    )
+
+
+def _rows(folder: Path, model: str) -> pl.DataFrame:
+    quoted = model.replace("'", "''")
+    rows = query.rows(folder, f"model = '{quoted}'")
+    if rows.is_empty():
+        raise _unknown(folder, model)
+    return rows
+
+
+def _unknown(folder: Path, model: str) -> UserError:
+    known = query.sql(folder, "SELECT DISTINCT model FROM rows ORDER BY model")["model"].to_list()
+    near = difflib.get_close_matches(model, known, n=3, cutoff=0.4)
+    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"There are {', '.join(map(repr, known[:8]))}"
+    more = f" and {len(known) - 8} more." if not near and len(known) > 8 else "" if near else "."
+    return UserError(f"Expected a model of the study in {folder}, but it has no {model!r}. {hint}{more}")
+
+
+def _told_apart(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows in which a detector that was measured with several settings has a name for each."""
+    tested = rows.filter(pl.col("role") == "test", pl.col("detector").is_not_null())
+    settings = tested.group_by("detector").agg(pl.col("params").n_unique())
+    several = settings.filter(pl.col("params") > 1)["detector"].to_list()
+    name = pl.when(pl.col("detector").is_in(several)).then(pl.format("{} {}", "detector", "params"))
+    return rows.with_columns(name.otherwise("detector").alias("detector"))
+
+
+def _tables(folder: Path, model: str, rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The scores of single inputs of each detector.
+
+    A job's scores are found by its key: the rows of that key say which detector it was.
+    """
+    wanted = set(rows.filter(pl.col("role") == "test")["detector"].drop_nulls())
+    known = query.manifest(folder)["jobs"]
+    for path in sorted(scores_path(folder, model, "").parent.glob("*.parquet")):
+        own = folder / ROWS / path.name
+        if (known is None or path.stem in known) and own.is_file():
+            said = pl.read_parquet(own, columns=["detector", "params", "role"], glob=False)
+            for name, params in said.filter(pl.col("role") == "test").select("detector", "params").unique().iter_rows():
+                title = name if name in wanted else f"{name} {params}"
+                if title in wanted:
+                    wanted.remove(title)
+                    yield title, query.scores(folder, model, path.stem)
+    if wanted:
+        raise UserError(
+            f"Expected the scores of single inputs of {model!r}, but those of {', '.join(sorted(wanted))} are not in "
+            f"{folder}. A card needs them to choose a detector. Run the study again: outfield run."
+        )
+
+
+def _categories(rows: pl.DataFrame) -> dict[str, str]:
+    """OOD sets that detectors were measured on, with their categories, nearest first."""
+    at = pl.col("role") == "test", pl.col("set_kind") == "ood", pl.col("metric") == "auroc", pl.col("part").is_null()
+    found = rows.filter(*at).select("ood", pl.col("ood_category").fill_null("other")).unique().sort("ood")
+    if found.is_empty():
+        raise UserError(
+            f"Expected detectors on OOD sets for the model {rows['model'][0]!r}, but the study has no such rows yet. "
+            "A card is made of them: run the study with detectors, or look at its report."
+        )
+    order = in_order(found["ood_category"].unique().to_list(), CATEGORIES)
+    return dict(sorted(found.iter_rows(), key=lambda row: order.index(row[1])))
+
+
+def _described(rows: pl.DataFrame) -> str:
+    """What the rows say of a model: strategy, family, seed, study."""
+    first = rows.row(0, named=True)
+    facts = {name: first[name] for name in ("strategy", "family", "seed", "study") if first[name] is not None}
+    return f"{first['model']} ({', '.join(f'{name} {value}' for name, value in facts.items())})"
+
+
+def _stated(folder: Path) -> tuple[str, ...]:
+    return tuple((query.manifest(folder)["study"] or {}).get("notes", ()))
+
+
+def _left_out(folder: Path, tables: Mapping[str, Any]) -> dict[str, str]:
+    """Detectors of the study that this model has no results of."""
+    asked = [one["name"] for one in (query.manifest(folder)["study"] or {}).get("detectors", ())]
+    done = {title.partition(" ")[0] for title in tables}
+    why = "no results in this study: not done yet, or it does not apply to this model"
+    return {name: why for name in asked if name not in done}
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What is still there of the inputs that were scored: data sets by name, what the model said, and what is not."""
+
+    sets: Mapping[str, Dataset]
+    logits: Mapping[str, np.ndarray[Any, Any]]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, folder: Path, rows: pl.DataFrame, cache: Cache) -> _Inputs:
+        """Load the test set and the OOD sets of a study, as far as they are what was measured."""
+        try:
+            spec = Spec.parse(query.manifest(folder)["study"], "study.json")
+        except UserError as error:
+            return cls({}, {}, (f"The hardest inputs cannot be shown, only told: {error}",))
+        sets, notes = _loaded(spec)
+        measured = rows.filter(pl.col("detector").is_null())["data_digest"].drop_nulls()
+        if TEST in sets and measured.len() and sets[TEST].digest() != measured[0]:
+            why = "its data are not what was measured (another digest)"
+            return cls({}, {}, (f"The hardest inputs cannot be shown, only told: of the ID test set, {why}.",))
+        return replace(cls(sets, {}, notes), logits=_logits(sets, rows["model_digest"][0], cache, half=spec.half))
+
+    def judged(self, table: pl.DataFrame, names: list[str]) -> Iterator[Judged]:
+        """The named sets with a detector's scores and what is there of their inputs."""
+        for name in names:
+            own = table.filter(pl.col("set") == name)
+            numbers = own["row"].to_numpy()
+            data = self.sets.get(name)
+            fits = data is not None and numbers.max() < len(data)
+            yield Judged(
+                name,
+                name != TEST,
+                own["score"].to_numpy().astype(np.float64),
+                numbers,
+                subset(data, numbers) if data is not None and fits else None,
+                self.logits[name][numbers] if fits and name in self.logits else None,
+            )
+
+
+def _loaded(spec: Spec) -> tuple[dict[str, Dataset], tuple[str, ...]]:
+    sets, notes = {}, []
+    for name, role, source, _ in named(spec):
+        if role in ("test", "ood"):
+            try:
+                sets[name] = source.build("sources").load()
+            except UserError as error:
+                notes.append(f"The hardest inputs of {name!r} cannot be shown, only told: {error}")
+    return sets, tuple(notes)
+
+
+def _logits(
+    sets: Mapping[str, Dataset], digest: str | None, cache: Cache, *, half: bool
+) -> dict[str, np.ndarray[Any, Any]]:
+    """What the model said to each input of the sets that the cache still holds."""
+    if digest is None:
+        return {}
+    found = {name: cached(digest, data, cache, half=half) for name, data in sets.items()}
+    return {name: np.asarray(values.arrays["logits"]) for name, values in found.items() if values is not None}
