@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate, repeat
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from outfield.errors import UserError
-from outfield.features.pieces import in_pieces
+from outfield.features.pieces import CELLS
 from outfield.features.probes.base import Probe
 from outfield.models.base import Model
 from outfield.types import Outputs
@@ -54,11 +53,20 @@ class ChannelCorrelations(Probe):
 
     def _correlations(self, activation: Tensor) -> Tensor:
         maps = activation.reshape(*activation.shape[:2], -1)
-        return in_pieces(self._row_sums, 4 * maps[0].numel(), maps)
+        cells = _CACHED if maps.device.type == "cpu" else CELLS // 4
+        return torch.cat([self._row_sums(some) for some in maps.split(max(1, cells // maps[0].numel()))])
 
     def _row_sums(self, maps: Tensor) -> Tensor:
-        powered = accumulate(repeat(maps.double(), self.powers), torch.mul)
-        return torch.cat([_roots(power, q) for q, power in enumerate(powered, 1)], dim=1).float()
+        activations = maps.double()
+        power, roots = activations.clone(), []
+        for q in range(1, self.powers + 1):
+            roots.append(_roots(power, q))
+            power.mul_(activations)
+        return torch.cat(roots, dim=1).float()
+
+
+_CACHED = 1 << 16
+"""Float64 numbers that stay in the cache of a processor from one power to the next."""
 
 
 def _roots(powered: Tensor, q: int) -> Tensor:
