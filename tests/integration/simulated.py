@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import polars as pl
 
-from outfield.store import schema
+from outfield.store import schema, write
 
 STRATEGIES = {
     "baseline": "baseline",
@@ -124,3 +126,17 @@ def measures(z):
 
 def squash(z):
     return float(1 / (1 + np.exp(-z)))
+
+
+def folder(place, table, model="baseline seed 0", n=60):
+    """A study's folder of such rows, a file a job, with scores of each input for one model."""
+    rng = np.random.default_rng(1)
+    jobs = table.partition_by("model", "detector", as_dict=True)
+    write.begin(place, [f"job{number}" for number in range(len(jobs))], json.dumps({"name": "simulated", "notes": []}))
+    for number, ((name, detector), rows) in enumerate(jobs.items()):
+        rows.write_parquet(place / "rows" / f"job{number}.parquet")
+        if name == model and detector:
+            sets = {"test": 0.0} | {ood: 1.0 + at for at, ood in enumerate(rows["ood"].drop_nulls().unique().sort())}
+            scores = [{"set": each, "row": i, "score": rng.normal(at)} for each, at in sets.items() for i in range(n)]
+            write.scores(place, name, f"job{number}", pl.DataFrame(scores))
+    return place

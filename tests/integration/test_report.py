@@ -35,8 +35,8 @@ def rows():
 
 
 @pytest.fixture(scope="module")
-def results(rows):
-    return Results.of(rows)
+def results(rows, tmp_path_factory):
+    return Results.of(simulated.folder(tmp_path_factory.mktemp("simulated"), rows))
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ def test_what_was_left_out_is_said(rows):
 
 def test_curves_and_parts_do_not_enter_the_means(rows, results):
     spoilt = rows.filter(pl.col("metric") == "auroc").with_columns(value=pl.lit(0.0), role=pl.lit("curve"))
-    assert Results.of(pl.concat([rows, spoilt])).models.equals(results.models)
+    assert Results.of(pl.concat([rows, spoilt])).models.equals(Results.of(rows).models)
 
 
 @pytest.mark.parametrize("strategies", [1, 2, 3])

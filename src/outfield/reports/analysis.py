@@ -168,7 +168,7 @@ class Analysis:
         scale = "empirical-logit" if table.items and not table.detection else "logit"
         return {
             "raw": anova(rows, factors, unit=unit),
-            "logit": anova(rows, factors, unit=unit, response=scale, trials=trials),  # type: ignore[arg-type]
+            "logit": anova(rows, factors, unit=unit, response=scale, trials=trials),  # type: ignore[arg-type]  # a literal
         }
 
     def _design(self) -> tuple[pl.DataFrame, tuple[str, ...], str]:

@@ -12,7 +12,7 @@ from outfield.errors import UserError
 from outfield.reports.analysis import Analysis
 from outfield.reports.displays.base import Display
 from outfield.reports.displays.statistics import SECTIONS
-from outfield.reports.findings import findings
+from outfield.reports.findings import findings, told
 from outfield.reports.shown import environment, shown, vega
 from outfield.store.write import atomically
 
@@ -58,7 +58,7 @@ def html(analysis: Analysis, *, title: str = "") -> str:
     sections = {name: [shown(each) for each in found] for name, found in displays(analysis).items()}
     return environment().get_template("analysis.html").render(
         title=title or (analysis.example.source.split(",")[0] if analysis.example else "Analysis"),
-        facts=_facts(analysis), findings=findings(analysis), sections=sections, legends={},
+        facts=_facts(analysis), findings=told(findings(analysis)), sections=sections, legends={},
         note=" ".join([_level(analysis), *analysis.measures.notes]), vega=vega(),
     )  # fmt: skip
 

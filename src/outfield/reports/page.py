@@ -10,29 +10,34 @@ from pathlib import Path
 import polars as pl
 import yaml
 
+from outfield.errors import UserError
+from outfield.places import place
+from outfield.reports.analysis import Analysis
 from outfield.reports.answer import sentences
-from outfield.reports.displays import accuracy, calibration, cost, detectors, errors, sets, shifts, variance
+from outfield.reports.displays import accuracy, calibration, cost, densities, detectors, errors, sets, shifts, variance
 from outfield.reports.displays.base import Display
+from outfield.reports.findings import Told, findings, told
 from outfield.reports.results import Results
 from outfield.reports.shown import built, environment, legends, shown, vega
+from outfield.reports.tables import measures
 from outfield.store.write import atomically
 
 SECTIONS: dict[str, tuple[Callable[[Results], Display], ...]] = {
-    "Which detector to take": (detectors.best_per_strategy, detectors.worst_case, detectors.mean_ranks),
+    "Which detector for which model": (detectors.best_per_strategy, detectors.heat_map, detectors.worst_case),
     "Accuracy against detection": (
         accuracy.accuracy_against_auroc,
         accuracy.without_each_family,
         accuracy.accuracy_by_category,
         accuracy.accuracy_by_detector,
+        accuracy.accuracy_against_each_detector,
     ),
-    "Strategy, detector, OOD set": (variance.variance_shares, detectors.heat_map, detectors.boxes),
-    "What is far, what is near": (sets.by_category, sets.synthetic_parts),
-    "Errors, calibration, features": (
-        errors.correct_and_incorrect,
-        calibration.ece_against_auroc,
-        calibration.feature_statistics,
-    ),
-    "Generalisation under shift": (shifts.under_shift, shifts.generalisation_against_detection),
+    "Shares of variance": (variance.variance_shares,),
+    "Ranks": (detectors.mean_ranks, detectors.boxes),
+    "Near and far": (sets.by_category, sets.synthetic_parts, densities.score_densities),
+    "Errors or the unknown": (errors.correct_and_incorrect, errors.four_aurocs),
+    "Calibration": (calibration.ece_against_auroc,),
+    "Features": (calibration.feature_statistics,),
+    "Under shift": (shifts.under_shift, shifts.generalisation_against_detection),
     "Cost": (cost.cost,),
 }
 """The page's sections in the order of a reader's questions, and the displays of each."""
@@ -59,7 +64,7 @@ def write(study: Path | str | pl.DataFrame, path: Path | str, *, command: str = 
     --------
     >>> write("results/digits", "report.html")  # doctest: +SKIP
     """
-    path, text = Path(path), html(Results.of(study), command=command)
+    path, text = place(path), html(Results.of(study), command=command)
     with atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
@@ -69,9 +74,13 @@ def html(results: Results, *, command: str = "") -> str:
     """The page as text."""
     sections = {title: [shown(built(build, results)) for build in builds] for title, builds in SECTIONS.items()}
     template = environment().get_template("page.html")
+    stated, unchecked = checked(results)
     return template.render(
         title=_title(results),
+        about=(results.manifest.get("study") or {}).get("title") or "",
         answer=sentences(results),
+        findings=stated,
+        unchecked=unchecked,
         facts=_facts(results),
         cautions=results.cautions,
         legends=legends(results),
@@ -82,6 +91,14 @@ def html(results: Results, *, command: str = "") -> str:
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         vega=vega(),
     )
+
+
+def checked(results: Results) -> tuple[list[Told], str]:
+    """What the checks of ``outfield analyse`` find in these rows, and why they cannot run where they cannot."""
+    try:
+        return told(findings(Analysis(measures(results.rows, baseline=results.baseline)))), ""
+    except UserError as error:
+        return [], f"The checks cannot run: {error}"
 
 
 def _title(results: Results) -> str:

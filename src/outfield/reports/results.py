@@ -13,6 +13,7 @@ import polars as pl
 
 from outfield import registry
 from outfield.errors import UnknownName, UserError
+from outfield.places import copies, place
 from outfield.stats import Anova, Panel, Recommendation, anova, leave_one_family_out, mean_ranks, panel, recommend
 from outfield.stats.ranks import MeanRanks
 from outfield.stats.relate import LeftOut
@@ -41,11 +42,14 @@ class Results:
         What ``study.json`` says, empty where the rows come without a folder.
     progress : pair of ints
         How many of its jobs are done, and how many there are.
+    folder : path or None
+        The study's folder, where the scores of each input are.
     """
 
     rows: pl.DataFrame
     manifest: dict[str, Any]
     progress: tuple[int, int] = (0, 0)
+    folder: Path | None = None
 
     @classmethod
     def of(cls, study: Path | str | pl.DataFrame) -> Results:
@@ -58,10 +62,11 @@ class Results:
         """
         if isinstance(study, pl.DataFrame):
             return cls(_complete(study), {})
-        path = Path(study)
+        path = place(study)
         if path.is_file():
-            return cls(_complete(pl.read_parquet(path, glob=False)), {})
-        return cls(_complete(query.rows(path)), query.manifest(path), query.progress(path))
+            with copies([path]) as (here,):
+                return cls(_complete(pl.read_parquet(here, glob=False)), {})
+        return cls(_complete(query.rows(path)), query.manifest(path), query.progress(path), path)
 
     @cached_property
     def test(self) -> pl.DataFrame:
@@ -95,12 +100,25 @@ class Results:
         )
 
     @cached_property
+    def cells(self) -> pl.DataFrame:
+        """AUROC of every strategy and detector: mean over OOD sets and seeds, interval, lowest and highest seed.
+
+        The interval's ends are the means of the ends of DeLong's intervals, as wide as if the errors of sets and seeds
+        moved together; where rows have none they are null.
+        """
+        by = ("strategy", "detector")
+        means = self.complete.group_by(by).agg(pl.col("value", "low", "high").mean())
+        seeds = self.complete.group_by(*by, "model").agg(pl.col("value").mean().alias("seed"))
+        spread = seeds.group_by(by).agg(seed_low=pl.col("seed").min(), seed_high=pl.col("seed").max())
+        return means.join(spread, on=by, how="left").sort(by)
+
+    @cached_property
     def cautions(self) -> tuple[str, ...]:
         """What a reader must know of the rows: the study's own notes, jobs that are not done, cells left out."""
         done, total = self.progress
         left = f"{done:,} of {total:,} jobs of this study are done; the figures are of these. Run it again to go on."
         notes = () if self.auroc.is_empty() else self.panel.notes
-        stated = self.manifest.get("study", {}).get("notes", ())
+        stated = (self.manifest.get("study") or {}).get("notes", ())
         return (*((left,) if done < total else ()), *stated, *notes)
 
     @cached_property

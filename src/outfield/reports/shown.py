@@ -19,7 +19,7 @@ import polars as pl
 import vl_convert
 
 from outfield.errors import UserError
-from outfield.reports.displays._style import FAMILY, GREY, PENTAGON, SHAPES, USED
+from outfield.reports.displays._style import FAMILY, GREY, PENTAGON, SHAPES, USED, category
 from outfield.reports.displays.base import Display
 from outfield.reports.results import INFORMATION, Results, in_order
 
@@ -124,6 +124,10 @@ def legends(results: Results) -> dict[str, tuple[str, list[Entry]]]:
             [(name, FAMILY.get(name, GREY), _symbol(name)) for name in results.families],
         ),
         "information": ("information used", [(name, USED.get(name, GREY), "circle") for name in used(results)]),
+        "category": (
+            "kind of inputs",
+            [(name, category(name, results.categories), "circle") for name in ("ID", *results.categories)],
+        ),
     }
 
 

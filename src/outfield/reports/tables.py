@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from outfield.errors import UserError
+from outfield.places import is_remote, place
 from outfield.stats.base import Array
 from outfield.stats.frames import as_frame, require, select_rows
 from outfield.stats.relate import as_share
@@ -134,8 +135,8 @@ def measures(
 def _frame(data: Any) -> pl.DataFrame:
     if not isinstance(data, str | Path):
         return as_frame(data)
-    if Path(data).is_dir():
-        return query.rows(Path(data))
+    if is_remote(place(data)) or Path(data).is_dir():
+        return query.rows(data)
     found = peers.read(data)
     return as_frame(data) if found is None else found
 
@@ -156,7 +157,7 @@ def _shares(frame: pl.DataFrame, columns: Sequence[str], alone: Sequence[str]) -
         known = table.to_numpy()[np.isfinite(table.to_numpy())]
         _, said = as_share(known, "the measures" if len(group) > 1 else group[0])
         if said:
-            small = [name for name in group if float(table[name].drop_nulls().max() or 0) <= 1]  # type: ignore[arg-type]
+            small = [name for name in group if float(table[name].drop_nulls().max() or 0) <= 1]  # type: ignore[arg-type]  # a column of numbers
             notes += [*said, *(f"{name} is at most 1 among percentages: read as percent too." for name in small)]
             frame = frame.with_columns(pl.col(group).cast(pl.Float64) / 100)
     return frame, tuple(notes)

@@ -75,7 +75,7 @@ def html(found: Trajectories, *, command: str = "") -> str:
 
 def sentences(found: Trajectories) -> tuple[str, ...]:
     """Whether the sets agree, in three sentences with the numbers in them."""
-    known = found.pairs.filter(pl.col("smoother") == "spline", pl.col("value").is_not_nan())
+    known = found.pairs.filter(pl.col("smoother") == "spline", pl.col("value").is_not_null())
     if known.is_empty():
         return ("No pair of sets could be compared: see the notes of the table.",)
     count, positive = known.height, known.filter(pl.col("low") > 0).height
@@ -85,22 +85,22 @@ def sentences(found: Trajectories) -> tuple[str, ...]:
     strongest = known.sort(pl.col("value").abs(), descending=True).row(0, named=True)
     plain = float(known["plain"].mean())  # type: ignore[arg-type]  # a float column
     mean = float(known["value"].mean())  # type: ignore[arg-type]  # a float column
+    interval = "" if strongest["low"] is None else f" [{strongest['low']:.2f}, {strongest['high']:.2f}]"
+    of = f" ({strongest['model']})" if len(found.models) > 1 else ""
     return (
-        f"Once ID accuracy is known, the test sets {verdict}: of {count} pairs {positive} are positive, "
-        f"{negative} negative "
-        f"and {count - positive - negative} have a 95% interval that holds 0 (largest share one way: {share:.0%}).",
+        f"Once ID accuracy is known, the test sets {verdict}: of {count} pairs {positive} are positive, {negative} "
+        f"negative and {count - positive - negative} have no interval that leaves 0 out "
+        f"(largest share one way: {share:.0%}).",
         f"The mean correlation is {plain:+.2f} before ID accuracy is taken out and {mean:+.2f} after; {certain} "
-        "pairs are "
-        "significant at 5% by run permutation after Benjamini and Hochberg.",
-        f"The strongest is {strongest['first']} with {strongest['second']} ({strongest['model']}): "
-        f"{strongest['value']:+.2f} "
-        f"[{strongest['low']:.2f}, {strongest['high']:.2f}], plain {strongest['plain']:+.2f}.",
+        "pairs are significant at 5% by run permutation after Benjamini and Hochberg.",
+        f"The strongest is {strongest['first']} with {strongest['second']}{of}: {strongest['value']:+.2f}{interval}, "
+        f"plain {strongest['plain']:+.2f}.",
     )
 
 
 def cautions(found: Trajectories) -> tuple[str, ...]:
     """What a reader must know: skipped checkpoints, too few runs, noisy sets, signs that depend on the smoother."""
-    notes = [str(found.manifest["note"])] if found.manifest.get("note") else []
+    notes = [str(note) for note in (found.manifest.get("note"), *(found.manifest.get("notes") or ())) if note]
     notes += [f"Left out: {note}" for note in found.skipped]
     if (fewest := min(len(model.runs) for model in found.models)) < 5:
         notes.append(f"{fewest} runs: intervals and no p; at least 5 are needed for the run-permutation test.")

@@ -50,7 +50,7 @@ def estimates(named: Mapping[str, Estimate], *, title: str = "", rule: float | N
         y=y, x=_x("value", ""), tooltip=["name:N", _f("value"), _f("low"), _f("high"), "n:Q"]
     )
     layers = [bars, dots] if rule is None else [_rule(rule), bars, dots]
-    return styled(alt.layer(*layers).properties(title=title, width=420, height=alt.Step(22)))
+    return styled(alt.layer(*layers).properties(title=title, width=420, height=22 * len(named)))
 
 
 def scatter(
@@ -60,7 +60,7 @@ def scatter(
     """Units as points, names on hover; optionally a curve [m, 2] with a band [m, 3] (x, low, high)."""
     rows = [{"x": float(a), "y": float(b)} for a, b in zip(x, y, strict=True)]
     for i, row in enumerate(rows):
-        row.update(name=names[i] if len(names) else str(i), group=colour[i] if len(colour) else "all")  # type: ignore[call-overload]
+        row.update(name=names[i] if len(names) else str(i), group=colour[i] if len(colour) else "all")  # type: ignore[call-overload]  # numbers and names in one row
     points = alt.Chart(data(rows)).mark_point(filled=True, size=55, opacity=0.85).encode(
         x=_x("x", x_title), y=_y("y", y_title), tooltip=["name:N", "group:N", _f("x"), _f("y")], **_groups(colour),
     )  # fmt: skip
@@ -126,7 +126,7 @@ def shares(table: pl.DataFrame) -> alt.TopLevelMixin:
                 y=y, x=alt.X("eta2_low:Q", title="share of variance (eta2)"), x2="eta2_high:Q"
             )
         )
-    return styled(alt.layer(*layers).properties(width=420, height=alt.Step(24)))
+    return styled(alt.layer(*layers).properties(width=420, height=24 * len(rows)))
 
 
 def mean_ranks(found: MeanRanks) -> alt.TopLevelMixin:
@@ -145,7 +145,7 @@ def mean_ranks(found: MeanRanks) -> alt.TopLevelMixin:
     ]
     return styled(
         whole.properties(
-            title=alt.TitleParams("mean rank (1 is best)", subtitle=subtitle), width=420, height=alt.Step(20)
+            title=alt.TitleParams("mean rank (1 is best)", subtitle=subtitle), width=420, height=20 * len(found.names)
         )
     )
 
@@ -157,7 +157,7 @@ def _layers(chart: Any) -> list[Any]:
 def critical_difference(names: Sequence[str], means: Array, difference: float) -> alt.TopLevelMixin:
     """Demsar's diagram: treatments by mean rank, bars over groups that do not differ."""
     order = np.argsort(means)
-    middle = float(means.min() + means.max()) / 2
+    middle = float(means.min() + 0.65 * (means.max() - means.min()))
     rows = [
         {"name": f"{names[i]}  {means[i]:.2f}", "rank": float(means[i]), "y": at, "right": bool(means[i] <= middle)}
         for at, i in enumerate(order)
@@ -171,7 +171,7 @@ def critical_difference(names: Sequence[str], means: Array, difference: float) -
     layers.append(base.mark_point(filled=True, color=BLUE, size=45, opacity=1).encode(tooltip=["name:N"]))
     for right, text in ((True, {"align": "left", "dx": 8}), (False, {"align": "right", "dx": -8})):
         side = base.transform_filter(f"datum.right === {str(right).lower()}")
-        layers.append(side.mark_text(color=INK, fontSize=11, **text).encode(text="name:N"))  # type: ignore[arg-type]
+        layers.append(side.mark_text(color=INK, fontSize=11, **text).encode(text="name:N"))  # type: ignore[arg-type]  # literals of two keys
     subtitle = [f"treatments joined by a bar differ by less than {difference:.2f}"]
     title = alt.TitleParams("Critical-difference diagram", subtitle=subtitle)
     return styled(alt.layer(*layers).properties(title=title, width=520, height=max(120, 18 * len(rows))))

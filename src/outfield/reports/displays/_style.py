@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from outfield.reports.results import FAMILIES, INFORMATION, in_order
+from outfield.reports.results import CATEGORIES, FAMILIES, INFORMATION, in_order
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
     *("#2b7bba", "#e08a00", "#139e77", "#d1495b", "#b07aa1", "#56b4e9", "#8a8f98"),
@@ -36,6 +36,9 @@ SHAPES = dict(
     )
 )
 USED = dict(zip(INFORMATION, (BLUE, ORANGE, GREEN, PURPLE, VERMILION), strict=True))
+CATEGORY = dict(zip(("ID", *CATEGORIES), (GREY, VERMILION, BLUE, GREEN, ORANGE), strict=True))
+OTHERS = (PURPLE, SKY, "#a5703a", "#c4b000")
+"""Colours of OOD categories with names of their own."""
 HEAT: Literal["cividis"] = "cividis"
 INK = "#808080"
 LABEL = (0.2, 0.06)
@@ -65,6 +68,26 @@ def used(present: Sequence[str]) -> alt.Color:
     names = in_order(sorted(set(present)), INFORMATION)
     colours = [USED.get(name, GREY) for name in names]
     return alt.Color("information:N", scale=alt.Scale(domain=names, range=colours), legend=None)
+
+
+def category(name: str, present: Sequence[str]) -> str:
+    """The colour of ID, or of an OOD category; a category with a name of its own has a colour by its place.
+
+    Examples
+    --------
+    >>> category("near", ("near",)) == VERMILION, category("text", ("near", "text")) == PURPLE
+    (True, True)
+    """
+    own = [one for one in present if one not in CATEGORY]
+    return CATEGORY[name] if name in CATEGORY else OTHERS[own.index(name) % len(OTHERS)]
+
+
+def contained(chart: Any) -> alt.TopLevelMixin:
+    """A finished chart as wide as its place on the page, without its title, which the page shows."""
+    bare = chart.copy()
+    bare.title, bare.config, bare.width = alt.Undefined, alt.Undefined, "container"
+    found: alt.TopLevelMixin = bare
+    return found
 
 
 def across(field: str, title: str, ticks: int = 7) -> alt.X:
@@ -110,20 +133,22 @@ def name(field: str, title: str) -> alt.Tooltip:
 
 
 def labels(table: pl.DataFrame, x: str, y: str, names: str) -> pl.Series:
-    """Names of the points whose labels do not overlap, outer points first; empty for the others.
+    """Names of the points whose labels fall on no other label or point, outer points first; empty for the others.
 
     Examples
     --------
     >>> points = pl.DataFrame({"x": [0.0, 0.01, 1.0], "y": [0.0, 0.0, 1.0], "name": ["a", "b", "c"]})
     >>> labels(points, "x", "y", "name").to_list()
-    ['a', '', 'c']
+    ['', 'b', 'c']
     """
     places = table.select(x, y).to_numpy()
     places = (places - places.mean(axis=0)) / np.maximum(np.ptp(places, axis=0), 1e-9)
     kept: list[int] = []
     for point in np.argsort(-np.abs(places).max(axis=1), kind="stable"):
-        apart = np.abs(places[kept] - places[point])
-        if not ((apart[:, 0] < LABEL[0]) & (apart[:, 1] < LABEL[1])).any():
+        apart, right = np.abs(places[kept] - places[point]), places - places[point]
+        taken = ((apart[:, 0] < LABEL[0]) & (apart[:, 1] < LABEL[1])).any()
+        over = (right[:, 0] > 0.005) & (right[:, 0] < LABEL[0] / 2) & (np.abs(right[:, 1]) < LABEL[1] / 3)
+        if not taken and not over.any():
             kept.append(int(point))
     return pl.Series([name if at in kept else "" for at, name in enumerate(table[names])], dtype=pl.String)
 
@@ -143,7 +168,7 @@ def cells(
     if len(x) <= 20:
         dark_cell = alt.condition(f"datum.value < {(low + 1) / 2}", alt.value("#ffffff"), alt.value("#101010"))
         layers.append(base.mark_text(fontSize=10).encode(text=alt.Text("value:Q", format=".2f"), color=dark_cell))
-    return alt.layer(*layers).properties(width="container", height=alt.Step(19))
+    return alt.layer(*layers).properties(width="container", height=19 * len(y))
 
 
 def styled(chart: Any) -> alt.TopLevelMixin:

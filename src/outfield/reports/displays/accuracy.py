@@ -55,7 +55,7 @@ def scatter(results: Results, x: str, y: str, height: int = 380) -> alt.TopLevel
         seeds.encode(x=right, y=up, tooltip=[style.name("model", "model"), *tips], **mark),
         large.encode(x=right, y=up, tooltip=tips, **mark),
         means.mark_text(align="left", dx=9, dy=-7, fontSize=11).encode(
-            x=right, y=up, text="label:N", color=mark["color"]
+            x=right, y=up, text="label:N", color=alt.value(style.INK)
         ),
     ).properties(width="container", height=height)
 
@@ -103,7 +103,7 @@ def strip(
     if at is not None:
         line = alt.Chart(style.rows(pl.DataFrame({"at": [float(at)]}))).mark_rule(strokeDash=[3, 3], color=style.INK)
         layers.insert(0, line.encode(x=alt.X("at:Q", axis=axis, scale=scale)))
-    return alt.layer(*layers).properties(width="container", height=alt.Step(20))
+    return alt.layer(*layers).properties(width="container", height=20 * table.height)
 
 
 def accuracy_by_category(results: Results) -> Display:
@@ -130,14 +130,17 @@ def _of_category(results: Results, category: str) -> pl.DataFrame:
     return known.join(means, on="strategy", maintain_order="left").drop_nulls()
 
 
-def _small(table: pl.DataFrame, results: Results) -> alt.TopLevelMixin:
+def _small(table: pl.DataFrame, results: Results, height: int = 200, bare: bool = False) -> alt.TopLevelMixin:
+    """Strategies as points; ``bare`` leaves the axes without titles, which the caption then states."""
     tips = [style.name("strategy", "strategy"), style.tip("accuracy", "accuracy"), style.tip("auroc", "mean AUROC")]
     points = alt.Chart(style.rows(style.with_errors(table, results.n_id))).mark_point(
-        filled=True, size=80, opacity=0.95
+        filled=True, size=35 if bare else 80, opacity=0.95
     )
-    right, up = style.across_accuracy("error", "accuracy", style.FEW_ERRORS), style.up("auroc", "mean AUROC", 5)
+    titles = ("", "") if bare else ("accuracy", "mean AUROC")
+    right = style.across_accuracy("error", titles[0], style.FEW_ERRORS)
+    up = style.up("auroc", titles[1], 3 if bare else 5)
     marked = points.encode(x=right, y=up, tooltip=tips, **style.family(results.families))
-    chart: alt.TopLevelMixin = marked.properties(width="container", height=200)
+    chart: alt.TopLevelMixin = marked.properties(width="container", height=height)
     return chart
 
 
@@ -169,3 +172,24 @@ def _per_detector(results: Results) -> Iterator[dict[str, float | str | int]]:
         known = one.drop_nulls(["accuracy", "value"])
         found = spearman(known["accuracy"], known["value"], groups=known["strategy"].to_list()).estimate
         yield _cells(detector, found) | {"information": results.information[detector]}
+
+
+def accuracy_against_each_detector(results: Results) -> Display:
+    """Accuracy against the mean AUROC of each detector: a panel a detector, a point a strategy."""
+    known = results.strategies.select("strategy", "family", "accuracy")
+    cells = results.cells.select("detector", "strategy", auroc="value")
+    table = cells.join(known, on="strategy", how="left").drop_nulls().sort("detector", "strategy")
+    if table.is_empty():
+        raise UserError("Expected accuracies beside the AUROCs, but there are none. Add rows of the metric accuracy.")
+    figures = tuple(
+        Figure(_small(one, results, 110, bare=True), name, 150)
+        for name in results.detectors
+        if (one := table.filter(pl.col("detector") == name)).height
+    )
+    caption = (
+        f"Across: accuracy on the ID test set (log scale of the error); up: mean AUROC over "
+        f"{results.complete['ood'].n_unique()} OOD sets. A point a strategy, mean over its seeds "
+        f"(n = {table['strategy'].n_unique()}); best detectors first; axes differ between panels."
+    )
+    title = "Accuracy against detection, detector by detector"
+    return Display("each-accuracy", title, caption, table, figures, legend="family")

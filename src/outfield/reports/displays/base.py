@@ -15,7 +15,7 @@ import polars as pl
 
 from outfield.reports.displays._style import styled
 
-Legend: TypeAlias = Literal["", "family", "information"]
+Legend: TypeAlias = Literal["", "family", "information", "category"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Display:
         The columns of the HTML table, in order; default: all.
     open : bool
         Whether the table is shown at once.
-    legend : ``"family"``, ``"information"`` or empty
+    legend : ``"family"``, ``"information"``, ``"category"`` or empty
         What the colours of its charts mean.
     missing : str
         Why there is nothing to show.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import altair as alt
 import polars as pl
 
 from outfield.errors import UserError
+from outfield.reports.displays import _style as style
 from outfield.reports.displays.accuracy import scatter
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.results import Results
@@ -50,8 +52,26 @@ def feature_statistics(results: Results) -> Display:
     caption = (
         f"Penultimate features on the ID test set, mean over seeds, divided by those of {results.baseline!r} (1 = the "
         "same): total variance, participation ratio (how many directions they spread over), share of activations "
-        "below 0.001, mean and standard deviation of the L2 norm."
+        "below 0.001, mean and standard deviation of the L2 norm. A point a strategy; log scale, dashed at 1."
     )
+    figures = tuple(Figure(_ratio(table, name, results), columns[name], 190) for name in kept)
     return Display(
-        "features", "What training did to the features", caption, table.select(*columns), columns=columns, open=True
+        *("features", "What training did to the features", caption, table.select(*columns), figures, columns),
+        legend="family",
     )
+
+
+def _ratio(table: pl.DataFrame, name: str, results: Results) -> alt.TopLevelMixin:
+    """A statistic relative to the baseline's against mean AUROC: a point a strategy, a line at 1."""
+    axis = alt.Axis(title="times the baseline's", tickCount=4, format="~g")
+    known = table.filter(pl.col(name) > 0)
+    right = alt.X("ratio:Q", axis=axis, scale=alt.Scale(type="log", nice=False, padding=12))
+    tips = [style.name("strategy", "strategy"), style.tip("ratio", "ratio"), style.tip("auroc", "mean AUROC")]
+    points = alt.Chart(style.rows(known.select("strategy", "family", "auroc", ratio=name)))
+    marked = points.mark_point(filled=True, size=70, opacity=0.95)
+    same = alt.Chart(style.rows(pl.DataFrame({"ratio": [1.0]}))).mark_rule(strokeDash=[3, 3], color=style.INK)
+    up = style.up("auroc", "mean AUROC", 4)
+    drawn: alt.TopLevelMixin = alt.layer(
+        same.encode(x=right), marked.encode(x=right, y=up, tooltip=tips, **style.family(results.families))
+    ).properties(width="container", height=170)
+    return drawn

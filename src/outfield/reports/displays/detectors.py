@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-import altair as alt
+from collections.abc import Iterator
+from math import isfinite
+
+import numpy as np
 import polars as pl
 
+from outfield.reports.displays import _boxes
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.accuracy import strip
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.results import Results
+from outfield.stats import _plots
+from outfield.stats.ranks import MeanRanks
+
+INTERVAL = (
+    "95% intervals over inputs: the mean ends of DeLong's intervals of the sets and seeds, as wide as if their errors "
+    "moved together."
+)
+ENDS = {"low": "95% low", "high": "95% high", "seed_low": "Lowest seed", "seed_high": "Highest seed"}
 
 
 def heat_map(results: Results) -> Display:
-    """Mean AUROC of every strategy and detector."""
-    table = results.complete.group_by("strategy", "detector").agg(pl.col("value").mean())
+    """Every detector on every strategy: mean AUROC with its interval and rank."""
+    table = results.cells.with_columns(
+        rank=pl.col("value").rank("min", descending=True).over("strategy").cast(pl.Int64)
+    ).sort("strategy", "rank", "detector")
     order = results.strategies.sort("auroc", descending=True, nulls_last=True)["strategy"].to_list()
     chart = style.cells(
-        table.rename({"strategy": "x", "detector": "y"}),
+        table.select(x="strategy", y="detector", value="value"),
         order,
         results.detectors,
         ("strategy", "detector"),
@@ -24,16 +38,18 @@ def heat_map(results: Results) -> Display:
     )
     caption = (
         f"Mean AUROC over {results.complete['ood'].n_unique()} OOD sets and seeds; best strategies left, best "
-        "detectors on top. .5 is guessing."
+        f"detectors on top. .5 is guessing. {INTERVAL} Rank: within the strategy, 1 is best."
     )
+    columns = {"strategy": "Strategy", "detector": "Detector", "rank": "Rank", "value": "Mean AUROC"} | ENDS
     wide = max(340, 130 + 44 * min(len(order), 20) + 22 * max(0, len(order) - 20))
-    return Display("heat", "Every detector on every strategy", caption, table, (Figure(chart, min_width=wide),))
+    figure = Figure(chart, min_width=wide)
+    return Display("heat", "Every detector on every strategy", caption, table, (figure,), columns)
 
 
 def boxes(results: Results) -> Display:
     """Spread of each detector's AUROC over strategies and OOD sets, the baseline strategy marked."""
     means = results.complete.group_by("strategy", "detector").agg(pl.col("value").mean())
-    table = _quartiles(means.rename({"detector": "name"}))
+    table = _boxes.quartiles(means.rename({"detector": "name"}))
     if results.baseline:
         marked = means.filter(pl.col("strategy") == results.baseline).select(
             pl.col("detector").alias("name"), pl.col("value").alias("baseline")
@@ -44,7 +60,7 @@ def boxes(results: Results) -> Display:
         f"Mean AUROC over OOD sets and seeds, spread over {means['strategy'].n_unique()} strategies: line from worst "
         f"to best strategy, bar the middle half, tick the median{_marked(results)}."
     )
-    chart = _box_chart(table, "baseline" if results.baseline else None)
+    chart = _boxes.chart(table, "AUROC", "baseline" if results.baseline else None)
     return Display("boxes", "How much a detector depends on training", caption, table, (Figure(chart, min_width=320),))
 
 
@@ -52,44 +68,14 @@ def _marked(results: Results) -> str:
     return f", cross the strategy {results.baseline!r}" if results.baseline else ""
 
 
-def _quartiles(table: pl.DataFrame) -> pl.DataFrame:
-    value = pl.col("value")
-    return table.group_by("name").agg(
-        value.min().alias("worst"),
-        value.quantile(0.25, "linear").alias("lower"),
-        value.median().alias("median"),
-        value.quantile(0.75, "linear").alias("upper"),
-        value.max().alias("best"),
-        value.len().alias("n"),
-    )
-
-
-def _box_chart(table: pl.DataFrame, mark: str | None) -> alt.TopLevelMixin:
-    down = alt.Y("name:N", sort=table["name"].to_list(), title=None)
-    base = alt.Chart(style.rows(table))
-    names = ("worst", "lower", "median", "upper", "best")
-    tips = [style.name("name", "name"), *(style.tip(name, name) for name in names), style.tip("n", "n", "d")]
-    layers = [
-        base.mark_rule(color=style.GREY).encode(y=down, x=style.across("worst", "AUROC"), x2="best:Q"),
-        base.mark_bar(color=style.SKY, height=11).encode(
-            y=down, x=style.across("lower", "AUROC"), x2="upper:Q", tooltip=tips
-        ),
-        base.mark_tick(color="#08306b", thickness=2, height=13).encode(y=down, x=style.across("median", "AUROC")),
-    ]
-    if mark:
-        cross = base.mark_point(shape="cross", size=55, filled=True, color=style.VERMILION, opacity=1)
-        layers.append(cross.encode(y=down, x=style.across(mark, "AUROC"), tooltip=[*tips, style.tip(mark, mark)]))
-    return alt.layer(*layers).properties(width="container", height=alt.Step(19))
-
-
 def best_per_strategy(results: Results) -> Display:
     """For every strategy the detector to take, and what choosing it is worth on sets that it was not chosen on."""
     table = _best(results)
     safest = results.recommendation.best
     caption = (
-        "Best: the highest mean AUROC over all OOD sets and seeds, with the lowest and highest seed. Chosen and judged "
-        "on the same sets that is optimistic, so 'when chosen blind' leaves each OOD set out of the choice in turn and "
-        f"judges on it. Beside it the safest choice overall, {safest}."
+        f"Best: the highest mean AUROC over all OOD sets and seeds. {INTERVAL} Chosen and judged on the same sets that "
+        "is optimistic, so 'chosen blind' leaves each OOD set out of the choice in turn and judges on it. Beside it "
+        f"the safest choice overall, {safest}."
     )
     columns = {
         "strategy": "Strategy",
@@ -97,9 +83,8 @@ def best_per_strategy(results: Results) -> Display:
         "accuracy": "Accuracy",
         "best": "Best detector",
         "auroc": "Mean AUROC",
-        "low": "Lowest seed",
-        "high": "Highest seed",
-        "blind": "When chosen blind",
+        **ENDS,
+        "blind": "Chosen blind",
         "safest": f"With {safest}",
     }
     return Display("best", "Which detector for which strategy", caption, table, columns=columns, open=True)
@@ -107,15 +92,12 @@ def best_per_strategy(results: Results) -> Display:
 
 def _best(results: Results) -> pl.DataFrame:
     cell = results.complete.group_by("strategy", "detector", "ood").agg(pl.col("value").mean())
-    seeds = results.complete.group_by("strategy", "detector", "model").agg(pl.col("value").mean().alias("seed_mean"))
-    spread = seeds.group_by("strategy", "detector").agg(low=pl.col("seed_mean").min(), high=pl.col("seed_mean").max())
-    means = cell.group_by("strategy", "detector").agg(auroc=pl.col("value").mean())
+    means = results.cells.rename({"value": "auroc"})
     top = means.sort("auroc", "detector", descending=[True, False]).group_by("strategy", maintain_order=True).first()
     safest = means.filter(pl.col("detector") == results.recommendation.best).select("strategy", safest="auroc")
     table = results.strategies.select("strategy", "family", "accuracy").join(top, on="strategy", maintain_order="left")
     for other in (_blind(cell), safest):
         table = table.join(other, on="strategy", how="left", maintain_order="left")
-    table = table.join(spread, on=["strategy", "detector"], how="left", maintain_order="left")
     return table.rename({"detector": "best"}).sort("auroc", descending=True)
 
 
@@ -142,16 +124,29 @@ def mean_ranks(results: Results) -> Display:
     caption = (
         f"Rank of the AUROC among {table.height} detectors (1 is best), mean over {results.complete['ood'].n_unique()} "
         f"OOD sets and n = {found.n_units} {_plural(found.level)}; 95% jackknife intervals over them, "
-        f"seeds averaged. Nemenyi's critical difference is {found.critical_difference:.1f}."
+        f"seeds averaged. Nemenyi's critical difference is {found.critical_difference:.1f}: in the diagram a bar joins "
+        "detectors that differ by less."
+    )
+    figures = (
+        Figure(strip(table, "mean rank (1 is best)"), min_width=320),
+        *_differences(found),
     )
     return Display(
         "ranks",
         "Mean ranks, by the information used",
         caption,
         table,
-        (Figure(strip(table, "mean rank (1 is best)"), min_width=320),),
+        figures,
         legend="information",
     )
+
+
+def _differences(found: MeanRanks) -> Iterator[Figure]:
+    """Demsar's diagram, where the critical difference is defined."""
+    if isfinite(found.critical_difference):
+        means = np.array([one.value for one in found.estimates])
+        chart = _plots.critical_difference(found.names, means, found.critical_difference)
+        yield Figure(style.contained(chart), "Critical-difference diagram", 360)
 
 
 def worst_case(results: Results) -> Display:

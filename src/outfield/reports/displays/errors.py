@@ -6,6 +6,7 @@ import altair as alt
 import polars as pl
 
 from outfield.errors import UserError
+from outfield.reports.displays import _boxes
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.results import Results
@@ -61,5 +62,39 @@ def _chart(table: pl.DataFrame, x: str, y: str) -> alt.TopLevelMixin:
     labels = base.mark_text(align="left", dx=8, fontSize=10)
     return alt.layer(
         points.encode(x=right, y=up, color=colour, tooltip=tips),
-        labels.encode(x=right, y=up, text="label:N", color=colour),
+        labels.encode(x=right, y=up, text="label:N", color=alt.value(style.INK)),
     ).properties(width="container", height=360)
+
+
+FOUR = {"auroc": "ID against OOD", "auroc_correct_vs_incorrect": "correct against incorrect"} | {
+    "auroc_correct_vs_ood": "correct against OOD",
+    "auroc_incorrect_vs_ood": "incorrect against OOD",
+}
+"""Metrics of the four to their titles."""
+
+
+def four_aurocs(results: Results) -> Display:
+    """Four AUROCs of each detector over strategies: ID against OOD, and the three of right and wrong predictions."""
+    rows = results.test.filter(pl.col("metric").is_in(list(FOUR)))
+    if rows["metric"].n_unique() < 2:
+        raise UserError("This study has no diagnostics: no model has both right and wrong ID predictions.")
+    means = rows.group_by("metric", "detector", "strategy").agg(pl.col("value").mean())
+    place = {name: at for at, name in enumerate(results.detectors)}
+    boxes = [
+        _boxes.quartiles(means.filter(pl.col("metric") == metric).rename({"detector": "name"})).with_columns(
+            measure=pl.lit(title), place=pl.col("name").replace_strict(place, default=len(place))
+        )
+        for metric, title in FOUR.items()
+    ]
+    table = pl.concat(boxes).sort("measure", "place").select("measure", "name", *_boxes.FIVE, "n")
+    figures = tuple(
+        Figure(_boxes.chart(table.filter(pl.col("measure") == title), "AUROC"), title, 225)
+        for title in FOUR.values()
+        if title in set(table["measure"])
+    )
+    caption = (
+        f"Mean AUROC over OOD sets and seeds, spread over up to {table['n'].max()!s} strategies: line from worst to "
+        "best, bar the middle half, tick the median; detectors in the order of their mean AUROC. Models without a "
+        "wrong prediction have no part in three of the four."
+    )
+    return Display("four", "The four AUROCs of each detector", caption, table, figures)

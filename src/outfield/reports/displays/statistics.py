@@ -10,6 +10,7 @@ import polars as pl
 
 from outfield.errors import UserError
 from outfield.reports.analysis import Analysis
+from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
 from outfield.stats import _plots, lowess
 
@@ -19,9 +20,7 @@ VARIANCE_COLUMNS = ("scale", "term", "df", "f", "eta2", "eta2_low", "eta2_high",
 
 def _figure(chart: alt.TopLevelMixin, title: str = "", min_width: int = 320) -> Figure:
     """A chart as wide as its place on the page, its title beside it."""
-    spec = chart.to_dict()
-    spec.pop("title", None)
-    return Figure(alt.Chart.from_dict({**spec, "width": "container"}), title, min_width)
+    return Figure(style.contained(chart), title, min_width)
 
 
 def relation(analysis: Analysis) -> Display:

@@ -17,7 +17,7 @@ def generalisation_and_detection(found: Trajectories) -> Display:
         raise UserError("These runs were measured without detectors. Add `ood:` and `detectors:` to the study.")
     table = _means(found)
     figures = tuple(
-        Figure(_lines(part, height=280, legend=True), str(part["strategy"][0]), 320)
+        Figure(_lines(part, "accuracy, AUROC", (0, 1), height=280, legend=True), str(part["strategy"][0]), 320)
         for part in table.partition_by("strategy", maintain_order=True)
     )
     caption = (

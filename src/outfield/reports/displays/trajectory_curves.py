@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import altair as alt
 import polars as pl
 
@@ -10,40 +12,72 @@ from outfield.reports.displays.base import Display, Figure
 from outfield.trajectory.analysis import Trajectories
 
 ID_COLOUR = "#8a8f98"
-KINDS = {"ID accuracy": ID_COLOUR, "accuracy under shift": style.BLUE, "AUROC of a detector": style.ORANGE}
+KINDS = {"ID accuracy": ID_COLOUR, "accuracy under shift": style.BLUE, "AUROC": style.ORANGE}
+
+
+STYLES = ("solid", "long dashes", "short dashes", "dots")
+"""Of the models, in the order of their names."""
+DASHES = ([1, 0], [6, 3], [3, 2], [1, 2])
 
 
 def trajectories(found: Trajectories) -> Display:
     """Each set along training, with intervals, the ID accuracy behind it."""
-    table = found.curves()
-    figures = tuple(
-        Figure(_panel(table, name), name, 220)
-        for name in table["name"].unique(maintain_order=True).sort()
-        if name != "ID"
-    )
+    table, chance = found.curves(), _majority(found)
+    order = table.filter(pl.col("name") != "ID").sort("metric", "name")["name"].unique(maintain_order=True)
+    ends = _ends(table)
+    figures = tuple(Figure(_panel(table, name, ends, chance.get(name)), name, 220) for name in order)
     steps, runs = table["step"].n_unique(), table["runs"].max()
     caption = (
-        f"Mean over {runs!s} runs at {steps} steps with Student's 95% interval over runs; grey: ID accuracy. "
-        "Steps on a symmetric log scale; step 0 is before training. A line style a model."
+        f"Mean over {runs!s} runs at {steps} steps with Student's 95% interval over runs; grey: ID accuracy"
+        f"{'; dotted: the share of the more frequent label, which needs no model' if chance else ''}. Steps on a "
+        f"symmetric log scale; step 0 is before training.{_styles(table)}"
     )
     return Display("trajectories", "Every set along training", caption, table, figures)
 
 
-def _panel(table: pl.DataFrame, name: str) -> alt.TopLevelMixin:
+def _styles(table: pl.DataFrame) -> str:
+    names = table["strategy"].unique().sort()
+    if len(names) == 1:
+        return ""
+    said = [f"{name} {STYLES[min(i, len(STYLES) - 1)]}" for i, name in enumerate(names)]
+    return f" Lines: {', '.join(said)}."
+
+
+def _ends(table: pl.DataFrame) -> tuple[float, float]:
+    """What the axes span: all intervals, in tenths."""
+    low = table.select(pl.min_horizontal("value", pl.col("low").fill_nan(None)).min()).item()
+    high = table.select(pl.max_horizontal("value", pl.col("high").fill_nan(None)).max()).item()
+    return max(0.0, math.floor(10 * low) / 10), min(1.0, math.ceil(10 * high) / 10)
+
+
+def _majority(found: Trajectories) -> dict[str, float]:
+    """Accuracy of the more frequent label on each set, where the rows have it."""
+    rows = found.rows.filter(pl.col("role") == "baseline", pl.col("metric") == "accuracy").drop_nulls("ood")
+    return dict(rows.group_by("ood").agg(pl.col("value").first()).iter_rows())
+
+
+def _panel(table: pl.DataFrame, name: str, ends: tuple[float, float], chance: float | None) -> alt.TopLevelMixin:
     part = table.filter(pl.col("name").is_in([name, "ID"]))
-    return _lines(part.with_columns(kind=_KIND), height=150)
+    measure = "AUROC" if "auroc" in part["metric"].to_list() else "accuracy"
+    drawn = _lines(part.with_columns(kind=_KIND), measure, ends, height=150)
+    if chance is None:
+        return drawn
+    rule = alt.Chart(style.rows(pl.DataFrame({"at": [chance]}))).mark_rule(strokeDash=[2, 3], color=style.INK)
+    return alt.layer(rule.encode(y="at:Q"), drawn)  # type: ignore[arg-type]  # a layer of layers
 
 
 _KIND = (
     pl.when(pl.col("name") == "ID")
     .then(pl.lit("ID accuracy"))
     .when(pl.col("metric") == "auroc")
-    .then(pl.lit("AUROC of a detector"))
+    .then(pl.lit("AUROC"))
     .otherwise(pl.lit("accuracy under shift"))
 )
 
 
-def _lines(table: pl.DataFrame, height: int, legend: bool = False) -> alt.TopLevelMixin:
+def _lines(
+    table: pl.DataFrame, measure: str, ends: tuple[float, float], height: int, legend: bool = False
+) -> alt.TopLevelMixin:
     shown = (
         alt.Legend(title=None, orient="top", symbolType="stroke", symbolStrokeWidth=3, symbolOpacity=1)
         if legend
@@ -55,15 +89,18 @@ def _lines(table: pl.DataFrame, height: int, legend: bool = False) -> alt.TopLev
         "step:Q", title="step", scale=alt.Scale(type="symlog", nice=False),
         axis=alt.Axis(values=[0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000], grid=False, format="~s"),
     )  # fmt: skip
-    y = alt.Y("value:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5))
+    span = alt.Scale(domain=list(ends), nice=False)
+    y = alt.Y("value:Q", title=measure, scale=span, axis=alt.Axis(tickCount=5, format=".1f"))
     base = alt.Chart(style.rows(table)).encode(x=x, color=colour, detail=["strategy:N", "name:N"])
     band = base.mark_area(opacity=0.16, line=False).encode(
-        y=alt.Y("low:Q", title=None), y2="high:Q", stroke=alt.value(None)
+        y=alt.Y("low:Q", title=measure, scale=span), y2="high:Q", stroke=alt.value(None)
     )
     tips = [style.name("strategy", "model"), style.name("name", "measure"), style.tip("step", "step", "d")]
     tips += [style.tip(end, end) for end in ("value", "low", "high")]
-    several = table["strategy"].n_unique() > 1
-    dash = {"strokeDash": alt.StrokeDash("strategy:N", legend=None)} if several else {}
+    names = table["strategy"].unique().sort().to_list()
+    dashes = [DASHES[min(i, len(DASHES) - 1)] for i in range(len(names))]
+    scale = alt.Scale(domain=names, range=dashes)
+    dash = {"strokeDash": alt.StrokeDash("strategy:N", scale=scale, legend=None)} if len(names) > 1 else {}
     drawn = base.mark_line(strokeWidth=2).encode(y=y, tooltip=tips, **dash)
     whole: alt.TopLevelMixin = alt.layer(band, drawn).properties(width="container", height=height)
     return whole

@@ -11,12 +11,14 @@ from outfield.stats.smooth import Smoother
 from outfield.trajectory.analysis import Model, Trajectories
 
 RED, PALE, BLUE = "#c0392b", "#f4f4f4", "#2b7bba"
+CELL = 31
+"""Pixels that a number takes."""
 
 
 def heat_map(found: Trajectories, smoother: Smoother = "spline") -> Display:
     """Partial correlations given ID accuracy: below the diagonal partial, above it plain."""
     part = found.pairs.filter(pl.col("smoother") == smoother)
-    figures = tuple(Figure(_map(part, model), model.name, 420) for model in found.models)
+    figures = tuple(Figure(_map(part, model), model.name, 190 + CELL * len(model.values)) for model in found.models)
     caption = (
         "Correlation within runs, mean over runs in Fisher z. Below the diagonal: of the residuals of a "
         f"{smoother} on ID "
@@ -33,9 +35,11 @@ def _map(pairs: pl.DataFrame, model: Model) -> alt.TopLevelMixin:
     table = pl.concat([below, above]).with_columns(clear=((pl.col("low") > 0) | (pl.col("high") < 0)).fill_null(False))
     x = alt.X("x:N", sort=names, title=None, axis=alt.Axis(labelAngle=-40, orient="bottom", labelLimit=150))
     y = alt.Y("y:N", sort=names, title=None, axis=alt.Axis(labelLimit=190))
-    base = alt.Chart(style.rows(table.fill_nan(None), 3)).encode(x=x, y=y)
+    base = alt.Chart(style.rows(table, 3)).encode(x=x, y=y)
     scale = alt.Scale(domain=[-1, 0, 1], range=[RED, PALE, BLUE])
-    bar = alt.Legend(title="correlation", orient="bottom", gradientLength=200)
+    bar = alt.Legend(
+        title="correlation", orient="bottom", gradientLength=260, values=[-1, -0.5, 0, 0.5, 1], format="+.1f"
+    )
     tips = [style.name("y", "set"), style.name("x", "set"), style.name("what", "kind")]
     tips += [style.tip(end, end, ".2f") for end in ("value", "low", "high")]
     text = base.mark_text(fontSize=10).encode(

@@ -19,7 +19,7 @@ COLOURS = {"positive": BLUE, "negative": RED, "interval holds 0": "#b9bcc2"}
 
 def network(found: Trajectories, smoother: Smoother = "spline") -> Display:
     """Measures as nodes of a circle, partial correlations as edges, a network a model."""
-    part = found.pairs.filter(pl.col("smoother") == smoother).with_columns(side=_SIDE)
+    part = found.pairs.filter(pl.col("smoother") == smoother).with_columns(side=sided("low", "high"))
     figures = tuple(Figure(_graph(part, model), model.name, 420) for model in found.models)
     counts = part.group_by("side").len().sort("len", descending=True)
     said = ", ".join(f"{row['len']} {row['side']}" for row in counts.iter_rows(named=True))
@@ -32,13 +32,15 @@ def network(found: Trajectories, smoother: Smoother = "spline") -> Display:
     return Display("network", "The sets as a network", caption, table, figures)
 
 
-_SIDE = (
-    pl.when(pl.col("low") > 0)
-    .then(pl.lit("positive"))
-    .when(pl.col("high") < 0)
-    .then(pl.lit("negative"))
-    .otherwise(pl.lit("interval holds 0"))
-)
+def sided(low: str, high: str) -> pl.Expr:
+    """Of an interval's ends: positive, negative, or that it holds 0; an unknown interval holds 0."""
+    return (
+        pl.when(pl.col(low) > 0)
+        .then(pl.lit("positive"))
+        .when(pl.col(high) < 0)
+        .then(pl.lit("negative"))
+        .otherwise(pl.lit("interval holds 0"))
+    )
 
 
 def _graph(edges: pl.DataFrame, model: Model) -> alt.TopLevelMixin:
@@ -46,7 +48,7 @@ def _graph(edges: pl.DataFrame, model: Model) -> alt.TopLevelMixin:
     angle = np.pi / 2 - 2 * np.pi * np.arange(len(names)) / len(names)
     nodes = pl.DataFrame({"name": names, "x": np.cos(angle), "y": np.sin(angle)})
     ends = {name: (float(a), float(b)) for name, a, b in nodes.iter_rows()}
-    part = edges.filter(pl.col("model") == model.name, pl.col("value").is_not_nan())
+    part = edges.filter(pl.col("model") == model.name, pl.col("value").is_not_null())
     lines = part.with_columns(
         x=pl.Series([ends[name][0] for name in part["first"]], dtype=pl.Float64),
         y=pl.Series([ends[name][1] for name in part["first"]], dtype=pl.Float64),
@@ -66,7 +68,7 @@ def _drawn(nodes: pl.DataFrame, lines: pl.DataFrame) -> alt.TopLevelMixin:
     colour = alt.Color("side:N", scale=alt.Scale(domain=kinds, range=list(COLOURS.values())), legend=shown)
     tips = [style.name("first", "set"), style.name("second", "set")]
     tips += [style.tip(end, end, ".2f") for end in ("value", "low", "high", "plain")]
-    edges = alt.Chart(style.rows(lines.fill_nan(None), 3)).mark_rule().encode(
+    edges = alt.Chart(style.rows(lines, 3)).mark_rule().encode(
         x=alt.X("x:Q", **place), y=alt.Y("y:Q", **up), x2="x2:Q", y2="y2:Q", color=colour, tooltip=tips,
         size=alt.Size("strength:Q", scale=alt.Scale(domain=[0, 1], range=[0.4, 9]), legend=None),
         opacity=alt.condition("datum.grey", alt.value(0.45), alt.value(0.9)),

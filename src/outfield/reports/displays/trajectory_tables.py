@@ -3,36 +3,97 @@
 from __future__ import annotations
 
 import altair as alt
+import numpy as np
 import polars as pl
+from scipy import stats
 
 from outfield.errors import UserError
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.accuracy import strip
 from outfield.reports.displays.base import Display, Figure
-from outfield.trajectory.analysis import Trajectories
+from outfield.reports.displays.trajectory_network import COLOURS, sided
+from outfield.trajectory.analysis import Model, Trajectories
 
-MOST_DRAWN = 30
-"""Pairs up to which they are drawn; more are a table."""
+MOST_DRAWN = 45
+"""Pairs that are drawn; the table has all."""
+SMOOTHERS = ("linear", "rank", "spline")
 
 
 def partial_correlations(found: Trajectories) -> Display:
     """Every pair by every smoother, the plain correlation beside it."""
-    table = found.pairs
-    columns = {
-        "model": "model", "first": "set", "second": "set", "smoother": "smoother", "value": "partial", "low": "low",
-        "high": "high", "p": "p", "q": "p, BH", "plain": "plain", "corrected": "corrected for noise", "note": "note",
-    }  # fmt: skip
+    table = _wide(found.pairs)
+    columns = {"model": "model", "first": "set", "second": "and set", "plain": "plain", "plain low": "low"}
+    columns |= {"plain high": "high"}
+    for kind in SMOOTHERS:
+        columns |= {kind: kind, f"{kind} low": "low", f"{kind} high": "high", f"{kind} p": "p", f"{kind} q": "p, BH"}
+    columns |= {"corrected": "corrected"} | ({"note": "note"} if (table["note"] != "").any() else {})
     runs = max(len(model.runs) for model in found.models)
+    shared = table.filter(pl.col("shared_id")).height
     caption = (
-        f"Partial and plain correlations within runs, mean over up to {runs} runs in Fisher z, Student's 95% interval "
-        "over runs; p: run permutation, two-sided; p, BH: after Benjamini and Hochberg over the pairs of one "
-        "model and smoother; "
-        "corrected for noise: linear, errors in variables with the item covariance of the ID set. "
-        f"Pairs whose sign depends on the smoother: {found.sign_differs.height}. AUROC pairs share their ID "
-        "scores, which "
-        "alone makes them correlate (shared_id in the file)."
+        f"Correlation within runs, mean over {runs} runs in Fisher z, Student's 95% interval over runs: plain (hollow) "
+        "and once a smooth of ID accuracy is taken out (filled; drawn: spline). p: run permutation, two-sided; p, BH: "
+        "after Benjamini and Hochberg over the pairs of one model and smoother. Corrected: linear, for the sampling "
+        "noise of the ID set (errors in variables with its item covariance). Pairs whose sign depends on the "
+        f"smoother: {found.sign_differs.height}. {_shared(shared)}{_left(table)}"
     )
-    return Display("partial", "Partial correlations, the plain one beside each", caption, table, (), columns, open=True)
+    figures = tuple(
+        Figure(_beside(part), str(name) if len(found.models) > 1 else "", 420)
+        for (name,), part in table.drop_nulls("spline").group_by("model", maintain_order=True)
+    )
+    return Display("partial", "Partial correlations, the plain one beside each", caption, table, figures, columns)
+
+
+def _wide(pairs: pl.DataFrame) -> pl.DataFrame:
+    """A row a pair: the plain correlation, then each smoother's."""
+    keys = ["model", "first", "second"]
+    renamed = {"value": "", "low": " low", "high": " high", "p": " p", "q": " q"}
+    plain = ["plain", "plain_low", "plain_high", "shared_id", "note"]
+    linear = pairs.filter(pl.col("smoother") == "linear")
+    table = linear.select(*keys, *plain).rename({"plain_low": "plain low", "plain_high": "plain high"})
+    for kind in SMOOTHERS:
+        part = pairs.filter(pl.col("smoother") == kind)
+        named = part.select(*keys, *(pl.col(old).alias(f"{kind}{new}") for old, new in renamed.items()))
+        table = table.join(named, on=keys, how="left", maintain_order="left")
+    return table.join(linear.select(*keys, "corrected", "corrected_runs"), on=keys, how="left", maintain_order="left")
+
+
+def _shared(count: int) -> str:
+    return (
+        f"{count} pairs are of two AUROCs, which share their ID scores: that alone makes them correlate "
+        "(shared_id in the file). "
+        if count
+        else ""
+    )
+
+
+def _left(table: pl.DataFrame) -> str:
+    most = int(table.group_by("model").len()["len"].max())  # type: ignore[arg-type]  # a count
+    return f"Drawn: the {MOST_DRAWN} strongest of {most} pairs." if most > MOST_DRAWN else ""
+
+
+def _beside(table: pl.DataFrame) -> alt.TopLevelMixin:
+    """The strongest pairs, from the most positive to the most negative: partial with interval, plain as a ring."""
+    strongest = table.sort(pl.col("spline").abs(), descending=True).head(MOST_DRAWN).sort("spline", descending=True)
+    named = strongest.select(
+        name=pl.format("{} ~ {}", "first", "second"), value="spline", low="spline low", high="spline high",
+        plain="plain", side=sided("spline low", "spline high"),
+    )  # fmt: skip
+    order = alt.Y("name:N", sort=named["name"].to_list(), title=None, axis=alt.Axis(labelLimit=210))
+    scale, axis = alt.Scale(domain=[-1, 1], clamp=True), alt.Axis(title="correlation within runs", tickCount=8)
+    value, low, plain = (alt.X(f"{field}:Q", axis=axis, scale=scale) for field in ("value", "low", "plain"))
+    shown = alt.Legend(title=None, orient="top")
+    colours = alt.Scale(domain=list(COLOURS), range=list(COLOURS.values()))
+    colour = alt.Color("side:N", scale=colours, legend=shown)
+    tips = [style.name("name", "pair"), *(style.tip(end, end, ".2f") for end in ("value", "low", "high", "plain"))]
+    base = alt.Chart(style.rows(named, 3)).encode(y=order)
+    zero = alt.Chart(style.rows(pl.DataFrame({"at": [0.0]}))).mark_rule(strokeDash=[3, 3], color=style.INK)
+    whole: alt.TopLevelMixin = alt.layer(
+        zero.encode(x=alt.X("at:Q", axis=axis, scale=scale)),
+        base.mark_rule(strokeWidth=2).encode(x=low, x2="high:Q", color=colour),
+        base.mark_point(size=45, color=style.INK, opacity=1, strokeWidth=1.5).encode(x=plain, tooltip=tips),
+        base.mark_point(filled=True, size=60, opacity=1).encode(x=value, color=colour, tooltip=tips),
+    ).properties(width="container", height=alt.Step(17))
+    return whole
 
 
 def reliability(found: Trajectories) -> Display:
@@ -66,30 +127,50 @@ def across_models(found: Trajectories) -> Display:
         f"differ by more than chance, p after {shared.correction}."
     )
     named = table.select(name=pl.format("{} ~ {}", "first", "second"), value="mean", low="low", high="high")
-    drawn = (Figure(strip(named, "mean partial correlation", (-1, 1), 0)),) if named.height <= MOST_DRAWN else ()
-    return Display("across-models", "Is there one pattern across models?", caption, table, drawn, open=not drawn)
+    strongest = named.sort(pl.col("value").abs(), descending=True).head(MOST_DRAWN).sort("value", descending=True)
+    left = f" Drawn: the {MOST_DRAWN} strongest of {named.height} pairs." if named.height > MOST_DRAWN else ""
+    figure = Figure(strip(strongest, "mean partial correlation", (-1, 1), 0), min_width=420)
+    return Display("across-models", "Is there one pattern across models?", caption + left, table, (figure,))
 
 
 def against_size(found: Trajectories) -> Display:
     """Average partial correlation against the size of the model."""
     sizes = found.rows.filter(pl.col("metric") == "parameters").group_by("strategy").agg(pl.col("value").first())
-    if sizes.height < 2:
-        raise UserError("Expected at least two models of known size, but there are fewer. Add models to the study.")
-    means = (
-        found.pairs.filter(pl.col("smoother") == "spline")
-        .group_by("model")
-        .agg(pl.col("value").fill_nan(None).mean().alias("mean"), pl.col("value").fill_nan(None).std().alias("sd"))
+    if sizes["value"].n_unique() < 2:
+        raise UserError("Expected models of at least two known sizes, but there are fewer. Add models to the study.")
+    table = pl.DataFrame([_mean_pair(model) for model in found.models])
+    table = table.join(sizes.rename({"strategy": "model", "value": "parameters"}), on="model").sort("parameters")
+    x = alt.X(
+        "parameters:Q", title="parameters of the model (log scale)", axis=alt.Axis(format="~s", labelOverlap="greedy"),
+        scale=alt.Scale(type="log", nice=False, padding=30),
+    )  # fmt: skip
+    base = alt.Chart(style.rows(table.fill_nan(None)))
+    low, value = (
+        alt.Y(f"{field}:Q", title="mean partial correlation", scale=alt.Scale(domain=[-1, 1], clamp=True))
+        for field in ("low", "mean")
     )
-    table = means.join(sizes.rename({"strategy": "model", "value": "parameters"}), on="model").sort("parameters")
-    x = alt.X("parameters:Q", scale=alt.Scale(type="log"), title="parameters", axis=alt.Axis(format="~s"))
-    base = alt.Chart(
-        style.rows(table.with_columns(low=pl.col("mean") - pl.col("sd"), high=pl.col("mean") + pl.col("sd")))
-    )
+    tips = [style.name("model", "model"), style.tip("parameters", "parameters", ",d")]
+    tips += [style.tip(end, end, ".2f") for end in ("mean", "low", "high")] + [style.tip("runs", "runs", "d")]
+    zero = alt.Chart(style.rows(pl.DataFrame({"at": [0.0]}))).mark_rule(strokeDash=[3, 3], color=style.INK)
     chart = alt.layer(
-        base.mark_rule(color=style.BLUE).encode(x=x, y=alt.Y("low:Q", title="mean partial correlation"), y2="high:Q"),
-        base.mark_point(filled=True, size=90, color=style.BLUE, opacity=1).encode(x=x, y="mean:Q", tooltip=["model:N"]),
-    ).properties(width="container", height=280)
+        zero.encode(y="at:Q"),
+        base.mark_rule(color=style.BLUE, strokeWidth=2).encode(x=x, y=low, y2="high:Q"),
+        base.mark_point(filled=True, size=90, color=style.BLUE, opacity=1).encode(x=x, y=value, tooltip=tips),
+        base.mark_text(align="left", dx=9, dy=-8, fontSize=11, color=style.INK).encode(x=x, y=value, text="model:N"),
+    ).properties(width="container", height=300)
     caption = (
-        "Mean over pairs of the partial correlation (spline) of each model; bars: one standard deviation over pairs."
+        "Mean over all pairs of sets of the partial correlation (spline) of each run in Fisher z, then over runs with "
+        "Student's 95% interval; a point a model. Sizes are those of the models without adapters."
     )
-    return Display("size", "Average correlation against model size", caption, table, (Figure(chart),))
+    return Display("size", "Average correlation against model size", caption, table, (Figure(chart, min_width=320),))
+
+
+def _mean_pair(model: Model) -> dict[str, object]:
+    """Each run's mean over pairs, then mean and interval over runs: pairs of one run are not independent."""
+    left = {name: model.residuals(name) for name in model.values}
+    rows, columns = np.triu_indices(len(left), 1)
+    per_run = [np.corrcoef([series[run] for series in left.values()])[rows, columns] for run in range(len(model.runs))]
+    z = np.arctanh(np.clip(per_run, -1 + 1e-12, 1 - 1e-12)).mean(axis=1)
+    half = stats.t.ppf(0.975, len(z) - 1) * z.std(ddof=1) / len(z) ** 0.5 if len(z) > 1 else float("nan")
+    low, high = (float(np.tanh(z.mean() + side * half)) for side in (-1, 1))
+    return {"model": model.name, "mean": float(np.tanh(z.mean())), "low": low, "high": high, "runs": len(z)}

@@ -53,4 +53,4 @@ def _chart(table: pl.DataFrame) -> alt.TopLevelMixin:
         layers.append(rule.encode(y=down, x=alt.X("eta2_low:Q", title=title), x2="eta2_high:Q"))
     published = base.mark_point(shape="diamond", size=70, color=style.VERMILION, filled=False, strokeWidth=2)
     layers.append(published.encode(y=down, x=alt.X("published:Q", title=title), tooltip=tips))
-    return alt.layer(*layers).properties(width="container", height=alt.Step(24))
+    return alt.layer(*layers).properties(width="container", height=24 * table.height)

@@ -2,5 +2,6 @@
 
 from outfield.reports.findings.base import TITLES, Finding, frame, ordered
 from outfield.reports.findings.checks import findings
+from outfield.reports.findings.texts import Told, told
 
-__all__ = ["TITLES", "Finding", "findings", "frame", "ordered"]
+__all__ = ["TITLES", "Finding", "Told", "findings", "frame", "ordered", "told"]

@@ -12,16 +12,29 @@
     legend: { titleFontWeight: "normal", labelFontSize: 11.5, titleFontSize: 11.5 },
   };
 
-  const draw = async (place) => {
+  const drawn = new Map();
+  const draw = (place) => {
+    if (!drawn.has(place)) drawn.set(place, drawNow(place));
+    return drawn.get(place);
+  };
+  const drawNow = async (place) => {
     const spec = JSON.parse(document.getElementById(place.dataset.spec).textContent);
     try {
-      await vegaEmbed(place, spec, { renderer: "svg", actions: false, config, tooltip: { theme: dark.matches ? "dark" : "light" } });
+      await vegaEmbed(place, spec, { renderer: "svg", actions: false, logLevel: 1, config, tooltip: { theme: dark.matches ? "dark" : "light" } });
     } catch (error) {
       place.textContent = `This chart could not be drawn: ${error.message}`;
     }
   };
 
-  const drawAll = async () => { for (const place of all(".vega")) await draw(place); };
+  // What is in sight first; the others one by one, so that the page answers meanwhile.
+  const drawAll = async () => {
+    for (const place of all(".vega")) {
+      await draw(place);
+      await new Promise((go) => setTimeout(go));
+    }
+  };
+
+  const sight = new IntersectionObserver((seen) => { for (const one of seen) if (one.isIntersecting) draw(one.target); }, { rootMargin: "400px" });
 
   // Downloads.
   const save = (button) => {
@@ -99,7 +112,7 @@
     show(table);
   };
 
-  dark.addEventListener("change", drawAll);
+  dark.addEventListener("change", () => { drawn.clear(); drawAll(); });
   for (const button of all(".csv")) button.addEventListener("click", () => save(button));
   for (const button of all("thead button")) button.addEventListener("click", () => sort(button.closest("th")));
   for (const label of all(".filter")) {
@@ -112,5 +125,6 @@
     if (details.open) show(table);
     else details.addEventListener("toggle", () => show(table), { once: true });
   }
-  drawAll().then(() => document.documentElement.setAttribute("data-drawn", "yes"));
+  for (const place of all(".vega")) sight.observe(place);
+  addEventListener("load", () => drawAll().then(() => document.documentElement.setAttribute("data-drawn", "yes")));
 })();

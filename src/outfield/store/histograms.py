@@ -1,0 +1,104 @@
+"""Histograms of the scores that a study kept for each input, counted by DuckDB."""
+
+from __future__ import annotations
+
+from glob import escape
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from outfield.errors import UserError
+from outfield.store import query
+from outfield.store.write import ROWS, scores_path
+
+ID = "test"
+"""What score files call the ID test set."""
+
+_COUNTED = """
+WITH named AS (
+    SELECT parse_filename(filename, true) AS job, any_value(detector) AS detector
+    FROM read_parquet(?, union_by_name = true, filename = true) WHERE detector IS NOT NULL GROUP BY job
+), scored AS (
+    SELECT detector, "set", score::DOUBLE AS score
+    FROM read_parquet(?, filename = true) JOIN named ON parse_filename(filename, true) = job
+    WHERE isfinite(score)
+), centre AS (
+    SELECT detector, median(score) AS middle, quantile_cont(score, 0.75) - quantile_cont(score, 0.25) AS spread
+    FROM scored WHERE "set" = ? GROUP BY detector
+), moved AS (
+    SELECT detector, "set", sign(score - middle) * ln(1 + abs(score - middle) / spread) AS place
+    FROM scored JOIN centre USING (detector) WHERE spread > 0
+), ends AS (
+    SELECT detector, quantile_cont(place, 0.001) AS first, quantile_cont(place, 0.999) AS last
+    FROM moved GROUP BY detector
+), binned AS (
+    SELECT detector, "set", first, (last - first) / $bins AS width,
+        greatest(0, least($bins - 1, floor((place - first) / ((last - first) / $bins))))::INTEGER AS bin
+    FROM moved JOIN ends USING (detector) WHERE last > first
+), counted AS (
+    SELECT detector, "set", bin, any_value(first) AS first, any_value(width) AS width, count(*) AS count
+    FROM binned GROUP BY detector, "set", bin
+)
+SELECT detector, "set", bin,
+    sign(first + bin * width) * (exp(abs(first + bin * width)) - 1) AS low,
+    sign(first + (bin + 1) * width) * (exp(abs(first + (bin + 1) * width)) - 1) AS high,
+    count
+FROM counted ORDER BY detector, "set", bin
+"""
+
+
+def histograms(folder: Path | str, model: str, *, bins: int = 40) -> pl.DataFrame:
+    """How the scores of one model's detectors lie on every data set.
+
+    Scores are moved by the median and divided by the interquartile range of the ID scores, so that detectors can be
+    compared; bins are equally wide on the scale ``sign(z) log(1 + |z|)`` and hold the outermost thousandths too.
+
+    Parameters
+    ----------
+    folder : path
+        A study's folder.
+    model : str
+    bins : int
+        How many, from one end of all sets to the other.
+
+    Returns
+    -------
+    frame
+        detector, set (the ID test set is ``test``), bin, low and high (its ends, in interquartile ranges of ID from
+        the median of ID), count. Bins without a score are absent, and so is a detector whose ID scores are constant.
+
+    Raises
+    ------
+    UserError
+        The study kept no scores of this model.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from outfield.store import write
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> row = {"study": "s", "model": "m", "metric": "auroc", "value": 1.0, "role": "test", "set_kind": "ood",
+    ...        "detector": "msp"}
+    >>> table = pl.DataFrame({"set": ["test"] * 4 + ["far"], "row": [0, 1, 2, 3, 0], "score": [0.0, 1, 2, 3, 9]})
+    >>> _ = write.rows(folder, "ab12", [row]), write.scores(folder, "m", "ab12", table)
+    >>> histograms(folder, "m", bins=2).select("detector", "set", "bin", "count").rows()
+    [('msp', 'far', 1, 1), ('msp', 'test', 0, 3), ('msp', 'test', 1, 1)]
+    """
+    folder = Path(folder)
+    jobs = query.manifest(folder)["jobs"]
+    found = sorted(scores_path(folder, model, "any").parent.glob("*.parquet"))
+    files = [path for path in found if (jobs is None or path.stem in jobs) and _rows(folder, path).is_file()]
+    if not files:
+        raise UserError(f"Expected the scores of {model} in {folder}, but none were kept. Run the study again.")
+    sources = [[escape(str(path)) for path in group] for group in ([_rows(folder, path) for path in files], files)]
+    statement = _COUNTED.replace("$bins", str(int(bins)))
+    try:
+        with duckdb.connect() as connection:
+            return query.framed(connection.sql(statement, params=[*sources, ID]))
+    except duckdb.Error as error:
+        raise UserError(f"Expected scores of {model} in {folder}, but got: {error}. Run the study again.") from None
+
+
+def _rows(folder: Path, scores: Path) -> Path:
+    return folder / ROWS / scores.name
