@@ -133,6 +133,10 @@ def _add_study(app: FastAPI, shelf: Shelf) -> None:
     def study(study: str) -> Response:
         return replies.Json(overview.study(shelf.study(study)))
 
+    @app.get("/api/studies/{study}/findings")
+    def findings(study: str) -> Response:
+        return replies.Json(overview.findings(shelf.study(study)))
+
     @app.get("/api/studies/{study}/displays/{display}.csv")
     def display_csv(study: str, display: str, query: Annotated[asked.Selected, Query()]) -> Response:
         found = shelf.study(study)
@@ -158,7 +162,7 @@ def _add_samples(app: FastAPI, shelf: Shelf, origins: Origins) -> None:
     @app.get("/api/studies/{study}/samples")
     def some(study: str, query: Annotated[asked.Samples, Query()]) -> Response:
         found = shelf.study(study)
-        return replies.Json(samples.page(found, query, origins(found).named))
+        return replies.Json(samples.page(found, query, origins(found)))
 
     @app.get("/api/studies/{study}/sample")
     def one(study: str, query: Annotated[asked.Sample, Query()]) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -15,7 +16,7 @@ from outfield.reports import page
 from outfield.reports import trajectory as trajectories
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.results import Results
-from outfield.reports.shown import built, column
+from outfield.reports.shown import built, column, legends
 from outfield.store.schema import COLUMNS
 from outfield.trajectory.analysis import Trajectories
 
@@ -23,8 +24,10 @@ SHOWN = 200
 """Rows of a display's table in its answer; the file to save has all."""
 MANY = 1_000_000
 """Rows above which displays read those that they need, and not all."""
-NEEDED = "role = 'test' AND metric IN ('auroc', 'accuracy', 'ece') OR set_kind = 'id' OR metric LIKE 'auroc%'"
-"""The rows that displays read."""
+NEEDED = "role = 'test' AND (metric IN ('accuracy', 'ece') OR set_kind = 'id' OR metric LIKE 'auroc%')"
+"""The rows that displays read, in SQL."""
+UNREAD = ("run", "params", "data_digest", "model_digest", "outfield", "torch")
+"""Columns that none reads."""
 
 Build = Callable[[Any], Display]
 
@@ -48,9 +51,14 @@ def heading(build: Build) -> str:
 
 
 def contents(study: Study) -> list[dict[str, Any]]:
-    """Sections and displays, as the page lists them."""
+    """Sections and displays, as the page lists them; a display that is built already has its own title."""
+
+    def title_of(name: str, build: Build) -> str:
+        made: Display | None = study.peek(("display", name, Selection()))
+        return made.title if made is not None else heading(build)
+
     return [
-        {"title": title, "displays": [{"id": name, "title": heading(build)} for name, build in builds.items()]}
+        {"title": title, "displays": [{"id": name, "title": title_of(name, build)} for name, build in builds.items()]}
         for title, builds in sections(study).items()
     ]
 
@@ -68,10 +76,15 @@ def _results(study: Study) -> Results:
     count = study.index.ask("SELECT count(*) FROM rows").item()
     if not count:
         raise UserError("Expected the rows of a study, but there is none yet. Run it: outfield run STUDY.")
-    where = NEEDED if count > MANY else "true"
-    rows = study.index.ask(f"SELECT {', '.join(COLUMNS)} FROM rows WHERE {where} ORDER BY job, number")
-    of = Results.of(rows)
-    return Results(of.rows, {"study": study.manifest}, study.progress)
+    where, columns = (NEEDED, _needed()) if count > MANY else ("true", ", ".join(COLUMNS))
+    rows = study.index.ask(f"SELECT {columns} FROM rows WHERE {where} ORDER BY job, number")
+    manifest = {"study": study.manifest}
+    return replace(Results.of(rows), manifest=manifest, progress=study.progress, folder=study.folder)
+
+
+def _needed() -> str:
+    """Every column, those that no display reads empty."""
+    return ", ".join(f"NULL::VARCHAR AS {name}" if name in UNREAD else name for name in COLUMNS)
 
 
 def _selected(study: Study, selection: Selection) -> Results:
@@ -79,7 +92,7 @@ def _selected(study: Study, selection: Selection) -> Results:
     rows = selection.of(whole.rows)
     if rows.is_empty():
         raise UserError("Expected rows of this selection, but there is none.")
-    return Results(rows, whole.manifest, whole.progress)
+    return replace(whole, rows=rows)
 
 
 def display(study: Study, name: str, selection: Selection) -> dict[str, Any]:
@@ -92,8 +105,10 @@ def display(study: Study, name: str, selection: Selection) -> dict[str, Any]:
         "about": found.caption,
         "note": _note(selection, followed),
         "specs": study.once(("specs", name, followed), lambda: [_spec(found, figure) for figure in found.figures]),
-        "titles": [figure.title for figure in found.figures],
-        "legend": found.legend,
+        "charts": [{"title": figure.title, "min_width": figure.min_width} for figure in found.figures],
+        "legend": _legend(study, found),
+        "legend_of": found.legend,
+        "open": found.open,
         "columns": replies.columns(found.table, found.headings()) if found.table.width else [],
         "rows": list(_rows(found)),
         "n": found.table.height,
@@ -146,6 +161,14 @@ def _made(study: Study, build: Build, selection: Selection) -> Display:
     except UserError as error:
         return Display.absent(_name(build), heading(build), str(error))
     return built(build, source)
+
+
+def _legend(study: Study, display: Display) -> list[list[str]]:
+    """What the colours of a display mean: name, colour and shape of each."""
+    if not display.legend or study.kind == "trajectory":
+        return []
+    known = study.once("legends", lambda: legends(results(study, Selection())))
+    return [list(entry) for entry in known[display.legend][1]] if display.legend in known else []
 
 
 def _spec(display: Display, figure: Figure) -> dict[str, Any]:

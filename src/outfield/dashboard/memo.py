@@ -42,6 +42,10 @@ class Memo:
             found, value = self._kept(revision, key)
             return value if found else self._keep(revision, key, make())
 
+    def peek(self, revision: Hashable, key: Hashable) -> Any:
+        """The value of a key where it is made already, else None."""
+        return self._kept(revision, key)[1]
+
     def _kept(self, revision: Hashable, key: Hashable) -> tuple[bool, Any]:
         with self._lock:
             if revision != self._revision or key not in self._made:

@@ -220,6 +220,40 @@ class Origin:
         )
         return fit
 
+    def item(self, name: str, row: int) -> Any:
+        """One input of a set: a picture [H, W, C], a text, a pair of texts, numbers.
+
+        Raises
+        ------
+        Unknown
+            The set has no such row.
+        Missing
+            It cannot be read here.
+        """
+        data = self.data(name)
+        if row >= len(data):
+            raise Unknown(f"Expected a row of the set {name!r} below {len(data):,}, but got {row}.")
+        try:
+            return data.read(np.array([row]))[0]
+        except UserError as error:
+            raise Missing(f"Row {row} of {name} cannot be read: {error}") from None
+
+    @property
+    def media(self) -> str | None:
+        """``picture`` or ``text``, what the inputs of the ID test set are; None where they cannot be read here."""
+        try:
+            return "picture" if is_picture(self.item("test", 0)) else "text"
+        except (Missing, Unknown):
+            return None
+
+    def text(self, name: str, row: int) -> str:
+        """An input as text; empty where it is a picture or cannot be read here."""
+        try:
+            item = self.item(name, row)
+        except (Missing, Unknown):
+            return ""
+        return "" if is_picture(item) else as_text(item)
+
     def label(self, name: str, row: int) -> str | None:
         """The class of an input, by name where classes have names."""
         data = self.data(name)
@@ -266,6 +300,26 @@ class Origins:
         if known is None or known.study is not study:
             known = self._known[study.name] = Origin(study, self.cache)
         return known
+
+
+def is_picture(item: Any) -> bool:
+    """Whether an input is a picture [H, W, C]."""
+    return isinstance(item, np.ndarray) and item.ndim == 3
+
+
+def as_text(item: Any) -> str:
+    """A text as it is, a pair of texts one below the other, numbers in a row.
+
+    Examples
+    --------
+    >>> as_text(("A man sleeps.", "He is awake.")), as_text(np.array([0.5, 2.0]))
+    ('A man sleeps.\\nHe is awake.', '0.5, 2')
+    """
+    if isinstance(item, str):
+        return item
+    if isinstance(item, np.ndarray):
+        return ", ".join(f"{value:.4g}" for value in item.ravel()[:100])
+    return "\n".join(map(str, item))
 
 
 def _name_of(model: Trained, seed: int) -> str:

@@ -9,11 +9,10 @@ import polars as pl
 from outfield.dashboard import displays
 from outfield.dashboard.selection import ID_SET, Selection
 from outfield.dashboard.studies import Study
-from outfield.errors import UserError
+from outfield.errors import OutfieldError, UserError
+from outfield.reports import page
 from outfield.reports import trajectory as trajectories
-from outfield.reports.analysis import analyse
 from outfield.reports.answer import sentences
-from outfield.reports.findings.checks import findings
 from outfield.reports.results import Results
 from outfield.store.write import SCORES
 from outfield.trajectory.analysis import Trajectories
@@ -31,13 +30,53 @@ def outline(study: Study) -> dict[str, Any]:
 def study(study: Study) -> dict[str, Any]:
     """Everything about a study but its displays."""
     found = study.once("overview", lambda: _tracked(study) if study.kind == "trajectory" else _measured(study))
-    damaged = study.index.damaged()
-    said = (
-        [f"{len(damaged)} result files are damaged and left out: {', '.join(damaged[:5])}. Run the study again."]
-        if damaged
-        else []
-    )
-    return {**study.outline(), **found, "cautions": [*said, *found["cautions"]], "sections": displays.contents(study)}
+    checks = study.peek("findings")
+    return {
+        **study.outline(),
+        **found,
+        **(checks or {"findings": [], "unchecked": ""}),
+        "pending": [] if checks or study.kind == "trajectory" else ["findings"],
+        "cautions": [*_damaged(study), *found["cautions"]],
+        "sections": displays.contents(study),
+    }
+
+
+def findings(study: Study) -> dict[str, Any]:
+    """What the checks find in a study's rows, or why they cannot run: what may take longer than the rest."""
+    return study.once("findings", lambda: _checked(study))
+
+
+def _checked(study: Study) -> dict[str, Any]:
+    if study.kind == "trajectory":
+        return {"findings": [], "unchecked": "The checks are for studies of detectors; these are tracked runs."}
+    try:
+        found, unchecked = page.checked(displays.results(study, Selection()))
+    except UserError as error:
+        return {"findings": [], "unchecked": str(error)}
+    said = [
+        {"code": one.code, "severity": one.severity, "title": one.title, "text": text}
+        for one in found
+        for text in one.sentences
+    ]
+    return {"findings": said, "unchecked": unchecked}
+
+
+def warm(study: Study) -> None:
+    """Work out what the first visitor of a study would wait for."""
+    try:
+        outline(study)
+        for builds in displays.sections(study).values():
+            for name in builds:
+                displays.display(study, name, Selection())
+        findings(study)
+    except OutfieldError:
+        return
+
+
+def _damaged(study: Study) -> list[str]:
+    files = study.index.damaged()
+    named = ", ".join(files[:5]) + (" and others" if len(files) > 5 else "")
+    return [f"Damaged and left out: {named} ({len(files)}). Run the study again to renew them."] if files else []
 
 
 def _measured(study: Study) -> dict[str, Any]:
@@ -49,7 +88,6 @@ def _measured(study: Study) -> dict[str, Any]:
         "facts": _facts(study, results),
         "answer": _said(lambda: list(sentences(results))),
         "cautions": _said(lambda: list(results.cautions)),
-        "findings": _findings(results),
         "models": _models(results),
         "detectors": [{"name": name, "information": results.information[name]} for name in results.detectors],
         "sets": _sets(results.rows),
@@ -75,7 +113,6 @@ def _tracked(study: Study) -> dict[str, Any]:
         ),
         "answer": _said(lambda: list(trajectories.sentences(found))),
         "cautions": _said(lambda: list(trajectories.cautions(found))),
-        "findings": [],
         "models": [
             {**row, "accuracy": None, "auroc": None}
             for row in models.select("model", "strategy", "family", "seed").iter_rows(named=True)
@@ -87,7 +124,7 @@ def _tracked(study: Study) -> dict[str, Any]:
 
 
 def _nothing(cautions: list[str]) -> dict[str, Any]:
-    empty: dict[str, Any] = {name: [] for name in ("facts", "answer", "findings", "models", "detectors", "sets")}
+    empty: dict[str, Any] = {name: [] for name in ("facts", "answer", "models", "detectors", "sets")}
     return empty | {"cautions": cautions, "has_samples": False}
 
 
@@ -109,14 +146,6 @@ def _facts(study: Study, results: Results) -> list[list[str]]:
 
 def _counted(facts: dict[str, int]) -> list[list[str]]:
     return [[name, f"{count:,}"] for name, count in facts.items() if count]
-
-
-def _findings(results: Results) -> list[dict[str, str]]:
-    try:
-        found = findings(analyse(results.rows))
-    except UserError:
-        return []
-    return [{"code": one.code, "severity": one.severity, "title": one.title, "text": one.sentence} for one in found]
 
 
 def _models(results: Results) -> list[dict[str, Any]]:

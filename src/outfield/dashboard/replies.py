@@ -43,9 +43,11 @@ def known(content: Any) -> Any:
 
 
 def columns(table: pl.DataFrame, headings: dict[str, str] | None = None) -> list[dict[str, Any]]:
-    """Names of a table's columns, and whether they hold numbers."""
-    named = headings or {name: name for name in table.columns}
-    return [{"name": heading, "numeric": table.schema[name].is_numeric()} for name, heading in named.items()]
+    """Names and headings of a table's columns, and whether they hold numbers."""
+    named = headings or {name: name.replace("_", " ") for name in table.columns}
+    return [
+        {"name": name, "title": heading, "numeric": table.schema[name].is_numeric()} for name, heading in named.items()
+    ]
 
 
 def csv(pieces: Iterable[pl.DataFrame], name: str) -> StreamingResponse:

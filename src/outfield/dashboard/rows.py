@@ -33,6 +33,7 @@ def page(study: Study, asked: Rows) -> dict[str, Any]:
         "page": asked.page,
         "size": asked.size,
         "columns": replies.columns(table),
+        "metrics": study.once("metrics", lambda: _metrics(study)),
         "rows": rows,
     }
 
@@ -46,6 +47,10 @@ def every(study: Study, asked: Sorted) -> Iterator[pl.DataFrame]:
 def _where(study: Study, asked: Sorted) -> tuple[str, list[Any]]:
     where, values = asked.of(study).where()
     return (f"{where} AND metric = ?", [*values, asked.metric]) if asked.metric else (where, values)
+
+
+def _metrics(study: Study) -> list[str]:
+    return study.index.ask("SELECT DISTINCT metric FROM rows ORDER BY metric")["metric"].to_list()
 
 
 def _count(study: Study, where: str, values: list[Any]) -> int:

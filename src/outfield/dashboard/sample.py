@@ -16,7 +16,7 @@ from PIL import Image
 
 from outfield import registry
 from outfield.dashboard import attributions
-from outfield.dashboard.origins import Missing, Origin
+from outfield.dashboard.origins import Missing, Origin, as_text, is_picture
 from outfield.dashboard.scores import Scores, scores
 from outfield.dashboard.studies import Study, Unknown
 from outfield.detectors.base import Detector
@@ -65,7 +65,7 @@ class Viewer:
             The set has no such row.
         """
         found, place = self._scores()
-        item = self._or(None, lambda: _item(self.origin, self.set, self.row))
+        item = self._or(None, lambda: self.origin.item(self.set, self.row))
         outputs = self._or(None, lambda: self.origin.outputs(self.model, self.set, self.row))
         if place is None and item is None:
             raise Unknown(f"Expected a row of the set {self.set!r}, but there is no row {self.row}.")
@@ -131,7 +131,7 @@ class Viewer:
         return self.set == "train" and row == self.row
 
     def _neighbour(self, row: int, distance: float) -> dict[str, Any]:
-        shown = _shown(self.study, "train", row, _item(self.origin, "train", row))
+        shown = _shown(self.study, "train", row, self.origin.item("train", row))
         return {"row": row, "label": self.origin.label("train", row), "distance": distance, **shown}
 
     def _why(self, outputs: Outputs, stored: dict[str, dict[str, float]]) -> Iterator[dict[str, Any]]:
@@ -184,38 +184,14 @@ def _settings(study: Study, model: str) -> dict[str, str]:
     return dict(found.iter_rows())
 
 
-def _item(origin: Origin, name: str, row: int) -> Any:
-    """One input of a set: a picture [H, W, C], a text, a pair of texts, numbers."""
-    data = origin.data(name)
-    if row >= len(data):
-        raise Unknown(f"Expected a row of the set {name!r} below {len(data):,}, but got {row}.")
-    try:
-        return data.read(np.array([row]))[0]
-    except UserError as error:
-        raise Missing(f"Row {row} of {name} cannot be read: {error}") from None
-
-
 def _shown(study: Study, name: str, row: int, item: Any) -> dict[str, Any]:
     """A picture's address, or a text."""
-    if isinstance(item, np.ndarray) and item.ndim == 3:
-        asked = urlencode({"set": name, "row": row})
-        return {"picture": f"/api/studies/{quote(study.name, safe='')}/picture?{asked}", "text": None}
-    return {"picture": None, "text": _text(item)}
-
-
-def _text(item: Any) -> str | None:
-    """A text as it is, a pair of texts one below the other, numbers in a row.
-
-    Examples
-    --------
-    >>> _text(("A man sleeps.", "He is awake.")), _text(np.array([0.5, 2.0]))
-    ('A man sleeps.\\nHe is awake.', '0.5, 2')
-    """
-    if item is None or isinstance(item, str):
-        return item
-    if isinstance(item, np.ndarray):
-        return ", ".join(f"{value:.4g}" for value in item.ravel()[:100])
-    return "\n".join(map(str, item))
+    if item is None:
+        return {"picture": None, "text": None}
+    if not is_picture(item):
+        return {"picture": None, "text": as_text(item)}
+    asked = urlencode({"set": name, "row": row})
+    return {"picture": f"/api/studies/{quote(study.name, safe='')}/picture?{asked}", "text": None}
 
 
 def picture(origin: Origin, name: str, row: int) -> bytes:
@@ -226,8 +202,8 @@ def picture(origin: Origin, name: str, row: int) -> bytes:
     Unknown
         There is no such row, or it is no picture.
     """
-    item = _item(origin, name, row)
-    if not (isinstance(item, np.ndarray) and item.ndim == 3 and item.shape[2] in (1, 3, 4)):
+    item = origin.item(name, row)
+    if not is_picture(item) or item.shape[2] not in (1, 3, 4):
         raise Unknown(f"Expected a picture, but row {row} of {name!r} is none.")
     pixels = item if item.dtype == np.uint8 else np.rint(255 * np.clip(item, 0, 1)).astype(np.uint8)
     made = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,16 +9,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from outfield.dashboard.asked import Samples
+from outfield.dashboard.origins import Origin
 from outfield.dashboard.scores import Scores, scores
 from outfield.dashboard.selection import Selection, names
 from outfield.dashboard.studies import Study
 from outfield.errors import UserError
 
-Named = Callable[[str, str, int], tuple[str | None, str | None]]
-"""Label and prediction of a model's row of a set, where they can be had."""
+TEXT = 200
+"""Characters of a text that the list shows."""
 
 
-def page(study: Study, asked: Samples, named: Named) -> dict[str, Any]:
+def page(study: Study, asked: Samples, origin: Origin) -> dict[str, Any]:
     """Some samples, and how many there are."""
     chosen = asked.of(study)
     model = model_of(study, chosen)
@@ -32,7 +32,10 @@ def page(study: Study, asked: Samples, named: Named) -> dict[str, Any]:
         "page": asked.page,
         "size": asked.size,
         "model": model,
-        "items": [_item(found, model, row, named) for row in shown.iter_rows(named=True)],
+        "set": chosen.set,
+        "detectors": list(found.detectors),
+        "media": origin.media,
+        "items": [_item(found, model, row, origin) for row in shown.iter_rows(named=True)],
     }
 
 
@@ -71,11 +74,12 @@ def _value(found: Scores, selection: Selection, sort: str) -> NDArray[np.float32
     return found.values[:, found.detectors.index(selection.detector)]
 
 
-def _item(found: Scores, model: str, row: dict[str, Any], named: Named) -> dict[str, Any]:
+def _item(found: Scores, model: str, row: dict[str, Any], origin: Origin) -> dict[str, Any]:
     place = row.pop("place")
-    label, prediction = named(model, row["set"], row["row"])
+    label, prediction = origin.named(model, row["set"], row["row"])
     return {
         **row,
+        "text": origin.text(row["set"], row["row"])[:TEXT] or None,
         "label": label,
         "prediction": prediction,
         "disagreement": float(found.disagreement[place]),

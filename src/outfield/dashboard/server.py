@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import secrets
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
 
+from outfield.dashboard import overview
 from outfield.dashboard.app import create_app
 from outfield.dashboard.security import LOOPBACK
+from outfield.dashboard.studies import PAUSE, Shelf
 from outfield.errors import UserError
 
 ANY = ("0.0.0.0", "::", "")
@@ -27,8 +31,17 @@ def serve(folder: Path, host: str, port: int, token: str | None, say: Callable[[
     """
     token = settled(host, token)
     app = create_app(folder, token=token, hosts=("*",) if host in ANY else {host.lower(), *LOOPBACK})
+    threading.Thread(target=_warm, args=(app.state.shelf,), daemon=True).start()
     say(f"Dashboard: {address(host, port, token)}  (Ctrl-C ends it)")
     uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, timeout_graceful_shutdown=1)
+
+
+def _warm(shelf: Shelf) -> None:
+    """Work out the studies before somebody waits for them, the latest first."""
+    for study in sorted(shelf.studies(), key=lambda study: -study.updated):
+        for _ in study.gathered():
+            time.sleep(PAUSE)
+        overview.warm(study)
 
 
 def settled(host: str, token: str | None) -> str | None:

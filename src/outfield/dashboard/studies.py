@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
+
+import duckdb
 
 from outfield.dashboard.memo import Memo
 from outfield.errors import OutfieldError, UserError
@@ -23,6 +25,8 @@ AT_ONCE = 2000
 """New files that a request waits for; more are taken in beside it."""
 PAUSE = 1.0
 """Seconds between two looks at a study's folder, at least."""
+SHARE = 5.0
+"""While a study runs, its displays are made anew no sooner than after so many times what making them took."""
 QUIET = 600.0
 """Seconds without a new file after which an unfinished study is not taken for running."""
 KEPT = 256
@@ -58,6 +62,10 @@ class Study:
     _pause: float = PAUSE
     _gathering: threading.Thread | None = None
     _to_gather: int = 0
+    _trouble: str = ""
+    _shown: int = -1
+    _since: float = 0.0
+    _spent: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @cached_property
@@ -77,9 +85,22 @@ class Study:
             if self._gathering and self._gathering.is_alive():
                 left = len(self._index.ahead().new)
                 raise Indexing(self._to_gather - left, self._to_gather)
+            if self._trouble:
+                said, self._trouble = self._trouble, ""
+                raise UserError(said)
             if time.monotonic() - self._looked >= self._pause:
                 self._look()
             return self._index
+
+    def gathered(self) -> Iterator[Indexing]:
+        """How far the gathering of rows is, again and again until it is done."""
+        while True:
+            try:
+                self.index.damaged()
+            except Indexing as ahead:
+                yield ahead
+            else:
+                return
 
     def _look(self) -> None:
         start = time.monotonic()
@@ -93,13 +114,39 @@ class Study:
         self._pause = max(PAUSE, 5 * (self._looked - start))
 
     def _gather(self) -> None:
-        while self._index.renew(AT_ONCE):
-            pass
-        self._looked = time.monotonic()
+        try:
+            while self._index.renew(AT_ONCE):
+                pass
+            self._looked = time.monotonic()
+        except (UserError, duckdb.Error, OSError) as error:
+            self._trouble = f"Expected to gather the rows of {self.name} in {self.place}, but got: {error}"
 
     def once(self, key: Hashable, make: Callable[[], R]) -> R:
-        """What ``make`` gives, made once for the rows as they are."""
-        return self.memo.get(self.index.revision, key, make)
+        """What ``make`` gives, made once for the rows as they are.
+
+        While a study runs, what took long to make stays for a while: the time that making takes is a small share.
+        """
+        return self.memo.get(self._moment(), key, lambda: self._timed(make))
+
+    def peek(self, key: Hashable) -> Any:
+        """What ``once`` made of a key for the rows as they are; None where it has not yet."""
+        return self.memo.peek(self._moment(), key)
+
+    def _moment(self) -> int:
+        """The revision of the rows that is shown."""
+        revision, now = self.index.revision, time.monotonic()
+        with self._lock:
+            if revision != self._shown and now - self._since >= SHARE * self._spent:
+                self._shown, self._since, self._spent = revision, now, 0.0
+            return self._shown
+
+    def _timed(self, make: Callable[[], R]) -> R:
+        start = time.monotonic()
+        try:
+            return make()
+        finally:
+            with self._lock:
+                self._spent += time.monotonic() - start
 
     @property
     def manifest(self) -> dict[str, Any]:
