@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from PIL import Image
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
@@ -101,6 +102,33 @@ def test_what_is_chosen_without_a_set_is_judged_on_it() -> None:
     given["second"]["c"] = -given["second"]["c"]
     found = choose(given, CATEGORIES)
     assert found.best == "third" and found.without["c"][0] != "third" and found.without["c"][1] < 0.1
+
+
+def test_what_the_rule_earns_on_sets_left_out_has_a_second_opinion() -> None:
+    given = scores()
+    given["third"]["c"] = given["third"]["c"] + 50
+    given["first"]["c"], given["second"]["c"] = -given["first"]["c"], -given["second"]["c"]
+    found, rng = choose(given, CATEGORIES), np.random.default_rng(2)
+    picks = {name: pick for name, (pick, _) in found.without.items()}
+    assert picks["a"] == picks["b"] == "third" != picks["c"], "the picks differ"
+
+    def earned(rows: dict[str, np.ndarray]) -> float:
+        weights = {"a": 0.25, "b": 0.25, "c": 0.5}
+        each = {
+            name: roc_auc_score(
+                np.repeat([0, 1], 150),
+                np.concatenate([given[pick]["test"][rows["test"]], given[pick][name][rows[name]]]),
+            )
+            for name, pick in picks.items()
+        }
+        return float(sum(weights[name] * each[name] for name in weights))
+
+    assert found.held_out is not None
+    assert found.held_out.value == pytest.approx(earned({name: np.arange(150) for name in ("test", "a", "b", "c")}))
+    draws = [earned({name: rng.integers(0, 150, 150) for name in ("test", "a", "b", "c")}) for _ in range(300)]
+    assert (found.held_out.low, found.held_out.high) == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.012)
+    assert found.held_out.value < found.table["mean"][0], "choosing and judging on the same sets flatters"
+    assert choose(given, {"a": "near"}).held_out is None
 
 
 def test_a_choice_needs_something_to_choose_on() -> None:
@@ -251,11 +279,33 @@ def test_blind_spots_are_the_sets_that_are_accepted(card: Card) -> None:
     assert spots.height, "energy overlooks the unit tests here"
 
 
+def test_classes_that_are_accepted_or_turned_away(card: Card, pipe: Any) -> None:
+    known = card.known_classes
+    rows = TEST.read(slice(None)).reshape(len(TEST), -1)
+    right = pipe.predict(rows) == TEST.labels
+    for name, n, accuracy in known.select("class", "n", "accuracy").iter_rows():
+        own = TEST.labels == int(name)
+        assert n == own.sum() and accuracy == pytest.approx(right[own].mean())
+    kept = float((known["accepted"] * known["n"]).sum() / known["n"].sum())
+    assert kept == pytest.approx(0.95, abs=1 / len(TEST))
+    assert card.weak_classes.is_empty(), "one set has one class, the other has parts"
+
+
+def test_a_class_that_is_accepted_is_a_blind_spot(pipe: Any, tmp_path: Path) -> None:
+    others = NEAR.read(slice(None))
+    half = np.concatenate([others[:40], TEST.read(slice(0, 40))]) ^ np.uint8(1)
+    data = ArrayDataset(half, np.repeat([0, 1], 40), ["eights", "in disguise"])
+    mixed = made(pipe, tmp_path, ood={"near": {"mixed": data}}, detectors=["msp", "energy"])
+    assert mixed.blind_classes["class"].to_list() == ["in disguise"]
+    assert "in disguise (mixed)" in mixed.sentences[-1]
+    assert "judged on the one set that it was chosen on" in mixed.sentences[1]
+
+
 def test_the_hardest_inputs_are_shown(card: Card) -> None:
     titles = [group.title for group in card.hardest]
     assert titles[:3] == ["digit 8: most like ID data", "synthetic: most like ID data", "ID inputs that look foreign"]
     first = card.hardest[0].inputs[0]
-    assert first.picture.startswith("data:image/png;base64,") and re.match(r"\d \d+%, score", first.about)
+    assert first.picture.startswith("data:image/png;base64,") and re.match(r"taken for \d \(\d+%\), score", first.about)
     mistakes = next(group for group in card.hardest if group.title.endswith("misjudged"))
     assert all(", is " in one.about for one in mistakes.inputs)
 
@@ -366,6 +416,9 @@ def test_the_command_writes_the_card_and_keeps_limits(world: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "Take " in done.output and "head 'head' [6 classes" in done.output.replace("\n", " ")
     assert json.loads((world / "card.json").read_text())["shifts"] and (world / "card.html").stat().st_size > 100_000
+    done = command(world, "--hf", str(world / "README.md"))
+    assert done.exit_code == 0, done.output
+    assert ModelCard.load(world / "README.md").data.eval_results and "Model card:" in done.output
     failed = command(world, "--fail-under", "accuracy=.99", "--fail-under", "auroc=.1")
     assert (
         failed.exit_code == 1 and "FAIL accuracy on ID data is" in failed.output and "FAIL auroc" not in failed.output
@@ -377,6 +430,7 @@ def test_the_command_writes_the_card_and_keeps_limits(world: Path) -> None:
     [
         (["--fail-under", "auroch=.9"], "near=eights", "auroc"),
         (["--fail-under", "auroc=high"], "near=eights", "METRIC=LIMIT"),
+        (["--hf", "net.py", "--save", "card.pdf"], "near=eights", "card.pdf"),
         ([], "eights", "CATEGORY=PATH"),
         ([], "nearby=eights", "got 'nearby'"),
         ([], "near=absent", "there is none"),

@@ -171,8 +171,12 @@ def weak_classes(card: Card) -> Display:
         "low": "Low",
         "high": "High",
     }
+    first = table.head(OPEN)
+    drawn = first.select("low", "high", "n", name=pl.format("{} ({})", "class", "set"), value="accepted")
+    figure = Figure(strip(drawn, "share accepted as ID", (0, 1), MISSED), min_width=320)
+    caption += f" Drawn: the first {first.height} of {table.height}; the dashed line is at {MISSED:.0%}."
     title = f"Classes of OOD sets that {card.recommended} accepts"
-    return Display("ood-classes", title, caption, table, columns=columns, open=table.height <= OPEN)
+    return Display("ood-classes", title, caption, table, (figure,), columns)
 
 
 def known_classes(card: Card) -> Display:

@@ -32,12 +32,22 @@ def html(card: Card) -> str:
         notes=card.notes,
         left_out=_by_reason(card),
         legends=legends(card.results),
-        sections={title: [shown(built(build, card)) for build in builds] for title, builds in SECTIONS.items()},
+        sections={
+            title: [shown(built(build, card)) for build in builds if _applies(build, card)]
+            for title, builds in SECTIONS.items()
+        },
         hardest=card.hardest,
         provenance=provenance(card.results),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         vega=vega(),
     )
+
+
+def _applies(build: Callable[[Card], Display], card: Card) -> bool:
+    """Whether a display's question can be asked of these inputs at all."""
+    if build is displays.under_shift:
+        return card.inputs in ("image", "") or not card.results.metric("accuracy", "shift").is_empty()
+    return build is not displays.parts or bool(card.rows["part"].is_not_null().any())
 
 
 def _facts(card: Card) -> list[tuple[str, str]]:
