@@ -9,7 +9,7 @@ import * as rows from "./rows.js";
 import * as sample from "./sample.js";
 import * as samples from "./samples.js";
 import { SelectionBar } from "./selection.js";
-import { change, listen, page, read, start } from "./state.js";
+import { amend, change, listen, page, read, start } from "./state.js";
 import * as studies from "./studies.js";
 import * as study from "./study.js";
 
@@ -25,7 +25,8 @@ const shown = { study: null, view: null, state: {}, page: null, bar: null, info:
 const learn = async (name) => {
   if (shown.info?.folder === name && !shown.info.running) return shown.info;
   const info = await get(["studies", name]);
-  return { models: [], detectors: [], sets: [], ...info, folder: name };
+  const models = [...(info.models ?? [])].sort((a, b) => a.model.localeCompare(b.model, "en", { numeric: true }));
+  return { detectors: [], sets: [], ...info, models, folder: name };
 };
 
 const viewOf = (state) => (!state.study ? "studies" : state.view in VIEWS ? state.view : "study");
@@ -58,7 +59,7 @@ const crumbs = () => h("nav", { class: "eyebrow crumbs", "aria-label": "Where yo
 
 const head = (info, state, view) => {
   const title = info.title && info.title !== info.name ? h("p", { class: "subtitle" }, info.title) : null;
-  shown.bar = info.models.length + info.detectors.length + info.sets.length ? new SelectionBar(info, state) : null;
+  shown.bar = view !== "progress" && info.models.length + info.detectors.length + info.sets.length ? new SelectionBar(info, state) : null;
   shown.tabs = h("div", {}, tabs(view));
   const sticky = h("div", { class: "sticky" }, shown.tabs, shown.bar?.element ?? "");
   const more = view === "study" ? [title, facts(info)] : [];
@@ -97,6 +98,7 @@ const open = async (state, view) => {
     head(info, read(), view);
     shown.page = VIEWS[view].mount(main, context(info));
     if (lost) main.prepend(lost);
+    shown.state = read();
   } catch (error) {
     if (turn !== shown.turn) return;
     const all = h("p", {}, h("a", { href: "?" }, "All studies"));
@@ -112,7 +114,7 @@ const unknown = (info, state) => {
   const lost = KEYS.filter((key) => state[key] && !kinds[key].has(state[key]));
   if (!lost.length) return null;
   const words = lost.map((key) => `${key} ${state[key]}`).join(" and ");
-  change(Object.fromEntries(lost.map((key) => [key, ""])), { replace: true });
+  amend(Object.fromEntries(lost.map((key) => [key, ""])));
   return h("p", { class: "caution", role: "alert" }, `This study has no ${words}, so nothing is selected in its place. Choose one above.`);
 };
 

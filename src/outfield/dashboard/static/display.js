@@ -53,14 +53,23 @@ export class DisplayView {
     this.shown = key;
     this.place.setAttribute("aria-busy", "true");
     try {
-      const answer = await get(["studies", this.context.study.folder, "displays", this.id], selection, { keep: !this.context.study.running });
-      if (this.shown === key) await this.show(answer, selection);
+      const answers = await this.ask(selection);
+      if (this.shown === key) await this.show(...answers, selection);
     } catch (error) {
       if (this.shown !== key) return;
       this.shown = null;
       this.reset(failed(error, () => this.fetch()));
     }
     if (this.shown === key || this.shown === null) this.place.removeAttribute("aria-busy");
+  }
+
+  /** Charts and numbers. What marks carry is not cut out of the charts: there the selection stands out from the rest. */
+  async ask(selection) {
+    const { study, names } = this.context;
+    const one = (part) => get(["studies", study.folder, "displays", this.id], part, { keep: !study.running });
+    this.carried ??= names.carried((await one({})).specs ?? []);
+    const rest = Object.fromEntries(Object.entries(selection).filter(([key]) => !this.carried.includes(key)));
+    return Promise.all([one(rest), one(selection)]);
   }
 
   reset(...content) {
@@ -70,17 +79,24 @@ export class DisplayView {
     this.place.replaceChildren(...content);
   }
 
-  async show(answer, selection) {
-    const chosen = (answer.follows ?? []).filter((key) => selection[key]);
+  async show(drawn, listed, selection) {
+    const chosen = (drawn.follows ?? []).filter((key) => selection[key]);
     this.follows.textContent = chosen.length ? `For ${chosen.map((key) => `${key} ${selection[key]}`).join(", ")}` : "";
-    this.element.querySelector("h3").textContent = this.title = answer.title || this.title;
-    if (answer.empty) return this.reset(h("p", { class: "missing" }, answer.empty));
-    const specs = JSON.stringify(answer.specs);
-    this.numbers.replaceChildren(...this.rows(answer, selection));
+    this.name(drawn.title);
+    if (drawn.empty) return this.reset(h("p", { class: "missing" }, drawn.empty));
+    this.numbers.replaceChildren(...this.rows(listed, selection));
+    const specs = JSON.stringify([drawn.specs, drawn.note, drawn.about]);
     if (specs === this.specs) return undefined;
     this.reset(this.figure, this.numbers);
     this.specs = specs;
-    return this.draw(answer, selection);
+    return this.draw(drawn, selection);
+  }
+
+  name(title) {
+    if (!title || title === this.title) return;
+    this.title = title;
+    this.element.querySelector("h3").textContent = title;
+    this.context.named?.(this.id, title);
   }
 
   draw(answer, selection) {

@@ -1,5 +1,7 @@
 /** What the words in a study's charts and tables stand for. */
 
+const OTHER = new Set(["family", "information", "category", "role", "metric", "set_kind", "ood_category", "part", "shift", "study"]);
+
 /** Lookup of a study's models, strategies, detectors and sets. */
 export class Names {
   constructor(study) {
@@ -23,12 +25,22 @@ export class Names {
   among(entries) {
     const found = {};
     for (const [column, value] of entries) {
-      if (typeof value !== "string") continue;
-      const word = [value, value.replace(/^[^:]+: /, "")].find((each) => this.kind(each, column));
+      if (typeof value !== "string" || OTHER.has(column)) continue;
+      const word = [value, value.replace(/^[^:]+: /, ""), value.replace(/\s+[\d.]+$/, "")].find((each) => this.kind(each, column));
       const kind = word && this.kind(word, column);
       if (kind && !(kind in found)) found[kind] = word;
     }
     return found;
+  }
+
+  /** Which fields of the selection the marks of some charts can show by themselves: two names or more of a kind. */
+  carried(specs) {
+    const seen = { model: new Set(), strategy: new Set(), detector: new Set(), set: new Set() };
+    for (const values of specs.flatMap(tables)) {
+      for (const row of values) for (const [kind, name] of Object.entries(this.among(Object.entries(row)))) seen[kind].add(name);
+    }
+    seen.model = new Set([...seen.model, ...seen.strategy]);
+    return ["model", "detector", "set"].filter((kind) => seen[kind].size > 1);
   }
 
   /** The selection that a click on those names makes; of a strategy its first model stands for it. */
@@ -56,3 +68,13 @@ export class Names {
     return checks.length ? checks.filter(Boolean).length / checks.length : null;
   }
 }
+
+/** Every inline table of a chart. */
+const tables = (spec) => {
+  if (spec === null || typeof spec !== "object") return [];
+  if (Array.isArray(spec)) return spec.flatMap(tables);
+  const own = Array.isArray(spec.data?.values) ? [spec.data.values] : [];
+  const named = Object.values(spec.datasets ?? {}).filter(Array.isArray);
+  const inside = Object.entries(spec).filter(([key]) => key !== "data" && key !== "datasets").flatMap(([, value]) => tables(value));
+  return [...own, ...named, ...inside];
+};

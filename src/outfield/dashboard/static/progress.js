@@ -24,10 +24,13 @@ class ProgressView {
   }
 
   connect() {
-    if (this.closed || !this.now) return;
+    if (this.closed || !this.now || this.now.done >= this.now.total) return;
     this.source = new EventSource(url(["studies", this.context.study.folder, "events"]));
     this.source.onopen = () => this.state("Live: this page follows the study.");
-    this.source.onmessage = (event) => this.place.replaceChildren(...this.show(JSON.parse(event.data)));
+    this.source.onmessage = (event) => {
+      this.place.replaceChildren(...this.show(JSON.parse(event.data)));
+      if (this.now.done >= this.now.total) this.close();
+    };
     this.source.onerror = () => this.state(this.source.readyState === EventSource.CLOSED ? "The live connection ended. Reload the page to see more." : "The live connection is lost; trying again.");
   }
 
@@ -53,6 +56,7 @@ class ProgressView {
 
   close() {
     this.closed = true;
+    this.state("");
     this.source?.close();
   }
 }

@@ -8,11 +8,16 @@ import { ALARM } from "./strip.js";
 import { address, go, page, read } from "./state.js";
 
 const known = (value) => value !== null && value !== undefined;
-const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value).toPrecision(3);
+
+/** A contribution with its sign, to three digits of the largest one. */
+const signed = (value, most) => {
+  const decimals = most > 0 ? Math.min(12, Math.max(0, 2 - Math.floor(Math.log10(most)))) : 0;
+  return (value > 0 ? "+" : value < 0 ? "−" : "") + number(Math.abs(value), decimals);
+};
 
 const facts = (found, set) => {
   const verdict = { true: " (right)", false: " (wrong)" }[found.correct ?? right(found, set)] ?? "";
-  const pairs = [["set", found.set], ["part", found.part], ["category", found.category], ["row", found.row], ["label", found.label], ["prediction", known(found.prediction) && `${found.prediction}${verdict}`]];
+  const pairs = [["model", found.model], ["set", found.set], ["part", found.part], ["category", found.category], ["row", found.row], ["label", found.label], ["prediction", known(found.prediction) && `${found.prediction}${verdict}`]];
   return h("dl", { class: "pairs" }, pairs.filter(([, value]) => known(value) && value !== false).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))));
 };
 
@@ -48,7 +53,7 @@ const part = ([name, value], most) => {
     {},
     h("span", { class: "bar-name" }, String(name)),
     h("span", { class: `both ${value < 0 ? "minus" : "plus"}`, "aria-hidden": "true", style: { "--share": share } }),
-    h("span", { class: "bar-value" }, signed(value)),
+    h("span", { class: "bar-value" }, signed(value, most)),
   );
 };
 
@@ -63,15 +68,14 @@ const reasons = (why) => {
 const why = (found, selected) => {
   if (!found.why?.length) return null;
   const place = h("div", {});
-  const choose = h(
-    "select",
-    { id: "why", onchange: () => place.replaceChildren(...reasons(found.why.find((each) => each.detector === choose.value))) },
-    found.why.map((each) => h("option", { value: each.detector }, each.detector)),
-  );
-  const here = found.why.find((each) => each.detector === selected) ?? found.why[0];
-  choose.value = here.detector;
-  place.replaceChildren(...reasons(here));
-  const missing = selected && here.detector !== selected && h("p", { class: "note" }, `${selected} has no exact attribution; another detector's is shown.`);
+  const show = (at) => place.replaceChildren(...reasons(found.why[at]));
+  const name = ({ detector, by }) => (found.why.filter((each) => each.detector === detector).length > 1 ? `${detector}, by ${by}` : detector);
+  const options = found.why.map((each, at) => h("option", { value: at }, name(each)));
+  const choose = h("select", { id: "why", onchange: () => show(Number(choose.value)) }, options);
+  const own = found.why.findIndex((each) => each.detector === selected);
+  choose.value = String(Math.max(own, 0));
+  show(Math.max(own, 0));
+  const missing = selected && own < 0 && h("p", { class: "note" }, `${selected} has no exact attribution; another detector's is shown.`);
   return [h("h3", {}, "Why"), h("div", { class: "tools" }, h("label", { for: "why" }, "Detector"), choose), missing, place];
 };
 

@@ -13,7 +13,7 @@ const models = (study) =>
   }));
 const detectors = (study) => study.detectors.map((each) => ({ value: each.name, text: each.name, note: each.information }));
 const sets = (study) =>
-  study.sets.map((each) => ({ value: each.name, text: each.name, note: [WORDS[each.kind], each.category].filter(Boolean).join(", ") }));
+  study.sets.map((each) => ({ value: each.name, text: each.title ?? each.name, note: [WORDS[each.kind], each.category].filter(Boolean).join(", ") }));
 
 /** Three fields and a summary for small screens; `update(state)` shows another selection. */
 export class SelectionBar {

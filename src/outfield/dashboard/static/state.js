@@ -30,6 +30,9 @@ export const go = (to, { replace = false } = {}) => {
 /** Change some values of the state. */
 export const change = (changes, options) => go(address(changes), options);
 
+/** Change some values of the address alone: nothing is shown anew. */
+export const amend = (changes) => history.replaceState(history.state, "", address(changes));
+
 /** Call `listener(state, scroll)` after every change; `scroll` is where the reader was, after back and forward. */
 export const listen = (listener) => listeners.add(listener);
 

@@ -17,23 +17,27 @@ const answer = (study) =>
     (study.cautions ?? []).map((text) => h("p", { class: "caution" }, text)),
   );
 
-const finding = (each) => {
-  return h(
-    "li",
-    { class: `finding ${each.severity}` },
-    h("p", { class: "finding-head" }, h("span", { class: "code" }, each.code), h("span", { class: "severity" }, SEVERITIES[each.severity] ?? each.severity), " ", h("strong", {}, each.title)),
-    each.text && each.text !== each.title && h("p", {}, each.text),
-  );
+const finding = (group) => {
+  const { code, severity, title } = group[0];
+  const head = [h("span", { class: "code" }, code), h("span", { class: "severity" }, SEVERITIES[severity] ?? severity), " ", h("strong", {}, title)];
+  const texts = group.map((each) => each.text).filter((text) => text && text !== title);
+  const said = texts.length > 1 ? h("ul", {}, texts.map((text) => h("li", {}, text))) : texts.map((text) => h("p", {}, text));
+  return h("li", { class: `finding ${severity}` }, h("p", { class: "finding-head" }, head), said);
 };
 
-const findings = (study) =>
-  (study.findings ?? []).length > 0 &&
-  h("section", { "aria-labelledby": "h-findings" }, h("h2", { id: "h-findings" }, "Findings"), h("ul", { class: "findings" }, study.findings.map(finding)));
+const findings = (study) => {
+  if (!study.findings?.length) return null;
+  const groups = new Map();
+  for (const each of study.findings) groups.set(each.code, [...(groups.get(each.code) ?? []), each]);
+  const cards = [...groups.values()].map(finding);
+  return h("section", { "aria-labelledby": "h-findings" }, h("h2", { id: "h-findings" }, "Findings"), h("ul", { class: "findings" }, cards));
+};
 
 class StudyView {
   constructor(main, context) {
     this.context = context;
     const { study } = context;
+    context.named = (id, title) => this.link(id)?.replaceChildren(title);
     this.displays = (study.sections ?? []).flatMap((section) => section.displays.map((each) => new DisplayView(each, context)));
     const byId = new Map(this.displays.map((each) => [each.id, each]));
     const sections = (study.sections ?? []).map((section, at) =>
@@ -46,8 +50,8 @@ class StudyView {
 
   rail(study) {
     if (!study.sections?.length) return "";
-    const link = ({ id, title }) => h("li", {}, h("a", { href: address({ display: id }), "data-display": id }, title));
-    const parts = study.sections.map((section) => h("li", {}, h("span", { class: "rail-section" }, section.title), h("ul", {}, section.displays.map(link))));
+    const link = ({ id, title }, kind = null) => h("a", { href: address({ display: id }), "data-display": kind ? null : id, "data-to": id, class: kind }, title);
+    const parts = study.sections.map((section) => h("li", {}, link({ id: section.displays[0].id, title: section.title }, "rail-section"), h("ul", {}, section.displays.map((each) => h("li", {}, link(each))))));
     this.railElement = h("nav", { class: "rail", "aria-label": "Displays" }, h("ul", {}, parts));
     return this.railElement;
   }
@@ -62,10 +66,13 @@ class StudyView {
     }
   }
 
+  link(id) {
+    return this.railElement?.querySelector(`[data-display="${CSS.escape(id)}"]`);
+  }
+
   current(id, on) {
-    const link = this.railElement?.querySelector(`[data-display="${CSS.escape(id)}"]`);
-    if (on) link?.setAttribute("aria-current", "true");
-    else link?.removeAttribute("aria-current");
+    if (on) this.link(id)?.setAttribute("aria-current", "true");
+    else this.link(id)?.removeAttribute("aria-current");
   }
 
   /** Scroll to the display that the address names. */
@@ -94,7 +101,7 @@ class StudyView {
 
   update(state, before) {
     if (state.display && state.display !== before.display) this.reach(state.display);
-    for (const link of this.railElement?.querySelectorAll("a") ?? []) link.setAttribute("href", address({ display: link.dataset.display }));
+    for (const link of this.railElement?.querySelectorAll("a") ?? []) link.setAttribute("href", address({ display: link.dataset.to }));
     for (const display of this.displays) display.update();
   }
 
