@@ -76,13 +76,17 @@ def test_fewer_than_five_runs_give_an_interval_and_no_p(tmp_path: Path) -> None:
     for seed in range(3):
         simulated(tmp_path, "net", seed)
     row = Trajectories.of(tmp_path).pairs.row(0, named=True)
-    assert np.isnan(row["p"]) and row["low"] < row["value"] and "no p" in row["note"]
+    assert row["p"] is None and row["low"] < row["value"] and "no p" in row["note"]
 
 
 def test_one_run_says_why_there_is_no_test(tmp_path: Path) -> None:
     simulated(tmp_path, "net", 0)
     row = Trajectories.of(tmp_path).pairs.row(0, named=True)
-    assert np.isnan(row["p"]) and "at least 60 steps" in row["note"]
+    assert row["p"] is None and row["low"] is None and "at least 60 steps" in row["note"]
+    found = Trajectories.of(tmp_path)
+    said = " ".join(page.sentences(found))
+    assert "0 are positive, 0 negative" in said and "nan" not in said
+    assert set(trajectory_network.network(found).frame()["side"]) == {"interval holds 0"}
 
 
 def test_rows_are_written_when_every_set_is_there_and_only_once(tmp_path: Path) -> None:

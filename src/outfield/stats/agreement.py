@@ -107,8 +107,8 @@ class Agreement(Result):
         return _plots.estimates(named, title="mean correlation over models", rule=0.0)
 
 
-def agreement(matrices: Any, n: Any, *, names: Any = (), given: int = 1) -> Agreement:
-    """Agreement of correlation matrices [models, k, k], each over ``n`` independent points.
+def agreement(matrices: Any, n: Any = None, *, errors: Any = None, names: Any = (), given: int = 1) -> Agreement:
+    """Agreement of correlation matrices [models, k, k], each over ``n`` independent points or with known errors.
 
     Mean off-diagonal correlation and share of positive pairs (intervals over models: pairs of one model are not
     independent), share of the leading eigenvalue of each model, and for every pair of sets the heterogeneity over
@@ -117,13 +117,14 @@ def agreement(matrices: Any, n: Any, *, names: Any = (), given: int = 1) -> Agre
     Parameters
     ----------
     matrices : array [models, k, k]
-    n : number or vector [models]: independent points (runs, not checkpoints) behind each matrix
+    n : number or vector [models], optional: independent points (runs, not checkpoints) behind each matrix
+    errors : array [models, k, k], optional: standard errors of the correlations in Fisher z, instead of ``n``
     given : how many measures were partialled out
 
     Raises
     ------
     UserError
-        Fewer than two models, or too few points.
+        Fewer than two models, too few points, or not exactly one of ``n`` and ``errors``.
 
     Examples
     --------
@@ -137,14 +138,10 @@ def agreement(matrices: Any, n: Any, *, names: Any = (), given: int = 1) -> Agre
     stack = np.asarray(matrices, dtype=float)
     if stack.ndim != 3 or len(stack) < 2 or stack.shape[1] != stack.shape[2]:
         raise UserError(f"Expected matrices [models >= 2, k, k], but got shape {stack.shape}. Pass one for each model.")
-    points = np.broadcast_to(np.asarray(n, float), (len(stack),))
-    if (points - 3 - given <= 0).any():
-        raise UserError(
-            f"Expected more than {3 + given} points behind each matrix, but got {points.min():g}. Add runs."
-        )
     i, j = np.triu_indices(stack.shape[1], 1)
+    spread = _errors(len(stack), stack.shape[1], n, errors, given)
     z = np.arctanh(np.clip(stack[:, i, j], -1 + 1e-12, 1 - 1e-12))
-    found = [heterogeneity(column, 1 / np.sqrt(points - 3 - given)) for column in z.T]
+    found = [heterogeneity(column, each) for column, each in zip(z.T, spread[:, i, j].T, strict=True)]
     labels = tuple(names) or tuple(f"set {k}" for k in range(stack.shape[1]))
     rows = [_pair_row(labels[a], labels[b], stack[:, a, b], each) for a, b, each in zip(i, j, found, strict=True)]
     table = pl.DataFrame(rows).with_columns(p=pl.Series(holm([each.p for each in found])))
@@ -153,6 +150,20 @@ def agreement(matrices: Any, n: Any, *, names: Any = (), given: int = 1) -> Agre
         _over_models(stack[:, i, j].mean(axis=1)), _over_models((stack[:, i, j] > 0).mean(axis=1), clip=True),
         leading, table, level="model", n_units=len(stack), correction=f"Holm over {len(i)} pairs",
     )  # fmt: skip
+
+
+def _errors(models: int, size: int, n: Any, errors: Any, given: int) -> Array:
+    """Standard errors in Fisher z, [models, k, k]."""
+    if (n is None) == (errors is None):
+        raise UserError("Expected exactly one of n and errors. Pass the points behind each matrix, or its errors.")
+    if errors is not None:
+        return np.asarray(errors, dtype=float)
+    points = np.broadcast_to(np.asarray(n, float), (models,))
+    if (points - 3 - given <= 0).any():
+        raise UserError(
+            f"Expected more than {3 + given} points behind each matrix, but got {points.min():g}. Add runs."
+        )
+    return np.broadcast_to(1 / np.sqrt(points - 3 - given)[:, None, None], (models, size, size))
 
 
 def _pair_row(first: str, second: str, values: Array, found: Heterogeneity) -> dict[str, Any]:
