@@ -10,13 +10,17 @@ from rich.console import Console
 
 from outfield.errors import UserError
 from outfield.features.cache import Cache
+from outfield.places import is_there, place
 from outfield.store import write
+from outfield.store.write import ROWS
+from outfield.studies.executors.base import Executor
+from outfield.studies.executors.base import of as executor_of
 from outfield.studies.finished import Seen
 from outfield.studies.plan import Plan, outlook, plan, whole
 from outfield.studies.recipes import missing
 from outfield.studies.run import Outcome, run
 from outfield.studies.sets import Sets, survey
-from outfield.studies.spec import Spec
+from outfield.studies.spec import Resources, Spec
 
 RESULTS = Path("results")
 
@@ -64,17 +68,23 @@ def print_plan(planned: Plan, sets: Sets, done: frozenset[str], console: Console
 
 
 def run_with_progress(
-    spec: Spec, folder: Path, sets: Sets, console: Console, cache: Cache | None = None, *, seen: Seen | None = None
+    spec: Spec,
+    folder: Path,
+    sets: Sets,
+    console: Console,
+    cache: Cache | None = None,
+    *,
+    seen: Seen | None = None,
+    executor: Executor | None = None,
 ) -> Outcome:
     """Run a study with bars, then say what was done."""
     from outfield.cli._progress import bars
 
-    if spec.resources.processes > (cores := os.cpu_count() or 1):
-        console.print(f"[yellow]{spec.resources.processes} processes on {cores} cores: they will wait for each other.")
+    _warn_of_crowd(spec.resources, console)
     absent = (*sets.missing, *missing(spec))
     print_missing(absent, console)
     with bars(whole(spec)[0] - len(list(missing(spec)))) as notify:
-        outcome = run(spec, folder, sets=sets, cache=cache, notify=notify, seen=seen)
+        outcome = run(spec, folder, sets=sets, executor=executor, cache=cache, notify=notify, seen=seen)
     console.print(
         f"{outcome.jobs:,} jobs done, {outcome.skipped:,} were there already; "
         f"{outcome.forwards:,} inputs went through a model. Results: {folder}"
@@ -86,10 +96,27 @@ def run_with_progress(
     return outcome
 
 
+def granted(spec: Spec, *, processes: int | None, executor: str | None, address: str | None) -> tuple[Spec, Executor]:
+    """A study with what the command line says in place of its own resources, and the executor that has them."""
+    stated = {"processes": processes, "executor": executor}
+    resources = spec.resources.model_copy(update={name: value for name, value in stated.items() if value})
+    made = executor_of(resources, **({"address": address} if address else {}))
+    return spec.model_copy(update={"resources": resources}), made
+
+
+def _warn_of_crowd(resources: Resources, console: Console) -> None:
+    threads, cores = resources.processes * resources.threads, os.cpu_count() or 1
+    if resources.executor == "local" and threads > cores:
+        console.print(
+            f"[yellow]{resources.processes} processes of {resources.threads} threads on {cores} cores: "
+            "they will wait for each other."
+        )
+
+
 def study_folder(study: str) -> Path:
-    """The results folder that a study's name or path stands for."""
-    for folder in (Path(study), RESULTS / study):
-        if (folder / "rows").is_dir():
+    """The results folder that a study's name, path or address stands for."""
+    for folder in (place(study), RESULTS / study):
+        if is_there(folder / ROWS):
             return folder
     raise UserError(
         f"Expected the folder of a study that has run, but neither {study} nor {RESULTS / study} holds rows. "

@@ -8,12 +8,17 @@ from typer import Argument, Option
 
 def run(
     study: Annotated[Path, Argument(help="The study's YAML file.")],
-    out: Annotated[Path | None, Option(help="Folder for results; by default results/NAME.")] = None,
+    out: Annotated[
+        Path | None, Option(help="Folder or address (s3://BUCKET/STUDY) for results; by default results/NAME.")
+    ] = None,
+    *,
     data: Annotated[Path | None, Option(help="Data root: where relative paths of the study start.")] = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Show jobs, passes, bytes and what is missing, and do nothing.")
     ] = False,
     processes: Annotated[int | None, Option(min=1, help="Instead of the study's own number.")] = None,
+    executor: Annotated[str | None, Option(help="Instead of the study's own: local, or ray for many machines.")] = None,
+    address: Annotated[str | None, Option(help="Of a Ray cluster: auto, ray://HEAD:10001 or HEAD:6379.")] = None,
 ) -> None:
     """Run a study: models x detectors x data sets. Run it again and it resumes."""
     from rich.console import Console
@@ -25,16 +30,15 @@ def run(
     if not dry_run and (already := seen.finished(out or Path("results") / name_of(study))):
         console.print(already.summary, markup=False, highlight=False, soft_wrap=True)
         return
-    from outfield.cli._study import RESULTS, outline, run_with_progress
+    from outfield.cli._study import RESULTS, granted, outline, run_with_progress
+    from outfield.places import place
     from outfield.studies.sets import load
     from outfield.studies.spec import Spec
 
-    spec = Spec.load(study, data)
-    if processes:
-        spec = spec.model_copy(update={"resources": spec.resources.model_copy(update={"processes": processes})})
-    folder = out or RESULTS / spec.name
+    spec, chosen = granted(Spec.load(study, data), processes=processes, executor=executor, address=address)
+    folder = place(out or RESULTS / spec.name)
     if dry_run:
         outline(spec, folder, console)
         return
-    run_with_progress(spec, folder, load(spec), console, seen=seen).check()
+    run_with_progress(spec, folder, load(spec), console, seen=seen, executor=chosen).check()
     console.print(f"Next: outfield report {folder}")

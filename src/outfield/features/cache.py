@@ -2,6 +2,9 @@
 
 An entry is a folder of ``.npy`` files and a header with their checksums. It is written under a temporary name and
 renamed, so that a reader sees it whole or not at all; its checksums are verified the first time a process opens it.
+
+A cache on remote storage (``s3://...``) is shared by machines: each has a mirror of the entries that it made or asked
+for, so that they are memory-mapped there as any other. A remote entry is there when its header is, which comes last.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from outfield import keys
 from outfield.errors import OutfieldError, UserError
+from outfield.places import fetch, is_remote, is_there, listed, place, put, remove, size
 
 HEADER = "header.json"
 _BLOCK = 1 << 22
@@ -40,6 +45,11 @@ class DamagedEntryWarning(UserWarning):
 class Cache:
     """Entries of named arrays below one folder.
 
+    Parameters
+    ----------
+    folder : path or address
+        Where entries are; of an address, ``folder`` becomes the mirror on this machine and ``remote`` the address.
+
     Examples
     --------
     >>> cache = Cache(Path(tempfile.mkdtemp()))
@@ -51,23 +61,58 @@ class Cache:
     """
 
     folder: Path
+    remote: Path | None = None
     _verified: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if is_remote(folder := place(self.folder)):
+            self.folder, self.remote = _mirror_of(folder), folder
 
     def get(self, key: str) -> dict[str, NDArray[Any]] | None:
         """The arrays of an entry, memory-mapped; None where there is none, or where it was damaged.
 
         A damaged entry is reported as a ``DamagedEntryWarning`` and removed, so that it is made again.
         """
+        found = self._sound(key)
+        if found is not None or self.remote is None or not self._fetch(self.remote / key):
+            return found
+        if (found := self._sound(key)) is None:
+            remove(self.remote / key)
+        return found
+
+    def _sound(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """An entry on this machine."""
         try:
             return self._open(key)
         except FileNotFoundError:
             return None
         except DamagedEntry as error:
             warnings.warn(
-                f"The cache entry {key} is damaged ({error}); it is made again.", DamagedEntryWarning, stacklevel=2
+                f"The cache entry {key} is damaged ({error}); it is made again.", DamagedEntryWarning, stacklevel=3
             )
-            self.remove(key)
+            self._forget(key)
             return None
+
+    def _fetch(self, entry: Path) -> bool:
+        """Copy a remote entry to this machine; whether it was there."""
+        files = listed(entry, "*") if is_there(entry / HEADER) else []
+        if not files:
+            return False
+        here = self._temporary(entry.name)
+        try:
+            fetch(files, [here / file.name for file in files])
+            self._publish(here, entry.name)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise self._unwritable(entry.name, error) from error
+        finally:
+            shutil.rmtree(here, ignore_errors=True)
+        return True
+
+    def __reduce__(self) -> tuple[type[Cache], tuple[Path]]:
+        """What goes to another process or machine, which has its own mirror."""
+        return Cache, (self.remote or self.folder,)
 
     def _open(self, key: str) -> dict[str, NDArray[Any]]:
         place = self.folder / key
@@ -80,11 +125,7 @@ class Cache:
 
     def header(self, key: str) -> dict[str, Any]:
         """What an entry says of itself; ``FileNotFoundError`` where there is none."""
-        try:
-            loaded: dict[str, Any] = json.loads((self.folder / key / HEADER).read_text())
-        except (json.JSONDecodeError, UnicodeDecodeError, NotADirectoryError) as error:
-            raise DamagedEntry(f"its header cannot be read: {error}") from None
-        return loaded
+        return _header(self.folder / key / HEADER)
 
     @contextmanager
     def writing(self, key: str, rows: int, **about: Any) -> Iterator[Entry]:
@@ -94,14 +135,20 @@ class Cache:
             yield entry
             entry.close(about)
             self._publish(entry.place, key)
+            if self.remote is not None:
+                for file in sorted((self.folder / key).iterdir(), key=lambda file: file.name == HEADER):
+                    put(file, self.remote / key / file.name)
         except OSError as error:
-            raise UserError(
-                f"Expected to write the cache entry {key} in {self.folder}, but got: {error}. "
-                "Free some space or choose another folder with $OUTFIELD_CACHE."
-            ) from error
+            raise self._unwritable(key, error) from error
         finally:
             entry.release()
             shutil.rmtree(entry.place, ignore_errors=True)
+
+    def _unwritable(self, key: str, error: OSError) -> UserError:
+        return UserError(
+            f"Expected to write the cache entry {key} in {self.folder}, but got: {error}. "
+            "Free some space or choose another folder with $OUTFIELD_CACHE."
+        )
 
     def _temporary(self, key: str) -> Path:
         try:
@@ -121,29 +168,29 @@ class Cache:
                 raise
 
     def remove(self, key: str) -> None:
-        """Forget an entry."""
+        """Forget an entry, in a shared cache for all."""
+        self._forget(key)
+        if self.remote is not None:
+            remove(self.remote / key)
+
+    def _forget(self, key: str) -> None:
         self._verified.discard(key)
         shutil.rmtree(self.folder / key, ignore_errors=True)
 
     def entries(self) -> list[tuple[str, dict[str, Any], int]]:
         """Key, what it is about, and bytes of every entry."""
-        return [
-            (p.parent.name, self._about(p.parent.name), _bytes(p.parent))
-            for p in sorted(self.folder.glob(f"*/{HEADER}"))
-        ]
-
-    def _about(self, key: str) -> dict[str, Any]:
-        try:
-            return dict(self.header(key)["about"])
-        except (DamagedEntry, KeyError):
-            return {"damaged": True}
+        headers = listed(self.remote or self.folder, f"*/{HEADER}")
+        return [(path.parent.name, _about(path), size(path.parent)) for path in headers]
 
     def clear(self) -> int:
-        """Remove every entry and every unfinished one; the bytes set free."""
-        freed = _bytes(self.folder)
-        for place in self.folder.glob("*") if self.folder.is_dir() else ():
-            self.remove(place.name)
-        return freed - _bytes(self.folder)
+        """Remove every entry and every unfinished one; the bytes set free, in a shared cache there."""
+        place = self.remote or self.folder
+        before = size(place)
+        for entry in self.folder.glob("*") if self.folder.is_dir() else ():
+            self._forget(entry.name)
+        for header in listed(self.remote, f"*/{HEADER}") if self.remote is not None else ():
+            self.remove(header.parent.name)
+        return before - size(place)
 
 
 class Entry:
@@ -184,10 +231,33 @@ def _npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
 
 
 def default_folder() -> Path:
-    """``$OUTFIELD_CACHE``, or ``outfield`` in the user's cache folder."""
-    if given := os.environ.get("OUTFIELD_CACHE"):
-        return Path(given)
+    """``$OUTFIELD_CACHE``, a path or an address, or ``outfield`` in the user's cache folder."""
+    given = os.environ.get("OUTFIELD_CACHE")
+    return place(given) if given else users_folder()
+
+
+def users_folder() -> Path:
+    """``outfield`` in the user's cache folder on this machine."""
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "outfield"
+
+
+def _mirror_of(remote: Path) -> Path:
+    return users_folder() / "mirrors" / keys.key(address=str(remote))
+
+
+def _header(path: Path) -> dict[str, Any]:
+    try:
+        loaded: dict[str, Any] = json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError, NotADirectoryError) as error:
+        raise DamagedEntry(f"its header cannot be read: {error}") from None
+    return loaded
+
+
+def _about(header: Path) -> dict[str, Any]:
+    try:
+        return dict(_header(header)["about"])
+    except (DamagedEntry, KeyError):
+        return {"damaged": True}
 
 
 def _mapped(path: Path) -> NDArray[Any]:
@@ -210,7 +280,3 @@ def _checksum(path: Path) -> int:
         while block := file.read(_BLOCK):
             crc = zlib.crc32(block, crc)
     return crc
-
-
-def _bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

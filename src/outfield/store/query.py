@@ -13,6 +13,7 @@ import duckdb
 import polars as pl
 
 from outfield.errors import UserError
+from outfield.places import copies, listed, place, reaching
 from outfield.store.schema import COLUMNS, SCORE_COLUMNS
 from outfield.store.write import MANIFEST, ROWS, DamagedFileWarning, scores_path, whole
 
@@ -56,21 +57,21 @@ def sql(folder: Path | str, statement: str) -> pl.DataFrame:
     --------
     >>> sql("results/digits", "SELECT detector, avg(value) FROM rows GROUP BY detector")  # doctest: +SKIP
     """
-    files = _files(Path(folder))
-    try:
-        return _ask(files, statement)
-    except (duckdb.Error, pl.exceptions.PolarsError) as error:
-        sound = [path for path in files if whole(path)]
-        if len(sound) == len(files):
-            raise UserError(f"Expected SQL over the table rows, but got {statement!r}: {error}") from None
-    _warn(sorted(set(files) - set(sound)))
-    if not sound:
-        raise UserError(f"Expected results in {folder}, but every file is damaged. Run the study again.")
-    return _ask(sound, statement)
+    with copies(_files(place(folder))) as files:
+        try:
+            return _ask(files, statement)
+        except (duckdb.Error, pl.exceptions.PolarsError) as error:
+            sound = [path for path in files if whole(path)]
+            if len(sound) == len(files):
+                raise UserError(f"Expected SQL over the table rows, but got {statement!r}: {error}") from None
+        _warn(sorted(set(files) - set(sound)))
+        if not sound:
+            raise UserError(f"Expected results in {folder}, but every file is damaged. Run the study again.")
+        return _ask(sound, statement)
 
 
 def _files(folder: Path) -> list[Path]:
-    files = {path.stem: path for path in sorted((folder / ROWS).glob("*.parquet"))}
+    files = {path.stem: path for path in listed(folder / ROWS, "*.parquet")}
     jobs = manifest(folder)["jobs"]
     chosen = list(files.values()) if jobs is None else [files[key] for key in jobs if key in files]
     if not chosen:
@@ -82,18 +83,21 @@ def _files(folder: Path) -> list[Path]:
 
 def manifest(folder: Path | str) -> dict[str, Any]:
     """What ``study.json`` says: ``study``, the study as a mapping, and ``jobs``, the keys; None where it is absent."""
+    path = place(folder) / MANIFEST
     try:
-        loaded: dict[str, Any] = json.loads((Path(folder) / MANIFEST).read_text(encoding="utf-8"))
+        with reaching(path):
+            content = path.read_bytes()
+        loaded: dict[str, Any] = json.loads(content)
     except FileNotFoundError:
         return {"study": None, "jobs": None}
     except ValueError as error:
-        raise UserError(f"Expected JSON in {Path(folder) / MANIFEST}, but got: {error}. Run the study again.") from None
+        raise UserError(f"Expected JSON in {path}, but got: {error}. Run the study again.") from None
     return loaded
 
 
 def progress(folder: Path | str) -> tuple[int, int]:
     """How many of a study's jobs have rows, and how many there are."""
-    present = {path.stem for path in (Path(folder) / ROWS).glob("*.parquet")}
+    present = {path.stem for path in listed(place(folder) / ROWS, "*.parquet")}
     jobs = manifest(folder)["jobs"]
     return (len(present), len(present)) if jobs is None else (len(present.intersection(jobs)), len(jobs))
 
@@ -106,10 +110,11 @@ def scores(folder: Path | str, model: str, key: str) -> pl.DataFrame:
     UserError
         They are not there, or damaged.
     """
-    path = scores_path(Path(folder), model, key)
+    path = scores_path(place(folder), model, key)
     try:
-        return _ask([path], f"SELECT {', '.join(SCORE_COLUMNS)} FROM rows")
-    except (duckdb.Error, pl.exceptions.PolarsError) as error:
+        with copies([path]) as here:
+            return _ask(here, f"SELECT {', '.join(SCORE_COLUMNS)} FROM rows")
+    except (duckdb.Error, pl.exceptions.PolarsError, FileNotFoundError) as error:
         raise UserError(f"Expected scores in {path}, but got: {error}. Remove its row file and run again.") from None
 
 

@@ -1,5 +1,7 @@
 """Writing results: one Parquet file a job, under a temporary name, renamed when it is whole.
 
+On an object store (``s3://...``) a file is written here, and put there in one piece.
+
 A study's folder holds ``study.json`` (what the study is, and the keys of its jobs), ``rows/KEY.parquet``,
 ``scores/MODEL/KEY.parquet`` and ``models/``. The file's name is the job's key, so resuming is to skip what exists.
 """
@@ -21,6 +23,7 @@ from urllib.parse import quote
 import polars as pl
 
 from outfield.errors import UserError
+from outfield.places import copies, is_remote, listed, move, put
 from outfield.store import schema
 
 MANIFEST = "study.json"
@@ -39,12 +42,13 @@ class DamagedFileWarning(UserWarning):
 def atomically(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path``, moved onto it when the block ends; nothing is left when the block fails.
 
-    The file is on the disk, not only in its cache, before it gets its name.
+    The file is on the disk, not only in its cache, before it gets its name. For a remote ``path`` the temporary one
+    is on this machine.
 
     Raises
     ------
     UserError
-        The folder cannot be written, or the disk is full.
+        The folder cannot be written or reached, or the disk is full.
 
     Examples
     --------
@@ -57,9 +61,7 @@ def atomically(path: Path) -> Iterator[Path]:
     temporary = _temporary(path)
     try:
         yield temporary
-        _synced(temporary)
-        temporary.replace(path)
-        _synced(path.parent)
+        _publish(temporary, path)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
@@ -67,10 +69,21 @@ def atomically(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def _publish(temporary: Path, path: Path) -> None:
+    if is_remote(path):
+        put(temporary, path)
+        return
+    _synced(temporary)
+    temporary.replace(path)
+    _synced(path.parent)
+
+
 def _temporary(path: Path) -> Path:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        if not is_remote(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        folder = None if is_remote(path) else path.parent
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=folder)
     except OSError as error:
         raise _unwritable(path, error) from None
     os.fchmod(handle, 0o666 & ~_umask())
@@ -126,6 +139,8 @@ def begin(folder: Path, keys: Iterable[str], study: str) -> None:
 
 
 def _made(folder: Path) -> Path:
+    if is_remote(folder):
+        return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -178,10 +193,13 @@ def done(folder: Path) -> set[str]:
     is done again. Temporary files that a killed run left an hour ago or more are removed.
     """
     place = folder / ROWS
-    for left in place.glob(".*.part"):
+    for left in [] if is_remote(place) else place.glob(".*.part"):
         if left.stat().st_mtime < time.time() - STALE:
             left.unlink(missing_ok=True)
-    return {path.stem for path in sorted(place.glob("*.parquet")) if whole(path) or _set_aside(path)}
+    files = listed(place, "*.parquet")
+    with copies(files) as here:
+        sound = list(map(whole, here))
+    return {path.stem for path, is_whole in zip(files, sound, strict=True) if is_whole or _set_aside(path)}
 
 
 def whole(path: Path) -> bool:
@@ -195,7 +213,7 @@ def whole(path: Path) -> bool:
 def _set_aside(path: Path) -> bool:
     """Move a damaged file out of the way; False, for it is not done."""
     aside = _made(path.parent / DAMAGED) / path.name
-    path.replace(aside)
+    move(path, aside) if is_remote(path) else path.replace(aside)
     warnings.warn(
         f"The result file {path} is damaged. It is now {aside}, and its job is done again.",
         DamagedFileWarning,

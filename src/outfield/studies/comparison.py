@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outfield.features.cache import Cache
-from outfield.registry import create
 from outfield.store import write
 from outfield.studies.executors.base import Done, Executor, Failed, Notify
+from outfield.studies.executors.base import of as executor_of
 from outfield.studies.finished import Seen
 from outfield.studies.job import Study
 from outfield.studies.outcome import Failure, Outcome
@@ -36,7 +36,7 @@ class Comparison:
         write.begin(self.folder, planned.keys, self.spec.model_dump_json(indent=2))
         done = write.done(self.folder) & planned.keys
         tasks = planned.remaining(done)
-        executor = executor or _local(self.spec)
+        executor = executor or executor_of(self.spec.resources)
         ends = list(executor.run(Study(self.spec, self.sets, self.folder, self.cache), tasks, notify))
         spent = tuple(end.result for end in ends if isinstance(end, Done))
         missing = (*self.sets.missing, *planned.missing)
@@ -44,12 +44,6 @@ class Comparison:
         if self.seen:
             self.seen.keep(outcome, self.spec, _unmeasured(tasks, ends))
         return outcome
-
-
-def _local(spec: Spec) -> Executor:
-    resources = spec.resources
-    made: Executor = create("executors", "local", processes=resources.processes, threads=resources.threads)
-    return made
 
 
 def _failures(tasks: Sequence[Task], ends: Ends) -> Iterator[Failure]:

@@ -102,6 +102,8 @@ class Seen:
 
     def finished(self, folder: Path | str) -> Outcome | None:
         """The outcome of a run that would find nothing to do; None where something differs or cannot be told."""
+        if "://" in str(folder):
+            return None
         place = Path(folder)
         try:
             made = (place / RECORD).stat()

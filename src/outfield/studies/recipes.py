@@ -17,6 +17,7 @@ from outfield import keys, registry
 from outfield.models.networks._published import renamed, under_own_names
 from outfield.models.preprocess import Pictures
 from outfield.models.torch import TorchModel, load_into, load_weights
+from outfield.places import copies, is_there
 from outfield.store.write import atomically
 from outfield.strategies import code_of, train
 from outfield.strategies.base import Strategy
@@ -52,7 +53,7 @@ class TrainedRecipe(Recipe):
 
     def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> TorchModel:
         weights = folder / f"{self.name}.{self.key}.safetensors"
-        network = self._load(sets, weights) if weights.exists() else self._train(sets, weights, report)
+        network = self._load(sets, weights) if is_there(weights) else self._train(sets, weights, report)
         example = sets.train.data.read(slice(0, 2))
         return TorchModel(network, example, layers=self.layers, name=self.name, device=device)
 
@@ -64,7 +65,8 @@ class TrainedRecipe(Recipe):
 
     def _load(self, sets: Sets, weights: Path) -> nn.Module:
         network = self.training.architecture(lambda: self._make(sets))
-        network.load_state_dict(load_weights(weights))
+        with copies([weights]) as (here,):
+            network.load_state_dict(load_weights(here))
         return network.eval()
 
     def _train(self, sets: Sets, weights: Path, report: Report) -> nn.Module:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from outfield.places import place
 from outfield.studies.finished import Seen
 from outfield.studies.outcome import Outcome
 
@@ -36,12 +37,13 @@ def run(
     Parameters
     ----------
     spec : Spec, or the path of its YAML file
-    folder : path, optional
-        Where rows, scores and trained weights go, created when absent; by default ``results/NAME``.
+    folder : path or address, optional
+        Where rows, scores and trained weights go, created when absent; by default ``results/NAME``. Other machines
+        reach an address such as ``s3://bucket/study``.
     sets : Sets, optional
         The study's data, where it is loaded already.
     executor : Executor, optional
-        By default ``Local`` with the study's resources.
+        By default the one that the study names, with its resources.
     cache : Cache, optional
         By default the user's.
     notify : callable, optional
@@ -72,7 +74,7 @@ def run(
     ...     run(spec, folder, cache=Cache(Path(folder) / "cache")).jobs
     2
     """
-    folder = Path(folder or Path("results") / name_of(spec))
+    folder = place(folder or Path("results") / name_of(spec))
     seen = seen if sets or seen else Seen.of(spec)
     if seen and not sets and (already := seen.finished(folder)):
         return already

@@ -176,9 +176,13 @@ AnyModel = Annotated[
 class Resources(_Strict):
     """What the executor may use; nothing else sets threads or devices."""
 
-    processes: int = Field(2, ge=1)
+    executor: str = Field("local", description="`local` (processes on this machine) or `ray` (a cluster).")
+    processes: int = Field(2, ge=1, description="At a time, one model each; on a cluster its free resources decide.")
     threads: int = Field(1, ge=1, description="Threads of each process.")
-    device: str = "cpu"
+    device: str = Field("cpu", description="With `cuda` and several local processes, each gets a GPU, in turn.")
+    gpus: float = Field(0.0, ge=0, description="GPUs of each process, with `ray`; a part of one is shared.")
+    memory: float | None = Field(None, gt=0, description="GiB of each process, with `ray`: so many are run as fit.")
+    retries: int = Field(2, ge=0, description="How often a model whose process was killed is tried again.")
 
 
 def _all_detectors() -> tuple[Plugin, ...]:
@@ -318,6 +322,7 @@ def shipped(name: str) -> Path:
 
 def _plugins(spec: Spec) -> Iterator[tuple[str, str, Plugin]]:
     """Where, kind and plug-in of everything that a study names."""
+    yield "resources.executor", "executors", Plugin(name=spec.resources.executor)
     for split in ("train", "val", "test"):
         yield f"id.{split}", "sources", getattr(spec.id, split)
     sets = {"ood": spec.ood, "tuning.ood": spec.tuning.ood if spec.tuning else ()}

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+import traceback
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from outfield import registry
+from outfield.errors import UserError
+
+if TYPE_CHECKING:
+    from outfield.studies.spec import Resources
 
 
 @dataclass(frozen=True)
@@ -46,3 +55,70 @@ class Executor(ABC):
     @abstractmethod
     def run(self, work: Work, tasks: Sequence[Any], notify: Notify) -> Iterator[Done | Failed]:
         """Do every task, in whatever order they end."""
+
+
+def of(resources: Resources, **given: Any) -> Executor:
+    """The executor that a study names, with those of the study's resources that it takes, and what is given beside.
+
+    Raises
+    ------
+    UnknownName
+        There is no such executor.
+    UserError
+        It has no such parameter.
+
+    Examples
+    --------
+    >>> from outfield.studies.spec import Resources
+    >>> of(Resources(processes=3, threads=2))
+    Local(processes=3, threads=2, device='cpu', retries=2)
+    """
+    offered = resources.model_dump(exclude={"executor"})
+    known = inspect.signature(registry.find("executors", resources.executor)).parameters
+    taken = {name: value for name, value in offered.items() if name in known}
+    made: Executor = registry.create("executors", resources.executor, **taken | given)
+    return made
+
+
+def attempt(work: Work, index: int, task: Any, notify: Notify) -> Done | Failed:
+    """Do a task; an error ends it and no other."""
+    try:
+        return Done(index, work(task, notify))
+    except UserError as error:
+        return Failed(index, str(error), by_user=True)
+    except Exception:
+        return Failed(index, traceback.format_exc(), by_user=False)
+
+
+def set_threads(threads: int) -> None:
+    """The threads of this process."""
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+@dataclass
+class Deaths:
+    """How often the process of each task was killed, and what becomes of the task.
+
+    Examples
+    --------
+    >>> deaths = Deaths(retries=1)
+    >>> deaths.of(0), deaths.of(0).by_user
+    (None, True)
+    """
+
+    retries: int
+    counted: Counter[int] = field(default_factory=Counter)
+
+    def of(self, index: int) -> Failed | None:
+        """One more: None where the task is to be tried again."""
+        self.counted[index] += 1
+        if self.counted[index] <= self.retries:
+            return None
+        return Failed(
+            index,
+            f"Its worker process was killed (out of memory?), {self.counted[index]} times in a row. What was finished "
+            "is kept: run the same command again to go on, with fewer `resources.processes` if memory is short.",
+            by_user=True,
+        )

@@ -4,18 +4,18 @@ import os
 import pickle
 import queue
 import signal
-import traceback
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any
 
-from outfield.errors import UserError
-from outfield.studies.executors.base import Done, Event, Executor, Failed, Notify, Work
+from outfield.studies.executors.base import Deaths, Done, Event, Executor, Failed, Notify, Work, attempt, set_threads
 
 _POLL = 0.1
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 _events: Any = None
 _work: Any = None
 
@@ -24,91 +24,134 @@ _work: Any = None
 class Local(Executor):
     """Processes on this machine.
 
+    Each task has its process to itself: where that is killed, the task alone is tried again in a fresh one.
+
     Parameters
     ----------
     processes : int
         With one, the tasks run in this process.
     threads : int
         Threads of each process.
+    device : str
+        With ``cuda`` and several processes, each gets one of the GPUs, in turn.
+    retries : int
+        How often a task whose process was killed is tried again.
     """
 
     processes: int = 2
     threads: int = 1
+    device: str = "cpu"
+    retries: int = 2
 
     def run(self, work: Work, tasks: Sequence[Any], notify: Notify) -> Iterator[Done | Failed]:
         if self.processes == 1 or len(tasks) <= 1:
-            _set_threads(self.threads)
-            yield from (_attempt(work, index, task, notify) for index, task in enumerate(tasks))
+            set_threads(self.threads)
+            yield from (attempt(work, index, task, notify) for index, task in enumerate(tasks))
         else:
-            yield from self._pool(work, tasks, notify)
+            yield from self._parallel(pickle.dumps(work), tasks, notify)
 
-    def _pool(self, work: Work, tasks: Sequence[Any], notify: Notify) -> Iterator[Done | Failed]:
-        context = get_context("spawn")
-        events = context.Queue()
-        pool = ProcessPoolExecutor(
-            min(self.processes, len(tasks)), context, _start, (pickle.dumps(work), events, self.threads)
-        )
+    def _parallel(self, work: bytes, tasks: Sequence[Any], notify: Notify) -> Iterator[Done | Failed]:
+        gpus = _gpus() if self.device == "cuda" else ()
+        seats = [
+            _Seat(work, self.threads, gpus[number % len(gpus)] if gpus else None)
+            for number in range(min(self.processes, len(tasks)))
+        ]
         try:
-            pending = {pool.submit(_attempt_here, index, task) for index, task in enumerate(tasks)}
-            while pending:
-                done, pending = wait(pending, timeout=_POLL, return_when="FIRST_COMPLETED")
-                _drain(events, notify)
-                yield from map(_outcome, done)
+            yield from _supervised(seats, deque(enumerate(tasks)), Deaths(self.retries), notify)
         finally:
-            _stop(pool)
-            events.close()
+            for seat in seats:
+                seat.stop()
 
 
-def _stop(pool: ProcessPoolExecutor) -> None:
-    workers = list((pool._processes or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    for worker in workers:
-        worker.terminate()
-    for worker in workers:
-        worker.join()
+@dataclass
+class _Seat:
+    """One process at a time and the queue of its events; both are renewed when it is killed."""
+
+    work: bytes
+    threads: int
+    gpu: str | None
+    pool: ProcessPoolExecutor = field(init=False)
+    events: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        context = get_context("spawn")
+        self.events = context.Queue()
+        self.pool = ProcessPoolExecutor(1, context, _start, (self.work, self.events, self.threads, self.gpu))
+
+    def start(self, index: int, task: Any) -> Future[Done | Failed]:
+        try:
+            return self.pool.submit(_attempt_here, index, task)
+        except BrokenProcessPool:
+            self.stop()
+            self.renew()
+            return self.pool.submit(_attempt_here, index, task)
+
+    def tell(self, notify: Notify) -> None:
+        while True:
+            try:
+                event: Event = self.events.get_nowait()
+            except queue.Empty:
+                return
+            notify(event)
+
+    def stop(self) -> None:
+        workers = list((self.pool._processes or {}).values())
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+        self.events.close()
 
 
-def _outcome(future: Future[Done | Failed]) -> Done | Failed:
+def _supervised(
+    seats: list[_Seat], waiting: deque[tuple[int, Any]], deaths: Deaths, notify: Notify
+) -> Iterator[Done | Failed]:
+    free = list(seats)
+    running: dict[Future[Done | Failed], tuple[_Seat, int, Any]] = {}
+    while waiting or running:
+        while waiting and free:
+            seat, (index, task) = free.pop(), waiting.popleft()
+            running[seat.start(index, task)] = seat, index, task
+        ended, _ = wait(running, timeout=_POLL, return_when="FIRST_COMPLETED")
+        for seat in seats:
+            seat.tell(notify)
+        for future in ended:
+            seat, index, task = running.pop(future)
+            free.append(seat)
+            if end := _outcome(future, deaths, index):
+                yield end
+            else:
+                waiting.append((index, task))
+
+
+def _outcome(future: Future[Done | Failed], deaths: Deaths, index: int) -> Done | Failed | None:
     try:
         return future.result()
     except BrokenProcessPool:
-        raise UserError(
-            "A worker process was killed (out of memory?). What was finished is kept: run the same command again to go "
-            "on, with fewer `resources.processes` if memory is short."
-        ) from None
+        return deaths.of(index)
 
 
-def _start(work: bytes, events: Any, threads: int) -> None:
+def _gpus() -> tuple[str, ...]:
+    """The GPUs that this process may use, by what ``CUDA_VISIBLE_DEVICES`` calls them."""
+    if stated := os.environ.get(_VISIBLE):
+        return tuple(stated.split(","))
+    import torch
+
+    return tuple(map(str, range(torch.cuda.device_count())))
+
+
+def _start(work: bytes, events: Any, threads: int, gpu: str | None) -> None:
     global _events, _work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    _set_threads(threads)
+    if gpu is not None:
+        os.environ[_VISIBLE] = gpu
+    set_threads(threads)
     _events, _work = events, pickle.loads(work)
 
 
 def _attempt_here(index: int, task: Any) -> Done | Failed:
-    return _attempt(_work, index, task, _events.put)
-
-
-def _attempt(work: Work, index: int, task: Any, notify: Notify) -> Done | Failed:
-    try:
-        return Done(index, work(task, notify))
-    except UserError as error:
-        return Failed(index, str(error), by_user=True)
-    except Exception:
-        return Failed(index, traceback.format_exc(), by_user=False)
-
-
-def _set_threads(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
-
-
-def _drain(events: Any, notify: Notify) -> None:
-    while True:
-        try:
-            event: Event = events.get_nowait()
-        except queue.Empty:
-            return
-        notify(event)
+    return attempt(_work, index, task, _events.put)

@@ -1,0 +1,182 @@
+"""A study on workers of Ray, and on processes of this machine, that are killed in the middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from outfield import registry
+from outfield.errors import MissingExtra, UserError
+from outfield.features.cache import Cache
+from outfield.store import query
+from outfield.studies.executors.base import Deaths, Done, Event, Executor, Failed, Notify, Work, of
+from outfield.studies.run import Outcome, run
+from outfield.studies.spec import Resources, Spec
+from tests.support import run_small, small_study
+
+EXECUTORS = ("local", "ray")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray() -> Iterator[None]:
+    """One Ray for all tests: executors use the one that they find."""
+    ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        ray.init(
+            "local", num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, logging_level="ERROR",
+            log_to_driver=False,
+        )  # fmt: skip
+        yield
+        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
+    """The rows that one process makes."""
+    return rows_of(run_small(tmp_path_factory.mktemp("alone")).check())
+
+
+def rows_of(outcome: Outcome) -> pl.DataFrame:
+    rows = query.rows(outcome.folder).drop("seconds")
+    return rows.sort(rows.columns)
+
+
+def two(executor: str, **given: Any) -> Executor:
+    return of(Resources(executor=executor, processes=2, **given))
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """Work whose process kills itself when a task comes to its ``done``-th job: once, or whenever it is tried."""
+
+    work: Work
+    place: Path
+    model: str
+    done: int
+    always: bool = False
+
+    def __call__(self, task: Any, notify: Notify) -> Any:
+        def told(event: Event) -> None:
+            notify(event)
+            struck = self.place / "struck"
+            if (event.task, event.stage, event.done) == (self.model, "scoring", self.done) and (
+                self.always or not struck.exists()
+            ):
+                struck.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return self.work(task, told)
+
+
+@dataclass(frozen=True)
+class Struck(Executor):
+    """An executor whose work is deadly."""
+
+    inner: Executor
+    place: Path
+    model: str
+    done: int
+    always: bool = False
+
+    def run(self, work: Work, tasks: Sequence[Any], notify: Notify) -> Iterator[Done | Failed]:
+        return self.inner.run(Deadly(work, self.place, self.model, self.done, self.always), tasks, notify)
+
+
+def run_struck(folder: Path, executor: Executor, events: list[Event]) -> Outcome:
+    spec = Spec.parse(small_study())
+    return run(spec, folder / "results", executor=executor, cache=Cache(folder / "cache"), notify=events.append)
+
+
+def test_two_workers_of_ray_give_the_rows_of_one_process(alone: pl.DataFrame, tmp_path: Path) -> None:
+    events: list[Event] = []
+    outcome = run_struck(tmp_path, two("ray"), events).check()
+    assert rows_of(outcome).equals(alone)
+    assert {(event.task, event.stage) for event in events} == {
+        (model, stage) for model in ("baseline-0", "label_noise-0") for stage in ("training", "extraction", "scoring")
+    }
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_worker_killed_in_the_middle_loses_nothing(executor: str, alone: pl.DataFrame, tmp_path: Path) -> None:
+    events: list[Event] = []
+    outcome = run_struck(tmp_path, Struck(two(executor), tmp_path, "baseline-0", 2), events).check()
+    assert (tmp_path / "struck").exists(), "no worker was killed"
+    assert rows_of(outcome).equals(alone)
+    trained = [event for event in events if event.stage == "training" and event.done == event.total]
+    assert [event.task for event in trained].count("baseline-0") <= 1, "weights that were written are kept"
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_task_that_always_dies_is_reported_and_the_others_are_done(
+    executor: str, alone: pl.DataFrame, tmp_path: Path
+) -> None:
+    dying = Struck(two(executor, retries=1), tmp_path, "baseline-0", 1, always=True)
+    outcome = run_struck(tmp_path, dying, [])
+    (failure,) = outcome.failures
+    assert failure.model == "baseline-0"
+    assert failure.by_user
+    assert "killed (out of memory?), 2 times" in failure.reason
+    done = rows_of(outcome)
+    assert done.filter(model="label_noise-0").equals(alone.filter(model="label_noise-0"))
+    assert set(done["model"]) == {"label_noise-0", "baseline-0"}, "what a dying task wrote stays"
+    resumed = run_small(tmp_path).check()
+    assert rows_of(resumed).equals(alone)
+
+
+def broken(task: str, notify: Notify) -> str:
+    """Work that fails in each way."""
+    if task == "user":
+        raise UserError("Expected a picture, but got a film.")
+    if task == "bug":
+        raise ZeroDivisionError
+    return f"{task} {os.environ.get('OMP_NUM_THREADS')}"
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_an_error_ends_its_task_alone(executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    ends = {end.index: end for end in two(executor).run(broken, ["user", "bug", "good"], lambda _: None)}
+    user, bug = ends[0], ends[1]
+    assert isinstance(user, Failed) and user.by_user and user.reason == "Expected a picture, but got a film."
+    assert isinstance(bug, Failed) and not bug.by_user and "ZeroDivisionError" in bug.reason
+    assert ends[2] == Done(2, "good 1"), "threads come from the executor"
+
+
+def test_no_task_is_no_work() -> None:
+    assert [list(two(name).run(broken, [], lambda _: None)) for name in EXECUTORS] == [[], []]
+
+
+def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtra, match=r"outfield\[ray\]"):
+        list(two("ray").run(broken, ["good"], lambda _: None))
+
+
+def test_more_than_the_machine_has_is_told_at_once() -> None:
+    has = {"CPU": 2.0, "memory": 8.0 * 2**30}
+    with pytest.raises(UserError, match="Expected 16 GiB for each task .* has 8 for Ray"):
+        registry.create("executors", "ray", memory=16.0)._check(has)
+    with pytest.raises(UserError, match=r"Expected 0\.5 GPUs"):
+        registry.create("executors", "ray", gpus=0.5)._check(has)
+
+
+def test_an_address_is_for_ray() -> None:
+    assert of(Resources(executor="ray"), address="auto").address == "auto"  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match="executor 'local' has no parameter 'address'"):
+        of(Resources(), address="auto")
+
+
+def test_each_task_has_its_own_count_of_deaths() -> None:
+    deaths = Deaths(retries=1)
+    assert [deaths.of(0), deaths.of(1)] == [None, None]
+    assert isinstance(deaths.of(0), Failed)
