@@ -233,3 +233,7 @@ def test_without_huggingface_hub_the_extra_is_named(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("outfield.models.libraries.import_module", absent)
     with pytest.raises(MissingExtra, match=r"outfield\[text\]"):
         hub.read(tmp_path / "README.md")
+
+
+def test_a_card_is_saved_as_a_model_card(card: Card, tmp_path: Path) -> None:
+    assert card.save(tmp_path / "new" / "README.md").read_text() == written(card, tmp_path, None)

@@ -109,25 +109,35 @@ class Card:
         charts: list[Any] = [figure.chart for build in (which_detector, by_set) for figure in build(self).figures]
         return styled(alt.vconcat(*charts))
 
+    @classmethod
+    def of_study(cls, folder: Path | str, model: str) -> Card:
+        """One model's card from a study's stored rows and scores; see ``outfield.card.study.of_study``."""
+        from outfield.card.study import of_study
+
+        return of_study(folder, model)
+
     def save(self, path: str | Path) -> Path:
-        """Write the card: ``.html`` (one file that works offline), ``.json`` or ``.parquet`` (the rows).
+        """Write the card.
+
+        As ``.html`` (one file that works offline), ``.json``, ``.parquet`` (the rows), or ``.md``: into a Hugging Face
+        model card, which is made where there is none; see ``outfield.card.hub``.
 
         Raises
         ------
         UserError
-            Another ending, or the file cannot be written.
+            Another ending, or the file cannot be written, or is no model card.
         """
+        from outfield.card.hub import write
         from outfield.card.page import html
 
         path = check_ending(Path(path))
+        if path.suffix == ".md":
+            return write(self, path)
         with atomically(path) as temporary:
             if path.suffix == ".parquet":
                 self.rows.write_parquet(temporary)
             else:
-                text = (
-                    html(self) if path.suffix == ".html" else json.dumps(self.summary(), indent=1, ensure_ascii=False)
-                )
-                temporary.write_text(text, encoding="utf-8")
+                temporary.write_text(html(self) if path.suffix == ".html" else self.json(), encoding="utf-8")
         return path
 
     def estimate(self, metric: str, detector: str | None = None, ood: str | None = None) -> dict[str, float | None]:
@@ -326,10 +336,13 @@ def _seen(row: Mapping[str, Any], detector: str) -> str:
     return f"{row['seen_by']} accepts {row['accepted_then']:.0%}"
 
 
+ENDINGS = (".html", ".json", ".parquet", ".md")
+
+
 def check_ending(path: Path) -> Path:
     """The path of a card; ``UserError`` where its ending is none that a card is written as."""
-    if path.suffix not in (".html", ".json", ".parquet"):
-        raise UserError(f"Expected a file of .html, .json or .parquet, but got {path.name!r}. Choose one of these.")
+    if path.suffix not in ENDINGS:
+        raise UserError(f"Expected a file of {', '.join(ENDINGS)}, but got {path.name!r}. Choose one of these.")
     return path
 
 

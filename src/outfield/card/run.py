@@ -204,7 +204,7 @@ def _spec(model: Model, id_name: str, batch: int) -> Spec:
     """What the bench asks a study's file for; models and data are there already."""
     resources = Resources(device=str(getattr(model, "device", "cpu")))
     named = IdSets.model_construct(name=id_name)  # type: ignore[call-arg]  # no sources: the data are loaded
-    return Spec.model_construct(name="card", id=named, batch=batch, resources=resources)  # type: ignore[call-arg]
+    return Spec.model_construct(name="card", id=named, batch=batch, resources=resources)  # type: ignore[call-arg]  # as above
 
 
 def _bench(study: Study, model: Model, detectors: Sequence[Detector], tell: Tell) -> Bench:
