@@ -10,7 +10,7 @@ import polars as pl
 
 from outfield.dashboard import replies
 from outfield.dashboard.selection import Selection
-from outfield.dashboard.studies import Study, Unknown
+from outfield.dashboard.studies import Study, Unknown, contained
 from outfield.errors import UserError
 from outfield.reports import page
 from outfield.reports import trajectory as trajectories
@@ -66,10 +66,18 @@ def contents(study: Study) -> list[dict[str, Any]]:
 def results(study: Study, selection: Selection) -> Any:
     """The rows of a selection, ready for displays."""
     if study.kind == "trajectory":
-        return study.once("trajectories", lambda: Trajectories.of(study.folder))
+        return study.once("trajectories", lambda: _trajectories(study))
     if selection.fields:
         return study.once(("results", selection), lambda: _selected(study, selection))
     return study.once("results", lambda: _results(study))
+
+
+def _trajectories(study: Study) -> Trajectories:
+    if not contained(study.folder):
+        raise UserError(
+            f"Expected files of {study.name} alone, but a link leads out of its folder. Put the files there."
+        )
+    return Trajectories.of(study.folder)
 
 
 def _results(study: Study) -> Results:
@@ -79,7 +87,8 @@ def _results(study: Study) -> Results:
     where, columns = (NEEDED, _needed()) if count > MANY else ("true", ", ".join(COLUMNS))
     rows = study.index.ask(f"SELECT {columns} FROM rows WHERE {where} ORDER BY job, number")
     manifest = {"study": study.manifest}
-    return replace(Results.of(rows), manifest=manifest, progress=study.progress, folder=study.folder)
+    folder = study.folder if contained(study.folder) else None
+    return replace(Results.of(rows), manifest=manifest, progress=study.progress, folder=folder)
 
 
 def _needed() -> str:

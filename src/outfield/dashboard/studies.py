@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -218,7 +219,7 @@ class Shelf:
     def _folders(self) -> list[Path]:
         root = self.folder.resolve()
         if _is_study(root):
-            return [root]
+            return [root] if _stays(root, root) else []
         try:
             inside = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
         except OSError as error:
@@ -226,7 +227,7 @@ class Shelf:
                 f"Expected a folder of studies, but {self.folder} cannot be read ({error.strerror}). "
                 "Pass the folder that `outfield run` writes to: outfield serve results/"
             ) from None
-        return [path for path in inside if path.resolve().is_relative_to(root) and _is_study(path)]
+        return [path for path in inside if _is_study(path) and _stays(path, root)]
 
     def study(self, name: str) -> Study:
         """The study of a name; ``Unknown`` where there is none."""
@@ -235,6 +236,30 @@ class Shelf:
         if name not in self._known:
             raise Unknown(f"Expected one of the studies here, but got {name!r}. Choose one from the list of studies.")
         return self._known[name]
+
+
+def _stays(study: Path, root: Path) -> bool:
+    """Whether neither a study's folder nor what stands in it at first sight leads out of the served folder."""
+    return all(path.resolve().is_relative_to(root) for path in (study, *study.iterdir()))
+
+
+def contained(folder: Path) -> bool:
+    """Whether no link below a folder leads out of it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> place = Path(tempfile.mkdtemp())
+    >>> contained(place), (place / "link").symlink_to("/"), contained(place)
+    (True, None, False)
+    """
+    root = folder.resolve()
+    for here, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            path = os.path.join(here, name)
+            if os.path.islink(path) and not Path(path).resolve().is_relative_to(root):
+                return False
+    return True
 
 
 def _is_study(path: Path) -> bool:
