@@ -1,12 +1,16 @@
 """Fit and score of all value detectors on many rows that lie in memory-mapped float16 files.
 
-The whole is 1,281,167 x 2,048 features of 1,000 classes (``--rows 1281167 --dim 2048 --classes 1000``, 8 GB of files).
-CoRP's map and Relation's bank rest on a seeded subsample of 50,000 rows, KNN and NNGuide on one row in a hundred; at
-fewer rows the subsample shrinks with them. Targets: the fit in at most 3 times the time of one covariance product
-(float64, as the fit's own) over the same file, and at most 1 GiB of added memory (peak anonymous RSS: mapped pages do
-not count).
+The whole is 1,281,167 x 2,048 features of 1,000 classes (8 GB of files):
 
-Run: python benchmarks/scale.py [--rows 40000] [--dim 1024] [--classes 100] [--test 5000] [--folder F]
+    python benchmarks/scale.py --rows 1281167 --dim 2048 --classes 1000 --test 50000 --threads 2 --folder F
+
+CoRP's map and Relation's bank rest on a seeded subsample of 50,000 rows, KNN and NNGuide on one row in a hundred; at
+fewer rows the subsample shrinks with them, unless ``--bank`` says how many rows it has. Targets: the fit in at most 3
+times the time of one covariance product (float64, as the fit's own, over the same file), and at most 1 GiB of added
+memory (peak anonymous RSS: mapped pages do not count). Every detector's state is held until all are fitted.
+
+Run: python benchmarks/scale.py [--rows 40000] [--dim 1024] [--classes 100] [--test 5000] [--threads 1] [--folder F]
+With a folder the files are kept there, and used again by the next run of the same size.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -31,7 +35,9 @@ from outfield.detectors.base import Detector
 from outfield.features.extract import Values
 from outfield.features.fit_data import FitData
 from outfield.studies.scoring import score
-from outfield.types import Head
+from outfield.types import Head, State
+
+Fitted: TypeAlias = "tuple[Detector, State]"
 
 CHUNK = 8192
 IMAGENET, BANK, NEIGHBOURS = 1_281_167, 50_000, 0.01
@@ -44,21 +50,37 @@ def head(dim: int, classes: int) -> Head:
 
 
 def generate(folder: Path, rows: int, own: Head, seed: int) -> Values:
-    """Features ``relu(3 w_y sqrt(D) + noise)`` and their logits, written chunk by chunk."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Features ``relu(sqrt(D) w_y + noise)`` and their logits, in files that are written once."""
     classes, dim = own.weight.shape
-    shapes = {"features": ((rows, dim), "f2"), "logits": ((rows, classes), "f2"), "labels": ((rows,), "i8")}
-    files = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", t, s) for name, (s, t) in shapes.items()}
+    folder = folder / f"{rows}x{dim}of{classes}seed{seed}"
+    if not (done := folder / "done").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _, spent = timed(lambda: fill(folder, rows, own, seed))
+        print(f"{rows:,} rows written in {spent}")
+        done.touch()
+    return Values({name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in FILES}, own)
+
+
+FILES = ("features", "logits", "labels")
+
+
+def fill(folder: Path, rows: int, own: Head, seed: int) -> None:
+    """Write the files chunk by chunk."""
+    classes, dim = own.weight.shape
+    shapes = ((rows, dim), "f2"), ((rows, classes), "f2"), ((rows,), "i8")
+    files = {
+        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape)
+        for name, (shape, kind) in zip(FILES, shapes, strict=True)
+    }
     rng = torch.Generator().manual_seed(seed)
     for start in range(0, rows, CHUNK):
         part = slice(start, min(start + CHUNK, rows))
         labels = torch.randint(classes, (part.stop - start,), generator=rng)
         labels[: max(0, classes - start)] = torch.arange(start, max(start, classes))[: len(labels)]
         noise = torch.randn(len(labels), dim, generator=rng)
-        features = (own.weight[labels] * dim**0.5 + noise).relu().half()
-        for name, values in {"features": features, "logits": own(features.float()).half(), "labels": labels}.items():
+        features = noise.addcmul_(own.weight[labels], torch.tensor(dim**0.5)).relu_().half()
+        for name, values in zip(FILES, (features, own(features.float()).half(), labels), strict=True):
             files[name][part] = values.numpy()
-    return Values({name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in files}, own, CHUNK)
 
 
 def covariance(features: NDArray[Any], kind: torch.dtype) -> Tensor:
@@ -75,11 +97,11 @@ def covariance(features: NDArray[Any], kind: torch.dtype) -> Tensor:
 
 @contextmanager
 def peak() -> Iterator[list[int]]:
-    """The largest anonymous memory of this process, in KiB, at the start and so far: sampled every 5 ms."""
+    """The largest anonymous memory of this process, in KiB, at the start and so far: sampled every 10 ms."""
     seen, over = [anonymous(), 0], threading.Event()
 
     def watch() -> None:
-        while not over.wait(0.005):
+        while not over.wait(0.01):
             seen[1] = max(seen[1], anonymous())
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -97,60 +119,79 @@ def anonymous() -> int:
     return int(next(line.split()[1] for line in lines if line.startswith("RssAnon")))
 
 
-def settled(name: str, rows: int) -> Detector:
-    """A detector with banks of ImageNet's proportions."""
+def settled(name: str, rows: int, bank: int | None) -> Detector:
+    """A detector with banks of ImageNet's proportions, or of the size at ImageNet that belongs to a given one."""
     detector: Detector = registry.create("detectors", name)
-    bank = max(500, min(BANK, round(BANK * rows / IMAGENET)))
-    changes = {"limit": bank, "share": NEIGHBOURS}
+    bank = bank or max(500, min(BANK, round(BANK * rows / IMAGENET)))
+    changes = {"limit": bank, "share": min(1.0, NEIGHBOURS * IMAGENET * bank / BANK / rows)}
     return replace(detector, **{field: value for field, value in changes.items() if field in detector.params})
 
 
 def main() -> None:
     parser = parsed(__doc__, rows=40_000, dim=1024, classes=100, test=5_000)
+    parser.add_argument("--bank", type=int, help="rows of CoRP's map and Relation's bank")
     parser.add_argument("--folder", type=Path)
     args = arguments(parser)
     warnings.simplefilter("ignore")
     every = registry.names("detectors")
     names = [name for name in every if not registry.create("detectors", name).probes()]
-    with tempfile.TemporaryDirectory(dir=args.folder) as temporary:
-        folder, own = Path(temporary), head(args.dim, args.classes)
+    own = head(args.dim, args.classes)
+    with kept(args.folder) as folder:
         train, val, test = (
-            generate(folder / part, rows, own, seed)
-            for seed, (part, rows) in enumerate((("train", args.rows), ("val", args.test), ("test", args.test)))
+            generate(folder, rows, own, seed) for seed, rows in enumerate((args.rows, args.test, args.test))
         )
-        measure(names, train, val, test)
+        measure({name: settled(name, args.rows, args.bank) for name in names}, train, val, test)
 
 
-def measure(names: list[str], train: Values, val: Values, test: Values) -> None:
+@contextmanager
+def kept(folder: Path | None) -> Iterator[Path]:
+    """The folder given, or one that is gone afterwards."""
+    if folder:
+        yield folder
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+
+
+def measure(detectors: dict[str, Detector], train: Values, val: Values, test: Values) -> None:
     features = train.arrays["features"]
-    print(f"{len(features):,} x {features.shape[1]:,} features, {len(names)} detectors, {len(test):,} rows to score")
+    print(
+        f"{len(features):,} x {features.shape[1]:,} features, {len(detectors)} detectors, {len(test):,} rows to score"
+    )
     _, single = timed(lambda: covariance(features, torch.float32))
     _, product = timed(lambda: covariance(features, torch.float64))
     print(f"one covariance product: {product}; in float32 {single}")
-    fit, spent, states = FitData(train, val), {}, {}
-    detectors = {name: settled(name, len(train)).clipped(fit) for name in names}
+    fit, spent = FitData(train, val), {}
+    fitted: dict[str, Fitted] = {}
     with peak() as memory:
-        _, passes = timed(lambda: fit.prepare(fold for one in detectors.values() for fold in one.folds()))
+        _, passes = timed(lambda: fit.prepare(fold for one in detectors.values() for fold in one.folds_on(fit)))
         after_pass = memory[1]
         for name, detector in detectors.items():
-            states[name], spent[name] = timed(lambda one=detector: one.fit(fit))  # type: ignore[misc]  # bound here
+            fitted[name], spent[name] = timed(lambda one=detector: learned(one, fit))  # type: ignore[misc]  # bound here
     whole = sum(spent.values(), passes)
     print(f"fit: {whole}, ratio {whole.over(product)}; target 3")
     print(f"  of that the shared pass {passes}, ratio {passes.over(product)}")
-    own = ", ".join(f"{name} {s.cpu:.2f}" for name, s in sorted(spent.items(), key=lambda p: -p[1].cpu)[:10])
-    print(f"  then, processor seconds: {own}")
+    own = ", ".join(f"{name} {s.wall:.2f}" for name, s in sorted(spent.items(), key=lambda p: -p[1].wall))
+    print(f"  then, seconds: {own}")
     added = (memory[1] - memory[0]) / 1024
     print(f"added anonymous memory: {added:,.0f} MiB at most ({(after_pass - memory[0]) / 1024:,.0f} in the pass)")
-    report_scores(detectors, states, test)
+    report_scores(fitted, test)
 
 
-def report_scores(detectors: dict[str, Detector], states: dict[str, dict[str, Tensor]], test: Values) -> None:
+def learned(detector: Detector, fit: FitData) -> Fitted:
+    """The detector with its settings clipped to the data, and what it learned."""
+    detector = detector.clipped(fit)
+    return detector, detector.fit(fit)
+
+
+def report_scores(fitted: dict[str, Fitted], test: Values) -> None:
     with peak() as memory:
         taken: dict[str, Seconds] = {
-            name: timed(lambda name=name, one=one: score(one, states[name], test, "test"))[1]  # type: ignore[misc]
-            for name, one in detectors.items()
+            name: timed(lambda one=one, state=state: score(one, state, test, "test"))[1]  # type: ignore[misc]  # bound
+            for name, (one, state) in fitted.items()
         }
-    print("scores, processor seconds: " + ", ".join(f"{name} {spent.cpu:.2f}" for name, spent in taken.items()))
+    print("scores, seconds: " + ", ".join(f"{name} {spent.wall:.2f}" for name, spent in taken.items()))
+    print(f"  together {sum(taken.values(), Seconds())}")
     print(f"added anonymous memory while scoring: {(memory[1] - memory[0]) / 1024:,.0f} MiB")
 
 

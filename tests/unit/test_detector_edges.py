@@ -74,11 +74,33 @@ def test_the_principal_space_is_smaller_than_the_features(name: str) -> None:
     assert create("detectors", name).clipped(data).params == {"d": 4}
 
 
-def test_vim_says_when_nothing_is_left_over() -> None:
-    out = outputs()
-    flat = Outputs(out.logits, out.features * (torch.arange(8) < 2), out.labels, out.head)
-    with pytest.raises(UserError, match="smaller d"):
-        create("detectors", "vim").fit(FitData.of(flat))
+def flat(rank: int, dim: int = 8) -> Outputs:
+    """Outputs whose features span ``rank`` dimensions."""
+    out = outputs(dim=dim)
+    return Outputs(out.logits, out.features * (torch.arange(dim) < rank), out.labels, out.head)
+
+
+@pytest.mark.parametrize("name", ["vim", "residual"])
+@pytest.mark.parametrize(("d", "rank", "expected"), [(None, 5, 4), (None, 4, 2), (6, 7, 6), (6, 6, 5), (6, 3, 2)])
+def test_dead_features_leave_the_principal_space_by_their_rank(
+    name: str, d: int | None, rank: int, expected: int
+) -> None:
+    data = FitData.of(flat(rank))
+    detector = create("detectors", name, d=d)
+    assert detector.clipped(data).params == {"d": expected}
+    state = detector.fit(data)
+    assert state["null_space"].shape == (8, 8 - expected)
+    assert torch.equal(state["null_space"], detector.clipped(data).fit(data)["null_space"])
+    scores = detector.score(flat(rank), state)
+    assert torch.isfinite(scores).all()
+    alive = outputs()
+    assert detector.score(alive, state).mean() > scores.mean(), "what wakes dead features is further out"
+
+
+@pytest.mark.parametrize("name", ["vim", "residual"])
+def test_features_on_a_line_have_no_principal_space(name: str) -> None:
+    with pytest.raises(UserError, match="span two dimensions or more .* they span 1"):
+        create("detectors", name).fit(FitData.of(flat(1)))
 
 
 @pytest.mark.parametrize("name", ["she", "openmax"])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from outfield.errors import UserError
 from outfield.features.banks import Bank, priorities
+from outfield.features.extract import Values
 from outfield.features.fit_data import FitData, InMemory
 from outfield.features.folds import Fold, run
 from outfield.features.moments import Moments, MomentSums, leading, spectrum, whitener
@@ -133,14 +135,14 @@ BANKS = (
 def test_banks_do_not_depend_on_the_cut(bank: Bank, cuts: list[int], chunk: int) -> None:
     rows = outputs()
     ours, expected = sharded(bank, rows, cuts, chunk), whole(bank, rows)
-    assert ours.present == expected.present
-    for name in ours.present:
-        assert torch.equal(getattr(ours, name), getattr(expected, name))
+    assert ours.arrays.keys() == expected.arrays.keys()
+    for name in ours.arrays:
+        assert torch.equal(ours[name], expected[name])
 
 
 def test_a_bank_keeps_what_it_is_told() -> None:
     rows = Outputs(torch.randn(50, 2), torch.randn(50, 3), layers={"a/x": torch.randn(50, 1), "b": torch.randn(50, 1)})
-    bank: Outputs = whole(Bank(("logits", "a"), limit=20), rows)
+    bank: Outputs = whole(Bank(("logits", "a"), limit=20), rows).outputs()
     assert len(bank) == 20
     assert bank.present == ("logits",)
     assert list(bank.layers) == ["a/x"]
@@ -148,13 +150,13 @@ def test_a_bank_keeps_what_it_is_told() -> None:
 
 def test_a_bank_keeps_the_order_of_the_rows() -> None:
     rows = Outputs(features=torch.arange(300.0)[:, None])
-    drawn = whole(Bank(share=0.5, limit=60, seed=1), rows).features[:, 0]
+    drawn = whole(Bank(share=0.5, limit=60, seed=1), rows)["features"][:, 0]
     assert torch.equal(drawn, drawn.sort().values)
     assert len(drawn.unique()) == 60
 
 
 def test_another_seed_draws_other_rows() -> None:
-    drawn = [set(whole(Bank(("labels",), share=0.5, seed=seed), numbered()).labels.tolist()) for seed in range(3)]
+    drawn = [set(whole(Bank(("labels",), share=0.5, seed=seed), numbered())["labels"].tolist()) for seed in range(3)]
     assert all(400 < len(rows) < 600 for rows in drawn)
     assert 150 < len(drawn[0] & drawn[1]) < 350
     assert drawn[1] != drawn[2]
@@ -237,6 +239,68 @@ def test_one_bank_serves_all_that_ask_for_its_rows() -> None:
     narrow, wide = Bank(("features",), limit=20), Bank(("features", "logits"), limit=20)
     data = FitData.of(out)
     data.prepare([narrow, wide])
-    assert data.fold(narrow).features is data.fold(wide).features
-    assert torch.equal(data.fold(narrow).features, FitData.of(out).fold(narrow).features)
-    assert data.fold(narrow).present == ("features",)
+    assert data.fold(narrow)["features"] is data.fold(wide)["features"]
+    assert torch.equal(data.fold(narrow)["features"], FitData.of(out).fold(narrow)["features"])
+    assert list(data.fold(narrow).arrays) == ["features"]
+
+
+def stored(out: Outputs, kind: type[np.floating[Any]] = np.float32) -> Values:
+    fields = {name: getattr(out, name).numpy() for name in out.present}
+    return Values({n: a.astype(kind) if a.dtype.kind == "f" else a for n, a in fields.items()}, size=13)
+
+
+@pytest.mark.parametrize("bank", BANKS, ids=str)
+def test_banks_of_rows_on_disk_are_read_by_number(bank: Bank) -> None:
+    rows = outputs()
+    expected, ours = FitData.of(rows).fold(bank), FitData(stored(rows)).fold(bank)
+    assert ours.arrays.keys() == expected.arrays.keys()
+    assert all(torch.equal(ours[name], expected[name]) for name in ours.arrays)
+
+
+def test_a_bank_of_half_precision_stays_half_until_it_is_read() -> None:
+    bank = FitData(stored(outputs(), np.float16)).fold(Bank(limit=30))
+    assert bank["features"].dtype == torch.float16
+    assert bank.outputs().features.dtype == torch.float32
+
+
+def test_an_empty_draw_on_disk_is_told_when_it_is_asked_for() -> None:
+    data = FitData(stored(outputs()))
+    data.prepare([Bank(share=1e-6), Moments()])
+    with pytest.raises(UserError, match="larger share"):
+        data.fold(Bank(share=1e-6))
+
+
+@dataclass(frozen=True)
+class Seen(Fold[set[str], set[str]]):
+    """Names of what a pass hands over."""
+
+    reads: ClassVar[tuple[str, ...] | None] = ("labels", "gram")
+
+    def start(self, like: Outputs) -> set[str]:
+        return {*like.present, *like.layers}
+
+    def update(self, total: set[str], chunk: Outputs, first: int) -> set[str]:
+        return total
+
+    def merge(self, total: set[str], other: set[str]) -> set[str]:
+        return total | other
+
+    def finish(self, total: set[str]) -> set[str]:
+        return total
+
+
+def test_what_no_fold_reads_stays_on_disk() -> None:
+    rows = stored(outputs())
+    arrays = {**rows.arrays, "gram/1": rows.arrays["logits"], "odin": rows.arrays["logits"]}
+    assert FitData(Values(arrays)).fold(Seen()) == {"labels", "gram/1"}
+
+
+def test_a_covariance_far_from_singular_is_whitened_without_eigenvectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    covariance = torch.cov(torch.randn(6, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+    by_vectors = torch.linalg.eigh(covariance)
+    monkeypatch.setattr("outfield.features.moments.spectrum", lambda _: pytest.fail("eigenvectors"))
+    root = whitener(covariance)
+    expected = by_vectors.eigenvectors / by_vectors.eigenvalues @ by_vectors.eigenvectors.T
+    torch.testing.assert_close(root @ root.T, expected)
+    with pytest.raises(pytest.fail.Exception):
+        whitener(covariance - (1 - 1e-12) * by_vectors.eigenvalues[0] * torch.eye(6, dtype=torch.float64))

@@ -11,7 +11,7 @@ from outfield.types import State
 
 def tied(moments: MomentSums) -> State:
     """The whitener [D, r] of the within-class covariance and the whitened class means [C, r]."""
-    return {"whitener": moments.within_whitener, "means": moments.class_means @ moments.within_whitener}
+    return {"whitener": moments.within_whitener, "means": moments.whitened_means}
 
 
 def nearest(features: Tensor, whitener: Tensor, means: Tensor) -> Tensor:

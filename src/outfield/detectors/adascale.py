@@ -108,7 +108,7 @@ class AdaSCALE(Detector):
 
     def fit(self, data: FitData) -> State:
         (bank,) = self.folds()
-        return {"shifts": self._shift(data.fold(bank)).sort().values}
+        return {"shifts": self._shift(data.fold(bank).outputs()).sort().values}
 
     def score(self, out: Outputs, state: State) -> Tensor:
         r = _ratio_at(positive(out.features), self._percentile(out, state["shifts"].to(out.features)))

@@ -63,6 +63,10 @@ class Detector(ABC):
         """The folds that ``fit`` will ask for, so that detectors can share a pass."""
         return ()
 
+    def folds_on(self, data: FitData) -> tuple[Fold[Any, Any], ...]:
+        """The folds that ``fit`` will ask for on these data, where that takes no pass to know."""
+        return self.clipped(data).folds()
+
     def probes(self) -> tuple[Probe, ...]:
         """The probes whose values ``fit`` and ``score`` read in ``Outputs.layers``."""
         return ()

@@ -13,8 +13,9 @@ from outfield.detectors.base import Detector
 from outfield.features.banks import Bank
 from outfield.features.fit_data import FitData
 from outfield.features.folds import Fold
-from outfield.features.moments import leading, spectrum, unit
+from outfield.features.moments import add_products, leading, spectrum, symmetric, unit
 from outfield.features.pieces import in_pieces
+from outfield.features.rows import Rows
 from outfield.types import Outputs, State
 
 
@@ -76,9 +77,9 @@ class CoRP(Detector):
         return Bank(("features",), limit=self.limit, seed=self.seed)
 
     def fit(self, data: FitData) -> State:
-        features = data.fold(self._bank).features
-        drawn = self._drawn(features)
-        mean, components = data.once(replace(self, explained=1.0), lambda: _components(features, drawn))
+        rows = data.fold(self._bank)
+        drawn = self._drawn(rows["features"])
+        mean, components = data.once(replace(self, explained=1.0), lambda: _components(rows, drawn))
         return {**drawn, "mean": mean, "basis": leading(components, self.explained)}
 
     def _drawn(self, features: Tensor) -> State:
@@ -103,14 +104,14 @@ def _phi(features: Tensor, drawn: State) -> Tensor:
     return math.sqrt(2 / angles.shape[1]) * angles.cos_().double()
 
 
-def _components(features: Tensor, drawn: State, chunk: int = 4096) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+def _components(rows: Rows, drawn: State, chunk: int = 2048) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Mean of phi, and the spectrum of its covariance."""
-    m = len(drawn["shift"])
-    total = torch.zeros(m, dtype=torch.float64, device=features.device)
-    products = torch.zeros(m, m, dtype=torch.float64, device=features.device)
-    for rows in torch.split(features, chunk):
-        phi = _phi(rows, drawn)
+    m, device = len(drawn["shift"]), drawn["shift"].device
+    total = torch.zeros(m, dtype=torch.float64, device=device)
+    products = torch.zeros(m, m, dtype=torch.float64, device=device)
+    for out in rows.chunks(chunk):
+        phi = _phi(out.features, drawn)
         total.add_(phi.sum(0))
-        products.addmm_(phi.T, phi)
-    mean = total / len(features)
-    return mean, spectrum(products / len(features) - torch.outer(mean, mean))
+        add_products(products, phi)
+    mean = total / len(rows)
+    return mean, spectrum(symmetric(products.div_(len(rows))).sub_(torch.outer(mean, mean)))

@@ -77,7 +77,7 @@ class Gram(Detector):
     def fit(self, data: FitData) -> State:
         ranges, held_out = self.folds()
         bounds: State = data.fold(ranges)
-        deviations = self._deviations(data.fold(held_out), bounds)
+        deviations = self._deviations(data.fold(held_out).outputs(), bounds)
         return bounds | {f"{name} mean": values.mean().reshape(1) for name, values in deviations.items()}
 
     def score(self, out: Outputs, state: State) -> Tensor:

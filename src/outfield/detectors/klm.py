@@ -58,6 +58,8 @@ def _divergence(logits: Tensor, log_templates: Tensor) -> Tensor:
 class _Templates(Fold[Tensor, Tensor]):
     """Mean softmax of each class that is predicted, [K, C]; sums carry their count in the last column."""
 
+    reads: ClassVar[tuple[str, ...] | None] = ("logits",)
+
     split: Split = field(default="val", kw_only=True)
 
     def start(self, like: Outputs) -> Tensor:

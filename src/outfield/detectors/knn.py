@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from outfield.detectors._banks import share_of
+from outfield.detectors._banks import as_bank, on_sphere, share_of
 from outfield.detectors.base import Detector
 from outfield.features.banks import Bank
 from outfield.features.fit_data import FitData
@@ -61,10 +61,10 @@ class KNN(Detector):
 
     def fit(self, data: FitData) -> State:
         (bank,) = self.clipped(data).folds()
-        return {"bank": unit(data.fold(bank).features)}
+        return {"bank": as_bank(data.fold(bank))}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        bank = state["bank"].to(out.features.device)
+        bank = on_sphere(state["bank"], out.features)
         k = min(self.k, len(bank))
         return in_pieces(lambda rows: _kth_distance(rows, bank, k), 2 * len(bank), unit(out.features))
 

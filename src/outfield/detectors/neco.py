@@ -66,8 +66,7 @@ class NECO(Detector):
 
     def fit(self, data: FitData) -> State:
         scale = _deviations(data.moments)
-        correlation = data.once("correlation", lambda: spectrum(data.moments.covariance / torch.outer(scale, scale)))
-        basis = leading(correlation, self.explained, self.d)
+        basis = leading(spectrum(_correlation(data.moments, scale)), self.explained, self.d)
         return {"mean": data.moments.mean, "scale": scale, "basis": basis}
 
     def score(self, out: Outputs, state: State) -> Tensor:
@@ -83,6 +82,10 @@ class NECO(Detector):
 
 def _length(rows: Tensor) -> Tensor:
     return rows.square().sum(1).sqrt()
+
+
+def _correlation(moments: MomentSums, scale: Tensor) -> Tensor:
+    return moments.covariance.div_(scale).div_(scale[:, None])
 
 
 def _deviations(moments: MomentSums) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from outfield.detectors._banks import share_of
+from outfield.detectors._banks import as_bank, on_sphere, share_of
 from outfield.detectors.base import Detector
 from outfield.features.banks import Bank
 from outfield.features.fit_data import FitData
@@ -68,14 +68,19 @@ class NNGuide(Detector):
         settled = self.clipped(data)
         (bank,) = settled.folds()
         rows = data.fold(bank)
-        guides = unit(rows.features) * _positive(rows.logits.logsumexp(1, keepdim=True))
-        return {"bank": guides, "k": torch.tensor([settled.k])}
+        energies = torch.cat([chunk.logits.logsumexp(1) for chunk in rows.chunks()])
+        return {
+            "bank": as_bank(rows),
+            "energies": _positive(energies),
+            "k": torch.tensor([settled.k]),
+        }
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        bank, k = state["bank"].to(out.features.device), min(int(state["k"]), len(state["bank"]))
+        bank, energies = on_sphere(state["bank"], out.features), state["energies"].to(out.features)
+        k = min(int(state["k"]), len(bank))
 
         def guidance(rows: Tensor) -> Tensor:
-            return (rows @ bank.T).topk(k, dim=1).values.mean(1)
+            return (rows @ bank.T).mul_(energies).topk(k, dim=1).values.mean(1)
 
         return -in_pieces(guidance, 2 * len(bank), unit(out.features)) * out.logits.logsumexp(1)
 

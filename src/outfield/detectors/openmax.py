@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from outfield import keys
+from outfield.detectors._right import MeansOfRight
 from outfield.detectors.base import Detector
-from outfield.errors import UserError
 from outfield.features.fit_data import FitData
 from outfield.features.folds import Fold
 from outfield.types import Outputs, State
@@ -60,10 +60,10 @@ class OpenMax(Detector):
         return replace(self, alpha=min(self.alpha, data.classes))
 
     def folds(self) -> tuple[Fold[Any, Any], ...]:
-        return (_MeanLogits(),)
+        return (MeansOfRight("logits"),)
 
     def fit(self, data: FitData) -> State:
-        means = data.fold(_MeanLogits())
+        means = data.fold(MeansOfRight("logits"))
         tails = data.fold(_Tails(keys.of_tensors({"means": means}), self.tail, means))
         shape, scale, least = _weibull(tails)
         return {"means": means, "shape": shape, "scale": scale, "least": least}
@@ -80,6 +80,10 @@ class OpenMax(Detector):
         weights = torch.arange(alpha, 0, -1, dtype=logits.dtype, device=logits.device) / alpha
         top = logits.topk(alpha, dim=1).indices
         return torch.zeros_like(logits).scatter_(1, top, weights.expand(len(logits), -1))
+
+
+_ROWS = 2048
+"""Rows that are widened to float64 at a time."""
 
 
 def _cdf(distances: Tensor, state: State) -> Tensor:
@@ -109,32 +113,10 @@ def _weibull(tails: Tensor, steps: int = 80) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class _MeanLogits(Fold[Tensor, Tensor]):
-    """Mean logits of the rows of each class that are predicted right, [C, C]; sums carry their count last."""
-
-    def start(self, like: Outputs) -> Tensor:
-        classes = like.logits.shape[1]
-        return torch.zeros(classes, classes + 1, dtype=torch.float64, device=like.logits.device)
-
-    def update(self, total: Tensor, chunk: Outputs, first: int) -> Tensor:
-        right = chunk[chunk.logits.argmax(1) == chunk.labels]
-        return total.index_add_(0, right.labels, torch.nn.functional.pad(right.logits.double(), (0, 1), value=1.0))
-
-    def merge(self, total: Tensor, other: Tensor) -> Tensor:
-        return total + other
-
-    def finish(self, total: Tensor) -> Tensor:
-        if absent := torch.nonzero(total[:, -1] == 0).flatten().tolist():
-            raise UserError(
-                f"Expected fit rows of every class that the model predicts right, but class "
-                f"{', '.join(map(str, absent))} has none. Train the model further, or choose another detector."
-            )
-        return total[:, :-1] / total[:, -1:]
-
-
-@dataclass(frozen=True)
 class _Tails(Fold[Tensor, Tensor]):
     """The largest distances of right rows to their class's mean logits, [C, tail]; minus infinity if fewer."""
+
+    reads: ClassVar[tuple[str, ...] | None] = ("logits", "labels")
 
     digest: str
     tail: int
@@ -144,8 +126,13 @@ class _Tails(Fold[Tensor, Tensor]):
         return self.means.new_full((len(self.means), self.tail), -torch.inf)
 
     def update(self, total: Tensor, chunk: Outputs, first: int) -> Tensor:
+        for piece in chunk.chunks(_ROWS):
+            total = self._added(total, piece)
+        return total
+
+    def _added(self, total: Tensor, chunk: Outputs) -> Tensor:
         right = chunk[chunk.logits.argmax(1) == chunk.labels]
-        distances = (right.logits.double() - self.means[right.labels]).square().sum(1).sqrt()
+        distances = torch.linalg.vector_norm(right.logits.double().sub_(self.means[right.labels]), dim=1)
         return self.merge(total, self._ranked(distances, right.labels))
 
     def _ranked(self, distances: Tensor, labels: Tensor) -> Tensor:

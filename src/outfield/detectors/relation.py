@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from outfield.detectors._banks import as_bank, on_sphere
 from outfield.detectors.base import Detector
 from outfield.features.banks import Bank
 from outfield.features.fit_data import FitData
@@ -70,13 +71,24 @@ class Relation(Detector):
 
     def fit(self, data: FitData) -> State:
         rows = data.fold(self._bank)
-        return {"features": unit(rows.features), "probabilities": torch.softmax(rows.logits, dim=1)}
+        return {"features": as_bank(rows), "logits": rows["logits"]}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        bank, bank_p = (state[name].to(out.features.device) for name in ("features", "probabilities"))
+        features, p = unit(out.features), torch.softmax(out.logits, dim=1)
+        total = torch.zeros_like(features[:, 0])
+        for rows, logits in zip(state["features"].split(_PIECE), state["logits"].split(_PIECE), strict=True):
+            total += self._related(features, p, on_sphere(rows, features), torch.softmax(logits.to(p), dim=1))
+        return -total
+
+    def _related(self, features: Tensor, p: Tensor, bank: Tensor, bank_p: Tensor) -> Tensor:
+        """Sums of the relations to a piece of the bank, [n]."""
 
         def related(features: Tensor, p: Tensor) -> Tensor:
             r = torch.nn.functional.threshold((features @ bank.T).mul_(p @ bank_p.T), self.threshold, 0.0)
             return (r if self.power == 1 else r.pow_(self.power)).sum(1)
 
-        return -in_pieces(related, 4 * len(bank), unit(out.features), torch.softmax(out.logits, dim=1))
+        return in_pieces(related, 4 * len(bank), features, p)
+
+
+_PIECE = 2048
+"""Rows of the bank that are widened at a time."""

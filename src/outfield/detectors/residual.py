@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from outfield.detectors._residual import empty_space, norms, principal_dim
+from outfield.detectors._residual import empty_space, norms, settled_dim
 from outfield.detectors.base import Detector
 from outfield.features.fit_data import FitData
 from outfield.features.folds import Fold
@@ -25,12 +25,13 @@ class Residual(Detector):
     Parameters
     ----------
     d : int, optional
-        Size of the principal space; by default 1000 where D >= 1500, 512 where D >= 768, else D / 2.
+        Size of the principal space; by default 1000 where D >= 1500, 512 where D >= 768, else D / 2. Where the
+        training features span no more than that (dead units), their rank takes the place of D.
 
     Raises
     ------
     UserError
-        By ``fit``, where d is not below D.
+        By ``fit``, where d is not below D, or the training features span a line or less.
 
     Examples
     --------
@@ -54,10 +55,13 @@ class Residual(Detector):
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"d": (1, 1e9)}
 
     def clipped(self, data: FitData) -> Self:
-        return replace(self, d=principal_dim(self.d, data.dim))
+        return replace(self, d=settled_dim(self.d, data))
 
     def folds(self) -> tuple[Fold[Any, Any], ...]:
         return (Moments(),)
+
+    def folds_on(self, data: FitData) -> tuple[Fold[Any, Any], ...]:
+        return self.folds()
 
     def fit(self, data: FitData) -> State:
         return empty_space(data, self.d)

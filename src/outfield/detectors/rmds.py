@@ -9,7 +9,7 @@ from outfield.detectors._gaussian import distance, nearest, tied
 from outfield.detectors.base import Detector
 from outfield.features.fit_data import FitData
 from outfield.features.folds import Fold
-from outfield.features.moments import Moments, whitener
+from outfield.features.moments import Moments
 from outfield.features.pieces import in_pieces
 from outfield.types import Outputs, State
 
@@ -49,7 +49,7 @@ class RMDS(Detector):
         return (Moments(),)
 
     def fit(self, data: FitData) -> State:
-        background = whitener(data.moments.covariance)
+        background = data.moments.total_whitener
         centre = data.moments.mean @ background
         return {**tied(data.moments), "background_whitener": background, "background_mean": centre}
 

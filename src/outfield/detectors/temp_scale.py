@@ -55,6 +55,8 @@ class TempScale(Detector):
 class _Slope(Fold[Tensor, "tuple[float, float]"]):
     """First and second derivative of the mean ``NLL(inverse * z)`` with respect to the inverse temperature."""
 
+    reads: ClassVar[tuple[str, ...] | None] = ("logits", "labels")
+
     inverse: float = 1.0
     split: Split = field(default="val", kw_only=True)
 

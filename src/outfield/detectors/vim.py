@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from outfield import keys
-from outfield.detectors._residual import empty_space, norms, principal_dim
+from outfield.detectors._residual import empty_space, narrow, norms, settled_dim
 from outfield.detectors.base import Detector
 from outfield.errors import UserError
 from outfield.features.fit_data import FitData
@@ -28,12 +28,13 @@ class ViM(Detector):
     Parameters
     ----------
     d : int, optional
-        Size of the principal space; by default 1000 where D >= 1500, 512 where D >= 768, else D / 2.
+        Size of the principal space; by default 1000 where D >= 1500, 512 where D >= 768, else D / 2. Where the
+        training features span no more than that (dead units), their rank takes the place of D.
 
     Raises
     ------
     UserError
-        By ``fit``, where d is not below D, or the training features fit into d dimensions.
+        By ``fit``, where d is not below D, or the training features span a line or less.
 
     Examples
     --------
@@ -59,14 +60,17 @@ class ViM(Detector):
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"d": (1, 1e9)}
 
     def clipped(self, data: FitData) -> Self:
-        return replace(self, d=principal_dim(self.d, data.dim))
+        return replace(self, d=settled_dim(self.d, data))
 
     def folds(self) -> tuple[Fold[Any, Any], ...]:
         return (Moments(),)
 
+    def folds_on(self, data: FitData) -> tuple[Fold[Any, Any], ...]:
+        return self.folds()
+
     def fit(self, data: FitData) -> State:
         space = empty_space(data, self.d)
-        logit, residual = data.fold(_Means(keys.of_tensors(space), space))
+        logit, residual = data.fold(_Means(keys.of_tensors(space), narrow(space, data)))
         _check(residual, float(data.moments.second.trace()) ** 0.5)
         return {**space, "alpha": torch.tensor([logit / residual], dtype=torch.float64)}
 
@@ -79,9 +83,15 @@ class ViM(Detector):
         return in_pieces(matched, 2 * len(origin) + out.logits.shape[1], out.features, out.logits)
 
 
+_ROWS = 2048
+"""Rows that are measured at a time."""
+
+
 @dataclass(frozen=True)
 class _Means(Fold[Tensor, "tuple[float, float]"]):
     """Mean largest logit and mean residual of the training rows, for a space known by its digest."""
+
+    reads: ClassVar[tuple[str, ...] | None] = ("logits", "features")
 
     digest: str
     space: State = field(compare=False)
@@ -90,9 +100,10 @@ class _Means(Fold[Tensor, "tuple[float, float]"]):
         return torch.zeros(3, dtype=torch.float64, device=like.features.device)
 
     def update(self, total: Tensor, chunk: Outputs, first: int) -> Tensor:
-        residuals = norms(chunk.features, self.space["origin"], self.space["null_space"])
-        logits = chunk.logits.double().amax(1)
-        return total + torch.stack([logits.sum(), residuals.sum(), torch.ones_like(logits).sum()])
+        origin, null_space = self.space["origin"], self.space["null_space"]
+        residuals = torch.cat([norms(rows, origin, null_space) for rows in chunk.features.split(_ROWS)])
+        logits = chunk.logits.amax(1)
+        return total + torch.stack([*(one.double().sum() for one in (logits, residuals, torch.ones_like(logits)))])
 
     def merge(self, total: Tensor, other: Tensor) -> Tensor:
         return total + other

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from outfield.errors import UserError
 from outfield.features.folds import Fold
+from outfield.features.rows import Rows
 from outfield.types import Outputs
 
 _Part: TypeAlias = "tuple[Tensor, Outputs]"
@@ -19,7 +20,7 @@ _Part: TypeAlias = "tuple[Tensor, Outputs]"
 
 
 @dataclass(frozen=True)
-class Bank(Fold["list[_Part]", Outputs]):
+class Bank(Fold["list[_Part]", Rows]):
     """Rows of the fit data drawn by a hash of their number: all, a share, or at most so many, in their order.
 
     Parameters
@@ -41,7 +42,7 @@ class Bank(Fold["list[_Part]", Outputs]):
     --------
     >>> out = Outputs(features=torch.arange(8.0).reshape(8, 1))
     >>> fold = Bank(limit=3)
-    >>> fold.finish(fold.update(fold.start(out), out, first=0)).features.flatten()
+    >>> fold.finish(fold.update(fold.start(out), out, first=0))["features"].flatten()
     tensor([3., 5., 7.])
     """
 
@@ -62,14 +63,32 @@ class Bank(Fold["list[_Part]", Outputs]):
     def merge(self, total: list[_Part], other: list[_Part]) -> list[_Part]:
         return self._thinned([*total, *other])
 
-    def finish(self, total: list[_Part]) -> Outputs:
+    def finish(self, total: list[_Part]) -> Rows:
         _, rows = _first(total, self.limit)
-        if not len(rows):
+        self._check(len(rows))
+        return Rows.of(rows)
+
+    def numbers(self, rows: int) -> NDArray[np.int64]:
+        """The numbers of the rows that the bank draws from ``rows`` rows, so that these alone need to be read.
+
+        Examples
+        --------
+        >>> Bank(limit=3).numbers(8)
+        array([3, 5, 7])
+        """
+        places = priorities(np.arange(rows), self.seed)
+        drawn = np.flatnonzero(places < self.share)
+        if self.limit is not None and len(drawn) > self.limit:
+            drawn = np.sort(drawn[np.argpartition(places[drawn], self.limit - 1)[: self.limit]])
+        self._check(len(drawn))
+        return drawn
+
+    def _check(self, drawn: int) -> None:
+        if not drawn:
             raise UserError(
                 f"Expected fit rows for a bank, but a share of {self.share} drew none. "
                 "Take a larger share or fit on more rows."
             )
-        return rows
 
     def _below(self, total: list[_Part]) -> float:
         """The place that a row must lie below: where the bank was full, that of the last one kept."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,15 @@ from outfield.data.base import Dataset
 from outfield.errors import UserError
 from outfield.features.cache import Cache, Entry
 from outfield.features.probes.base import Probe
+from outfield.features.rows import Rows, kept
 from outfield.models.base import Model
 from outfield.types import Head, Outputs
 
 BATCH = 256
+GRAPH_BATCH = 64
+"""Most inputs of a forward pass that keeps its graph on a processor: larger ones wait for memory."""
+CELLS = 1 << 23
+"""Numbers of a chunk."""
 Progress = Callable[[int, int], None]
 
 
@@ -33,28 +39,45 @@ class Values:
     ----------
     arrays : mapping of name to array with n rows, memory-mapped
     head : Head, optional
-    size : int
-        Rows of a chunk.
+    size : int, optional
+        Rows of a chunk; by default 8192, or fewer where rows are wide.
     device : str
         Where the chunks are put.
     """
 
     arrays: Mapping[str, NDArray[Any]]
     head: Head | None = None
-    size: int = 8192
+    size: int | None = None
     device: str = "cpu"
 
     def __len__(self) -> int:
-        return len(self.arrays["logits"])
+        return len(next(iter(self.arrays.values())))
 
     def __iter__(self) -> Iterator[Outputs]:
-        return (self.rows(slice(start, start + self.size)) for start in range(0, len(self), self.size))
+        size = self.size or self._affordable
+        return (self.rows(slice(start, start + size)) for start in range(0, len(self), size))
+
+    @property
+    def _affordable(self) -> int:
+        """Rows of a chunk of at most ``CELLS`` numbers."""
+        width = sum(math.prod(array.shape[1:]) for array in self.arrays.values())
+        return max(1, min(8192, CELLS // width))
 
     def rows(self, rows: slice | NDArray[np.int64]) -> Outputs:
         """Some rows in memory."""
+        return self._stored(rows).outputs()
+
+    def at(self, rows: NDArray[np.int64], names: tuple[str, ...]) -> Rows:
+        """Rows by number in the precision of the arrays, with the fields of ``keeping`` alone."""
+        return self.keeping(names)._stored(rows)
+
+    def keeping(self, names: tuple[str, ...]) -> Values:
+        """The same rows with the named fields alone, and the layers whose names begin with one of ``names``."""
+        return replace(self, arrays=kept(self.arrays, names))
+
+    def _stored(self, rows: slice | NDArray[np.int64]) -> Rows:
         read = {name: torch.from_numpy(np.array(array[rows])).to(self.device) for name, array in self.arrays.items()}
-        fields = {name: read.pop(name, None) for name in ("logits", "features", "labels")}
-        return Outputs(**fields, head=self.head, layers=read)
+        return Rows(read, self.head)
 
 
 def extract(
@@ -96,13 +119,24 @@ def extract(
     """
     if not len(data):
         raise UserError(f"Expected inputs in {about or 'the data set'}, but it is empty. Give it rows or leave it out.")
-    base = keys.key(model=digest or model.digest(), data=data.digest(), half=half, code=_code_version())
+    base = _base(digest or model.digest(), data, half)
     wanted = {base: None} | {keys.key(base=base, probe=p, code=keys.of_code(type(p))): p for p in dict.fromkeys(probes)}
     found = {key: cache.get(key) for key in wanted}
     if missing := {key: wanted[key] for key, arrays in found.items() if arrays is None}:
         _Pass(model, data, missing, about, half).fill(cache, batch, progress)
     arrays = {name: array for key in wanted for name, array in _present(cache, key, found[key], about).items()}
     return Values(_named(arrays), model.head, device=device)
+
+
+def cached(digest: str, data: Dataset, cache: Cache, *, half: bool = False) -> Values | None:
+    """Logits, features and labels that a cache still holds of a model, by its digest; no pass is made."""
+    arrays = cache.get(_base(digest, data, half))
+    return None if arrays is None else Values(_named(arrays))
+
+
+def _base(digest: str, data: Dataset, half: bool) -> str:
+    """The key of a model's outputs on a data set."""
+    return keys.key(model=digest, data=data.digest(), half=half, code=_code_version())
 
 
 def _present(cache: Cache, key: str, found: dict[str, NDArray[Any]] | None, about: str) -> dict[str, NDArray[Any]]:
@@ -122,6 +156,7 @@ class _Pass:
     half: bool
 
     def fill(self, cache: Cache, batch: int, progress: Progress | None) -> None:
+        batch = min(batch, GRAPH_BATCH) if self._graph and self.model.input_std.device.type == "cpu" else batch
         with ExitStack() as stack:
             entries = {key: stack.enter_context(self._entry(cache, key)) for key in self.missing}
             stack.enter_context(self.model.evaluating())
@@ -136,13 +171,20 @@ class _Pass:
         probe = self.missing[key]
         return cache.writing(key, len(self.data), about=f"{self.about} {probe.key if probe else ''}".strip())
 
+    @property
+    def _probes(self) -> list[Probe]:
+        return [probe for probe in self.missing.values() if probe is not None]
+
+    @property
+    def _graph(self) -> bool:
+        """Whether a probe differentiates the first forward pass."""
+        return any(probe.needs_graph for probe in self._probes)
+
     def _values(self, rows: slice) -> dict[str, dict[str, Tensor]]:
         """Values of one batch, for each missing entry: the first forward pass, then the probes."""
-        probes = [probe for probe in self.missing.values() if probe is not None]
-        graph = any(probe.needs_graph for probe in probes)
-        with contextlib.nullcontext() if graph else torch.inference_mode():
-            x = self.model.prepare(self.data.read(rows)).requires_grad_(graph)
-            layers = self.model.layers if any(probe.needs_layers for probe in probes) else ()
+        with contextlib.nullcontext() if self._graph else torch.inference_mode():
+            x = self.model.prepare(self.data.read(rows)).requires_grad_(self._graph)
+            layers = self.model.layers if any(probe.needs_layers for probe in self._probes) else ()
             first = self.model.forward(x, layers)
             _check_finite(first.logits, rows.start, self.about)
             return {

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from functools import cached_property, partial
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from outfield.errors import UserError
 from outfield.features import folds
-from outfield.features.banks import Bank, only
+from outfield.features.banks import Bank
 from outfield.features.folds import Fold, Split
+from outfield.features.memory import give_back
 from outfield.features.moments import Moments, MomentSums
 from outfield.features.quantiles import Activations
+from outfield.features.rows import Rows
 from outfield.types import Head, Outputs
 
 R = TypeVar("R")
@@ -25,6 +29,17 @@ class Chunks(Protocol):
 
     def __iter__(self) -> Iterator[Outputs]: ...
     def __len__(self) -> int: ...
+
+
+@runtime_checkable
+class Stored(Chunks, Protocol):
+    """Chunks of arrays on disk: fields and rows that nobody asks for are not read."""
+
+    def keeping(self, names: tuple[str, ...]) -> Chunks:
+        """The same rows with the named fields alone, and the layers whose names begin with one of ``names``."""
+
+    def at(self, rows: NDArray[np.int64], names: tuple[str, ...]) -> Rows:
+        """Rows by number, in the precision that they are stored in."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +127,11 @@ class FitData:
 
     def _finished(self, fold: Fold[Any, Any]) -> Any:
         if fold in self._totals:
-            return fold.finish(self._totals.pop(fold))
+            total = self._totals.pop(fold)
+            return total() if isinstance(fold, Bank) and callable(total) else fold.finish(total)
         wider = _wider(fold, [*self._totals, *self._results])
         assert isinstance(fold, Bank) and wider
-        return only(self.fold(wider), fold.keep)
+        return self.fold(wider).keeping(fold.keep)
 
     def prepare(self, wanted: Iterable[Fold[Any, Any]]) -> None:
         """Accumulate several folds together, in one pass over each split that they read.
@@ -129,13 +145,21 @@ class FitData:
             self._pass([fold for fold in new if fold.split == split], split)
 
     def _pass(self, wanted: Sequence[Fold[Any, Any]], split: Split) -> None:
-        totals = folds.run(wanted, self.train if split == "train" else self.val)
-        self._totals.update(zip(wanted, totals, strict=True))
+        chunks = self.train if split == "train" else self.val
+        if isinstance(chunks, Stored):
+            banks = [fold for fold in wanted if isinstance(fold, Bank)]
+            self._totals.update((bank, partial(_drawn, bank, chunks)) for bank in banks)
+            wanted = [fold for fold in wanted if fold not in banks]
+            chunks = _narrowed(chunks, wanted)
+        if wanted:
+            self._totals.update(zip(wanted, folds.run(wanted, chunks), strict=True))
+            give_back()
 
     def once(self, key: Hashable, make: Callable[[], R]) -> R:
         """What ``make`` gives, made once for each key: what detectors, or settings of one, derive alike."""
         if key not in self._made:
             self._made[key] = make()
+            give_back()
         result: R = self._made[key]
         return result
 
@@ -152,7 +176,19 @@ class FitData:
         self, keep: tuple[str, ...] = ("features",), share: float = 1.0, limit: int | None = None, seed: int = 0
     ) -> Outputs:
         """A seeded subsample of the training outputs; ``keep`` names the fields and layers wanted."""
-        return self.fold(Bank(keep, share, limit, seed))
+        return self.fold(Bank(keep, share, limit, seed)).outputs()
+
+
+def _drawn(bank: Bank, chunks: Stored) -> Rows:
+    """The rows of a bank read by number: they take no pass."""
+    return chunks.at(bank.numbers(len(chunks)), bank.keep)
+
+
+def _narrowed(chunks: Stored, wanted: Sequence[Fold[Any, Any]]) -> Chunks:
+    """The chunks with what some folds read."""
+    if any(fold.reads is None for fold in wanted):
+        return chunks
+    return chunks.keeping(tuple({name: None for fold in wanted for name in fold.reads or ()}))
 
 
 def _wider(fold: Fold[Any, Any], among: Iterable[Fold[Any, Any]]) -> Bank | None:

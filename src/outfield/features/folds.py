@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from outfield.errors import UserError
 from outfield.types import Outputs
@@ -29,6 +29,9 @@ class Fold(ABC, Generic[A, R]):
     split : "train" or "val"
         The rows that it reads.
     """
+
+    reads: ClassVar[tuple[str, ...] | None] = None
+    """The fields, and beginnings of names of layers, that it reads; all if it does not say."""
 
     split: Split = field(default="train", kw_only=True)
 

@@ -21,7 +21,8 @@ def unit(features: Tensor) -> Tensor:
 def whitener(covariance: Tensor, rtol: float = 1e-12) -> Tensor:
     """L [D, r] with ``L L^T`` the pseudo-inverse of a covariance, so that Mahalanobis is Euclid after ``f L``.
 
-    Directions with less than ``rtol`` times the largest variance are left out.
+    Directions with less than ``rtol`` times the largest variance are left out. A covariance far from singular needs no
+    eigenvectors: L is then the inverse of its Cholesky factor.
 
     Examples
     --------
@@ -29,9 +30,21 @@ def whitener(covariance: Tensor, rtol: float = 1e-12) -> Tensor:
     tensor([[0.0000],
             [0.5000]], dtype=torch.float64)
     """
+    if (inverse := _inverse_factor(covariance, 0.1 / rtol)) is not None:
+        return inverse.T.contiguous()
     values, vectors = spectrum(covariance)
     kept = values > rtol * values[-1]
     return vectors[:, kept] * values[kept].rsqrt()
+
+
+def _inverse_factor(covariance: Tensor, condition: float) -> Tensor | None:
+    """``R^-1`` of ``S = R R^T``; None where S may be worse conditioned than that: ``tr S tr S^-1`` is no less."""
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    if int(failed):
+        return None
+    identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
+    inverse = torch.linalg.solve_triangular(factor, identity, upper=False, out=identity)
+    return inverse if covariance.trace() * inverse.square().sum() < condition else None
 
 
 def leading(spectrum: tuple[Tensor, Tensor], share: float, q: int | None = None) -> Tensor:
@@ -47,13 +60,41 @@ def leading(spectrum: tuple[Tensor, Tensor], share: float, q: int | None = None)
     values, vectors = spectrum
     explained = values.flip(0).clamp(min=0).cumsum(0)
     enough = int((explained < share * explained[-1]).sum()) + 1
-    return vectors.flip(1)[:, : q or enough].contiguous()
+    return vectors[:, -(q or enough) :].flip(1).contiguous()
 
 
 def spectrum(covariance: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues [D], smallest first, and eigenvectors in columns [D, D]."""
     values, vectors = torch.linalg.eigh(covariance)
     return values, vectors
+
+
+def add_products(total: Tensor, rows: Tensor) -> None:
+    """Add ``rows^T rows`` [D, D] to ``total``: blocks on and above the diagonal alone, which is half the work.
+
+    Examples
+    --------
+    >>> total = torch.zeros(2, 2)
+    >>> add_products(total, torch.tensor([[1.0, 2.0]]))
+    >>> symmetric(total)
+    tensor([[1., 2.],
+            [2., 4.]])
+    """
+    for start in range(0, rows.shape[1], _BLOCK):
+        columns = slice(start, start + _BLOCK)
+        total[columns, start:].addmm_(rows[:, columns].T, rows[:, start:])
+
+
+def symmetric(upper: Tensor) -> Tensor:
+    """The symmetric matrix whose part on and above the diagonal is given; ``upper`` is overwritten."""
+    upper.triu_()
+    return upper.add_(upper.triu(1).T)
+
+
+_BLOCK = 256
+"""Columns of a block of products."""
+_ROWS = 2048
+"""Rows that are widened to float64 at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,26 +131,36 @@ class MomentSums:
             )
         return self.sums / self.counts[:, None]
 
-    @cached_property
+    @property
     def covariance(self) -> Tensor:
         """Total covariance about the global mean, divided by N, [D, D]."""
-        return self.second - torch.outer(self.mean, self.mean)
+        return self.second.addr_(self.mean, self.mean, alpha=-1)
 
     @cached_property
     def total_spectrum(self) -> tuple[Tensor, Tensor]:
         """``spectrum(self.covariance)``, which several settings share."""
         return spectrum(self.covariance)
 
-    @cached_property
+    @property
     def within(self) -> Tensor:
         """Tied covariance about the class means, divided by N, [D, D]."""
         means = self.class_means
-        return self.second - (means * (self.counts / self.n)[:, None]).T @ means
+        return self.second.addmm_((means * (self.counts / self.n)[:, None]).T, means, alpha=-1)
 
     @cached_property
     def within_whitener(self) -> Tensor:
         """``whitener(self.within)``, which several detectors share, [D, r]."""
         return whitener(self.within)
+
+    @cached_property
+    def whitened_means(self) -> Tensor:
+        """Class means after ``within_whitener``, [C, r]."""
+        return self.class_means @ self.within_whitener
+
+    @cached_property
+    def total_whitener(self) -> Tensor:
+        """``whitener(self.covariance)``, [D, r]."""
+        return whitener(self.covariance)
 
     @property
     def second(self) -> Tensor:
@@ -119,7 +170,7 @@ class MomentSums:
     def about(self, origin: Tensor) -> Tensor:
         """Second moment about a given origin, ``E[(f - o)(f - o)^T]``, [D, D]."""
         away = self.mean - origin
-        return self.covariance + torch.outer(away, away)
+        return self.covariance.addr_(away, away)
 
 
 @dataclass(frozen=True)
@@ -148,17 +199,18 @@ class Moments(Fold[MomentSums, MomentSums]):
         return MomentSums(zeros(classes), zeros(classes, dim), zeros(dim, dim))
 
     def update(self, total: MomentSums, chunk: Outputs, first: int) -> MomentSums:
-        rows = (unit(chunk.features) if self.on_sphere else chunk.features).double()
         total.counts.add_(torch.bincount(chunk.labels, minlength=len(total.counts)))
-        total.sums.index_add_(0, chunk.labels, rows)
-        total.products.addmm_(rows.T, rows)
+        for features, labels in zip(chunk.features.split(_ROWS), chunk.labels.split(_ROWS), strict=True):
+            rows = (unit(features) if self.on_sphere else features).double()
+            total.sums.index_add_(0, labels, rows)
+            add_products(total.products, rows)
         return total
 
     def merge(self, total: MomentSums, other: MomentSums) -> MomentSums:
         return MomentSums(total.counts + other.counts, total.sums + other.sums, total.products + other.products)
 
     def finish(self, total: MomentSums) -> MomentSums:
-        return total
+        return MomentSums(total.counts, total.sums, symmetric(total.products))
 
 
 def _classes(like: Outputs) -> int:

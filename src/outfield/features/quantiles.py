@@ -13,6 +13,8 @@ from outfield.types import Outputs
 
 _DROPPED = 12
 _BINS = 1 << (32 - _DROPPED)
+_AT_ONCE = 1 << 22
+"""Numbers that are counted at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,20 +54,21 @@ class Activations(Fold[Tensor, Sketch]):
         return torch.zeros(_BINS, dtype=torch.int64, device=like.features.device)
 
     def update(self, total: Tensor, chunk: Outputs, first: int) -> Tensor:
-        return total.add_(torch.bincount(_bins(chunk.features.float().flatten()), minlength=_BINS))
+        for values in chunk.features.flatten().split(_AT_ONCE):
+            total.add_(torch.bincount(_leading_bits(values.float()), minlength=_BINS))
+        return total
 
     def merge(self, total: Tensor, other: Tensor) -> Tensor:
         return total + other
 
     def finish(self, total: Tensor) -> Sketch:
-        return Sketch(total)
+        negative, positive = total.chunk(2)
+        return Sketch(torch.cat([negative.flip(0), positive]))
 
 
-def _bins(values: Tensor) -> Tensor:
-    """Order-preserving map of float32 to 0 .. 2^20 - 1: flip the sign bit of the positive, all bits of the negative."""
-    bits = (values + 0.0).view(torch.int32)
-    ordered = torch.where(bits >= 0, bits, bits ^ 0x7FFFFFFF)
-    return (ordered >> _DROPPED) + _BINS // 2
+def _leading_bits(values: Tensor) -> Tensor:
+    """The leading 20 bits of float32 numbers: in their order for the positive, which come last, reversed otherwise."""
+    return (values.view(torch.int32) >> _DROPPED).add_(_BINS // 2)
 
 
 def _edges(bin_: int) -> tuple[float, float]:

@@ -35,7 +35,8 @@ def feature_statistics(chunks: Iterable[Outputs]) -> dict[str, float]:
     ----------
     [1] Krumpl et al. One Model, Many Behaviors: Training-Induced Effects on Out-of-Distribution Detection. 2026.
     """
-    covariance = run([Moments()], chunks)[0].covariance
+    (sums,) = run([fold := Moments()], chunks)
+    covariance = fold.finish(sums).covariance
     total = covariance.trace()
     norms = torch.cat([chunk.features.double().norm(dim=1) for chunk in chunks])
     tiny = sum(float((chunk.features.abs() < TINY).double().mean(1).sum()) for chunk in chunks)
