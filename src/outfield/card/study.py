@@ -21,6 +21,7 @@ from outfield.data.datasets import subset
 from outfield.errors import UserError
 from outfield.features.cache import Cache, default_folder
 from outfield.features.extract import cached
+from outfield.places import copies, listed, place
 from outfield.reports.results import CATEGORIES, in_order
 from outfield.store import query
 from outfield.store.write import ROWS, scores_path
@@ -39,7 +40,7 @@ def of_study(folder: Path | str, model: str, *, cache: Cache | None = None, seed
 
     Parameters
     ----------
-    folder : path
+    folder : path or address
     model : str
         A model's name, as the study's report shows it.
     cache : Cache, optional
@@ -56,7 +57,7 @@ def of_study(folder: Path | str, model: str, *, cache: Cache | None = None, seed
     --------
     >>> of_study("results/digits", "baseline-0").save("card.html")  # doctest: +SKIP
     """
-    folder = Path(folder)
+    folder = place(folder)
     rows = _told_apart(_rows(folder, model))
     tables = dict(_tables(folder, model, rows))
     categories = _categories(rows)
@@ -110,10 +111,11 @@ def _tables(folder: Path, model: str, rows: pl.DataFrame) -> Iterator[tuple[str,
     """
     wanted = set(rows.filter(pl.col("role") == "test")["detector"].drop_nulls())
     known = query.manifest(folder)["jobs"]
-    for path in sorted(scores_path(folder, model, "").parent.glob("*.parquet")):
-        own = folder / ROWS / path.name
-        if (known is None or path.stem in known) and own.is_file():
-            said = pl.read_parquet(own, columns=["detector", "params", "role"], glob=False)
+    there = {path.name: path for path in listed(folder / ROWS, "*.parquet")}
+    for path in listed(scores_path(folder, model, "any").parent, "*.parquet"):
+        if (known is None or path.stem in known) and path.name in there:
+            with copies([there[path.name]]) as (own,):
+                said = pl.read_parquet(own, columns=["detector", "params", "role"], glob=False)
             for name, params in said.filter(pl.col("role") == "test").select("detector", "params").unique().iter_rows():
                 title = name if name in wanted else f"{name} {params}"
                 if title in wanted:
