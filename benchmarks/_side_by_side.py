@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter, process_time
 from typing import TypeVar
@@ -36,6 +39,13 @@ def timed(work: Callable[[], R]) -> tuple[R, Seconds]:
     wall, cpu = perf_counter(), process_time()
     made = work()
     return made, Seconds(perf_counter() - wall, process_time() - cpu)
+
+
+@contextmanager
+def compiled() -> Iterator[dict[str, str]]:
+    """An environment in which Python keeps what it compiled, as it does for users, in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {"PYTHONPYCACHEPREFIX": folder}
 
 
 def parsed(about: str | None, **numbers: int) -> argparse.ArgumentParser:

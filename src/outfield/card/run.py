@@ -20,6 +20,7 @@ from outfield.card.data import aligned, class_names, id_splits, kind_of, ood_mem
 from outfield.card.hardest import Judged, hardest
 from outfield.data.base import Dataset
 from outfield.data.datasets import in_memory, left_out_of, sample, shifted
+from outfield.detectors._asks import asks
 from outfield.detectors.base import Detector
 from outfield.errors import Problems, UserError
 from outfield.features.cache import Cache, default_folder
@@ -183,7 +184,7 @@ def _applicable(model: Model, detectors: Sequence[Detector]) -> tuple[list[Detec
     """The detectors that the model serves, and why the others are left out."""
     left_out, chosen = {}, []
     for detector in detectors:
-        if lacks := lacking(model, reads(detector)):
+        if lacks := lacking(model, asks(detector)):
             words = " and no ".join(word.removeprefix("a ") for word in lacks)
             left_out[registry.name_of("detectors", detector)] = f"the model has no {words}"
         else:
@@ -191,13 +192,6 @@ def _applicable(model: Model, detectors: Sequence[Detector]) -> tuple[list[Detec
     if not chosen:
         raise UserError(f"Expected a detector that applies to {model}, but none of those asked for does. Ask for more.")
     return chosen, left_out
-
-
-def reads(detector: Detector) -> frozenset[str]:
-    """What a detector and its probes ask of a model: of logits, features, head, layers and gradients."""
-    probes = detector.probes()
-    asked = {"gradients": any(one.needs_graph for one in probes), "layers": any(one.needs_layers for one in probes)}
-    return detector.needs | {name for name, needed in asked.items() if needed}
 
 
 def _spec(model: Model, id_name: str, batch: int) -> Spec:
