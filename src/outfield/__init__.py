@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from outfield.models.open import open_model
     from outfield.models.torch import TorchModel
     from outfield.registry import create, names
+    from outfield.reports.comparison import compare
     from outfield.reports.page import write as report
     from outfield.studies.run import run
     from outfield.studies.spec import Spec
@@ -28,6 +29,7 @@ __all__ = [
     "Outputs",
     "Spec",
     "TorchModel",
+    "compare",
     "create",
     "evaluate",
     "names",
@@ -44,6 +46,7 @@ _PLACES = {
     "Outputs": "types.Outputs",
     "Spec": "studies.spec.Spec",
     "TorchModel": "models.torch.TorchModel",
+    "compare": "reports.comparison.compare",
     "create": "registry.create",
     "evaluate": "card.run.evaluate",
     "names": "registry.names",

@@ -165,18 +165,21 @@ def _cells(display: Display) -> Iterator[tuple[str, ...]]:
 def column(values: pl.Series) -> list[str]:
     """A column as text: three decimals, none where all numbers are whole or one is large; empty where unknown.
 
+    Columns of p-values (their names start with ``p`` or ``q``) show small ones in powers of ten.
+
     Examples
     --------
-    >>> column(pl.Series([0.5, 1e-5, None])), column(pl.Series([1500.2, 2.0]))
-    (['0.500', '1.0e-05', ''], ['1,500', '2'])
+    >>> column(pl.Series([0.5, 1e-5, None])), column(pl.Series("p", [0.5, 1e-5])), column(pl.Series([1500.2, 2.0]))
+    (['0.500', '0.000', ''], ['0.500', '1.0e-05'], ['1,500', '2'])
     """
     if not values.dtype.is_float():
         return ["" if value is None else str(value) for value in values]
     known = values.drop_nulls().drop_nans()
     whole = bool((known == known.round()).all()) or bool((known.abs() >= 1000).any())
-    return ["" if value is None or isnan(value) else _number(value, 0 if whole else 3) for value in values]
+    small = values.name.partition(" ")[0] in ("p", "q")
+    return ["" if value is None or isnan(value) else _number(value, 0 if whole else 3, small) for value in values]
 
 
-def _number(value: float, digits: int) -> str:
-    tiny = digits and value and abs(value) < 0.5 * 10**-digits
+def _number(value: float, digits: int, small: bool) -> str:
+    tiny = small and 0 < abs(value) < 0.0005
     return f"{value:.1e}" if tiny else f"{value:,.{digits}f}"

@@ -11,7 +11,7 @@ from outfield.errors import UserError
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.results import Results
-from outfield.store.histograms import ID, histograms
+from outfield.store.scores import ID, histograms
 
 BINS = 28
 TICKS = (-300, -30, -3, 0, 3, 30, 300)

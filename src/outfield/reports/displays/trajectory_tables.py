@@ -26,7 +26,10 @@ def partial_correlations(found: Trajectories) -> Display:
     columns |= {"plain high": "high"}
     for kind in SMOOTHERS:
         columns |= {kind: kind, f"{kind} low": "low", f"{kind} high": "high", f"{kind} p": "p", f"{kind} q": "p, BH"}
-    columns |= {"corrected": "corrected"} | ({"note": "note"} if (table["note"] != "").any() else {})
+    columns |= {"corrected": "corrected"}
+    if table["apart"].is_not_null().any():
+        columns |= {"apart": "apart", "apart_low": "low", "apart_high": "high"}
+    columns |= {"note": "note"} if (table["note"] != "").any() else {}
     runs = max(len(model.runs) for model in found.models)
     shared = table.filter(pl.col("shared_id")).height
     caption = (
@@ -37,7 +40,7 @@ def partial_correlations(found: Trajectories) -> Display:
         f"smoother: {found.sign_differs.height}. {_shared(shared)}{_left(table)}"
     )
     figures = tuple(
-        Figure(_beside(part), str(name) if len(found.models) > 1 else "", 420)
+        Figure(_beside(part), str(name) if len(found.models) > 1 else "", 560)
         for (name,), part in table.drop_nulls("spline").group_by("model", maintain_order=True)
     )
     return Display("partial", "Partial correlations, the plain one beside each", caption, table, figures, columns)
@@ -54,13 +57,18 @@ def _wide(pairs: pl.DataFrame) -> pl.DataFrame:
         part = pairs.filter(pl.col("smoother") == kind)
         named = part.select(*keys, *(pl.col(old).alias(f"{kind}{new}") for old, new in renamed.items()))
         table = table.join(named, on=keys, how="left", maintain_order="left")
-    return table.join(linear.select(*keys, "corrected", "corrected_runs"), on=keys, how="left", maintain_order="left")
+    return table.join(
+        linear.select(*keys, "corrected", "corrected_runs", "apart", "apart_low", "apart_high"),
+        on=keys,
+        how="left",
+        maintain_order="left",
+    )
 
 
 def _shared(count: int) -> str:
     return (
-        f"{count} pairs are of two AUROCs, which share their ID scores: that alone makes them correlate "
-        "(shared_id in the file). "
+        f"{count} pairs are of two AUROCs, which share their ID scores: that alone makes them correlate. "
+        "Apart: linear, each AUROC on another half of the items, which is noisier and so nearer to 0. "
         if count
         else ""
     )
@@ -78,7 +86,7 @@ def _beside(table: pl.DataFrame) -> alt.TopLevelMixin:
         name=pl.format("{} ~ {}", "first", "second"), value="spline", low="spline low", high="spline high",
         plain="plain", side=sided("spline low", "spline high"),
     )  # fmt: skip
-    order = alt.Y("name:N", sort=named["name"].to_list(), title=None, axis=alt.Axis(labelLimit=210))
+    order = alt.Y("name:N", sort=named["name"].to_list(), title=None, axis=alt.Axis(labelLimit=300))
     scale, axis = alt.Scale(domain=[-1, 1], clamp=True), alt.Axis(title="correlation within runs", tickCount=8)
     value, low, plain = (alt.X(f"{field}:Q", axis=axis, scale=scale) for field in ("value", "low", "plain"))
     shown = alt.Legend(title=None, orient="top")

@@ -1,4 +1,4 @@
-"""Histograms of the scores that a study kept for each input, counted by DuckDB."""
+"""Scores that a study kept for each input: which job has them, and histograms that DuckDB counts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import duckdb
 import polars as pl
 
 from outfield.errors import UserError
+from outfield.places import copies, listed, place
 from outfield.store import query
 from outfield.store.write import ROWS, scores_path
 
@@ -77,7 +78,7 @@ def histograms(folder: Path | str, model: str, *, bins: int = 40) -> pl.DataFram
     --------
     >>> import tempfile
     >>> from outfield.store import write
-    >>> folder = Path(tempfile.mkdtemp())
+    >>> folder = place(tempfile.mkdtemp())
     >>> row = {"study": "s", "model": "m", "metric": "auroc", "value": 1.0, "role": "test", "set_kind": "ood",
     ...        "detector": "msp"}
     >>> table = pl.DataFrame({"set": ["test"] * 4 + ["far"], "row": [0, 1, 2, 3, 0], "score": [0.0, 1, 2, 3, 9]})
@@ -85,20 +86,41 @@ def histograms(folder: Path | str, model: str, *, bins: int = 40) -> pl.DataFram
     >>> histograms(folder, "m", bins=2).select("detector", "set", "bin", "count").rows()
     [('msp', 'far', 1, 1), ('msp', 'test', 0, 3), ('msp', 'test', 1, 1)]
     """
-    folder = Path(folder)
-    jobs = query.manifest(folder)["jobs"]
-    found = sorted(scores_path(folder, model, "any").parent.glob("*.parquet"))
-    files = [path for path in found if (jobs is None or path.stem in jobs) and _rows(folder, path).is_file()]
+    folder = place(folder)
+    files = _files(folder, model)
+    with copies([folder / ROWS / path.name for path in files]) as rows, copies(files) as scores:
+        sources = [[escape(str(path)) for path in group] for group in (rows, scores)]
+        try:
+            with duckdb.connect() as connection:
+                return query.framed(connection.sql(_COUNTED.replace("$bins", str(int(bins))), params=[*sources, ID]))
+        except duckdb.Error as error:
+            raise UserError(f"Expected scores of {model} in {folder}, but got {error}. Run the study again.") from None
+
+
+def jobs(folder: Path | str, model: str) -> dict[str, str]:
+    """Detector to the key of the job that kept its scores of this model; read them with ``query.scores``.
+
+    Raises
+    ------
+    UserError
+        The study kept no scores of this model.
+    """
+    folder = place(folder)
+    with copies([folder / ROWS / path.name for path in _files(folder, model)]) as rows, duckdb.connect() as connection:
+        found = connection.sql(
+            "SELECT any_value(detector) AS detector, parse_filename(filename, true) AS job FROM "
+            "read_parquet(?, union_by_name = true, filename = true) WHERE detector IS NOT NULL GROUP BY job",
+            params=[[escape(str(path)) for path in rows]],
+        )
+        return {str(detector): str(job) for detector, job in query.framed(found).sort("detector").iter_rows()}
+
+
+def _files(folder: Path, model: str) -> list[Path]:
+    """The files of a model's scores whose jobs are of the study and have rows."""
+    wanted = query.manifest(folder)["jobs"]
+    present = {path.name for path in listed(folder / ROWS, "*.parquet")}
+    found = listed(scores_path(folder, model, "any").parent, "*.parquet")
+    files = [path for path in found if path.name in present and (wanted is None or path.stem in wanted)]
     if not files:
         raise UserError(f"Expected the scores of {model} in {folder}, but none were kept. Run the study again.")
-    sources = [[escape(str(path)) for path in group] for group in ([_rows(folder, path) for path in files], files)]
-    statement = _COUNTED.replace("$bins", str(int(bins)))
-    try:
-        with duckdb.connect() as connection:
-            return query.framed(connection.sql(statement, params=[*sources, ID]))
-    except duckdb.Error as error:
-        raise UserError(f"Expected scores of {model} in {folder}, but got: {error}. Run the study again.") from None
-
-
-def _rows(folder: Path, scores: Path) -> Path:
-    return folder / ROWS / scores.name
+    return files

@@ -1,0 +1,471 @@
+"""Two studies, or two models, side by side: paired differences with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import isnan
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from scipy import stats
+
+from outfield.errors import UnknownName, UserError
+from outfield.metrics._ranking import Placements
+from outfield.reports.results import DRAWS, Results
+from outfield.stats import holm, panel
+from outfield.stats.base import Array
+from outfield.stats.intervals import resampled
+from outfield.store import query
+from outfield.store.scores import ID, jobs
+from outfield.types import Estimate
+
+KEYS = ("strategy", "seed", "detector", "set_kind", "ood", "metric")
+"""What two rows must share to be a pair."""
+LOWER_IS_BETTER = frozenset({"ece", "nll", "brier", "aurc", "fpr_at_95_id", "fpr_at_95_ood"})
+Z = float(stats.norm.ppf(0.975))
+Verdict = Literal["better", "worse", "not told apart", "the same", "without an interval"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure that the overview compares: its rows, and the columns that its mean runs over."""
+
+    title: str
+    metric: str
+    kind: str
+    over: tuple[str, ...] = ()
+
+
+MEASURES = (
+    Measure("accuracy", "accuracy", "id"),
+    Measure("ECE", "ece", "id"),
+    Measure("accuracy under shift", "accuracy", "shift", ("ood",)),
+    Measure("mean AUROC", "auroc", "ood", ("ood", "detector")),
+    Measure("mean FPR at 95% ID", "fpr_at_95_id", "ood", ("ood", "detector")),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Pairs of values of a first and a second side; a difference is the second less the first.
+
+    Parameters
+    ----------
+    names : pair of str
+    sides : pair of Results
+    pairs : frame
+        A row a pair: strategy, seed, detector, set_kind, ood, ood_category, metric, first, second, difference.
+    models : pair of str or None
+        The two models, where it compares two; the unit is then the input, else the strategy or the model.
+    notes : tuple of str
+        What could not be paired.
+    """
+
+    names: tuple[str, str]
+    sides: tuple[Results, Results]
+    pairs: pl.DataFrame
+    models: tuple[str, str] | None = None
+    notes: tuple[str, ...] = ()
+
+    def frame(self) -> pl.DataFrame:
+        """The pairs."""
+        return self.pairs
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """The AUROCs of two models on the same inputs.
+
+        Raises
+        ------
+        UserError
+            Two studies are compared, or the scores of each input are not there.
+        """
+        return _inputs(self)
+
+    @cached_property
+    def overview(self) -> pl.DataFrame:
+        """A row a measure: first, second, difference, low, high, n, whether lower is better, verdict."""
+        return pl.DataFrame([row for measure in MEASURES for row in self._measured(measure)])
+
+    def _measured(self, measure: Measure) -> Iterator[dict[str, object]]:
+        rows = self.of(measure.metric, measure.kind)
+        if rows.is_empty():
+            return
+        found = self._difference(rows, measure)
+        lower = measure.metric in LOWER_IS_BETTER
+        yield {
+            "name": measure.title, "first": _mean(rows["first"]), "second": _mean(rows["second"]),
+            "value": found.value, "low": found.low, "high": found.high, "n": found.n or 0,
+            "better": "lower" if lower else "higher", "verdict": verdict(found, lower),
+        }  # fmt: skip
+
+    def _difference(self, rows: pl.DataFrame, measure: Measure) -> Estimate:
+        if self.models is None:
+            return differences(rows, measure.over, ())["all"]
+        if measure.metric == "auroc" and self.scored:
+            return self.inputs.whole
+        return Estimate(_mean(rows["difference"]))
+
+    @property
+    def scored(self) -> bool:
+        """Whether the scores of both models on the same inputs are there."""
+        try:
+            return bool(self.inputs.detectors)
+        except UserError:
+            return False
+
+    def of(self, metric: str, kind: str) -> pl.DataFrame:
+        """Pairs of one metric on one kind of set."""
+        return self.pairs.filter(pl.col("metric") == metric, pl.col("set_kind") == kind)
+
+    def by(self, column: Literal["detector", "ood"]) -> pl.DataFrame:
+        """Difference of the AUROC for every detector, or every OOD set: name, value, low, high, n, verdict.
+
+        Raises
+        ------
+        UserError
+            No AUROC is in both.
+        """
+        rows = self.of("auroc", "ood")
+        if rows.is_empty():
+            raise UserError("Expected AUROCs of the same strategy, seed, detector and set in both, but there is none.")
+        if self.models is None:
+            found = differences(rows, ("ood", "detector"), (column,))
+        elif self.scored:
+            found = dict(self.inputs.detectors if column == "detector" else self.inputs.sets)
+        else:
+            means = rows.group_by(column).agg(pl.col("difference").mean())
+            found = {str(name): Estimate(value) for name, value in means.iter_rows()}
+        table = [
+            {"name": k, "value": e.value, "low": e.low, "high": e.high, "n": e.n or 0, "verdict": verdict(e, False)}
+            for k, e in found.items()
+        ]
+        return pl.DataFrame(table).sort("value", "name", descending=[True, False])
+
+    @cached_property
+    def cells(self) -> pl.DataFrame:
+        """Every AUROC that both have, the largest change first; intervals and p by Holm where inputs are paired."""
+        rows = self.of("auroc", "ood")
+        if self.models is not None and self.scored:
+            return self.inputs.cells.sort(pl.col("difference").abs(), descending=True)
+        by = ("strategy", "detector", "ood") if self.models is None else ("detector", "ood")
+        value = pl.col("difference")
+        found = rows.group_by(by).agg(
+            pl.col("first", "second").mean(), value.mean(), seeds=pl.len(),
+            seed_low=value.min().alias("seed_low"), seed_high=value.max().alias("seed_high"),
+        )  # fmt: skip
+        return found.sort(value.abs(), *by, descending=[True, *[False] * len(by)])
+
+    @cached_property
+    def only(self) -> pl.DataFrame:
+        """What is only in one: side, what it is, name."""
+        rows: list[tuple[str, str, str]] = []
+        columns = ("strategy", "seed", "detector", "ood") if self.models is None else ("detector", "ood")
+        for column in columns:
+            first, second = (_names(side.test, column) for side in self._compared)
+            rows += [(self.names[0], column, name) for name in sorted(first - second)]
+            rows += [(self.names[1], column, name) for name in sorted(second - first)]
+        return pl.DataFrame(rows, schema={"only in": pl.String, "what": pl.String, "name": pl.String}, orient="row")
+
+    @property
+    def _compared(self) -> tuple[Results, Results]:
+        if self.models is None:
+            return self.sides
+        first, second = (
+            Results(side.rows.filter(pl.col("model") == model), side.manifest, folder=side.folder)
+            for side, model in zip(self.sides, self.models, strict=True)
+        )
+        return first, second
+
+    @property
+    def level(self) -> str:
+        """What the independent units are, in the plural."""
+        if self.models is not None:
+            return "inputs"
+        repeated = self.pairs.select("strategy", "seed").unique().height > self.pairs["strategy"].n_unique()
+        return "strategies" if repeated else "models"
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What changed, in three sentences with their numbers."""
+        return tuple(_sentences(self))
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Differences of the AUROCs of two models scored on the same inputs, with DeLong's paired intervals.
+
+    The ID inputs are shared by all sets, so that means over sets and detectors average each input's placements first.
+
+    Parameters
+    ----------
+    whole : Estimate
+        Mean over detectors and OOD sets.
+    detectors, sets : mapping of name to Estimate
+    cells : frame
+        detector, ood, first, second, difference, low, high, p by Holm.
+    """
+
+    whole: Estimate
+    detectors: Mapping[str, Estimate]
+    sets: Mapping[str, Estimate]
+    cells: pl.DataFrame
+
+
+@dataclass
+class _Sum:
+    """Differences of placements, added up: of the ID inputs once, of each OOD set apart."""
+
+    id: Array | float = 0.0
+    ood: dict[str, Array] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, ood: str, id_change: Array, ood_change: Array) -> None:
+        self.id = self.id + id_change
+        self.ood[ood] = self.ood.get(ood, 0.0) + ood_change
+        self.count += 1
+
+    def estimate(self) -> Estimate:
+        """Mean of the differences added, and its interval."""
+        parts = [np.asarray(self.id), *self.ood.values()]
+        variance = sum(float(np.var(part / self.count, ddof=1)) / len(part) for part in parts)
+        value = sum(float(part.mean()) for part in self.ood.values()) / self.count
+        half = Z * float(np.sqrt(variance))
+        return Estimate(value, value - half, value + half, n=sum(map(len, parts)))
+
+
+def compare(
+    first: Path | str | pl.DataFrame,
+    second: Path | str | pl.DataFrame | None = None,
+    *,
+    model: str | None = None,
+    versus: str | None = None,
+) -> Comparison:
+    """Two studies, or two models of one or two studies, pair by pair.
+
+    Of two studies every value of the second is compared with the value of the first that has the same strategy, seed,
+    detector and data set; intervals resample strategies (models where none is repeated), then seeds. Of two models
+    AUROCs are compared on the same inputs, by DeLong's paired interval.
+
+    Parameters
+    ----------
+    first, second : path or frame
+        Studies' folders or rows; two models may be of one study.
+    model, versus : str, optional
+        A model of the first and one of the second; ``versus`` is ``model`` where two studies have it.
+
+    Raises
+    ------
+    UserError
+        There is nothing to compare, or nothing in common.
+    UnknownName
+        A model is not there.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"model": ["a", "b", "a", "b"], "detector": ["msp", "msp", "knn", "knn"],
+    ...                      "ood": ["far"] * 4, "metric": ["auroc"] * 4, "value": [0.7, 0.8, 0.6, 0.7]})
+    >>> found = compare(rows, rows.with_columns(pl.col("value") + 0.1))
+    >>> found.overview.select("name", "n").rows()
+    [('mean AUROC', 2)]
+    """
+    sides = (Results.of(first), Results.of(first if second is None else second))
+    titles = tuple(_title(side, place) for side, place in zip(sides, ("first", "second"), strict=True))
+    if model is None and versus is None:
+        if second is None:
+            raise UserError("Expected a second study, or two models of this one. Add a study, or model and versus.")
+        names = titles if titles[0] != titles[1] else (f"{titles[0]} (first)", f"{titles[1]} (second)")
+        return Comparison((names[0], names[1]), sides, _paired(sides[0].test, sides[1].test, KEYS))
+    return _of_models(sides, (titles[0], titles[1]), model, versus)
+
+
+def _of_models(
+    sides: tuple[Results, Results], titles: tuple[str, str], model: str | None, versus: str | None
+) -> Comparison:
+    chosen = (model or versus or "", versus or model or "")
+    if chosen[0] == chosen[1] and titles[0] == titles[1]:
+        raise UserError(f"Expected two models, but got {chosen[0]} twice. Name another one with --versus.")
+    tables = []
+    for side, name in zip(sides, chosen, strict=True):
+        known = side.rows["model"].unique().sort().to_list()
+        if name not in known:
+            raise UnknownName("model", name, known)
+        tables.append(side.test.filter(pl.col("model") == name))
+    keys = tuple(key for key in KEYS if key not in ("strategy", "seed"))
+    same = chosen[0] == chosen[1]
+    names = tuple(f"{m} ({t})" if same else m for m, t in zip(chosen, titles, strict=True))
+    return Comparison((names[0], names[1]), sides, _paired(tables[0], tables[1], keys), chosen)
+
+
+def _paired(first: pl.DataFrame, second: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    kept = [name for name in (*KEYS, "ood_category", "family", "data_digest") if name not in keys]
+    one = first.group_by(keys, maintain_order=True).agg(pl.col(kept).first(), first=pl.col("value").mean())
+    two = second.group_by(keys, maintain_order=True).agg(
+        digest=pl.col("data_digest").first(), second=pl.col("value").mean()
+    )
+    pairs = one.join(two, on=keys, nulls_equal=True, maintain_order="left")
+    if pairs.is_empty():
+        raise UserError(
+            f"Expected rows with the same {', '.join(keys)} in both, but there is none. Compare studies that share "
+            "strategies, detectors and data sets, or name two models."
+        )
+    same = (pl.col("data_digest") == pl.col("digest")).fill_null(True)
+    return pairs.with_columns(difference=pl.col("second") - pl.col("first"), same=same).drop("digest", "data_digest")
+
+
+def differences(rows: pl.DataFrame, axes: Sequence[str], apart: Sequence[str]) -> dict[str, Estimate]:
+    """Mean difference for each name along ``apart`` (``all`` without one), over units and the other axes.
+
+    Intervals resample units (strategies where seeds repeat them, else models), then seeds, bias-corrected; one unit
+    has none.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"strategy": ["a", "b", "c"], "seed": [0, 0, 0], "difference": [0.1, 0.2, 0.3]})
+    >>> found = differences(rows, (), ())["all"]
+    >>> round(found.value, 2), 0.1 <= found.low < found.high <= 0.3, found.n
+    (0.2, True, 3)
+    """
+    named = rows.with_columns(model=pl.format("{} {}", "strategy", "seed"), value=pl.col("difference"))
+    found = panel(named, axes, metric=None)
+    kept = [at for at, axis in enumerate(axes) if axis in apart]
+    over = tuple(at for at in range(len(axes)) if at not in kept)
+    value = found.means.mean(axis=(0, *(1 + at for at in over)))
+    names = found.axes[apart[0]] if apart else ("all",)
+    if found.n_units < 2:
+        return {name: Estimate(float(each), n=1) for name, each in zip(names, np.atleast_1d(value), strict=True)}
+    draws = np.concatenate([batch.mean(axis=(1, *(2 + at for at in over))) for batch in found.resample(DRAWS)])
+    ends = np.atleast_2d(resampled(value, draws, kind="bc"))
+    return {
+        name: Estimate(float(each), float(low), float(high), n=found.n_units)
+        for name, each, (low, high) in zip(names, np.atleast_1d(value), ends, strict=True)
+    }
+
+
+def verdict(one: Estimate, lower_is_better: bool) -> Verdict:
+    """Whether an interval lies on the better side of 0, on the worse one, or around it.
+
+    Examples
+    --------
+    >>> higher = Estimate(0.1, 0.05, 0.15)
+    >>> verdict(higher, lower_is_better=False), verdict(higher, lower_is_better=True), verdict(Estimate(0.1), True)
+    ('better', 'worse', 'without an interval')
+    """
+    if one.low > 0 or one.high < 0:
+        return "better" if (one.value > 0) != lower_is_better else "worse"
+    if one.value == one.low == one.high == 0:
+        return "the same"
+    return "without an interval" if isnan(one.low) else "not told apart"
+
+
+def _inputs(comparison: Comparison) -> Inputs:
+    """Detector by detector, so that no more than two detectors' scores are held."""
+    common = _common(comparison)
+    whole, sets, detectors, cells = _Sum(), dict[str, _Sum](), dict[str, Estimate](), []
+    for detector, (one, two) in common.items():
+        mine = _Sum()
+        for ood, first, second in _placed(one, two, comparison):
+            changes = (second.id - first.id, second.ood - first.ood)
+            for total in (mine, whole, sets.setdefault(ood, _Sum())):
+                total.add(ood, *changes)
+            alone = _Sum()
+            alone.add(ood, *changes)
+            found = alone.estimate()
+            cells.append((detector, ood, first.auroc, second.auroc, found.value, found.low, found.high))
+        if mine.count:
+            detectors[detector] = mine.estimate()
+    if not cells:
+        raise UserError("Expected scores of the same inputs in both, but the data sets differ.")
+    names = ["detector", "ood", "first", "second", "difference", "low", "high"]
+    table = pl.DataFrame(cells, schema=names, orient="row")
+    table = table.with_columns(p=pl.Series(holm([_p(row) for row in table.iter_rows(named=True)])))
+    return Inputs(whole.estimate(), detectors, {name: each.estimate() for name, each in sets.items()}, table)
+
+
+def _p(row: Mapping[str, float]) -> float:
+    error = (row["high"] - row["low"]) / (2 * Z)
+    return float(2 * stats.norm.sf(abs(row["difference"]) / error)) if error else float(row["difference"] == 0)
+
+
+def _common(comparison: Comparison) -> dict[str, tuple[tuple[Path, str, str], tuple[Path, str, str]]]:
+    """Detector to where both models' scores are."""
+    if comparison.models is None:
+        raise UserError("Expected two models, but two studies are compared. Name models to pair inputs.")
+    places = []
+    for side, model in zip(comparison.sides, comparison.models, strict=True):
+        if side.folder is None:
+            raise UserError("Expected a study's folder, where each input's scores are, but these are rows alone.")
+        places.append({name: (side.folder, model, key) for name, key in jobs(side.folder, model).items()})
+    return {name: (places[0][name], places[1][name]) for name in places[0] if name in places[1]}
+
+
+def _placed(
+    one: tuple[Path, str, str], two: tuple[Path, str, str], comparison: Comparison
+) -> Iterator[tuple[str, Placements, Placements]]:
+    """Both models' placements on every OOD set whose inputs are the same."""
+    tables = [query.scores(*each).sort("set", "part", "row", nulls_last=False) for each in (one, two)]
+    first, second = (table.filter(pl.col("set") == ID)["score"].to_numpy() for table in tables)
+    same = comparison.of("auroc", "ood").filter("same")["ood"].unique().sort()
+    sources = [_sources(side) for side in comparison.sides]
+    for ood in same:
+        if sources[0].get(ood) != sources[1].get(ood):
+            continue
+        a, b = (table.filter(pl.col("set") == ood) for table in tables)
+        if a.height and a.drop("score").equals(b.drop("score")) and len(first) == len(second):
+            yield (
+                str(ood),
+                Placements.of(first, a["score"].to_numpy()),
+                Placements.of(second, b["score"].to_numpy()),
+            )
+
+
+def _sources(side: Results) -> dict[str, object]:
+    """OOD sets to where the study took them from."""
+    return {each["name"]: each.get("source") for each in (side.manifest.get("study") or {}).get("ood") or ()}
+
+
+def _sentences(comparison: Comparison) -> Iterator[str]:
+    first, second = comparison.names
+    overview = {row["name"]: row for row in comparison.overview.iter_rows(named=True)}
+    if (auroc := overview.get("mean AUROC")) is not None:
+        over = f" over {auroc['n']:,} {comparison.level}" if auroc["n"] else ""
+        yield (
+            f"{second} has a mean AUROC of {auroc['second']:.3f}, {first} of {auroc['first']:.3f}: a paired difference "
+            f"of {_said(auroc)}{over}, {auroc['verdict']}."
+        )
+        yield _counted(comparison.by("detector"))
+    rest = [row for name, row in overview.items() if name != "mean AUROC"]
+    if rest:
+        yield "Besides: " + "; ".join(f"{row['name']} {_said(row)} ({row['verdict']})" for row in rest) + "."
+
+
+def _counted(table: pl.DataFrame) -> str:
+    better, worse = (table.filter(pl.col("verdict") == each) for each in ("better", "worse"))
+    rest = table.height - better.height - worse.height
+    most, least = table.row(0, named=True), table.row(-1, named=True)
+    return (
+        f"Of {table.height} detectors {better.height} got better, {worse.height} worse, and {rest} cannot be told "
+        f"apart; at the ends are {most['name']} ({_said(most)}) and {least['name']} ({_said(least)})."
+    )
+
+
+def _said(row: Mapping[str, float]) -> str:
+    ends = "" if row["low"] != row["low"] else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
+    return f"{row['value']:+.3f}{ends}"
+
+
+def _mean(values: pl.Series) -> float:
+    return float(values.mean())  # type: ignore[arg-type]  # a float column
+
+
+def _names(rows: pl.DataFrame, column: str) -> set[str]:
+    return set(rows[column].drop_nulls().cast(pl.String).unique().to_list())
+
+
+def _title(side: Results, otherwise: str) -> str:
+    names = side.rows["study"].drop_nulls().unique().sort().to_list()
+    return ", ".join(names) or otherwise

@@ -1,0 +1,151 @@
+"""Comparisons: planted differences come back with their sign, pairs are pairs, inputs are paired exactly."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from outfield.errors import UnknownName, UserError
+from outfield.reports.comparison import compare
+from outfield.reports.comparison_page import html
+from outfield.stats import compare_aurocs
+from outfield.store import schema, write
+
+DETECTORS, SETS = ("msp", "knn", "mds"), ("near", "far")
+
+
+def rows(seed: int = 0, detectors: tuple[str, ...] = DETECTORS, study: str = "one", **add: float) -> pl.DataFrame:
+    """Six strategies x two seeds; ``add`` moves a detector's AUROC."""
+    base, noise = np.random.default_rng(0), np.random.default_rng(seed + 1)
+    found = []
+    for strategy in "abcdef":
+        level = base.normal(0.8, 0.03)
+        for number in range(2):
+            common = {"study": study, "role": "test", "strategy": strategy, "seed": number, "id": "id"}
+            common |= {"model": f"{strategy}-{number}", "family": "baseline" if strategy == "a" else "recipe"}
+            found.append(common | {"set_kind": "id", "metric": "accuracy", "value": level + 0.1})
+            found.append(common | {"set_kind": "id", "metric": "ece", "value": 0.05 - add.get("ece", 0.0)})
+            for detector in detectors:
+                for ood in SETS:
+                    value = level + add.get(detector, 0.0) + noise.normal(0, 0.002)
+                    cell = {"set_kind": "ood", "ood": ood, "detector": detector, "n_id": 50, "n_ood": 40}
+                    found.append(common | cell | {"metric": "auroc", "value": value})
+                    found.append(common | cell | {"metric": "fpr_at_95_id", "value": 1 - value})
+    return schema.frame(found)
+
+
+def test_planted_differences_come_back_with_intervals() -> None:
+    found = compare(rows(), rows(seed=5, study="two", mds=0.05, knn=-0.03, ece=0.01))
+    table = {row["name"]: row for row in found.by("detector").iter_rows(named=True)}
+    assert table["mds"]["low"] < 0.05 < table["mds"]["high"] and table["mds"]["verdict"] == "better"
+    assert table["knn"]["low"] < -0.03 < table["knn"]["high"] and table["knn"]["verdict"] == "worse"
+    assert abs(table["msp"]["value"]) < 0.003 and table["msp"]["n"] == 6
+    overview = {row["name"]: row for row in found.overview.iter_rows(named=True)}
+    assert overview["mean AUROC"]["value"] == pytest.approx(found.of("auroc", "ood")["difference"].mean())
+    assert overview["mean FPR at 95% ID"]["value"] < 0 and overview["mean FPR at 95% ID"]["verdict"] == "better"
+    assert overview["ECE"]["verdict"] == "better" and overview["accuracy"]["verdict"] == "the same"
+    assert "two has a mean AUROC of" in found.sentences[0]
+
+
+def test_a_study_against_itself_has_no_difference() -> None:
+    found = compare(rows(), rows())
+    assert set(found.overview["verdict"]) == {"the same"}
+    assert found.names == ("one (first)", "one (second)")
+
+
+def test_pairs_are_rows_of_one_strategy_seed_detector_and_set() -> None:
+    first, second = rows(), rows(seed=5, study="two", mds=0.05)
+    pairs = compare(first, second.sample(fraction=1, shuffle=True, seed=0)).frame()
+    one = pairs.filter(strategy="c", seed=1, detector="mds", ood="far", metric="auroc").row(0, named=True)
+    for side, table in (("first", first), ("second", second)):
+        cell = table.filter(strategy="c", seed=1, detector="mds", ood="far", metric="auroc")
+        assert one[side] == cell["value"].item()
+
+
+def test_what_is_only_in_one_is_named_and_in_no_difference() -> None:
+    second = rows(seed=5, study="two", detectors=("msp", "vim")).filter(pl.col("strategy") != "f")
+    found = compare(rows(), second)
+    assert set(found.only.rows()) == {
+        ("one", "strategy", "f"), ("one", "detector", "knn"), ("one", "detector", "mds"), ("two", "detector", "vim"),
+    }  # fmt: skip
+    assert set(found.of("auroc", "ood")["detector"]) == {"msp"}
+
+
+def test_one_unit_has_no_interval() -> None:
+    alone = rows().filter(pl.col("strategy") == "a", pl.col("seed") == 0)
+    found = compare(alone, alone.with_columns(pl.col("value") + 0.01, study=pl.lit("two")))
+    assert set(found.overview["verdict"]) == {"without an interval"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models with scores of the same inputs; model b's mds is better."""
+    place, rng = tmp_path_factory.mktemp("study"), np.random.default_rng(3)
+    shared = {name: rng.normal(size=n) for name, n in (("test", 80), ("near", 60), ("far", 50))}
+    for model in ("a", "b"):
+        for detector in ("msp", "mds"):
+            gap = 2.5 if (model, detector) == ("b", "mds") else 1.0
+            parts = []
+            for name, values in shared.items():
+                score = values + (0.0 if name == "test" else gap) + rng.normal(0, 0.5, len(values))
+                parts.append(pl.DataFrame({"set": name, "row": np.arange(len(values)), "score": score}))
+            common = {"study": "s", "role": "test", "model": model, "set_kind": "ood", "detector": detector}
+            cells = [common | {"ood": name, "metric": "auroc", "value": 0.8} for name in ("near", "far")]
+            write.rows(place, f"{model}{detector}", cells)
+            write.scores(place, model, f"{model}{detector}", pl.concat(parts))
+    return place
+
+
+def test_two_models_are_compared_on_the_same_inputs(folder: Path) -> None:
+    found = compare(folder, model="a", versus="b")
+    cell = found.cells.filter(detector="mds", ood="far").row(0, named=True)
+    scores = {}
+    for model in ("a", "b"):
+        table = pl.read_parquet(folder / "scores" / model / f"{model}mds.parquet")
+        scores[model] = tuple(table.filter(pl.col("set") == name)["score"].to_numpy() for name in ("test", "far"))
+    peer = compare_aurocs({"b": scores["b"], "a": scores["a"]}).frame().row(0, named=True)
+    assert (cell["difference"], cell["low"], cell["high"]) == pytest.approx(
+        (peer["difference"], peer["low"], peer["high"])
+    )
+    table = {row["name"]: row["verdict"] for row in found.by("detector").iter_rows(named=True)}
+    assert table == {"mds": "better", "msp": "not told apart"}
+    assert found.inputs.whole.value == pytest.approx(found.cells["difference"].mean())
+
+
+def test_the_interval_of_a_mean_over_sets_counts_the_shared_id_inputs(folder: Path) -> None:
+    """Against resampling inputs: ID inputs once for all sets."""
+    found = compare(folder, model="a", versus="b").inputs.detectors["mds"]
+    tables = [pl.read_parquet(folder / "scores" / m / f"{m}mds.parquet") for m in ("a", "b")]
+    scores = [{n: t.filter(pl.col("set") == n)["score"].to_numpy() for n in ("test", "near", "far")} for t in tables]
+    rng, draws = np.random.default_rng(0), []
+    for _ in range(2000):
+        at = {name: rng.integers(len(values), size=len(values)) for name, values in scores[0].items()}
+        means = []
+        for side in scores:
+            picked = {name: side[name][at[name]] for name in at}
+            means.append(np.mean([(picked[n][:, None] > picked["test"]).mean() for n in ("near", "far")]))
+        draws.append(means[1] - means[0])
+    assert found.high - found.low == pytest.approx(2 * 1.96 * np.std(draws), rel=0.1)
+
+
+def test_the_page_holds_the_sentences_and_asks_nothing_of_the_network(folder: Path) -> None:
+    text = html(compare(folder, model="a", versus="b"), command="outfield report s --model b --versus a")
+    assert "b against a" in text and "got better" in text and "outfield report s --model b" in text
+    assert not re.search(r'(src|href)="(?!#|data:)', text.split("<script", 1)[0])
+    for code in ("overview", "by-detector", "by-set", "where", "changes"):
+        assert f'id="{code}"' in text
+
+
+def test_mistakes_say_what_to_do(folder: Path) -> None:
+    with pytest.raises(UserError, match="Add a study, or model and versus"):
+        compare(rows())
+    with pytest.raises(UnknownName, match="model"):
+        compare(folder, model="a", versus="nobody")
+    with pytest.raises(UserError, match="Name another one"):
+        compare(folder, model="a")
+    with pytest.raises(UserError, match="nothing|none"):
+        compare(rows(), rows().with_columns(pl.col("strategy") + "x"))
