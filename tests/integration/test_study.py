@@ -21,7 +21,6 @@ from outfield.errors import OutfieldError, Problems, UserError
 from outfield.features.cache import DamagedEntryWarning
 from outfield.store import query
 from outfield.store.write import DamagedFileWarning
-from outfield.studies.job import Bench
 from outfield.studies.run import Outcome
 from tests.support import digits, run_small, small_study
 
@@ -233,7 +232,6 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(tmp_path: Path, monkeypatch
     assert run_small(tmp_path).check().jobs == len(outcome.keys)
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not hasattr(os, "setresuid"), reason="root writes everywhere")
 def test_a_folder_that_cannot_be_written_is_a_users_mistake(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file where the folder should be")
     with pytest.raises(UserError, match="Expected to write"):
@@ -329,7 +327,6 @@ def test_a_failed_identity_stops_the_job(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_bench_leaves_weights_and_mode_untouched(tmp_path: Path) -> None:
-    assert Bench.__doc__
     first = run_small(tmp_path).check()
     before = {path.name: path.read_bytes() for path in first.folder.glob("models/*")}
     for path in first.folder.glob("rows/*"):

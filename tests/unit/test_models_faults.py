@@ -85,9 +85,10 @@ def test_weights_cut_off(tmp_path: Path) -> None:
         load_weights(tmp_path / "w.pt")
 
 
-def test_weights_in_a_checkpoint_of_a_wrapped_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model", "net", "online_backbone"])
+def test_weights_in_a_checkpoint_of_a_wrapped_model(wrapper: str, tmp_path: Path) -> None:
     saved = {f"module.{name}": value for name, value in network().state_dict().items()}
-    torch.save({"epoch": 3, "state_dict": saved}, tmp_path / "w.pt")
+    torch.save({"epoch": 3, wrapper: saved}, tmp_path / "w.pt")
     load_into(network(), load_weights(tmp_path / "w.pt"))
     torch.save([1, 2], tmp_path / "w.pt")
     with pytest.raises(UserError, match="got a list"):

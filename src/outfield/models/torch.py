@@ -331,7 +331,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _state_dict(loaded: Any, path: Path) -> dict[str, Tensor]:
-    for wrapper in ("state_dict", "model", "net"):
+    for wrapper in ("state_dict", "model_state_dict", "model", "net", "online_backbone"):
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
             loaded = loaded[wrapper]
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):

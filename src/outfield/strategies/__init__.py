@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from outfield.strategies._loop import Moment, code_of, train
+    from outfield.strategies._loop import Moment, train
     from outfield.strategies.base import FAMILIES, Strategy
 
-__all__ = ["FAMILIES", "Moment", "Strategy", "code_of", "train"]
+__all__ = ["FAMILIES", "Moment", "Strategy", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +16,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from outfield.strategies import _loop, base
 
-    return getattr(_loop if name in ("Moment", "code_of", "train") else base, name)
+    return getattr(_loop if name in ("Moment", "train") else base, name)

@@ -1,10 +1,40 @@
-"""The contrastive loss that SupCon and SimCLR share."""
+"""What SupCon and SimCLR share: views that are projected to a sphere, the contrastive loss, the head at the end."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+
+from outfield.strategies import _heads, _pictures
+from outfield.strategies.base import MakeNetwork, Strategy
+
+
+@dataclass(frozen=True)
+class Contrastive(Strategy):
+    """Two views of each picture are projected to a sphere; then a linear head is fitted to the frozen features."""
+
+    temperature: float
+    projection: int
+    crop: float
+
+    family: ClassVar[str] = "self-supervised"
+    limits: ClassVar = {"temperature": (1e-3, 100.0), "projection": (1, 100_000), "crop": (0.05, 1.0)}
+
+    def network(self, make: MakeNetwork) -> nn.Module:
+        return _heads.with_projector(make(), self.projection)
+
+    def architecture(self, make: MakeNetwork) -> nn.Module:
+        return make()
+
+    def augment(self, x: Tensor) -> Tensor:
+        return _pictures.zoomed(super().augment(torch.cat([x, x])), self.crop)
+
+    def finish(self, network: nn.Module, images: Tensor, labels: Tensor, classes: int) -> nn.Module:
+        return _heads.without_projector(network, images, labels, classes)
 
 
 def contrastive(projections: Tensor, groups: Tensor, temperature: float) -> Tensor:

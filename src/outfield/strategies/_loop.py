@@ -137,19 +137,6 @@ def train(
         return run.classifier()
 
 
-def code_of(strategy: Strategy) -> str:
-    """Digest of the code that decides what training gives: the strategy's file, the loop and their shared helpers.
-
-    Examples
-    --------
-    >>> from outfield.registry import create
-    >>> code_of(create("strategies", "mixup")) == code_of(create("strategies", "cutmix"))
-    False
-    """
-    shared = [path for path in Path(__file__).parent.glob("*.py") if path.stem == "base" or path.stem.startswith("_")]
-    return keys.key(own=keys.of_code(type(strategy)), shared=sorted(map(keys.of_file, shared)))
-
-
 class _Run:
     """A run under way: what a step changes, and nothing that could be computed from it."""
 

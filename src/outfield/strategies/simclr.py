@@ -1,18 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from outfield.strategies import _heads, _pictures
-from outfield.strategies._contrast import contrastive
-from outfield.strategies.base import MakeNetwork, Strategy
+from outfield.strategies import _pictures
+from outfield.strategies._contrast import Contrastive, contrastive
 
 
 @dataclass(frozen=True)
-class SimCLR(Strategy):
+class SimCLR(Contrastive):
     """Self-supervised contrastive learning, then a linear head on the frozen features [1].
 
     Two views of each picture (a random part of it, its brightness and contrast changed) are projected to a sphere,
@@ -42,17 +40,8 @@ class SimCLR(Strategy):
     projection: int = 64
     crop: float = 0.6
 
-    family: ClassVar[str] = "self-supervised"
-    limits: ClassVar = {"temperature": (1e-3, 100.0), "projection": (1, 100_000), "crop": (0.05, 1.0)}
-
-    def network(self, make: MakeNetwork) -> nn.Module:
-        return _heads.with_projector(make(), self.projection)
-
-    def architecture(self, make: MakeNetwork) -> nn.Module:
-        return make()
-
     def augment(self, x: Tensor) -> Tensor:
-        views = _pictures.zoomed(super().augment(torch.cat([x, x])), self.crop)
+        views = super().augment(x)
         for operation in (_pictures.brightness, _pictures.contrast):
             views = operation(views, 0.5 * _pictures.random_strengths(views)).clamp(0, 1)
         return views
@@ -60,6 +49,3 @@ class SimCLR(Strategy):
     def loss(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         picture = torch.arange(len(y), device=x.device).repeat(2)
         return contrastive(network(x), picture, self.temperature)
-
-    def finish(self, network: nn.Module, images: Tensor, labels: Tensor, classes: int) -> nn.Module:
-        return _heads.without_projector(network, images, labels, classes)

@@ -19,7 +19,7 @@ from outfield.models.preprocess import Pictures
 from outfield.models.torch import TorchModel, load_into, load_weights
 from outfield.places import copies, is_there
 from outfield.store.write import atomically
-from outfield.strategies import code_of, train
+from outfield.strategies import train
 from outfield.strategies.base import Strategy
 from outfield.studies.sets import Sets
 from outfield.studies.spec import Plugin, Spec, Stored
@@ -140,7 +140,7 @@ def _trained(spec: Spec, sets: Sets, title: str, strategy: Strategy, seed: int) 
         epochs=spec.epochs,
         layers=spec.layers,
         data=sets.train.data.digest(),
-        code=[code_of(strategy), keys.of_code(registry.find("networks", spec.network.name))],
+        code=keys.of_code(type(strategy), train, registry.find("networks", spec.network.name)),
     )
     name = f"{title}-{seed}".replace(" ", "-")
     return TrainedRecipe(name, title, strategy.family, seed, key, strategy, spec.network, spec.epochs, spec.layers)
