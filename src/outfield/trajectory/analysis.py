@@ -30,7 +30,7 @@ from outfield.stats.partial import (
 )
 from outfield.stats.smooth import SMOOTHERS, Smoother, residuals
 from outfield.store import query
-from outfield.trajectory.tracker import ITEMS, SKIPPED
+from outfield.trajectory.tracker import HALVES, ITEMS, SKIPPED
 from outfield.types import Estimate
 
 MEASURES = ("accuracy", "auroc")
@@ -52,6 +52,8 @@ class Model:
         Accuracies of the other sets and AUROCs.
     correct : mapping of set to array [runs, T, n]
         Whether each item was right; the ID set is ``ID``.
+    halves : mapping of measure to array [2, runs, T]
+        AUROCs on disjoint halves of the items of both sides.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Model:
     id: Array
     values: dict[str, Array]
     correct: dict[str, Array] = field(default_factory=dict)
+    halves: dict[str, Array] = field(default_factory=dict)
 
     @cached_property
     def _left(self) -> dict[tuple[str, Smoother], Array]:
@@ -74,8 +77,7 @@ class Model:
             Too few different ID accuracies to smooth over.
         """
         if (measure, smoother) not in self._left:
-            both = zip(self.values[measure], self.id, strict=True)
-            self._left[measure, smoother] = np.stack([residuals(y, x, smoother) for y, x in both])
+            self._left[measure, smoother] = self._smoothed(self.values[measure], smoother)
         return self._left[measure, smoother]
 
     def pair(self, first: str, second: str, smoother: Smoother = "linear") -> dict[str, Any]:
@@ -117,6 +119,29 @@ class Model:
             if found.identifiable:
                 known.append(found.corrected)
         return (_mean_in_z(known), len(known)) if known else (float("nan"), 0)
+
+    def apart(self, first: str, second: str, smoother: Smoother = "linear") -> Estimate:
+        """Partial correlation of two AUROCs that share no item: one of one half, the other of the other half.
+
+        Two AUROCs of the same ID scores correlate by that alone. Mean in Fisher z over both ways to choose the halves,
+        then over runs; noisier than with all items, so that it is nearer to 0. Unknown where there are no halves.
+        """
+        if first not in self.halves or second not in self.halves or len(self.runs) < 2:
+            return Estimate(float("nan"))
+        try:
+            left, right = (
+                np.stack([self._smoothed(each, smoother) for each in self.halves[k]]) for k in (first, second)
+            )
+        except UserError:
+            return Estimate(float("nan"))
+        ways = [[np.corrcoef(left[h, run], right[1 - h, run])[0, 1] for h in (0, 1)] for run in range(len(self.runs))]
+        z = np.arctanh(np.clip(ways, -1 + 1e-12, 1 - 1e-12)).mean(axis=1)
+        half = stats.t.ppf(0.975, len(z) - 1) * z.std(ddof=1) / np.sqrt(len(z))
+        value, low, high = (float(np.tanh(z.mean() + side * half)) for side in (0, -1, 1))
+        return Estimate(value, low, high, n=len(z))
+
+    def _smoothed(self, values: Array, smoother: Smoother) -> Array:
+        return np.stack([residuals(y, x, smoother) for y, x in zip(values, self.id, strict=True)])
 
     @cached_property
     def _noise(self) -> list[float]:
@@ -197,8 +222,9 @@ class Trajectories:
         notes = tuple(f"{r['run']}, step {r['step']}: {r['params']}" for r in skipped.iter_rows(named=True))
         measured = rows.filter(pl.col("metric").is_in(MEASURES), pl.col("role") == "test").with_columns(name=_NAME)
         items = _items(Path(folder))
+        halves = rows.filter(pl.col("metric").is_in(HALVES)).with_columns(name=_NAME)
         groups = measured.partition_by("strategy", maintain_order=True)
-        models = tuple(sorted((_model(group, items) for group in groups), key=lambda one: one.name))
+        models = tuple(sorted((_model(group, halves, items) for group in groups), key=lambda one: one.name))
         return cls(rows, models, notes, query.manifest(folder).get("study") or {})
 
     @cached_property
@@ -207,7 +233,8 @@ class Trajectories:
 
         Columns: model, first, second, smoother, value, low, high (partial correlation within runs, Fisher-z mean over
         runs), p (run permutation), q (p after Benjamini-Hochberg over the pairs of one model and smoother), plain with
-        its interval, corrected (errors in variables; linear), corrected_runs, shared_id, note. Null where unknown.
+        its interval, corrected (errors in variables; linear), corrected_runs, apart with its interval
+        (two AUROCs on disjoint halves of the items), shared_id, note. Null where unknown.
         """
         return pl.concat([_pairs(model) for model in self.models], how="vertical_relaxed").fill_nan(None)
 
@@ -275,7 +302,7 @@ class Trajectories:
 
 
 _NAME = (
-    pl.when(pl.col("metric") == "auroc")
+    pl.when(pl.col("metric").str.starts_with("auroc"))
     .then(pl.format("{}: {}", "detector", "ood"))
     .otherwise(pl.coalesce("ood", pl.lit(ID)))
 )
@@ -300,7 +327,7 @@ def _items(folder: Path) -> Callable[[str, int], dict[str, Array]]:
     return read
 
 
-def _model(table: pl.DataFrame, items: Callable[[str, int], dict[str, Array]]) -> Model:
+def _model(table: pl.DataFrame, halves: pl.DataFrame, items: Callable[[str, int], dict[str, Array]]) -> Model:
     runs = tuple(table["run"].unique(maintain_order=True).sort())
     steps = _common_steps(table, len(runs))
     wide = table.filter(pl.col("step").is_in(steps)).sort("run", "step")
@@ -311,7 +338,18 @@ def _model(table: pl.DataFrame, items: Callable[[str, int], dict[str, Array]]) -
         raise UserError("Expected an ID accuracy at every checkpoint, but it is missing. Log a set of kind 'id'.")
     known = whole.pop(ID)
     correct = _correct(runs, steps, items, table)
-    return Model(str(table["strategy"][0]), runs, np.array(steps), known, whole, correct)
+    cut = halves.filter(pl.col("run").is_in(runs), pl.col("step").is_in(steps)).sort("run", "step")
+    return Model(str(table["strategy"][0]), runs, np.array(steps), known, whole, correct, _halved(cut, known.shape))
+
+
+def _halved(table: pl.DataFrame, shape: tuple[int, ...]) -> dict[str, Array]:
+    """AUROCs on the two halves by measure, [2, runs, T]."""
+    found = {}
+    for (name,), part in table.group_by("name", maintain_order=True):
+        both = [_array(part.filter(pl.col("metric") == metric), *shape) for metric in HALVES]
+        if all(array is not None for array in both):
+            found[str(name)] = np.stack([array for array in both if array is not None])
+    return found
 
 
 def _common_steps(table: pl.DataFrame, runs: int) -> list[int]:
@@ -350,6 +388,7 @@ def _pairs(model: Model) -> pl.DataFrame:
 def _rows_of(model: Model, smoother: Smoother) -> Iterator[dict[str, Any]]:
     for first, second in combinations(model.values, 2):
         value, known = model.corrected(first, second) if smoother == "linear" else (float("nan"), 0)
+        apart = model.apart(first, second, smoother)
         yield {
             "model": model.name,
             "first": first,
@@ -358,5 +397,8 @@ def _rows_of(model: Model, smoother: Smoother) -> Iterator[dict[str, Any]]:
             **model.pair(first, second, smoother),
             "corrected": value,
             "corrected_runs": known,
+            "apart": apart.value,
+            "apart_low": apart.low,
+            "apart_high": apart.high,
             "shared_id": first.count(": ") == 1 and second.count(": ") == 1,
         }

@@ -20,6 +20,8 @@ from outfield.types import Estimate
 
 ITEMS = "items"
 """Folder, beside ``rows``, of the files that say of each item whether it was right."""
+HALVES = ("auroc_half_1", "auroc_half_2")
+"""Metrics: AUROCs on every second item of both sides; those of different halves have no item in common."""
 SKIPPED = "skipped"
 """Metric of the row that stands for a checkpoint that could not be measured; its reason is in ``params``."""
 

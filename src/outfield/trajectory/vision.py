@@ -29,8 +29,11 @@ from outfield.studies.recipes import TrainedRecipe, recipes
 from outfield.studies.sets import Member, Sets, load
 from outfield.trajectory.runs import Outcome, Told, follow
 from outfield.trajectory.spec import Trajectory
-from outfield.trajectory.tracker import EvalSet, Run, Tracker
+from outfield.trajectory.tracker import HALVES, EvalSet, Run, Tracker
 from outfield.types import Outputs
+
+PARTS = {"auroc": slice(None), HALVES[0]: slice(0, None, 2), HALVES[1]: slice(1, None, 2)}
+"""Of the items of both sides: an AUROC of all, and two that share no item."""
 
 
 def track(
@@ -183,12 +186,15 @@ class _Run:
         for plugin in self.spec.detectors:
             detector = plugin.build("detectors").clipped(fit)
             state = detector.fit(fit)
-            known = IdScores(detector.score(val_out, state).double().numpy())
+            known = detector.score(val_out, state).double().numpy()
             for name, out in found.items():
-                estimate = Auroc().of(known.against(detector.score(out, state).double().numpy()))
-                self.tracker.measure(
-                    step, "auroc", estimate, set=name, detector=plugin.name, params=detector.params, n_id=len(val_out)
-                )
+                scores = detector.score(out, state).double().numpy()
+                for metric, part in PARTS.items():
+                    estimate = Auroc().of(IdScores(known[part]).against(scores[part]))
+                    self.tracker.measure(
+                        step, metric, estimate, set=name, detector=plugin.name, params=detector.params,
+                        n_id=len(known[part]), n_ood=len(scores[part]),
+                    )  # fmt: skip
 
 
 def _eval_set(member: Member) -> EvalSet:

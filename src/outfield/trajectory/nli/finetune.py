@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,6 +17,7 @@ from outfield.errors import UserError
 from outfield.store.write import atomically
 from outfield.trajectory.nli.models import Encoded, PairModel
 from outfield.trajectory.nli.spec import Training
+from outfield.trajectory.nli.world import World
 
 
 def total_steps(training: Training, pairs: int) -> int:
@@ -40,14 +42,27 @@ class Finetuning:
     labels : Tensor of int64, shape [n]
     training : Training
     seed : int
+    world : World, optional
+        The processes that train together.
     """
 
-    def __init__(self, model: PairModel, encoded: Encoded, labels: Tensor, training: Training, seed: int) -> None:
+    def __init__(
+        self,
+        model: PairModel,
+        encoded: Encoded,
+        labels: Tensor,
+        training: Training,
+        seed: int,
+        *,
+        world: World = World(),  # noqa: B008  # frozen
+    ) -> None:
+        self.world = model.world = world
         self.model, self.encoded, self.labels, self.training, self.seed = model, encoded, labels, training, seed
         self.step, self.total = 0, total_steps(training, len(encoded))
         self.weights = {name: w for name, w in model.module.named_parameters() if w.requires_grad}
         decay = training.weight_decay
-        self.optimizer = torch.optim.AdamW(self.weights.values(), lr=training.learning_rate, weight_decay=decay)
+        optimizer = torch.optim.AdamW(self.weights.values(), lr=training.learning_rate, weight_decay=decay)
+        model.wrapped, self.optimizer = world.prepared(model.module, optimizer)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
 
     def _rate(self, step: int) -> float:
@@ -72,16 +87,17 @@ class Finetuning:
         torch.set_rng_state(chance)
 
     def _advance(self) -> None:
-        self.model.module.train()
+        self.model.wrapped.train()
         rows = self._rows()
-        loss = self.model.loss(self.encoded, rows, self.labels[rows])
+        mine = self.world.part(rows)
+        loss = self.model.loss(self.encoded, mine, self.labels[mine]) * self.world.share(rows)
         if not loss.isfinite():
             raise UserError(
                 f"Expected a finite loss, but got {loss.item()} at step {self.step}. "
                 f"Lower training.learning_rate ({self.training.learning_rate:g})."
             )
         self.optimizer.zero_grad()
-        loss.backward()
+        self.world.backward(loss)
         self.optimizer.step()
         self.schedule.step()
         self.step += 1
@@ -101,14 +117,21 @@ class Finetuning:
         )  # fmt: skip
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
+        """Write a checkpoint, whole or not at all; of several processes the first, where each has all weights."""
         parts = {
-            "weights": {name: w.detach() for name, w in self.weights.items()},
-            "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict(),
-            "step": self.step, "run": self.key(), "chance": torch.get_rng_state(),
+            "schedule": self.schedule.state_dict(), "step": self.step, "run": self.key(),
+            "chance": torch.get_rng_state(), "accelerators": _chance_of_accelerators(),
         }  # fmt: skip
+        if self.world.sharded:
+            self.world.save(_parts_of(path, self.step))
+        else:
+            parts["weights"] = {name: w.detach() for name, w in self.weights.items()}
+            parts["optimizer"] = self.optimizer.state_dict()
+        if self.world.rank:
+            return
         with atomically(path) as temporary:
             torch.save(parts, temporary)
+        forget_parts(path, but=self.step)
 
     def load(self, path: Path) -> None:
         """Go back to a checkpoint of this run.
@@ -119,15 +142,39 @@ class Finetuning:
             It is damaged, or of another run.
         """
         try:
-            parts: dict[str, Any] = torch.load(path, weights_only=True)
+            parts: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
         except (OSError, RuntimeError, EOFError, UnpicklingError, ValueError) as error:
             raise UserError(f"Expected a checkpoint at {path}, but it cannot be read: {error} Delete it.") from None
         if parts.get("run") != self.key():
             raise UserError(f"Expected a checkpoint of this run at {path}, but it is of another. Delete it.")
-        with torch.no_grad():
-            for name, weight in self.weights.items():
-                weight.copy_(parts["weights"][name])
-        self.optimizer.load_state_dict(parts["optimizer"])
+        if self.world.sharded:
+            self.world.load(_parts_of(path, parts["step"]))
+        else:
+            self._take(parts["weights"])
+            self.optimizer.load_state_dict(parts["optimizer"])
         self.schedule.load_state_dict(parts["schedule"])
         self.step = parts["step"]
         torch.set_rng_state(parts["chance"])
+        if parts["accelerators"]:
+            torch.cuda.set_rng_state_all(parts["accelerators"])
+
+    def _take(self, weights: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.copy_(weights[name])
+
+
+def _chance_of_accelerators() -> list[Tensor]:
+    return torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+
+
+def forget_parts(path: Path, but: int | None = None) -> None:
+    """Remove the folders beside a checkpoint that hold processes' parts, those of one step excepted."""
+    for folder in path.parent.glob(f"{path.stem}.*"):
+        if folder.is_dir() and folder.suffix != f".{but}":
+            shutil.rmtree(folder)
+
+
+def _parts_of(path: Path, step: int) -> Path:
+    """The folder beside a checkpoint that holds the processes' parts of a step."""
+    return path.with_suffix(f".{step}")

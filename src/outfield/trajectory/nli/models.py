@@ -18,6 +18,7 @@ from outfield.errors import UserError
 from outfield.models.libraries import library
 from outfield.trajectory.nli.sets import Pairs
 from outfield.trajectory.nli.spec import PATTERN, LanguageModel, Lora, Verbaliser
+from outfield.trajectory.nli.world import ACCELERATE, World
 
 ANSWERS = ((" Yes", " No"), ("Yes", "No"), (" yes", " no"), ("yes", "no"), (" True", " False"), ("true", "false"),
            (" A", " B"), ("A", "B"), (" 1", " 0"), ("1", "0"))  # fmt: skip
@@ -38,19 +39,19 @@ class Encoded:
 
 
 class PairModel:
-    """A language model that gives two logits a pair: no entailment, entailment."""
+    """A language model that gives two logits a pair: no entailment, entailment.
+
+    ``module`` is the model with its adapters, ``wrapped`` the same as several processes call it, and ``parameters`` the
+    number of the model's parameters without adapters.
+    """
 
     def __init__(self, module: Any, tokenizer: Any, *, max_tokens: int | None, padding: str) -> None:
         if not tokenizer.is_fast:
             raise UserError("Expected a fast tokenizer, but got a slow one. Save the model with its tokenizer.json.")
         self.module, self.tokenizer, self.max_tokens, self.padding = module, tokenizer, max_tokens, padding
+        self.wrapped, self.world = module, World()
+        self.parameters = int(sum(w.numel() for name, w in module.named_parameters() if "lora_" not in name))
         self.pad = next(i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if i is not None)
-
-    @property
-    def parameters(self) -> int:
-        """Number of the model's parameters without adapters."""
-        sizes = (w.numel() for name, w in self.module.named_parameters() if "lora_" not in name)
-        return int(sum(sizes))
 
     @property
     def context(self) -> int:
@@ -124,14 +125,18 @@ class PairModel:
 
     @torch.inference_mode()
     def correct(self, encoded: Encoded, labels: Any, batch: int) -> Any:
-        """Whether each pair is answered rightly [n]; batches hold pairs of like length."""
-        self.module.eval()
+        """Whether each pair is answered rightly [n]; batches hold pairs of like length, spread over the processes."""
+        self.wrapped.eval()
         order = sorted(range(len(encoded)), key=lambda row: len(encoded.ids[row]))
-        found = torch.empty(len(encoded), dtype=torch.int64)
-        for at in range(0, len(order), batch):
-            rows = order[at : at + batch]
-            found[rows] = self.logits(encoded, rows).argmax(dim=1).cpu()
-        return found.numpy() == labels
+        found = torch.zeros(len(encoded), dtype=torch.int64)
+        batches = [order[at : at + batch] for at in range(0, len(order), batch)]
+        for turn in range(0, len(batches), self.world.size):
+            mine = turn + self.world.rank
+            rows = batches[min(mine, len(batches) - 1)]
+            answers = self.logits(encoded, rows).argmax(dim=1).cpu()
+            if mine < len(batches):
+                found[rows] = answers
+        return self.world.total(found).numpy() == labels
 
 
 class Encoder(PairModel):
@@ -145,7 +150,7 @@ class Encoder(PairModel):
         batch = self.padded(encoded, rows)
         if "token_type_ids" not in self.tokenizer.model_input_names:
             batch.pop("token_type_ids")
-        found: Tensor = self.module(**batch).logits
+        found: Tensor = self.wrapped(**batch).logits
         return found
 
 
@@ -183,7 +188,7 @@ class Causal(PairModel):
         mask = batch["attention_mask"]
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         last = positions.argmax(dim=1)
-        out = self.module(input_ids=batch["input_ids"], attention_mask=mask, position_ids=positions).logits
+        out = self.wrapped(input_ids=batch["input_ids"], attention_mask=mask, position_ids=positions).logits
         found: Tensor = out[torch.arange(len(last), device=out.device), last]
         return found
 
@@ -244,7 +249,8 @@ def open_model(
     """A model with its tokenizer and LoRA adapters; equal seeds give equal adapters and heads.
 
     ``device`` is a name of torch's (``cpu``, ``cuda``, ``cuda:1``), or ``auto``: the layers are spread by accelerate
-    over all accelerators, then main memory and disk, so that a model may exceed one device. In bfloat16 off the CPU.
+    over all accelerators, then main memory and disk, so that a model may exceed one device; or ``accelerate``: the
+    processes that it started place the model when training begins. In bfloat16 off the CPU.
 
     Raises
     ------
@@ -268,7 +274,7 @@ def open_model(
             modules_to_save=_heads(base) if spec.mode == "encoder" else None,
         )  # fmt: skip
         module = peft.get_peft_model(base, adapters)
-    if device != AUTO:
+    if device not in (AUTO, ACCELERATE):
         module.to(device)
     if spec.mode == "encoder":
         return Encoder(module, tokenizer, max_tokens=max_tokens, padding="right")
@@ -310,7 +316,8 @@ def _loaded(spec: LanguageModel, device: str) -> tuple[Any, Any]:
 
 
 def _dtype(device: str) -> torch.dtype:
-    off_cpu = torch.accelerator.is_available() if device == AUTO else not device.startswith("cpu")
+    spread = device in (AUTO, ACCELERATE)
+    off_cpu = torch.accelerator.is_available() if spread else not device.startswith("cpu")
     return torch.bfloat16 if off_cpu else torch.float32
 
 

@@ -109,7 +109,10 @@ class Nli(Strict):
     padding: Literal["left", "right"] = "left"
     lora: Lora = Lora()
     training: Training = Training()
-    device: str = Field("cpu", description="cpu, cuda, cuda:1 ..., or auto: spread over all that there are.")
+    device: str = Field(
+        "cpu",
+        description="cpu, cuda, cuda:1 ...; auto: spread over all there are; accelerate: as `accelerate launch` says.",
+    )
     resources: Resources = Resources()
 
     @model_validator(mode="after")
@@ -125,6 +128,8 @@ class Nli(Strict):
         for pattern in self.patterns:
             if "{premise}" not in pattern or "{hypothesis}" not in pattern:
                 yield f"patterns: {pattern!r} lacks {{premise}} or {{hypothesis}}"
+        if self.device == "accelerate" and self.resources.processes > 1:
+            yield "resources.processes: accelerate starts the processes itself; leave it at 1 beside device: accelerate"
         names = [one.name for one in (self.id, *self.ood)]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             yield f"ood: the name {', '.join(repeated)} is used more than once"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from outfield.errors import UserError
 from outfield.metrics._intervals import wilson
 from outfield.store import write
 from outfield.studies.executors.base import Executor
-from outfield.trajectory.nli.finetune import Finetuning, total_steps
+from outfield.trajectory.nli.finetune import Finetuning, forget_parts, total_steps
 from outfield.trajectory.nli.models import Encoded, PairModel, merged, open_model
 from outfield.trajectory.nli.sets import Pairs, duplicates, read, sampled, shots
 from outfield.trajectory.nli.spec import LanguageModel, Nli
+from outfield.trajectory.nli.world import World, first_process
 from outfield.trajectory.runs import Outcome, Told, follow
 from outfield.trajectory.tracker import EvalSet, Run, Tracker
 from outfield.types import Estimate
@@ -143,7 +145,12 @@ class _Run:
                 raise
             warnings.warn(f"{name} starts again: {error}", write.DamagedFileWarning, stacklevel=2)
             self._train(told, None)
-        self.checkpoint.unlink(missing_ok=True)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        if first_process():
+            self.checkpoint.unlink(missing_ok=True)
+            forget_parts(self.checkpoint)
 
     def _train(self, told: Told, resume: Path | None) -> None:
         spec = self.spec
@@ -154,23 +161,27 @@ class _Run:
         )  # fmt: skip
         encoded = {name: model.encode(pairs) for name, pairs in self.data.tests.items()}
         labels = torch.from_numpy(self.train.labels)
-        run = Finetuning(model, model.encode(self.train), labels, spec.training, self.seed)
+        train, world = model.encode(self.train), World.of(spec.device)
+        run = Finetuning(model, train, labels, spec.training, self.seed, world=world)
         run.run(lambda run: self._at(run, encoded, told), resume)
 
     def _at(self, run: Finetuning, encoded: Mapping[str, Encoded], told: Told) -> None:
         if run.step not in self.steps:
             return
         if not self.tracker.done(run.step):
-            with merged(run.model.module):
+            with nullcontext() if run.world.sharded else merged(run.model.module):
                 self._measure(run.step, run.model, encoded)
         run.save(self.checkpoint)
         told(self.tracker.run.name, self.steps.index(run.step) + 1, len(self.steps))
 
     def _measure(self, step: int, model: PairModel, encoded: Mapping[str, Encoded]) -> None:
+        batch, tests = self.spec.batch, self.data.tests
+        right = {name: model.correct(encoded[name], pairs.labels, batch) for name, pairs in tests.items()}
+        if model.world.rank:
+            return
         with self.tracker.checkpoint(step) as tracker:
-            for name, pairs in self.data.tests.items():
-                correct = model.correct(encoded[name], pairs.labels, self.spec.batch)
-                tracker.log(step, set=name, correct=correct, labels=pairs.labels)
+            for name, pairs in tests.items():
+                tracker.log(step, set=name, correct=right[name], labels=pairs.labels)
                 tracker.measure(step, "truncated", encoded[name].truncated, set=name)
                 if step == 0:
                     self._once(name, pairs)
