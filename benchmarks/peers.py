@@ -246,7 +246,7 @@ def ours(world: World) -> Scores:
         train, val, test = (take(data, probes=read[name]) for name, data in world.sets.items())
         fit = FitData(train, val)
         built = {name: one.clipped(fit) for name, one in detectors.items()}
-        fit.prepare(fold for one in built.values() for fold in one.folds())
+        fit.prepare(fold for one in detectors.values() for fold in one.folds_on(fit))
         return {name: score(one, one.fit(fit), test, "test") for name, one in built.items()}
 
 

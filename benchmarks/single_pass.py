@@ -39,6 +39,8 @@ from outfield.studies.scoring import score
 from outfield.studies.tuning import tune
 
 CLASSES = 10
+SCORED = ("test", "ood", "tuning")
+"""The three sets that every detector scores; the others are fitted on."""
 R = TypeVar("R")
 
 
@@ -104,19 +106,21 @@ class Pipeline:
         data = self.world.sets
         with tempfile.TemporaryDirectory() as folder:
             model = TorchModel(self.world.module, data["val"].read(slice(0, 2)), name="ResNet-18")
-            probes = dict.fromkeys(probe for detector in detectors for probe in detector.probes())
-            values = {
-                name: self.step(
-                    "extraction", lambda one=one: extract(model, one, Cache(Path(folder)), probes=tuple(probes))
-                )
-                for name, one in data.items()
-            }
+            digest = self.step("digest of the model", model.digest)
+            values = {name: self.extracted(model, name, digest, detectors, Cache(Path(folder))) for name in data}
             fit = FitData(values["train"], values["val"])
-            self.step("folds", lambda: fit.prepare(f for d in detectors for f in d.clipped(fit).folds()))
+            self.step("folds", lambda: fit.prepare(f for d in detectors for f in d.folds_on(fit)))
             for detector in detectors:
                 name = registry.name_of("detectors", detector)
                 chosen, state = self.step(f"fit {name}", lambda d=detector: self.fitted(d, fit, values))
-                self.step(f"score {name}", lambda d=chosen, s=state: [score(d, s, values[v], v) for v in data])
+                self.step(f"score {name}", lambda d=chosen, s=state: [score(d, s, values[v], v) for v in SCORED])
+
+    def extracted(self, model: TorchModel, name: str, digest: str, detectors: list[Detector], cache: Cache) -> Values:
+        """One pass over a set, with the probes that are scored or fitted on it: as a study does."""
+        reading = [one for one in detectors if name in SCORED or name in one.fits_on]
+        probes = tuple(dict.fromkeys(probe for one in reading for probe in one.probes()))
+        data = self.world.sets[name]
+        return self.step("extraction", lambda: extract(model, data, cache, probes=probes, digest=digest))
 
     def fitted(self, detector: Detector, fit: FitData, values: dict[str, Values]) -> tuple[Detector, dict[str, Tensor]]:
         if self.tuned and detector.grid:
