@@ -29,7 +29,7 @@ def quickstart(
     outcome = run_with_progress(spec, out, sets, console, Cache(out / "cache"))
     with console.status("analysis and report"):
         answer = sentences(out)
-        path = page.write(out, out / "report.html")
+        path = page.write(out, out / "report.html", command="outfield quickstart")
     console.print()
     for number, sentence in enumerate(answer, 1):
         console.print(f"{number}. {sentence}")

@@ -13,6 +13,9 @@ def report(
     model: Annotated[str | None, Option(help="The behaviour card of this model instead (.html, .json).")] = None,
     against: Annotated[str | None, Option(help="Another study: paired differences, this one as the second.")] = None,
     versus: Annotated[str | None, Option(help="With --model: another model to compare it with.")] = None,
+    tracked: Annotated[
+        str | None, Option("--with", metavar="STUDY", help="Add the displays of a study of tracked runs.")
+    ] = None,
     hf: Annotated[Path | None, Option(help="With --model: a README.md that takes in the card.")] = None,
 ) -> None:
     """Write a study's report, one model's card, or a comparison: one HTML file that works offline."""
@@ -30,7 +33,10 @@ def report(
         raise UserError("Expected --model NAME with --hf, for a model card is of one model. Add it.")
     from outfield.reports import page
 
-    echo(f"Report: {page.write(folder, out or folder / 'report.html')}")
+    more = None if tracked is None else study_folder(tracked)
+    made = f"outfield run {folder.name}.yaml  # the study file below"
+    command = f"{made}\noutfield report {folder}" + (f" --with {more}" if more else "")
+    echo(f"Report: {page.write(folder, out or folder / 'report.html', command=command, tracked=more)}")
     return None
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from outfield.errors import UserError
 from outfield.places import place
+from outfield.reports import trajectory
 from outfield.reports.analysis import Analysis
 from outfield.reports.answer import sentences
 from outfield.reports.displays import accuracy, calibration, cost, densities, detectors, errors, sets, shifts, variance
@@ -21,6 +22,7 @@ from outfield.reports.results import Results
 from outfield.reports.shown import built, environment, legends, shown, vega
 from outfield.reports.tables import measures
 from outfield.store.write import atomically
+from outfield.trajectory.analysis import Trajectories
 
 SECTIONS: dict[str, tuple[Callable[[Results], Display], ...]] = {
     "Which detector for which model": (detectors.best_per_strategy, detectors.heat_map, detectors.worst_case),
@@ -43,8 +45,13 @@ SECTIONS: dict[str, tuple[Callable[[Results], Display], ...]] = {
 """The page's sections in the order of a reader's questions, and the displays of each."""
 
 
-def write(study: Path | str | pl.DataFrame, path: Path | str, *, command: str = "") -> Path:
+def write(
+    study: Path | str | pl.DataFrame, path: Path | str, *, command: str = "", tracked: Path | str | None = None
+) -> Path:
     """Write a study's report as one self-contained HTML file.
+
+    The report of runs that were followed over checkpoints is another page, ``outfield.reports.trajectory``; it is
+    written where the study is such a one.
 
     Parameters
     ----------
@@ -54,6 +61,8 @@ def write(study: Path | str | pl.DataFrame, path: Path | str, *, command: str = 
         The file to write.
     command : str
         What reproduces the study, shown on the page.
+    tracked : path, optional
+        The folder of tracked runs whose displays are put behind those of the study.
 
     Raises
     ------
@@ -64,15 +73,28 @@ def write(study: Path | str | pl.DataFrame, path: Path | str, *, command: str = 
     --------
     >>> write("results/digits", "report.html")  # doctest: +SKIP
     """
-    path, text = place(path), html(Results.of(study), command=command)
+    path, text = place(path), _text(Results.of(study), command, tracked)
     with atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 
 
-def html(results: Results, *, command: str = "") -> str:
+def _text(results: Results, command: str, tracked: Path | str | None) -> str:
+    if results.folder is not None and results.rows["step"].is_not_null().any():
+        return trajectory.html(Trajectories.of(results.folder), command=command)
+    return html(results, command=command, tracked=None if tracked is None else Trajectories.of(tracked))
+
+
+def html(results: Results, *, command: str = "", tracked: Trajectories | None = None) -> str:
     """The page as text."""
     sections = {title: [shown(built(build, results)) for build in builds] for title, builds in SECTIONS.items()}
+    cautions = list(results.cautions)
+    if tracked is not None:
+        sections |= {
+            f"Trajectories: {title[0].lower()}{title[1:]}": [shown(built(build, tracked)) for build in builds]
+            for title, builds in trajectory.SECTIONS.items()
+        }
+        cautions += [f"Trajectories: {note}" for note in trajectory.cautions(tracked)]
     template = environment().get_template("page.html")
     stated, unchecked = checked(results)
     return template.render(
@@ -82,7 +104,7 @@ def html(results: Results, *, command: str = "") -> str:
         findings=stated,
         unchecked=unchecked,
         facts=_facts(results),
-        cautions=results.cautions,
+        cautions=cautions,
         legends=legends(results),
         sections=sections,
         provenance=provenance(results),
@@ -126,6 +148,7 @@ def provenance(results: Results) -> list[tuple[str, str]]:
     facts = [
         ("outfield", _distinct(rows, "outfield")),
         ("torch", _distinct(rows, "torch")),
+        ("machines", "; ".join(results.manifest.get("machines") or ()) or "not recorded by the version that ran it"),
         ("Python and system of this report", f"{platform.python_version()}, {platform.system()} {platform.machine()}"),
         ("ID set", _distinct(rows, "id")),
         ("OOD sets", _distinct(results.auroc, "ood")),

@@ -23,8 +23,9 @@ from urllib.parse import quote
 import polars as pl
 
 from outfield.errors import UserError
-from outfield.places import copies, is_remote, listed, move, put
+from outfield.places import copies, is_remote, listed, move, put, reaching
 from outfield.store import schema
+from outfield.store.machine import machine
 
 MANIFEST = "study.json"
 ROWS = "rows"
@@ -115,7 +116,7 @@ def _unwritable(path: Path, error: OSError) -> UserError:
 
 
 def begin(folder: Path, keys: Iterable[str], study: str) -> None:
-    """Make a study's folder and say in ``study.json`` what the study is and which jobs make it.
+    """Make a study's folder and say in ``study.json`` what the study is, which jobs make it, and on which machines.
 
     Readers take the rows of these jobs alone: files of an earlier form of the study are kept, but not mixed in.
 
@@ -132,10 +133,18 @@ def begin(folder: Path, keys: Iterable[str], study: str) -> None:
     UserError
         The folder cannot be written.
     """
-    manifest = {"study": json.loads(study), "jobs": sorted(keys)}
+    machines = sorted({*_machines(folder), machine()})
+    manifest = {"study": json.loads(study), "jobs": sorted(keys), "machines": machines}
     _made(folder / ROWS)
     with atomically(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _machines(folder: Path) -> list[str]:
+    """Machines that worked on the study before."""
+    with suppress(OSError, ValueError), reaching(folder):
+        return list(json.loads((folder / MANIFEST).read_bytes()).get("machines", ()))
+    return []
 
 
 def _made(folder: Path) -> Path:
