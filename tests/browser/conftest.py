@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +16,13 @@ from outfield.studies.run import run
 from outfield.studies.spec import Spec
 from outfield.trajectory.spec import Trajectory
 from outfield.trajectory.vision import track
-from tests.browser.pages import Visit, served
+from tests.browser.pages import FLAGS, Visit, found_chromium, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[2]
 NEED = "OUTFIELD_NEED_BROWSER"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
 DIGITS = {"name": "digits", "side": 8, "classes": [0, 1, 2]}
 TRACKED = {
     "name": "tracked",
@@ -39,6 +36,7 @@ TRACKED = {
     "models": [{"strategy": "baseline", "seeds": [0, 1, 2]}],
     "detectors": ["energy", "knn"],
     "checkpoints": {"early": 3, "even": 8},
+    "resources": {"processes": 1},
 }
 
 
@@ -90,8 +88,7 @@ def chromium() -> str:
         import playwright.sync_api  # noqa: F401
     except ModuleNotFoundError:
         return _without("playwright is not installed: pip install 'outfield[dev]'")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    return found or _without("no Chromium on this machine: apt-get install chromium")
+    return found_chromium() or _without("no Chromium on this machine: apt-get install chromium")
 
 
 def _without(reason: str) -> str:

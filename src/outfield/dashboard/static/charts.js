@@ -48,10 +48,17 @@ export class Chart {
       this.place.replaceChildren(h("p", { class: "missing" }, `This chart could not be drawn: ${error.message}`));
       return;
     }
+    this.speak();
     drawn.add(this);
     this.resized.observe(this.place);
     this.view.addEventListener("click", (_, item) => this.clicked(item));
     this.mark();
+  }
+
+  /** Marks without words say nothing to a screen reader: the chart has a description, and its numbers stand below. */
+  speak() {
+    const silent = ["graphics-symbol", "img"].flatMap((role) => [`[role="${role}"]:not([aria-label])`, `[role="${role}"][aria-label=""]`]);
+    for (const element of this.place.querySelectorAll(silent.join())) element.setAttribute("aria-hidden", "true");
   }
 
   /** Let the marks follow a selection. */

@@ -14,7 +14,7 @@ const PATHS = {
 const MEANINGS = { family: "family of strategies", information: "information used" };
 
 const legend = (answer) => {
-  if (!Array.isArray(answer.legend) || !answer.legend.length) return null;
+  if (!answer.legend.length) return null;
   const items = answer.legend.map(([name, colour, shape]) => {
     const mark = svg("path", { d: PATHS[shape] ?? PATHS.circle, fill: colour });
     return h("li", {}, svg("svg", { width: 12, height: 12, viewBox: "-6 -6 12 12", "aria-hidden": "true" }, mark), ` ${name}`);
@@ -102,19 +102,20 @@ export class DisplayView {
   draw(answer, selection) {
     const { names, pick } = this.context;
     const places = answer.specs.map((spec, at) => {
-      const { title = answer.titles?.[at], min_width: width } = answer.charts?.[at] ?? {};
+      const { title, min_width: width } = answer.charts?.[at] ?? {};
       const place = h("div", { class: "vega", style: { "min-width": `${width ?? 280}px` } });
       this.charts.push(new Chart(place, spec, { names, selection, pick }));
       const box = h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": `Chart: ${title || this.title}` }, place);
       return h("div", { class: "chart" }, title && h("p", { class: "chart-title" }, title), box);
     });
-    const across = [3, 6, 9].includes(places.length) ? 3 : Math.min(places.length, 4);
+    const across = [3, 5, 6, 9].includes(places.length) ? 3 : places.length > 12 ? 6 : Math.min(places.length, 4);
+    const least = Math.max(0, ...(answer.charts ?? []).map((each) => each.min_width));
     const captions = [...new Set([answer.caption, answer.note, answer.about].filter(Boolean))];
     this.figure.replaceChildren(
       h(
         "figure",
         { "aria-labelledby": `title-${this.id}` },
-        places.length > 0 && h("div", { class: `charts n${across}` }, places),
+        places.length > 0 && h("div", { class: "charts", style: { "--most": across, "--least": `${least}px` } }, places),
         legend(answer),
         captions.map((text) => h("figcaption", {}, text)),
       ),

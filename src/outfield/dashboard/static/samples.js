@@ -77,7 +77,7 @@ class SamplesView {
 
   card(item, answer, state) {
     const { study } = this.context;
-    const media = answer.media === undefined ? "picture" : answer.media;
+    const { media } = answer;
     const seen = { text: item.text, picture: media === "picture" ? picture(study.folder, item.set, item.row) : null };
     const name = `${item.set}, row ${item.row}`;
     const href = address({ view: "sample", sample: item.row, from: item.set, page: state.page });

@@ -1,8 +1,9 @@
 /** A study: the answer, its findings, and every display, linked by the selection. */
 
+import { get } from "./api.js";
 import { DisplayView } from "./display.js";
 import { h } from "./dom.js";
-import { empty } from "./notices.js";
+import { empty, into } from "./notices.js";
 import { address, read } from "./state.js";
 
 const SEVERITIES = { error: "serious", warning: "warning", info: "note" };
@@ -25,12 +26,20 @@ const finding = (group) => {
   return h("li", { class: `finding ${severity}` }, h("p", { class: "finding-head" }, head), said);
 };
 
-const findings = (study) => {
-  if (!study.findings?.length) return null;
+const cards = ({ findings, unchecked }) => {
   const groups = new Map();
-  for (const each of study.findings) groups.set(each.code, [...(groups.get(each.code) ?? []), each]);
-  const cards = [...groups.values()].map(finding);
-  return h("section", { "aria-labelledby": "h-findings" }, h("h2", { id: "h-findings" }, "Findings"), h("ul", { class: "findings" }, cards));
+  for (const each of findings ?? []) groups.set(each.code, [...(groups.get(each.code) ?? []), each]);
+  if (groups.size) return h("ul", { class: "findings" }, [...groups.values()].map(finding));
+  return h("p", { class: unchecked ? "missing" : "note" }, unchecked || "The checks of the data and of the statistics found nothing to tell.");
+};
+
+/** What the checks found; where they take longer than the rest, they are waited for apart. */
+const findings = (study) => {
+  if (study.kind === "trajectory") return null;
+  const place = h("div", {});
+  if (study.pending?.includes("findings")) into(place, () => get(["studies", study.folder, "findings"]), cards, { what: "Findings" });
+  else place.append(cards(study));
+  return h("section", { "aria-labelledby": "h-findings" }, h("h2", { id: "h-findings" }, "Findings"), place);
 };
 
 class StudyView {
