@@ -120,7 +120,7 @@ class Viewer:
         values = self.origin.values(self.model, "train")
         if len(values) > MOST_NEIGHBOURS:
             raise Missing(f"Neighbours are looked for among {MOST_NEIGHBOURS:,} training inputs; here are more.")
-        distances = _distances(values.arrays["features"], outputs.features[0].numpy())
+        distances = _distances(np.asarray(values.arrays["features"]), outputs.features[0].numpy())
         order = np.argsort(distances, kind="stable")
         return [self._neighbour(int(row), float(distances[row])) for row in order[: TOP + 1] if not self._is(int(row))][
             :TOP

@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import accumulate, pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from outfield import keys
 from outfield.data.base import Dataset
 from outfield.errors import UserError
 from outfield.features.cache import Cache, Entry
+from outfield.features.joined import Joined, joined
 from outfield.features.probes.base import Probe
 from outfield.features.rows import Rows, kept
 from outfield.models.base import Model
@@ -29,6 +31,8 @@ GRAPH_BATCH = 64
 CELLS = 1 << 23
 """Numbers of a chunk."""
 Progress = Callable[[int, int], None]
+Shards: TypeAlias = int | Sequence[int]
+Arrays: TypeAlias = dict[str, NDArray[Any] | Joined]
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Values:
 
     Parameters
     ----------
-    arrays : mapping of name to array with n rows, memory-mapped
+    arrays : mapping of name to array with n rows, memory-mapped, in one piece or several
     head : Head, optional
     size : int, optional
         Rows of a chunk; by default 8192, or fewer where rows are wide.
@@ -45,7 +49,7 @@ class Values:
         Where the chunks are put.
     """
 
-    arrays: Mapping[str, NDArray[Any]]
+    arrays: Mapping[str, NDArray[Any] | Joined]
     head: Head | None = None
     size: int | None = None
     device: str = "cpu"
@@ -91,6 +95,7 @@ def extract(
     half: bool = False,
     batch: int = BATCH,
     device: str = "cpu",
+    shards: Shards = 1,
     progress: Progress | None = None,
 ) -> Values:
     """The values of a model on a data set: from the cache, or from one pass that fills it.
@@ -109,29 +114,118 @@ def extract(
         Store the features as float16.
     batch : int
         Inputs of one forward pass; the values do not depend on it.
+    shards : int or sequence of int
+        Entries of the cache that the rows are divided among: their number, or the rows of each. One that is there is
+        not made again, and the values are those of all, read as one; whoever asks next need not ask for the same.
     progress : callable, optional
         ``progress(done, total)`` after each batch.
 
     Raises
     ------
     UserError
-        No inputs; NaN or infinite logits; labels outside the head.
+        No inputs; NaN or infinite logits; labels outside the head; shards that do not add up to the rows.
     """
-    if not len(data):
-        raise UserError(f"Expected inputs in {about or 'the data set'}, but it is empty. Give it rows or leave it out.")
-    base = _base(digest or model.digest(), data, half)
-    wanted = {base: None} | {keys.key(base=base, probe=p, code=keys.of_code(type(p))): p for p in dict.fromkeys(probes)}
-    found = {key: cache.get(key) for key in wanted}
+    cuts = shard_rows(len(data), shards, batch, about)
+    wanted = _wanted(digest or model.digest(), data, half, probes)
+    found = {key: _found(cache, key) for key in wanted}
     if missing := {key: wanted[key] for key, arrays in found.items() if arrays is None}:
-        _Pass(model, data, missing, about, half).fill(cache, batch, progress)
+        for rows in cuts:
+            _Pass(model, data, missing, about, half, rows).fill(cache, batch, progress)
+        for key in missing:
+            _note(cache, key, cuts, about)
     arrays = {name: array for key in wanted for name, array in _present(cache, key, found[key], about).items()}
     return Values(_named(arrays), model.head, device=device)
 
 
+def extract_shard(
+    model: Model,
+    data: Dataset,
+    cache: Cache,
+    shard: int,
+    shards: Shards,
+    *,
+    probes: Sequence[Probe] = (),
+    digest: str | None = None,
+    about: str = "",
+    half: bool = False,
+    batch: int = BATCH,
+    progress: Progress | None = None,
+) -> None:
+    """One shard of ``extract``, for a worker of its own; ``extract`` with the same ``shards`` then finds all of them.
+
+    Shards may be made in any order, by any process that shares the cache. What is there is not made again, and a
+    number beyond the shards of a small data set has nothing to do.
+    """
+    cuts = shard_rows(len(data), shards, batch, about)
+    wanted = _wanted(digest or model.digest(), data, half, probes)
+    missing = {key: probe for key, probe in wanted.items() if _found(cache, key) is None}
+    if missing and shard < len(cuts):
+        _Pass(model, data, missing, about, half, cuts[shard]).fill(cache, batch, progress)
+
+
+def shard_rows(n: int, shards: Shards, batch: int = BATCH, about: str = "") -> tuple[range, ...]:
+    """The rows of each shard: as stated, or as even as whole batches allow, so that no batch is cut.
+
+    Examples
+    --------
+    >>> shard_rows(1000, 3, batch=100)
+    (range(0, 400), range(400, 700), range(700, 1000))
+    >>> shard_rows(10, (1, 9))
+    (range(0, 1), range(1, 10))
+    """
+    if not n:
+        raise UserError(f"Expected inputs in {about or 'the data set'}, but it is empty. Give it rows or leave it out.")
+    if not isinstance(shards, int):
+        ends = list(accumulate(shards))
+        if not ends or ends[-1] != n or min(shards) < 1:
+            raise UserError(f"Expected shards of one row or more that add up to {n:,}, but got {list(shards)}.")
+    else:
+        batches = np.array_split(np.arange(math.ceil(n / batch)), max(1, shards))
+        ends = [min(n, (int(part[-1]) + 1) * batch) for part in batches if len(part)]
+    return tuple(range(start, stop) for start, stop in pairwise((0, *ends)))
+
+
 def cached(digest: str, data: Dataset, cache: Cache, *, half: bool = False) -> Values | None:
     """Logits, features and labels that a cache still holds of a model, by its digest; no pass is made."""
-    arrays = cache.get(_base(digest, data, half))
+    arrays = _found(cache, _base(digest, data, half))
     return None if arrays is None else Values(_named(arrays))
+
+
+def _wanted(digest: str, data: Dataset, half: bool, probes: Sequence[Probe]) -> dict[str, Probe | None]:
+    """The keys of outputs (None) and probes."""
+    base = _base(digest, data, half)
+    return {base: None} | {keys.key(base=base, probe=p, code=keys.of_code(type(p))): p for p in dict.fromkeys(probes)}
+
+
+def _found(cache: Cache, key: str) -> Arrays | None:
+    """The arrays under a key, whole or in the pieces that were noted; None unless all rows are there."""
+    if (whole := cache.get(key)) is not None:
+        return {**whole}
+    if (noted := cache.get(_noted(key))) is None:
+        return None
+    ends = noted["ends"].tolist()
+    pieces = [cache.get(_part(key, range(*rows), ends[-1])) for rows in pairwise((0, *ends))]
+    if any(piece is None for piece in pieces):
+        cache.remove(_noted(key))
+        return None
+    there = [piece for piece in pieces if piece is not None]
+    return {name: joined([piece[name] for piece in there]) for name in there[0]}
+
+
+def _note(cache: Cache, key: str, cuts: Sequence[range], about: str) -> None:
+    """Write down the pieces that a key consists of."""
+    if len(cuts) > 1:
+        with cache.writing(_noted(key), len(cuts), about=f"{about}: where its shards end".lstrip(": ")) as entry:
+            entry.append("ends", np.array([rows.stop for rows in cuts], dtype=np.int64))
+
+
+def _noted(key: str) -> str:
+    return keys.key(whole=key, shards="ends")
+
+
+def _part(key: str, rows: range, n: int) -> str:
+    """The key of some of the rows; of all of them, the key itself."""
+    return key if len(rows) == n else keys.key(whole=key, rows=[rows.start, rows.stop])
 
 
 def _base(digest: str, data: Dataset, half: bool) -> str:
@@ -139,29 +233,38 @@ def _base(digest: str, data: Dataset, half: bool) -> str:
     return keys.key(model=digest, data=data.digest(), half=half, code=_code_version())
 
 
-def _present(cache: Cache, key: str, found: dict[str, NDArray[Any]] | None, about: str) -> dict[str, NDArray[Any]]:
-    if (arrays := found or cache.get(key)) is None:
+def _present(cache: Cache, key: str, found: Arrays | None, about: str) -> Arrays:
+    if (arrays := found or _found(cache, key)) is None:
         raise UserError(f"The cache entry of {about} was removed while it was in use. Run again.")
     return arrays
 
 
 @dataclass(frozen=True)
 class _Pass:
-    """One pass of a model over a data set that makes the missing entries: key to probe, None for the outputs."""
+    """One pass over some rows of a data set that makes the missing entries: key to probe, None for the outputs."""
 
     model: Model
     data: Dataset
     missing: Mapping[str, Probe | None]
     about: str
     half: bool
+    rows: range
 
     def fill(self, cache: Cache, batch: int, progress: Progress | None) -> None:
+        """Make what is not there of these rows."""
+        n = len(self.data)
+        parts = {_part(key, self.rows, n): probe for key, probe in self.missing.items()}
+        left = parts if len(self.rows) == n else {key: one for key, one in parts.items() if cache.get(key) is None}
+        if left:
+            replace(self, missing=left)._fill(cache, batch, progress)
+
+    def _fill(self, cache: Cache, batch: int, progress: Progress | None) -> None:
         batch = min(batch, GRAPH_BATCH) if self._graph and self.model.input_std.device.type == "cpu" else batch
         with ExitStack() as stack:
             entries = {key: stack.enter_context(self._entry(cache, key)) for key in self.missing}
             stack.enter_context(self.model.evaluating())
-            for start in range(0, len(self.data), batch):
-                rows = slice(start, min(start + batch, len(self.data)))
+            for start in self.rows[::batch]:
+                rows = slice(start, min(start + batch, self.rows.stop))
                 for key, values in self._values(rows).items():
                     _append(entries[key], values)
                 if progress:
@@ -169,7 +272,9 @@ class _Pass:
 
     def _entry(self, cache: Cache, key: str) -> AbstractContextManager[Entry]:
         probe = self.missing[key]
-        return cache.writing(key, len(self.data), about=f"{self.about} {probe.key if probe else ''}".strip())
+        some = f"rows {self.rows.start:,} to {self.rows[-1]:,}" if len(self.rows) < len(self.data) else ""
+        told = (self.about, probe.key if probe else "", some)
+        return cache.writing(key, len(self.rows), about=" ".join(filter(None, told)))
 
     @property
     def _probes(self) -> list[Probe]:
@@ -218,9 +323,9 @@ def _check_finite(logits: Tensor, start: int, about: str) -> None:
 def check_labels(values: Values, about: str) -> None:
     """``UserError`` where labels lie outside the classes of the logits, or there are none."""
     classes = values.arrays["logits"].shape[1]
-    labels = values.arrays.get("labels")
-    if labels is None:
+    if "labels" not in values.arrays:
         raise UserError(f"Expected labels for {about}, but it has none. ID data needs the class of each input.")
+    labels = np.asarray(values.arrays["labels"])
     if labels.min() < 0 or labels.max() >= classes:
         raise UserError(
             f"Expected labels from 0 to {classes - 1} in {about}, since the head has {classes} classes, "
@@ -239,5 +344,5 @@ def _file_name(name: str) -> str:
     return name.replace("/", "\u2215")
 
 
-def _named(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _named(arrays: Arrays) -> Arrays:
     return {name.replace("\u2215", "/"): array for name, array in arrays.items()}

@@ -15,6 +15,7 @@ from outfield.studies.job import Study
 from outfield.studies.outcome import Failure, Outcome
 from outfield.studies.plan import Task, plan
 from outfield.studies.sets import Sets
+from outfield.studies.sharding import extract_ahead
 from outfield.studies.spec import Spec
 
 Ends = list[Done | Failed]
@@ -37,8 +38,10 @@ class Comparison:
         done = write.done(self.folder) & planned.keys
         tasks = planned.remaining(done)
         executor = executor or executor_of(self.spec.resources)
-        ends = list(executor.run(Study(self.spec, self.sets, self.folder, self.cache), tasks, notify))
-        spent = tuple(end.result for end in ends if isinstance(end, Done))
+        study = Study(self.spec, self.sets, self.folder, self.cache)
+        ahead = extract_ahead(study, tasks, executor, notify)
+        ends = list(executor.run(study, tasks, notify))
+        spent = (*ahead, *(end.result for end in ends if isinstance(end, Done)))
         missing = (*self.sets.missing, *planned.missing)
         outcome = Outcome(self.folder, planned.keys, len(done), spent, tuple(_failures(tasks, ends)), missing)
         if self.seen:

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from outfield import registry
 from outfield.data.datasets import parts_of
+from outfield.detectors._asks import asks
 from outfield.detectors.base import Detector
 from outfield.errors import UserError
 from outfield.features.cache import Cache
-from outfield.features.extract import Values, check_labels, extract
+from outfield.features.extract import Values, check_labels, extract, extract_shard
 from outfield.features.fit_data import FitData
 from outfield.features.statistics import feature_statistics
 from outfield.metrics.base import IdScores, Metric, Predictions, Ranking, check_identities
-from outfield.models.torch import TorchModel
+from outfield.models.base import Model, lacking
 from outfield.store import write
 from outfield.studies.executors.base import Event, Notify
 from outfield.studies.outcome import Spent
@@ -47,8 +48,7 @@ class Study:
 
     def __call__(self, task: Task, notify: Notify) -> Spent:
         tell = partial(_tell, notify, task.recipe.name)
-        device = self.spec.resources.device
-        model = task.recipe.obtain(self.sets, self.folder / "models", tell("training"), device)
+        model = self.model(task, notify)
         left_out = tuple(job.title for job in task.jobs if job.detector and not _applies(job.detector, model))
         bench = Bench(self, task, model, tell("extraction"))
         tell_scoring = tell("scoring")
@@ -61,14 +61,19 @@ class Study:
         jobs = len(task.jobs) - len(left_out) - len(failed)
         return Spent(task.recipe.name, jobs, model.forwards, left_out, tuple(failed))
 
+    def model(self, task: Task, notify: Notify) -> Model:
+        """The model of a task, trained where it is not there."""
+        report = _tell(notify, task.recipe.name, "training")
+        return task.recipe.obtain(self.sets, self.folder / "models", report, self.spec.resources.device)
+
 
 def _tell(notify: Notify, task: str, stage: str) -> Callable[[int, int], None]:
     return lambda done, total: notify(Event(task, stage, done, total))
 
 
-def _applies(detector: Detector, model: TorchModel) -> bool:
-    """Whether the model has what the detector reads: a head and features, where it needs them."""
-    return model.head is not None or not detector.needs & {"head", "features"}
+def _applies(detector: Detector, model: Model) -> bool:
+    """Whether the model has what the detector and its probes ask for."""
+    return not lacking(model, asks(detector))
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class Bench:
 
     study: Study
     task: Task
-    model: TorchModel
+    model: Model
     progress: Callable[[int, int], None]
     ready: dict[bool, Ready] = field(default_factory=dict)
 
@@ -122,14 +127,30 @@ class Bench:
             self.model,
             member.data,
             self.study.cache,
-            probes=[probe for job in part.jobs for probe in _probes(job, member, self.model)],
-            digest=self.digest,
-            about=f"model {self.model.name!r} on the {member.label}",
-            half=self.study.spec.half,
-            batch=self.study.spec.batch,
             device=self.study.spec.resources.device,
+            shards=self.study.spec.resources.shards,
             progress=lambda done, _: self.progress(before + done, total),
+            **self._asked(part, member),
         )
+
+    def _asked(self, part: Task, member: Member) -> dict[str, Any]:
+        """What is extracted of a set, and how."""
+        return {
+            "probes": [probe for job in part.jobs for probe in _probes(job, member, self.model)],
+            "digest": self.digest,
+            "about": f"model {self.model.name!r} on the {member.label}",
+            "half": self.study.spec.half,
+            "batch": self.study.spec.batch,
+        }
+
+    def shard(self, number: int) -> None:
+        """Extract one shard of every set that the jobs read."""
+        shards, cache = self.study.spec.resources.shards, self.study.cache
+        for part, sets in parts(self.task, self.study.sets):
+            for member in part.sets(sets):
+                extract_shard(
+                    self.model, member.data, cache, number, shards, progress=self.progress, **self._asked(part, member)
+                )
 
     def attempt(self, job: Job) -> str | None:
         """Do a job; what keeps a detector from this model is returned, and the other jobs go on."""
@@ -233,7 +254,7 @@ def _against(ranking: Ranking, member: Member, part: str | None) -> Iterator[dic
             yield columns | _measure(name, estimate)
 
 
-def _probes(job: Job, member: Member, model: TorchModel) -> tuple[Any, ...]:
+def _probes(job: Job, member: Member, model: Model) -> tuple[Any, ...]:
     """The probes whose values a job reads on a set: all for what is scored, else where the detector fits."""
     if job.detector is None or not _applies(job.detector, model):
         return ()

@@ -179,6 +179,7 @@ class Resources(_Strict):
     executor: str = Field("local", description="`local` (processes on this machine) or `ray` (a cluster).")
     processes: int = Field(2, ge=1, description="At a time, one model each; on a cluster its free resources decide.")
     threads: int = Field(1, ge=1, description="Threads of each process.")
+    shards: int = Field(1, ge=1, description="Parts that each data set is extracted in; processes share them.")
     device: str = Field("cpu", description="With `cuda` and several local processes, each gets a GPU, in turn.")
     gpus: float = Field(0.0, ge=0, description="GPUs of each process, with `ray`; a part of one is shared.")
     memory: float | None = Field(None, gt=0, description="GiB of each process, with `ray`: so many are run as fit.")

@@ -1,0 +1,58 @@
+"""Extraction in shards: the parts of one model's data sets, made by several processes before its jobs are done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from outfield.studies.executors.base import Done, Event, Executor, Notify
+from outfield.studies.job import Bench, Study
+from outfield.studies.outcome import Spent
+from outfield.studies.plan import Task
+from outfield.studies.recipes import TrainedRecipe
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard of all data sets of a task."""
+
+    task: Task
+    number: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """``work(task, notify)`` makes a model's weights, which stay in the study's folder."""
+
+    study: Study
+
+    def __call__(self, task: Task, notify: Notify) -> None:
+        self.study.model(task, notify)
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """``work(shard, notify)`` extracts a shard into the study's cache."""
+
+    study: Study
+
+    def __call__(self, shard: Shard, notify: Notify) -> Spent:
+        name = f"{shard.task.recipe.name}, shard {shard.number + 1}"
+        model = self.study.model(shard.task, notify)
+        bench = Bench(self.study, shard.task, model, lambda done, total: notify(Event(name, "extraction", done, total)))
+        bench.shard(shard.number)
+        return Spent(shard.task.recipe.name, 0, model.forwards, (), ())
+
+
+def extract_ahead(study: Study, tasks: Sequence[Task], executor: Executor, notify: Notify) -> tuple[Spent, ...]:
+    """Extract every set of every task in the shards that the study asks for, as many at a time as the executor runs.
+
+    Models that are to be trained are trained first. What fails here is tried again, and told, when the task is done.
+    """
+    if (shards := study.spec.resources.shards) == 1:
+        return ()
+    trained = [task for task in tasks if isinstance(task.recipe, TrainedRecipe)]
+    for _ in executor.run(Training(study), trained, notify) if trained else ():
+        pass
+    parts = [Shard(task, number) for task in tasks for number in range(shards)]
+    return tuple(end.result for end in executor.run(Extraction(study), parts, notify) if isinstance(end, Done))
