@@ -18,6 +18,7 @@ from outfield.cli import app
 from outfield.errors import UserError
 from outfield.features.cache import Cache, DamagedEntryWarning, default_folder
 from outfield.places import place
+from outfield.reports import tables
 from outfield.reports.results import Results
 from outfield.store import query, write
 from outfield.store.write import DamagedFileWarning
@@ -90,16 +91,18 @@ def test_the_command_line_runs_resumes_and_reports(bucket: str, tmp_path: Path) 
         ["run", str(study), "--out", f"{bucket}/told"],
         ["run", str(study), "--out", f"{bucket}/told"],
         ["report", f"{bucket}/told"],
+        ["report", f"{bucket}/told", "--model", "baseline-0"],
     ]
     said = [CliRunner().invoke(app(), command, catch_exceptions=False).output for command in commands]
     assert "2 jobs done, 0 were there already" in said[0]
     assert "0 jobs done, 2 were there already; 0 inputs went through a model" in said[1]
     assert f"{bucket}/told/report.html" in said[2].replace("\n", "")
-    assert place(f"{bucket}/told/report.html").read_text().startswith("<!doctype html>")
+    assert f"{bucket}/told/card-baseline-0.html" in said[3].replace("\n", "")
+    assert place(f"{bucket}/told/report.html").read_text().lstrip().startswith("<!DOCTYPE html>")
 
 
 def test_a_damaged_object_is_left_out_then_done_again(finished: Outcome, bucket: str) -> None:
-    path = sorted(place(f"{bucket}/small/rows").glob("*.parquet"), key=str)[0]
+    path = place(f"{bucket}/small/rows") / f"{min(finished.keys)}.parquet"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.warns(DamagedFileWarning, match=path.name):
@@ -205,4 +208,5 @@ def test_rows_may_lie_in_any_file_system(remote: Path) -> None:
     write.begin(remote, ["ab12"], "{}")
     write.rows(remote, "ab12", [row])
     assert query.rows("memory://cache")["value"].to_list() == [0.9]
+    assert tables._frame(Path("memory://cache"))["value"].to_list() == [0.9], "outfield analyse gets a Path"
     assert write.done(remote) == {"ab12"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -174,6 +175,15 @@ def test_an_address_is_for_ray() -> None:
     assert of(Resources(executor="ray"), address="auto").address == "auto"  # type: ignore[attr-defined]
     with pytest.raises(UserError, match="executor 'local' has no parameter 'address'"):
         of(Resources(), address="auto")
+
+
+def test_an_address_where_nobody_listens_is_told_at_once(tmp_path: Path) -> None:
+    """In a process of its own: this one is connected."""
+    program = (
+        "from outfield.studies.executors.ray import Ray\nlist(Ray(address='127.0.0.1:9').run(print, ['task'], print))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=100)
+    assert "UserError: Expected Ray at 127.0.0.1:9" in done.stderr
 
 
 def test_each_task_has_its_own_count_of_deaths() -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from outfield.studies.executors.base import Deaths, Done, Event, Executor, Faile
 _POLL = 0.1
 _GIB = 2**30
 _ADDRESS = "RAY_ADDRESS"
+_HOST_AND_PORT = re.compile(r"([^/:]+):(\d+)$")
 _SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 """Of a Ray that is started here: it reports to nobody, and leaves GPUs alone that nobody asked for."""
 
@@ -73,15 +76,17 @@ class Ray(Executor):
         address = self.address or os.environ.get(_ADDRESS)
         try:
             if address:
+                _knock(address)
                 ray.init(address, logging_level="WARNING")
             else:
                 cpus = self.processes * self.threads
                 ray.init("local", num_cpus=cpus, include_dashboard=False, logging_level="ERROR")
-        except (ConnectionError, ImportError, RuntimeError, ValueError, TimeoutError) as error:
+        except Exception as error:
+            ray.shutdown()
             raise UserError(
                 f"Expected Ray at {address or 'this machine'}, but got: {error} "
-                "Start it there with `ray start --head`, or leave out --address to use this machine."
-            ) from None
+                + ("Start it there with `ray start --head`, or leave out --address." if address else "Try again.")
+            ) from error
         if not address:
             self._check(ray.cluster_resources())
 
@@ -119,6 +124,12 @@ class Ray(Executor):
             for one in running:
                 ray.cancel(one, force=True)
             ray.kill(letters)
+
+
+def _knock(address: str) -> None:
+    """``OSError`` where nobody listens at ``HOST:PORT``; Ray itself would go on asking for minutes."""
+    if match := _HOST_AND_PORT.search(address):
+        socket.create_connection((match[1], int(match[2])), timeout=10).close()
 
 
 class _Letters:
