@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import polars as pl
@@ -31,8 +33,18 @@ UNREAD = ("run", "params", "data_digest", "model_digest", "outfield", "torch")
 
 Build = Callable[[Any], Display]
 
-AMONG = {"best-per-strategy", "worst-case", "mean-ranks"}
-"""Displays that rank detectors among each other: of one alone they would say nothing."""
+APART = {
+    "best-per-strategy": {"detector"},
+    "worst-case": {"detector"},
+    "mean-ranks": {"detector"},
+    "score-densities": {"set"},
+}
+"""Displays to what they do not follow: of one detector alone a ranking says nothing, densities are of all sets."""
+
+
+with suppress(ImportError):
+    import_module("statsmodels.api")
+"""Statistics and charts import pandas when they first need it, which two threads must not do at the same time."""
 
 
 def sections(study: Study) -> dict[str, dict[str, Build]]:
@@ -143,7 +155,7 @@ def _followed(study: Study, build: Build, selection: Selection) -> tuple[Display
     whole = _built(study, build, Selection())
     if study.kind == "trajectory" or whole.missing:
         return whole, Selection()
-    open_to = tuple(field for field in selection.fields if field != "detector" or _name(build) not in AMONG)
+    open_to = tuple(field for field in selection.fields if field not in APART.get(_name(build), ()))
     for part in selection.only(open_to).narrower():
         found = _built(study, build, part)
         if not found.missing:

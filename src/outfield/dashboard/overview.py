@@ -150,7 +150,7 @@ def _counted(facts: dict[str, int]) -> list[list[str]]:
 
 def _models(results: Results) -> list[dict[str, Any]]:
     columns = ("model", "strategy", "family", "seed", "accuracy", "auroc")
-    return list(results.models.select(columns).iter_rows(named=True))
+    return list(results.models.select(columns).sort("model").iter_rows(named=True))
 
 
 def _sets(rows: pl.DataFrame) -> list[dict[str, Any]]:

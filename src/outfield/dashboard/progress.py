@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
-from outfield.dashboard.studies import QUIET, Study
-from outfield.errors import OutfieldError, UserError
-from outfield.store.write import ROWS
+from outfield.dashboard.studies import Study
+from outfield.errors import OutfieldError
 
 WINDOW = 600.0
 """Seconds over which the rate is taken."""
 RECENT = 10
+MOST = 5000
+"""Jobs that the rate looks at."""
 EVERY = 2.0
 """Seconds between two looks."""
 ALIVE = 15.0
@@ -26,26 +24,14 @@ ALIVE = 15.0
 def progress(study: Study) -> dict[str, Any]:
     """Jobs done and all, whether the study runs, jobs a minute, and what was done last."""
     done, total = study.progress
-    written = _written(study)
-    running = done < total and bool(written) and time.time() - written[0][0] < QUIET
+    written = study.index.written(MOST)
     return {
         "done": done,
         "total": total,
-        "running": running,
-        "rate_per_minute": _rate([when for when, _ in written]) if running else 0.0,
-        "recent": _titles(study, [job for _, job in written[:RECENT]]),
+        "running": study.running,
+        "rate_per_minute": _rate([when for _, when in written]) if study.running else 0.0,
+        "recent": _titles(study, [job for job, _ in written[:RECENT]]),
     }
-
-
-def _written(study: Study) -> list[tuple[float, str]]:
-    """When each row file was written, and its job, the latest first."""
-    found = []
-    with suppress(FileNotFoundError), os.scandir(study.folder / ROWS) as entries:
-        for entry in entries:
-            if entry.name.endswith(".parquet") and not entry.name.startswith("."):
-                with suppress(FileNotFoundError):
-                    found.append((entry.stat().st_mtime, entry.name.removesuffix(".parquet")))
-    return sorted(found, reverse=True)
 
 
 def _rate(times: list[float]) -> float:
@@ -65,13 +51,10 @@ def _titles(study: Study, jobs: list[str]) -> list[str]:
     """What jobs were: model and detector."""
     if not jobs:
         return []
-    try:
-        found = study.index.ask(
-            "SELECT job, any_value(model), any_value(detector) FROM rows WHERE job IN (SELECT unnest(?)) GROUP BY job",
-            [jobs],
-        )
-    except OutfieldError:
-        return []
+    found = study.index.ask(
+        "SELECT job, any_value(model), any_value(detector) FROM rows WHERE job IN (SELECT unnest(?)) GROUP BY job",
+        [jobs],
+    )
     named = {job: f"{model}: {detector or 'the model itself'}" for job, model, detector in found.iter_rows()}
     return [named[job] for job in jobs if job in named]
 
@@ -82,7 +65,7 @@ async def events(ask: Callable[[], Awaitable[dict[str, Any]]], every: float = EV
     while True:
         try:
             text = json.dumps(await ask(), ensure_ascii=False)
-        except UserError as error:
+        except OutfieldError as error:
             text = json.dumps({"error": str(error)}, ensure_ascii=False)
         if text != last:
             last, silent = text, 0.0

@@ -64,6 +64,7 @@ class Study:
     _gathering: threading.Thread | None = None
     _to_gather: int = 0
     _trouble: str = ""
+    _read: tuple[tuple[int, int], dict[str, Any]] | None = field(default=None, repr=False)
     _shown: int = -1
     _since: float = 0.0
     _spent: float = 0.0
@@ -150,9 +151,21 @@ class Study:
                 self._spent += time.monotonic() - start
 
     @property
+    def _stated(self) -> dict[str, Any]:
+        """``study.json``, read again when it changes."""
+        try:
+            state = (self.folder / MANIFEST).stat()
+        except FileNotFoundError:
+            return {"study": None, "jobs": None}
+        key = state.st_mtime_ns, state.st_size
+        if self._read is None or self._read[0] != key:
+            self._read = key, query.manifest(self.folder)
+        return self._read[1]
+
+    @property
     def manifest(self) -> dict[str, Any]:
         """What ``study.json`` says of the study; empty where there is none."""
-        return dict(query.manifest(self.folder).get("study") or {})
+        return dict(self._stated.get("study") or {})
 
     @property
     def kind(self) -> str:
@@ -165,7 +178,18 @@ class Study:
     @property
     def progress(self) -> tuple[int, int]:
         """Jobs that are done, and all."""
-        return query.progress(self.folder)
+        jobs = self._stated.get("jobs")
+        try:
+            done = self.index.done()
+        except Indexing as gathering:
+            done = gathering.total
+        return done, done if jobs is None else len(jobs)
+
+    @property
+    def running(self) -> bool:
+        """Whether jobs are left, and one was done not long ago."""
+        done, total = self.progress
+        return done < total and time.time() - self.updated < QUIET
 
     @property
     def updated(self) -> float:
@@ -183,7 +207,7 @@ class Study:
             "kind": self.kind,
             "done": done,
             "total": total,
-            "running": done < total and time.time() - updated < QUIET,
+            "running": self.running,
             "updated": datetime.fromtimestamp(updated, UTC).isoformat(timespec="seconds"),
         } | self._counts()
 

@@ -210,6 +210,16 @@ class Index:
         found = self._base.cursor().execute("SELECT job FROM files WHERE problem IS NOT NULL ORDER BY job").fetchall()
         return tuple(f"{job}.parquet" for (job,) in found)
 
+    def written(self, most: int) -> list[tuple[str, float]]:
+        """Jobs and when their files were written, in seconds since 1970, the latest first."""
+        asked = "SELECT job, changed / 1e9 FROM files WHERE problem IS NULL ORDER BY changed DESC, job LIMIT ?"
+        return self._base.cursor().execute(asked, [most]).fetchall()
+
+    def done(self) -> int:
+        """How many jobs have rows."""
+        (found,) = self._base.cursor().execute("SELECT count(*) FROM files WHERE problem IS NULL").fetchall()
+        return int(found[0])
+
     def ask(self, statement: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
         """What a SQL statement over the table ``rows`` gives; values go in as parameters (``?``), never as text."""
         return query.framed(self._base.cursor().sql(statement, params=list(parameters)))
