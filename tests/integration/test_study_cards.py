@@ -132,6 +132,25 @@ def test_scores_that_are_not_there(outcome: Outcome, tmp_path: Path) -> None:
         of_study(folder, "baseline-0")
 
 
+def test_a_damaged_file_of_rows_is_left_out_with_a_warning(outcome: Outcome, tmp_path: Path) -> None:
+    folder = copied(outcome, tmp_path)
+    for path in (folder / "rows").glob("*.parquet"):
+        row = pl.read_parquet(path).row(0, named=True)
+        if (row["model"], row["detector"]) == ("baseline-0", "mds"):
+            path.write_bytes(path.read_bytes()[:-40])
+    with pytest.warns(write.DamagedFileWarning, match="left out"):
+        card = of_study(folder, "baseline-0", cache=cache_of(outcome))
+    assert "mds" not in set(card.choice.table["detector"])
+    assert card.left_out["mds"].startswith("no results in this study")
+
+
+def test_a_run_over_checkpoints_has_no_card(tmp_path: Path) -> None:
+    row = {"study": "s", "model": "m", "step": 3, "metric": "auroc", "value": 0.9, "role": "test", "set_kind": "ood"}
+    write.rows(tmp_path, "ab", [row])
+    with pytest.raises(UserError, match="followed over checkpoints"):
+        of_study(tmp_path, "m")
+
+
 def test_a_study_without_detectors_on_ood_sets(tmp_path: Path) -> None:
     row = {"study": "s", "model": "m", "metric": "accuracy", "value": 0.9, "role": "test", "set_kind": "id"}
     write.rows(tmp_path, "ab", [row])

@@ -24,7 +24,7 @@ from outfield.features.extract import cached
 from outfield.places import copies, listed, place
 from outfield.reports.results import CATEGORIES, in_order
 from outfield.store import query
-from outfield.store.write import ROWS, scores_path
+from outfield.store.write import ROWS, scores_path, whole
 from outfield.studies.sets import named
 from outfield.studies.spec import Spec
 
@@ -84,6 +84,11 @@ def _rows(folder: Path, model: str) -> pl.DataFrame:
     rows = query.rows(folder, f"model = '{quoted}'")
     if rows.is_empty():
         raise _unknown(folder, model)
+    if rows["step"].is_not_null().any():
+        raise UserError(
+            f"Expected a model of a study, but {model!r} is a training run that was followed over checkpoints, without "
+            "scores of single inputs. Look at the report of the runs, or make its card with outfield evaluate."
+        )
     return rows
 
 
@@ -114,9 +119,7 @@ def _tables(folder: Path, model: str, rows: pl.DataFrame) -> Iterator[tuple[str,
     there = {path.name: path for path in listed(folder / ROWS, "*.parquet")}
     for path in listed(scores_path(folder, model, "any").parent, "*.parquet"):
         if (known is None or path.stem in known) and path.name in there:
-            with copies([there[path.name]]) as (own,):
-                said = pl.read_parquet(own, columns=["detector", "params", "role"], glob=False)
-            for name, params in said.filter(pl.col("role") == "test").select("detector", "params").unique().iter_rows():
+            for name, params in _measured(there[path.name]):
                 title = name if name in wanted else f"{name} {params}"
                 if title in wanted:
                     wanted.remove(title)
@@ -126,6 +129,15 @@ def _tables(folder: Path, model: str, rows: pl.DataFrame) -> Iterator[tuple[str,
             f"Expected the scores of single inputs of {model!r}, but those of {', '.join(sorted(wanted))} are not in "
             f"{folder}. A card needs them to choose a detector. Run the study again: outfield run."
         )
+
+
+def _measured(path: Path) -> list[tuple[str, str]]:
+    """Detector and parameters that a file of rows tells of; none where it is damaged: its rows are left out too."""
+    with copies([path]) as (own,):
+        if not whole(own):
+            return []
+        said = pl.read_parquet(own, columns=["detector", "params", "role"], glob=False)
+    return said.filter(pl.col("role") == "test").select("detector", "params").unique().rows()
 
 
 def _categories(rows: pl.DataFrame) -> dict[str, str]:
