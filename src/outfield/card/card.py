@@ -16,6 +16,7 @@ from outfield.card.choice import Choice
 from outfield.card.classes import COLUMNS
 from outfield.card.hardest import Group, as_json
 from outfield.errors import UserError
+from outfield.places import place
 from outfield.reports.results import CATEGORIES, Results, in_order
 from outfield.store.write import atomically
 from outfield.types import Estimate
@@ -130,7 +131,7 @@ class Card:
         from outfield.card.hub import write
         from outfield.card.page import html
 
-        path = check_ending(Path(path))
+        path = check_ending(place(path))
         if path.suffix == ".md":
             return write(self, path)
         with atomically(path) as temporary:
