@@ -9,7 +9,8 @@ fewer rows the subsample shrinks with them, unless ``--bank`` says how many rows
 times the time of one covariance product (float64, as the fit's own, over the same file), and at most 1 GiB of added
 memory (peak anonymous RSS: mapped pages do not count). Every detector's state is held until all are fitted.
 
-Run: python benchmarks/scale.py [--rows 40000] [--dim 1024] [--classes 100] [--test 5000] [--threads 1] [--folder F]
+Run: python benchmarks/scale.py [--rows 40000] [--dim 1024] [--classes 100] [--test 5000] [--threads 1]
+     [--device cuda] [--folder F]
 With a folder the files are kept there, and used again by the next run of the same size.
 """
 
@@ -18,11 +19,11 @@ from __future__ import annotations
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ from outfield.features.fit_data import FitData
 from outfield.studies.scoring import score
 from outfield.types import Head, State
 
+R = TypeVar("R")
 Fitted: TypeAlias = "tuple[Detector, State]"
 
 CHUNK = 8192
@@ -49,7 +51,7 @@ def head(dim: int, classes: int) -> Head:
     return Head(torch.randn(classes, dim, generator=rng) / dim**0.5, torch.zeros(classes))
 
 
-def generate(folder: Path, rows: int, own: Head, seed: int) -> Values:
+def generate(folder: Path, rows: int, own: Head, seed: int, device: str = "cpu") -> Values:
     """Features ``relu(sqrt(D) w_y + noise)`` and their logits, in files that are written once."""
     classes, dim = own.weight.shape
     folder = folder / f"{rows}x{dim}of{classes}seed{seed}"
@@ -58,7 +60,8 @@ def generate(folder: Path, rows: int, own: Head, seed: int) -> Values:
         _, spent = timed(lambda: fill(folder, rows, own, seed))
         print(f"{rows:,} rows written in {spent}")
         done.touch()
-    return Values({name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in FILES}, own)
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in FILES}
+    return Values(arrays, own.to(device), device=device)
 
 
 FILES = ("features", "logits", "labels")
@@ -83,16 +86,28 @@ def fill(folder: Path, rows: int, own: Head, seed: int) -> None:
             files[name][part] = values.numpy()
 
 
-def covariance(features: NDArray[Any], kind: torch.dtype) -> Tensor:
+def covariance(features: NDArray[Any], kind: torch.dtype, device: str) -> Tensor:
     """One covariance product over the file."""
     dim = features.shape[1]
-    total, products = torch.zeros(dim, dtype=kind), torch.zeros(dim, dim, dtype=kind)
+    total, products = (torch.zeros(shape, dtype=kind, device=device) for shape in ((dim,), (dim, dim)))
     for start in range(0, len(features), CHUNK):
-        rows = torch.from_numpy(np.array(features[start : start + CHUNK])).to(kind)
+        rows = torch.from_numpy(np.array(features[start : start + CHUNK])).to(device).to(kind)
         total += rows.sum(0)
         products.addmm_(rows.T, rows)
     mean = total / len(features)
     return products / len(features) - torch.outer(mean, mean)
+
+
+def finished(work: Callable[[], R]) -> tuple[R, Seconds]:
+    """``timed``, until the device has done what it was given."""
+
+    def done() -> R:
+        made = work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return made
+
+    return timed(done)
 
 
 @contextmanager
@@ -130,6 +145,7 @@ def settled(name: str, rows: int, bank: int | None) -> Detector:
 def main() -> None:
     parser = parsed(__doc__, rows=40_000, dim=1024, classes=100, test=5_000)
     parser.add_argument("--bank", type=int, help="rows of CoRP's map and Relation's bank")
+    parser.add_argument("--device", default="cpu", help="cpu by default")
     parser.add_argument("--folder", type=Path)
     args = arguments(parser)
     warnings.simplefilter("ignore")
@@ -138,7 +154,8 @@ def main() -> None:
     own = head(args.dim, args.classes)
     with kept(args.folder) as folder:
         train, val, test = (
-            generate(folder, rows, own, seed) for seed, rows in enumerate((args.rows, args.test, args.test))
+            generate(folder, rows, own, seed, args.device)
+            for seed, rows in enumerate((args.rows, args.test, args.test))
         )
         measure({name: settled(name, args.rows, args.bank) for name in names}, train, val, test)
 
@@ -158,16 +175,16 @@ def measure(detectors: dict[str, Detector], train: Values, val: Values, test: Va
     print(
         f"{len(features):,} x {features.shape[1]:,} features, {len(detectors)} detectors, {len(test):,} rows to score"
     )
-    _, single = timed(lambda: covariance(features, torch.float32))
-    _, product = timed(lambda: covariance(features, torch.float64))
+    _, single = finished(lambda: covariance(features, torch.float32, train.device))
+    _, product = finished(lambda: covariance(features, torch.float64, train.device))
     print(f"one covariance product: {product}; in float32 {single}")
     fit, spent = FitData(train, val), {}
     fitted: dict[str, Fitted] = {}
     with peak() as memory:
-        _, passes = timed(lambda: fit.prepare(fold for one in detectors.values() for fold in one.folds_on(fit)))
+        _, passes = finished(lambda: fit.prepare(fold for one in detectors.values() for fold in one.folds_on(fit)))
         after_pass = memory[1]
         for name, detector in detectors.items():
-            fitted[name], spent[name] = timed(lambda one=detector: learned(one, fit))  # type: ignore[misc]  # bound here
+            fitted[name], spent[name] = finished(lambda one=detector: learned(one, fit))  # type: ignore[misc]  # bound here
     whole = sum(spent.values(), passes)
     print(f"fit: {whole}, ratio {whole.over(product)}; target 3")
     print(f"  of that the shared pass {passes}, ratio {passes.over(product)}")
@@ -187,7 +204,7 @@ def learned(detector: Detector, fit: FitData) -> Fitted:
 def report_scores(fitted: dict[str, Fitted], test: Values) -> None:
     with peak() as memory:
         taken: dict[str, Seconds] = {
-            name: timed(lambda one=one, state=state: score(one, state, test, "test"))[1]  # type: ignore[misc]  # bound
+            name: finished(lambda one=one, state=state: score(one, state, test, "test"))[1]  # type: ignore[misc]  # bound
             for name, (one, state) in fitted.items()
         }
     print("scores, seconds: " + ", ".join(f"{name} {spent.wall:.2f}" for name, spent in taken.items()))
