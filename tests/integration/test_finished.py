@@ -21,6 +21,7 @@ from outfield import registry
 from outfield.data.base import Source
 from outfield.errors import UserError
 from outfield.features.cache import Cache
+from outfield.store import query
 from outfield.store.write import DamagedFileWarning
 from outfield.studies import finished
 from outfield.studies.finished import RECORD, Seen
@@ -61,7 +62,7 @@ class World:
         return Seen.of(self.study).finished(self.results) is not None
 
     def rows(self) -> Path:
-        return min((self.results / "rows").glob("*.parquet"))
+        return self.results / "rows" / f"{query.manifest(self.results)['jobs'][0]}.parquet"
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ def run(
         console.print(already.summary, markup=False, highlight=False, soft_wrap=True)
         return
     from outfield.cli._study import RESULTS, granted, outline, run_with_progress
+    from outfield.features.cache import Cache, default_folder
     from outfield.places import place
     from outfield.studies.sets import load
     from outfield.studies.spec import Spec
@@ -40,5 +41,5 @@ def run(
     if dry_run:
         outline(spec, folder, console)
         return
-    run_with_progress(spec, folder, load(spec), console, seen=seen, executor=chosen).check()
+    run_with_progress(spec, folder, load(spec, Cache(default_folder())), console, seen=seen, executor=chosen).check()
     console.print(f"Next: outfield report {folder}")

@@ -37,10 +37,15 @@ _PACKAGE = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Stamp:
-    """How files looked: a digest of their paths, sizes, numbers and times, and the last time that one was touched."""
+    """How files looked: a digest of their paths, sizes, numbers and times, when one was last touched, all their bytes.
+
+    ``settled`` is false where one was touched just before: it may be touched again without another time.
+    """
 
     digest: str
     newest: int
+    size: int
+    settled: bool
 
     @classmethod
     def of(cls, paths: Iterable[Path]) -> Stamp:
@@ -55,12 +60,12 @@ class Stamp:
         >>> Stamp.of([place, place / "absent"]) == before
         False
         """
-        sha, newest = hashlib.sha256(), 0
+        sha, newest, size, began = hashlib.sha256(), 0, 0, time.time_ns()
         for path, found in _looked_at(paths):
             seen = (found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns) if found else None
             sha.update(f"{path}\0{seen}\n".encode("utf-8", "surrogateescape"))
-            newest = max(newest, *(seen or (0,))[2:], 0)
-        return cls(sha.hexdigest(), newest)
+            newest, size = max(newest, *(seen or ())[2:], 0), size + (seen or (0,))[0]
+        return cls(sha.hexdigest(), newest, size, newest < began - SETTLED * 1e9)
 
 
 def _looked_at(paths: Iterable[Path]) -> Iterator[tuple[str, os.stat_result | None]]:

@@ -85,7 +85,7 @@ def run(
 
     spec = Spec.load(spec) if isinstance(spec, (str, Path)) else spec
     cache = cache or Cache(default_folder())
-    return Comparison(spec, sets or load(spec), folder, cache, seen).run(executor, notify)
+    return Comparison(spec, sets or load(spec, cache), folder, cache, seen).run(executor, notify)
 
 
 def name_of(study: Spec | Path | str) -> str:

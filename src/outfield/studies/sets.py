@@ -10,10 +10,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from outfield.data.base import Dataset
+from outfield import keys
+from outfield.data.base import Dataset, Source
 from outfield.data.datasets import row_keys, sample, sampled_rows, shifted, subset
 from outfield.errors import NotThere, Problems, UserError
+from outfield.features.cache import Cache
 from outfield.studies.kept import Kept
+from outfield.studies.known import know, look
 from outfield.studies.spec import Category, Plugin, Spec
 
 Role = Literal["train", "val", "test", "ood", "tuning", "shift"]
@@ -116,8 +119,8 @@ class Found:
         return tuple(member for member in self.members if member.role == role)
 
 
-def load(spec: Spec) -> Sets:
-    """Load every data set that a study names.
+def load(spec: Spec, cache: Cache | None = None) -> Sets:
+    """Load every data set that a study names; with a cache, large files that were not touched are not read for keys.
 
     Sets whose files are not there are left out and told in ``missing``, as long as something is left to measure.
 
@@ -127,15 +130,15 @@ def load(spec: Spec) -> Sets:
         Sets that cannot be read or are empty, the same data under two roles, and ID data that is not there, all
         together.
     """
-    return survey(spec).sets()
+    return survey(spec, cache).sets()
 
 
-def survey(spec: Spec) -> Found:
+def survey(spec: Spec, cache: Cache | None = None) -> Found:
     """Look for every data set that a study names, and load those that are there."""
     found = Found(spec, [], [], [])
     for name, role, source, category in named(spec):
         try:
-            found.members.append(_loaded(name, role, source, category))
+            found.members.append(_loaded(name, role, source, category, cache))
         except NotThere as error:
             found.missing.append(f"{role} set {name!r}: {error}")
         except UserError as error:
@@ -153,10 +156,14 @@ def named(spec: Spec) -> Iterator[tuple[str, Role, Plugin, Category | None]]:
     yield from ((one.name, "shift", one.source, None) for one in spec.shifted)
 
 
-def _loaded(name: str, role: Role, source: Plugin, category: Category | None) -> Member:
-    data = source.build("sources").load()
+def _loaded(name: str, role: Role, source: Plugin, category: Category | None, cache: Cache | None) -> Member:
+    made: Source = source.build("sources")
+    looked = look(made) if cache else None
+    data = made.load()
     if not len(data):
         raise UserError("Expected rows, but it is empty. Give it data, or leave it out.")
+    if cache:
+        know(data, looked, cache, source=source.model_dump(mode="json"), code=keys.of_code(type(made)))
     return Member(name, role, Kept(data), category, shift=name if role == "shift" else None)
 
 
