@@ -92,7 +92,7 @@ def run_with_progress(
     if absent:
         console.print(f"[yellow]{len(absent)} sets or models were missing (above), and are not in the results.")
     for model, names in outcome.left_out.items():
-        console.print(f"{model}: no linear head, so {', '.join(names)} need one and are left out.")
+        console.print(f"{model} has not what they read, so they are left out: {', '.join(names)}.")
     return outcome
 
 
