@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from outfield.trajectory.nli.sets import Pairs
 from outfield.trajectory.nli.spec import LanguageModel, Lora, Nli, Verbaliser
 from outfield.trajectory.nli.track import track
 from tests.contracts import frameworks
+from tests.integration import nli_trained
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers and peft, when they are imported
 
@@ -195,45 +197,31 @@ def test_layers_that_lie_elsewhere_until_used_are_measured_beside_their_adapters
         assert (away.correct(encoded, labels, 2) == whole.correct(encoded, labels, 4)).all()
 
 
-ON_CPU = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-TRAINED = """
-import sys, torch
-import numpy as np
-from pathlib import Path
-from outfield.trajectory.nli.finetune import Finetuning
-from outfield.trajectory.nli.models import open_model
-from outfield.trajectory.nli.sets import Pairs
-from outfield.trajectory.nli.spec import LanguageModel, Lora, Training
-from outfield.trajectory.nli.world import World
-folder, device, out = sys.argv[1:]
-made = LanguageModel(label="opt", path=folder)
-model = open_model(made, lora=Lora(r=2, dropout=0.0), device="cpu" if device == "cpu" else device)
-texts = ("the cat sleeps", "a dog runs", "the bird sings and the dog runs", "it rests", "a dog rests", "it is the cat")
-pairs = Pairs(texts, ("it moves", "it is not a cat") * 3, np.arange(6) % 2)
-world = World.of(device)
-training = Training(steps=4, batch=5, learning_rate=0.01)
-run = Finetuning(model, model.encode(pairs), torch.from_numpy(pairs.labels), training, 0, world=world)
-right = []
-run.run(lambda run: right.append(model.correct(run.encoded, pairs.labels, 2).tolist()))
-run.save(Path(out))
-if world.rank == 0:
-    torch.save([right, world.size], out + ".right")
-"""
+def test_processes_of_accelerate_train_to_the_same_weights(
+    opt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from accelerate.state import AcceleratorState
 
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_processes_of_accelerate_train_to_the_same_weights(opt: Path, tmp_path: Path, processes: int) -> None:
-    (tmp_path / "trained.py").write_text(TRAINED)
-    start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    for begin, device in (([], "cpu"), (start, "accelerate")):
-        call = [sys.executable, *begin, str(tmp_path / "trained.py"), str(opt), device, str(tmp_path / device)]
-        ended = subprocess.run(call, capture_output=True, text=True, check=False, env={**os.environ, **ON_CPU})
-        assert ended.returncode == 0, ended.stderr[-3000:]
-    plain, shared = (torch.load(tmp_path / name, weights_only=True) for name in ("cpu", "accelerate"))
-    for name, weight in plain["weights"].items():
-        torch.testing.assert_close(shared["weights"][name], weight, atol=0 if processes == 1 else 1e-5, rtol=0)
-    one, other = (torch.load(tmp_path / f"{name}.right", weights_only=True) for name in ("cpu", "accelerate"))
-    assert one[0] == other[0] and other[1] == processes
+    for name, value in {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    shutil.copytree(opt, tmp_path / "opt")
+    config = json.loads((opt / "config.json").read_text()) | {"dropout": 0.0, "attention_dropout": 0.0}
+    (tmp_path / "opt" / "config.json").write_text(json.dumps(config))
+    for name, device in (("plain", "cpu"), ("one", "accelerate")):
+        nli_trained.trained(str(tmp_path / "opt"), device, str(tmp_path / name))
+    AcceleratorState._reset_state(reset_partial_state=True)
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    call = [*start, nli_trained.__file__, str(tmp_path / "opt"), "accelerate", str(tmp_path / "two")]
+    ended = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    weights, right = (
+        {name: torch.load(tmp_path / f"{name}{end}", weights_only=True) for name in ("plain", "one", "two")}
+        for end in ("", ".right")
+    )
+    for name, weight in weights["plain"]["weights"].items():
+        assert torch.equal(weights["one"]["weights"][name], weight)
+        torch.testing.assert_close(weights["two"]["weights"][name], weight, atol=1e-4, rtol=0)
+    assert right["plain"] == right["one"] == [right["two"][0], 1] and right["two"][1] == 2
 
 
 class Killed(KeyboardInterrupt):

@@ -72,7 +72,7 @@ class Finetuning:
     def run(self, on_step: Callable[[Finetuning], None], resume: Path | None = None) -> None:
         """Train to the end; ``on_step`` is told before the first step and after each, or after a resumed one."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+            torch.manual_seed(self.seed + 1_000_003 * self.world.rank)
             if resume is None:
                 self._tell(on_step)
             else:
