@@ -474,7 +474,16 @@ def test_nothing_but_reading(page):
     for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
         answer = page.request(method, "/api/studies")
         assert answer.status_code == 405 and answer.headers["allow"] == "GET, HEAD"
-    assert page.head("/").status_code in (200, 405)
+    answer = page.head("/api/studies")
+    assert answer.status_code == 200 and answer.content == b"" and int(answer.headers["content-length"]) > 0
+
+
+def test_a_fault_of_the_dashboard_is_an_answer_too(world, tmp_path, monkeypatch):
+    app = create_app(world, place=tmp_path / "index")
+    monkeypatch.setattr("outfield.dashboard.overview.outline", lambda study: 1 / 0)
+    answer = TestClient(app, base_url=BASE, raise_server_exceptions=False).get("/api/studies")
+    assert answer.status_code == 500 and "ZeroDivisionError" in answer.json()["error"]
+    assert "script-src 'self'" in answer.headers["content-security-policy"]
 
 
 @pytest.mark.parametrize("path", ["/", "/api/studies", "/api/none", "/static/none.js", "/static/vega.js"])

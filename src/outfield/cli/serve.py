@@ -15,6 +15,13 @@ def serve(
     token: Annotated[str | None, Option(help="What a caller must show; made and printed where one is needed.")] = None,
 ) -> None:
     """Look at studies in a browser: displays, rows and samples, read-only."""
+    from importlib.util import find_spec
+
+    from outfield.errors import MissingExtra
+
+    for package in ("fastapi", "uvicorn"):
+        if find_spec(package) is None:
+            raise MissingExtra(package, extra="serve")
     from outfield.dashboard import server
 
     server.serve(studies, host, port, token, echo)

@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from outfield.dashboard import asked, displays, overview, progress, replies, rows, sample, samples
 from outfield.dashboard.origins import Origins
 from outfield.dashboard.sample import Viewer
-from outfield.dashboard.security import LOOPBACK, Guard
+from outfield.dashboard.security import HEADERS, LOOPBACK, Guard
 from outfield.dashboard.selection import Selection
 from outfield.dashboard.studies import Indexing, Shelf, Unknown
 from outfield.errors import OutfieldError, UserError
@@ -97,8 +97,12 @@ def _add_errors(app: FastAPI) -> None:
             error.status_code, f"Expected an address of the dashboard, but there is nothing here ({error.detail})."
         )
 
+    async def broken(_: Request, error: Exception) -> Response:
+        said = f"The dashboard failed: {type(error).__name__}: {error}. The terminal where it runs says more."
+        return replies.Json({"error": said}, 500, HEADERS)
+
     handlers = {Unknown: unknown, Indexing: indexing, RequestValidationError: refused, OutfieldError: mistaken,
-                HTTPException: failed}  # fmt: skip
+                HTTPException: failed, Exception: broken}  # fmt: skip
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
 

@@ -52,10 +52,13 @@ class Guard:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
+            elif scope["method"] == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         answer = self._refusal(scope) or self._welcome(scope)
-        await (answer or self.app)(scope, receive, guarded)
+        asked = {**scope, "method": "GET"} if answer is None else scope
+        await (answer or self.app)(asked, receive, guarded)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)

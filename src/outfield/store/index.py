@@ -31,6 +31,8 @@ VERSION = 1
 """Of the index's own tables; one of another version is made again."""
 BATCH = 256
 """Files that are taken in together."""
+MEMORY = "2GB"
+"""What the database may hold in memory; what is larger goes to disk beside it."""
 SETTLED = 2_000_000_000
 """Nanoseconds after which a folder's time of change tells of every change before."""
 _TYPES = {"String": "VARCHAR", "Int64": "BIGINT", "Float64": "DOUBLE", "Boolean": "BOOLEAN"}
@@ -88,6 +90,7 @@ class Index:
         self.place.mkdir(parents=True, exist_ok=True)
         path = self.place / f"{keys.key(folder=str(self.folder.resolve()), version=VERSION)}.duckdb"
         self._base = self._opened(path)
+        self._base.execute(f"SET memory_limit = '{MEMORY}'")
         self._base.execute(
             "CREATE TABLE IF NOT EXISTS files (job VARCHAR, size BIGINT, changed BIGINT, problem VARCHAR)"
         )
