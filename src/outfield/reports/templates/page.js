@@ -21,6 +21,8 @@
     const spec = JSON.parse(document.getElementById(place.dataset.spec).textContent);
     try {
       await vegaEmbed(place, spec, { renderer: "svg", actions: false, logLevel: 1, config, tooltip: { theme: dark.matches ? "dark" : "light" } });
+      // A group of marks without words, an empty one say, is nothing to a screen reader: the chart has its description.
+      for (const silent of all('[role="graphics-symbol"]:not([aria-label])', place)) silent.setAttribute("aria-hidden", "true");
     } catch (error) {
       place.textContent = `This chart could not be drawn: ${error.message}`;
     }
