@@ -42,10 +42,10 @@ $(BIN)/uv: requirements.lock
 	$(INSTALL) --editable '.[dev]'
 	touch $@ .venv/quickstart.done
 
-# the README's picture; needs Chromium
-picture: .venv/quickstart.done
+# the pictures of the README and of docs/dashboard.md; needs Chromium
+picture: .venv/dev.done
 	$(BIN)/outfield report digits
-	$(BIN)/python docs/picture.py results/digits/report.html
+	$(BIN)/python docs/picture.py results/digits
 
 # the packages that torch brings for one platform's accelerators are left to torch
 lock: $(BIN)/uv
