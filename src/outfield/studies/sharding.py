@@ -37,11 +37,14 @@ class Extraction:
     study: Study
 
     def __call__(self, shard: Shard, notify: Notify) -> Spent:
-        name = f"{shard.task.recipe.name}, shard {shard.number + 1}"
         model = self.study.model(shard.task, notify)
-        bench = Bench(self.study, shard.task, model, lambda done, total: notify(Event(name, "extraction", done, total)))
+        bench = Bench(self.study, shard.task, model, _silent)
         bench.shard(shard.number)
         return Spent(shard.task.recipe.name, 0, model.forwards, (), ())
+
+
+def _silent(_done: int, _total: int) -> None:
+    """No word of batches: what counts is how many shards of a model are there."""
 
 
 def extract_ahead(study: Study, tasks: Sequence[Task], executor: Executor, notify: Notify) -> tuple[Spent, ...]:
@@ -55,4 +58,10 @@ def extract_ahead(study: Study, tasks: Sequence[Task], executor: Executor, notif
     for _ in executor.run(Training(study), trained, notify) if trained else ():
         pass
     parts = [Shard(task, number) for task in tasks for number in range(shards)]
-    return tuple(end.result for end in executor.run(Extraction(study), parts, notify) if isinstance(end, Done))
+    made: list[Spent] = []
+    for end in executor.run(Extraction(study), parts, notify):
+        if isinstance(end, Done):
+            made.append(end.result)
+            done = sum(one.task == end.result.task for one in made)
+            notify(Event(end.result.task, "extraction", done, shards))
+    return tuple(made)
