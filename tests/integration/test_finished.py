@@ -218,6 +218,16 @@ def test_a_failed_job_leaves_no_record(tmp_path: Path, monkeypatch: pytest.Monke
     assert not (tmp_path / "results" / RECORD).exists()
 
 
+def test_detectors_that_a_model_does_not_serve_are_left_out_and_told_again(tmp_path: Path) -> None:
+    spec = Spec.parse(small_study(layers=[], detectors=["msp", "gram", "odin"]))
+    first, again = (run(spec, tmp_path / "results", cache=Cache(tmp_path / "cache")).check() for _ in range(2))
+    left_out = {"baseline-0": ("gram",), "label_noise-0": ("gram",)}
+    assert first.left_out == again.left_out == left_out
+    assert (first.jobs, again.jobs, again.skipped, again.forwards) == (6, 0, 6, 0)
+    assert (tmp_path / "results" / RECORD).exists()
+    assert "baseline-0: gram left out, as before." in again.summary
+
+
 def test_a_study_as_an_object_is_recognised_and_another_is_not(tmp_path: Path) -> None:
     def outcome(**changes: object) -> Outcome | None:
         return Seen.of(Spec.parse(small_study(**changes))).finished(tmp_path / "results")

@@ -6,7 +6,7 @@ from outfield.detectors.base import Detector
 
 
 def asks(detector: Detector) -> frozenset[str]:
-    """What a detector and its probes ask of a model: of logits, features, head, layers and gradients.
+    """What a detector, its fit and its probes ask of a model: of logits, features, head, layers and gradients.
 
     Examples
     --------
@@ -16,4 +16,4 @@ def asks(detector: Detector) -> frozenset[str]:
     """
     probes = detector.probes()
     asked = {"gradients": any(one.needs_graph for one in probes), "layers": any(one.needs_layers for one in probes)}
-    return detector.needs | {name for name, needed in asked.items() if needed}
+    return detector.needs | detector.fits_with | {name for name, needed in asked.items() if needed}

@@ -35,6 +35,8 @@ class Detector(ABC):
     """``outputs``, ``features``, ``hybrid``, ``layers`` or ``gradients``: what it rests on."""
     fits_on: ClassVar[frozenset[str]] = frozenset()
     """The splits that ``fit`` reads: of ``train`` and ``val``."""
+    fits_with: ClassVar[frozenset[str]] = frozenset()
+    """What ``fit`` reads of the model beside its outputs: the ``head``, or nothing."""
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Values that tuning tries, for each tunable field."""
 

@@ -47,6 +47,7 @@ class DICE(Detector):
     needs: ClassVar[frozenset[str]] = frozenset({"features", "head"})
     information: ClassVar[str] = "hybrid"
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
+    fits_with: ClassVar[frozenset[str]] = frozenset({"head"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"percentile": (10.0, 30.0, 50.0, 70.0, 90.0)}
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"percentile": (0, 100)}
 

@@ -46,6 +46,7 @@ class FDBD(Detector):
     needs: ClassVar[frozenset[str]] = frozenset({"logits", "features"})
     information: ClassVar[str] = "hybrid"
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
+    fits_with: ClassVar[frozenset[str]] = frozenset({"head"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"from_mean": (True, False)}
 
     def folds(self) -> tuple[Fold[Any, Any], ...]:

@@ -52,6 +52,7 @@ class Residual(Detector):
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
     information: ClassVar[str] = "features"
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
+    fits_with: ClassVar[frozenset[str]] = frozenset({"head"})
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"d": (1, 1e9)}
 
     def clipped(self, data: FitData) -> Self:

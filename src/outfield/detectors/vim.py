@@ -57,6 +57,7 @@ class ViM(Detector):
     needs: ClassVar[frozenset[str]] = frozenset({"logits", "features"})
     information: ClassVar[str] = "hybrid"
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
+    fits_with: ClassVar[frozenset[str]] = frozenset({"head"})
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"d": (1, 1e9)}
 
     def clipped(self, data: FitData) -> Self:
