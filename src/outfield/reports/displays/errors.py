@@ -27,7 +27,8 @@ def correct_and_incorrect(results: Results) -> Display:
     table = means.pivot("metric", index="detector", values="value").rename(NAMES, strict=False)
     absent = [pl.lit(None, pl.Float64).alias(name) for name in NAMES.values() if name not in table.columns]
     information = pl.col("detector").replace_strict(results.information, default="other").alias("information")
-    table = table.with_columns(*absent, information).sort("errors", descending=True, nulls_last=True)
+    table = table.with_columns(*absent, information).select("detector", *NAMES.values(), "information")
+    table = table.sort("errors", "detector", descending=[True, False], nulls_last=True)
     figures = (
         Figure(_chart(table, "errors", "correct_vs_ood"), "finding its errors against finding the unknown", 300),
         Figure(
