@@ -14,31 +14,26 @@ from typing import Any
 import polars as pl
 import pytest
 
-from outfield import registry
 from outfield.errors import MissingExtra, UserError
 from outfield.features.cache import Cache
 from outfield.store import query
 from outfield.studies.executors.base import Deaths, Done, Event, Executor, Failed, Notify, Work, of
+from outfield.studies.executors.ray import Ray
 from outfield.studies.run import Outcome, run
 from outfield.studies.spec import Resources, Spec
 from tests.support import run_small, small_study
 
 EXECUTORS = ("local", "ray")
+pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+"""Ray's own, where it had to be started again."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _ray() -> Iterator[None]:
     """One Ray for all tests: executors use the one that they find."""
-    ray = pytest.importorskip("ray", reason="the extra ray is not installed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        ray.init(
-            "local", num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, logging_level="ERROR",
-            log_to_driver=False,
-        )  # fmt: skip
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    with Ray(processes=2)._connected():
         yield
-        ray.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -166,13 +161,13 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 def test_more_than_the_machine_has_is_told_at_once() -> None:
     has = {"CPU": 2.0, "memory": 8.0 * 2**30}
     with pytest.raises(UserError, match="Expected 16 GiB for each task .* has 8 for Ray"):
-        registry.create("executors", "ray", memory=16.0)._check(has)
+        Ray(memory=16.0)._check(has)
     with pytest.raises(UserError, match=r"Expected 0\.5 GPUs"):
-        registry.create("executors", "ray", gpus=0.5)._check(has)
+        Ray(gpus=0.5)._check(has)
 
 
 def test_an_address_is_for_ray() -> None:
-    assert of(Resources(executor="ray"), address="auto").address == "auto"  # type: ignore[attr-defined]
+    assert of(Resources(executor="ray"), address="auto") == Ray(address="auto")
     with pytest.raises(UserError, match="executor 'local' has no parameter 'address'"):
         of(Resources(), address="auto")
 

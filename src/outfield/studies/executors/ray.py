@@ -13,6 +13,7 @@ from outfield.errors import MissingExtra, UserError
 from outfield.studies.executors.base import Deaths, Done, Event, Executor, Failed, Notify, Work, attempt, set_threads
 
 _POLL = 0.1
+_STARTS = 3
 _GIB = 2**30
 _ADDRESS = "RAY_ADDRESS"
 _HOST_AND_PORT = re.compile(r"([^/:]+):(\d+)$")
@@ -79,10 +80,8 @@ class Ray(Executor):
                 _knock(address)
                 ray.init(address, logging_level="WARNING")
             else:
-                cpus = self.processes * self.threads
-                ray.init("local", num_cpus=cpus, include_dashboard=False, logging_level="ERROR")
+                _start(ray, self.processes * self.threads)
         except Exception as error:
-            ray.shutdown()
             raise UserError(
                 f"Expected Ray at {address or 'this machine'}, but got: {error} "
                 + ("Start it there with `ray start --head`, or leave out --address." if address else "Try again.")
@@ -130,6 +129,18 @@ def _knock(address: str) -> None:
     """``OSError`` where nobody listens at ``HOST:PORT``; Ray itself would go on asking for minutes."""
     if match := _HOST_AND_PORT.search(address):
         socket.create_connection((match[1], int(match[2])), timeout=10).close()
+
+
+def _start(ray: Any, cpus: int) -> None:
+    """Start Ray here; on a busy machine its own helpers may miss their 15 s, and it has to be started again."""
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init("local", num_cpus=cpus, include_dashboard=False, logging_level="ERROR")
+            return
+        except Exception:
+            ray.shutdown()
+            if not left:
+                raise
 
 
 class _Letters:
