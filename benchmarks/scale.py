@@ -35,6 +35,7 @@ from outfield import registry
 from outfield.detectors.base import Detector
 from outfield.features.extract import Values
 from outfield.features.fit_data import FitData
+from outfield.features.memory import give_back
 from outfield.studies.scoring import score
 from outfield.types import Head, State
 
@@ -113,6 +114,7 @@ def finished(work: Callable[[], R]) -> tuple[R, Seconds]:
 @contextmanager
 def peak() -> Iterator[list[int]]:
     """The largest anonymous memory of this process, in KiB, at the start and so far: sampled every 10 ms."""
+    give_back()
     seen, over = [anonymous(), 0], threading.Event()
 
     def watch() -> None:
