@@ -38,6 +38,8 @@ export class Combobox {
   open(search = "") {
     const words = search.toLowerCase().split(/\s+/).filter(Boolean);
     const found = this.options.filter((each) => words.every((word) => `${each.text} ${each.note ?? ""}`.toLowerCase().includes(word)));
+    const named = (each) => words.every((word) => each.text.toLowerCase().includes(word));
+    found.sort((a, b) => named(b) - named(a));
     const items = found.map((each, at) => option(each, `${this.list.id}-${at}`, (value) => this.choose(value)));
     this.list.replaceChildren(...(items.length ? items : [h("li", { class: "none" }, `Nothing is named so. ${this.options.length - 1} to choose from.`)]));
     this.found = found;

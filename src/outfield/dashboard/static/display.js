@@ -110,7 +110,7 @@ export class DisplayView {
     });
     const across = [3, 5, 6, 9].includes(places.length) ? 3 : places.length > 12 ? 6 : Math.min(places.length, 4);
     const least = Math.max(0, ...(answer.charts ?? []).map((each) => each.min_width));
-    const captions = [...new Set([answer.caption, answer.note, answer.about].filter(Boolean))];
+    const captions = [...new Set([answer.about, answer.note].filter(Boolean))];
     this.figure.replaceChildren(
       h(
         "figure",
