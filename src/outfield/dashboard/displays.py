@@ -38,12 +38,15 @@ APART = {
     "worst-case": {"detector"},
     "mean-ranks": {"detector"},
     "score-densities": {"set"},
+    "under-shift": {"detector", "set"},
+    "cost": {"set"},
 }
-"""Displays to what they do not follow: of one detector alone a ranking says nothing, densities are of all sets."""
+"""Displays to what they do not follow: of one detector alone a ranking says nothing, and what does not depend on a
+detector or an OOD set need not be built again for one."""
 
 
 with suppress(ImportError):
-    import_module("statsmodels.api")
+    import_module("pandas")
 """Statistics and charts import pandas when they first need it, which two threads must not do at the same time."""
 
 
