@@ -14,6 +14,7 @@ from outfield.studies.executors.base import Deaths, Done, Event, Executor, Faile
 
 _POLL = 0.1
 _STARTS = 3
+_NO_CLUSTER = "Start it there with `ray start --head`, or leave out --address; if it asks for a token, export RAY_AUTH_MODE=token."
 _GIB = 2**30
 _ADDRESS = "RAY_ADDRESS"
 _HOST_AND_PORT = re.compile(r"([^/:]+):(\d+)$")
@@ -84,7 +85,7 @@ class Ray(Executor):
         except Exception as error:
             raise UserError(
                 f"Expected Ray at {address or 'this machine'}, but got: {error} "
-                + ("Start it there with `ray start --head`, or leave out --address." if address else "Try again.")
+                + (_NO_CLUSTER if address else "Try again when the machine is less busy.")
             ) from error
         if not address:
             self._check(ray.cluster_resources())
