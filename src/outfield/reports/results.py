@@ -223,6 +223,8 @@ class Results:
         """Mean rank of every detector over OOD sets and strategies."""
         if self.panel.n_units < 2:
             raise UserError("Expected at least two strategies to average ranks over, but got one. Add a strategy.")
+        if len(self.panel.axes["detector"]) < 2:
+            raise UserError("Expected at least two detectors to rank, but got one. Add a detector.")
         return mean_ranks(self.panel)
 
     @cached_property

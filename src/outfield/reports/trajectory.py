@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import yaml
 
+from outfield.errors import UserError
 from outfield.reports.displays import (
     trajectory_bridge,
     trajectory_curves,
@@ -37,6 +38,10 @@ SECTIONS: dict[str, tuple[Callable[[Trajectories], Display], ...]] = {
 """The page's sections and the displays of each."""
 
 
+UNEVEN = 0.6
+"""Share of the more frequent label from which a set counts as uneven."""
+
+
 def write(study: Path | str, path: Path | str, *, command: str = "") -> Path:
     """Write the report of a study of tracked runs as one self-contained HTML file.
 
@@ -49,20 +54,33 @@ def write(study: Path | str, path: Path | str, *, command: str = "") -> Path:
     --------
     >>> write("results/digits_trajectory", "report.html")  # doctest: +SKIP
     """
-    path, text = Path(path), html(Trajectories.of(study), command=command)
+    path, text = Path(path), html(Trajectories.of(study), command=command, balanced=_balanced(study))
     with atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 
 
-def html(found: Trajectories, *, command: str = "") -> str:
+def _balanced(study: Path | str) -> Trajectories | None:
+    """The same by balanced accuracy, where the runs have it."""
+    try:
+        return Trajectories.of(study, "balanced_accuracy")
+    except UserError:
+        return None
+
+
+def html(found: Trajectories, *, command: str = "", balanced: Trajectories | None = None) -> str:
     """The page as text."""
-    sections = {title: [shown(built(build, found)) for build in builds] for title, builds in SECTIONS.items()}
+    detected = (found.rows["metric"] == "auroc").any()
+    idle = () if detected else (trajectory_bridge.generalisation_and_detection,)
+    sections = {
+        title: [shown(built(build, found)) for build in builds if build not in idle]
+        for title, builds in SECTIONS.items()
+    }
     template = environment().get_template("trajectory.html")
     return template.render(
         title=found.manifest.get("title") or str(found.rows["study"][0]),
         answer=sentences(found),
-        cautions=cautions(found),
+        cautions=(*cautions(found), *leaning(found, balanced)),
         sections=sections,
         legends={},
         facts=_facts(found),
@@ -114,6 +132,22 @@ def cautions(found: Trajectories) -> tuple[str, ...]:
         named = sorted({f"{row['ood'] or row['id']} {row['value']:g}" for row in rows.iter_rows(named=True)})
         notes += [f"{said[0].upper()}{said[1:]}: {', '.join(named)}."] if named else []
     return tuple(notes)
+
+
+def leaning(found: Trajectories, balanced: Trajectories | None) -> tuple[str, ...]:
+    """Whether label shares differ, so that a leaning to one answer moves sets apart, and what is left without it."""
+    rows = found.rows.filter(pl.col("role") == "baseline", pl.col("metric") == "accuracy", pl.col("value") > UNEVEN)
+    uneven = sorted({f"{row['ood'] or row['id']} {row['value']:.0%}" for row in rows.iter_rows(named=True)})
+    if balanced is None or not uneven:
+        return ()
+    known = balanced.pairs.filter(pl.col("smoother") == "spline").drop_nulls("value")
+    positive, negative = known.filter(pl.col("low") > 0).height, known.filter(pl.col("high") < 0).height
+    certain = known.filter(pl.col("q") < 0.05).height
+    return (
+        f"Label shares differ (more frequent label: {', '.join(uneven)}), so that a leaning to one answer moves their "
+        f"accuracies apart. By balanced accuracy, of {known.height} pairs {positive} are positive, {negative} negative "
+        f"and {certain} significant at 5% after Benjamini and Hochberg.",
+    )
 
 
 def _facts(found: Trajectories) -> list[tuple[str, str]]:

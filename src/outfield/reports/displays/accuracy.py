@@ -14,6 +14,7 @@ from outfield.reports.results import Results
 from outfield.stats import spearman
 from outfield.types import Estimate
 
+FEWEST = 3
 TITLES = {
     "accuracy": "accuracy on the ID test set (log scale of the error)",
     "ece": "ECE on the ID test set (15 bins)",
@@ -114,6 +115,7 @@ def accuracy_by_category(results: Results) -> Display:
     figures = tuple(
         Figure(_small(table, results), f"{category}: {_rho(table)}", 210) for category, table in tables.items()
     )
+    _enough(next(iter(tables.values())))
     whole = pl.concat(table.with_columns(category=pl.lit(category)) for category, table in tables.items())
     caption = (
         "A point a strategy: mean over its seeds, over detectors and over the category's OOD sets. In the titles "
@@ -121,6 +123,13 @@ def accuracy_by_category(results: Results) -> Display:
     )
     title = "Accuracy against detection, by OOD category"
     return Display("categories-accuracy", title, caption, whole, figures, legend="family")
+
+
+def _enough(table: pl.DataFrame) -> None:
+    if (found := table["strategy"].n_unique()) < FEWEST:
+        raise UserError(
+            f"Expected at least {FEWEST} strategies for a picture of a relation, but got {found}. Add some."
+        )
 
 
 def _of_category(results: Results, category: str) -> pl.DataFrame:
@@ -181,6 +190,7 @@ def accuracy_against_each_detector(results: Results) -> Display:
     table = cells.join(known, on="strategy", how="left").drop_nulls().sort("detector", "strategy")
     if table.is_empty():
         raise UserError("Expected accuracies beside the AUROCs, but there are none. Add rows of the metric accuracy.")
+    _enough(table)
     figures = tuple(
         Figure(_small(one, results, 110, bare=True), name, 150)
         for name in results.detectors

@@ -22,7 +22,7 @@ def score_densities(results: Results) -> Display:
     if results.folder is None:
         raise UserError("Score densities need a study's folder, where each input's scores are; these are rows alone.")
     model = _model(results)
-    counts = histograms(results.folder, model, bins=BINS)
+    counts = histograms(results.folder, model, bins=BINS).filter(pl.col("detector").is_in(results.detectors))
     table = _shares(counts, results).sort("detector", "inputs", "low")
     shown = [name for name in results.detectors if name in set(table["detector"])]
     figures = tuple(Figure(_chart(table.filter(pl.col("detector") == name), results), name, 200) for name in shown)

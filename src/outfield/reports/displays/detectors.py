@@ -8,6 +8,7 @@ from math import isfinite
 import numpy as np
 import polars as pl
 
+from outfield.errors import UserError
 from outfield.reports.displays import _boxes
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.accuracy import strip
@@ -70,12 +71,14 @@ def _marked(results: Results) -> str:
 
 def best_per_strategy(results: Results) -> Display:
     """For every strategy the detector to take, and what choosing it is worth on sets that it was not chosen on."""
-    table = _best(results)
-    safest = results.recommendation.best
+    if results.auroc.is_empty():
+        raise UserError("Expected AUROCs, but this study has none yet. Run it with detectors and OOD sets.")
+    safest = _safest(results)
+    table = _best(results, safest)
     caption = (
         f"Best: the highest mean AUROC over all OOD sets and seeds. {INTERVAL} Chosen and judged on the same sets that "
-        "is optimistic, so 'chosen blind' leaves each OOD set out of the choice in turn and judges on it. Beside it "
-        f"the safest choice overall, {safest}."
+        "is optimistic, so 'chosen blind' leaves each OOD set out of the choice in turn and judges on it."
+        + (f" Beside it the safest choice overall, {safest}." if safest else "")
     )
     columns = {
         "strategy": "Strategy",
@@ -85,18 +88,25 @@ def best_per_strategy(results: Results) -> Display:
         "auroc": "Mean AUROC",
         **ENDS,
         "blind": "Chosen blind",
-        "safest": f"With {safest}",
-    }
+    } | ({"safest": f"With {safest}"} if safest else {})
     return Display("best", "Which detector for which strategy", caption, table, columns=columns, open=True)
 
 
-def _best(results: Results) -> pl.DataFrame:
+def _safest(results: Results) -> str | None:
+    """The safest choice, where there is a choice between detectors, sets and strategies."""
+    try:
+        return results.recommendation.best
+    except UserError:
+        return None
+
+
+def _best(results: Results, safest: str | None) -> pl.DataFrame:
     cell = results.complete.group_by("strategy", "detector", "ood").agg(pl.col("value").mean())
     means = results.cells.rename({"value": "auroc"})
     top = means.sort("auroc", "detector", descending=[True, False]).group_by("strategy", maintain_order=True).first()
-    safest = means.filter(pl.col("detector") == results.recommendation.best).select("strategy", safest="auroc")
+    beside = means.filter(pl.col("detector").is_in([safest or ""])).select("strategy", safest="auroc")
     table = results.strategies.select("strategy", "family", "accuracy").join(top, on="strategy", maintain_order="left")
-    for other in (_blind(cell), safest):
+    for other in (_blind(cell), beside) if safest else (_blind(cell),):
         table = table.join(other, on="strategy", how="left", maintain_order="left")
     return table.rename({"detector": "best"}).sort("auroc", descending=True)
 

@@ -11,7 +11,7 @@ from outfield.trajectory.analysis import Trajectories
 
 
 def generalisation_and_detection(found: Trajectories) -> Display:
-    """Mean accuracy under shift and mean AUROC along training, a figure a model."""
+    """Generalisation and detection along training: mean accuracy and mean AUROC, a figure a model."""
     curves = found.curves()
     if not (curves["metric"] == "auroc").any():
         raise UserError("These runs were measured without detectors. Add `ood:` and `detectors:` to the study.")

@@ -40,7 +40,7 @@ def partial_correlations(found: Trajectories) -> Display:
         f"smoother: {found.sign_differs.height}. {_shared(shared)}{_left(table)}"
     )
     figures = tuple(
-        Figure(_beside(part), str(name) if len(found.models) > 1 else "", 560)
+        Figure(_beside(part), *((str(name), 560) if len(found.models) > 1 else ("", 420)))
         for (name,), part in table.drop_nulls("spline").group_by("model", maintain_order=True)
     )
     return Display("partial", "Partial correlations, the plain one beside each", caption, table, figures, columns)
@@ -116,7 +116,8 @@ def reliability(found: Trajectories) -> Display:
     caption = (
         "Share of the variance of a set's accuracies along a run that is not sampling noise of its items (item "
         "covariance), "
-        "mean over runs; the line reaches to the lowest run. Sets below 200 items: "
+        "mean over runs; the line reaches to the lowest run; at 0 and below a set "
+        "moves no more than by chance. Sets below 200 items: "
         f"{', '.join(sorted(set(table.filter(pl.col('items') < 200)['set']))) or 'none'}."
     )
     figure = Figure(strip(named, "reliability", (0, 1)))
@@ -124,7 +125,7 @@ def reliability(found: Trajectories) -> Display:
 
 
 def across_models(found: Trajectories) -> Display:
-    """Is it one pattern? Heterogeneity of the partial correlations over models."""
+    """Is there one pattern across models: heterogeneity of the partial correlations."""
     shared = found.agreement
     table = shared.frame()
     caption = (
@@ -142,14 +143,15 @@ def across_models(found: Trajectories) -> Display:
 
 
 def against_size(found: Trajectories) -> Display:
-    """Average partial correlation against the size of the model."""
+    """Average correlation against model size: a point a model."""
     sizes = found.rows.filter(pl.col("metric") == "parameters").group_by("strategy").agg(pl.col("value").first())
     if sizes["value"].n_unique() < 2:
         raise UserError("Expected models of at least two known sizes, but there are fewer. Add models to the study.")
     table = pl.DataFrame([_mean_pair(model) for model in found.models])
     table = table.join(sizes.rename({"strategy": "model", "value": "parameters"}), on="model").sort("parameters")
+    axis = alt.Axis(labelExpr="replace(format(datum.value, '~s'), 'G', 'B')", labelOverlap="greedy")
     x = alt.X(
-        "parameters:Q", title="parameters of the model (log scale)", axis=alt.Axis(format="~s", labelOverlap="greedy"),
+        "parameters:Q", title="parameters of the model (log scale)", axis=axis,
         scale=alt.Scale(type="log", nice=False, padding=30),
     )  # fmt: skip
     base = alt.Chart(style.rows(table.fill_nan(None)))
@@ -167,7 +169,7 @@ def against_size(found: Trajectories) -> Display:
         base.mark_text(align="left", dx=9, dy=-8, fontSize=11, color=style.INK).encode(x=x, y=value, text="model:N"),
     ).properties(width="container", height=300)
     caption = (
-        "Mean over all pairs of sets of the partial correlation (spline) of each run in Fisher z, then over runs with "
+        "Mean over all pairs of sets of the partial correlation (spline) of each run, then over runs with "
         "Student's 95% interval; a point a model. Sizes are those of the models without adapters."
     )
     return Display("size", "Average correlation against model size", caption, table, (Figure(chart, min_width=320),))
@@ -178,7 +180,9 @@ def _mean_pair(model: Model) -> dict[str, object]:
     left = {name: model.residuals(name) for name in model.values}
     rows, columns = np.triu_indices(len(left), 1)
     per_run = [np.corrcoef([series[run] for series in left.values()])[rows, columns] for run in range(len(model.runs))]
-    z = np.arctanh(np.clip(per_run, -1 + 1e-12, 1 - 1e-12)).mean(axis=1)
-    half = stats.t.ppf(0.975, len(z) - 1) * z.std(ddof=1) / len(z) ** 0.5 if len(z) > 1 else float("nan")
-    low, high = (float(np.tanh(z.mean() + side * half)) for side in (-1, 1))
-    return {"model": model.name, "mean": float(np.tanh(z.mean())), "low": low, "high": high, "runs": len(z)}
+    means = np.mean(per_run, axis=1)
+    half = (
+        stats.t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / len(means) ** 0.5 if len(means) > 1 else float("nan")
+    )
+    mean = float(means.mean())
+    return {"model": model.name, "mean": mean, "low": mean - half, "high": mean + half, "runs": len(means)}
