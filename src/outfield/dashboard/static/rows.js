@@ -9,6 +9,14 @@ import { plainTable } from "./table.js";
 
 const SIZE = 50;
 
+const FIRST = ["model", "detector", "ood", "part", "metric", "value", "low", "high"];
+
+/** Places of the columns as they are shown: what was measured first, then the rest. */
+const order = (columns) => {
+  const rank = ({ name }) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
+  return [...columns.keys()].sort((a, b) => rank(columns[a]) - rank(columns[b]) || a - b);
+};
+
 /** A stored value as text: numbers that are not whole to five digits. */
 const text = (value) => (typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(5))) : value);
 
@@ -53,8 +61,9 @@ class RowsView {
       this.focus = column;
       change({ sort: column, descending: String(descending), page: "" });
     };
-    const written = answer.rows.map((row) => row.map(text));
-    const shown = plainTable("Rows", answer.columns, written, { names, pick, selection: selection(), sort, choose });
+    const places = order(answer.columns);
+    const written = answer.rows.map((row) => places.map((at) => text(row[at])));
+    const shown = plainTable("Rows", places.map((at) => answer.columns[at]), written, { names, pick, selection: selection(), sort, choose });
     queueMicrotask(() => this.refocus());
     return [h("p", { class: "note" }, plural(answer.total, "row")), shown, pager(answer, "rows")];
   }
