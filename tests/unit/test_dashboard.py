@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -255,6 +256,33 @@ def test_a_large_study_is_gathered_beside_the_requests(world, tmp_path, monkeypa
     study = page.app.state.shelf.study("small")
     study._gathering.join()
     assert got(page, "/api/studies/small/rows")["total"] == query.rows(world / "small").height
+
+
+def test_a_study_of_tracked_runs_is_served_with_its_own_displays(tmp_path):
+    folder, rng = tmp_path / "studies" / "tracked", np.random.default_rng(0)
+    kinds = {("accuracy", "id"): None, ("accuracy", "shift"): "blur 3", ("accuracy", "ood"): "sketch"}
+    for run in range(3):
+        rows = [
+            ROW | {
+                "model": f"net-{run}", "run": f"net-{run}", "strategy": "net", "seed": run, "step": step, "ood": ood,
+                "metric": metric, "set_kind": kind, "value": 0.5 + 0.04 * step + 0.02 * rng.standard_normal(),
+            }
+            for step in range(10) for (metric, kind), ood in kinds.items()
+        ]  # fmt: skip
+        write.rows(folder, f"{run:04}", rows)
+    write.begin(folder, [f"{run:04}" for run in range(3)], json.dumps({"name": "tracked", "kind": "vision"}))
+    page = client(tmp_path / "studies", tmp_path)
+    study = got(page, "/api/studies/tracked")
+    assert (study["kind"], study["has_samples"], study["done"], study["pending"]) == ("trajectory", False, 3, [])
+    assert dict(study["facts"])["runs"] == "3" and len(study["models"]) == 3
+    shown = [
+        got(page, f"/api/studies/tracked/displays/{one['id']}")
+        for part in study["sections"]
+        for one in part["displays"]
+    ]
+    assert any(display["specs"] for display in shown)
+    assert all(display["rows"] or display["empty"] for display in shown)
+    assert got(page, "/api/studies/tracked/findings")["findings"] == []
 
 
 # the index

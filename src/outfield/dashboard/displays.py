@@ -180,11 +180,16 @@ def _built(study: Study, build: Build, selection: Selection) -> Display:
 
 
 def _made(study: Study, build: Build, selection: Selection) -> Display:
+    """A display, or why there is none: what fails in one does not take the others with it."""
     try:
-        source = results(study, selection)
-    except UserError as error:
-        return Display.absent(_name(build), heading(build), str(error))
-    return built(build, source)
+        return built(build, results(study, selection))
+    except Exception as error:
+        return Display.absent(_name(build), heading(build), told(error))
+
+
+def told(error: Exception) -> str:
+    """What a page says of a failure: a mistake as it is put, a fault with its kind."""
+    return str(error) if isinstance(error, UserError) else f"This failed: {type(error).__name__}: {error}"
 
 
 def _legend(study: Study, display: Display) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import polars as pl
@@ -86,8 +87,8 @@ def _measured(study: Study) -> dict[str, Any]:
         return _nothing([str(error)])
     return {
         "facts": _facts(study, results),
-        "answer": _said(lambda: list(sentences(results))),
-        "cautions": _said(lambda: list(results.cautions)),
+        "answer": _said(lambda: sentences(results)),
+        "cautions": _said(lambda: results.cautions),
         "models": _models(results),
         "detectors": [{"name": name, "information": results.information[name]} for name in results.detectors],
         "sets": _sets(results.rows),
@@ -111,8 +112,8 @@ def _tracked(study: Study) -> dict[str, Any]:
                 "rows": found.rows.height,
             }
         ),
-        "answer": _said(lambda: list(trajectories.sentences(found))),
-        "cautions": _said(lambda: list(trajectories.cautions(found))),
+        "answer": _said(lambda: trajectories.sentences(found)),
+        "cautions": _said(lambda: trajectories.cautions(found)),
         "models": [
             {**row, "accuracy": None, "auroc": None}
             for row in models.select("model", "strategy", "family", "seed").iter_rows(named=True)
@@ -128,11 +129,12 @@ def _nothing(cautions: list[str]) -> dict[str, Any]:
     return empty | {"cautions": cautions, "has_samples": False}
 
 
-def _said(make: Any) -> list[str]:
+def _said(make: Callable[[], Iterable[str]]) -> list[str]:
+    """Sentences, or why there are none."""
     try:
         return list(make())
-    except UserError as error:
-        return [str(error)]
+    except Exception as error:
+        return [displays.told(error)]
 
 
 def _facts(study: Study, results: Results) -> list[list[str]]:
