@@ -8,18 +8,23 @@ from typer import Option
 
 def quickstart(
     out: Annotated[Path, Option(help="Folder for results.")] = Path("results/digits"),
+    trajectories: Annotated[
+        bool, Option(help="Also follow training runs over checkpoints (study 2), into OUT_trajectory.")
+    ] = True,
 ) -> None:
-    """Study 1 in miniature on real data: strategies x detectors x OOD sets."""
+    """Both studies in miniature on real data: strategies x detectors x OOD sets, and training runs over checkpoints."""
     from time import perf_counter
 
     from rich.console import Console
 
     from outfield.cli._study import run_with_progress
+    from outfield.cli._track import track_with_progress
     from outfield.features.cache import Cache
     from outfield.reports import page
     from outfield.reports.answer import sentences
     from outfield.studies.sets import load
     from outfield.studies.spec import Spec, shipped
+    from outfield.trajectory import study
 
     console = Console()
     start = perf_counter()
@@ -27,9 +32,14 @@ def quickstart(
     console.print(f"[bold]{spec.title}.[/bold]")
     sets = load(spec)
     outcome = run_with_progress(spec, out, sets, console, Cache(out / "cache"))
+    tracked = out.with_name(f"{out.name}_trajectory") if trajectories else None
+    if tracked is not None:
+        runs = study.load(shipped("digits_trajectory"))
+        console.print(f"[bold]{runs.title}[/bold]")
+        track_with_progress(runs, tracked, console)
     with console.status("analysis and report"):
         answer = sentences(out)
-        path = page.write(out, out / "report.html", command="outfield quickstart")
+        path = page.write(out, out / "report.html", command="outfield quickstart", tracked=tracked)
     console.print()
     for number, sentence in enumerate(answer, 1):
         console.print(f"{number}. {sentence}")

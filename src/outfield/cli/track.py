@@ -16,8 +16,8 @@ def track(
     from time import perf_counter
 
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from outfield.cli._track import track_with_progress
     from outfield.reports import trajectory as page
     from outfield.trajectory import study as studies
 
@@ -25,17 +25,7 @@ def track(
     console, start = Console(quiet=not first), perf_counter()
     spec = studies.load(study, data)
     folder = out or Path("results") / spec.name
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("checkpoints"))
-    with Progress(*columns, TimeElapsedColumn(), console=console) as shown:
-        bars: dict[str, object] = {}
-
-        def told(run: str, done: int, total: int) -> None:
-            if run not in bars:
-                bars[run] = shown.add_task(run, total=total)
-            shown.update(bars[run], completed=done, total=total)  # type: ignore[arg-type]  # rich's own task id
-
-        outcome = studies.track(spec, folder, told=told)
-    console.print(f"{outcome.measured:,} checkpoints measured, {outcome.present:,} were there already.")
+    outcome = track_with_progress(spec, folder, console)
     if not first:
         return
     for note in outcome.notes:

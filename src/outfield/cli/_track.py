@@ -1,0 +1,28 @@
+"""What the commands that follow training runs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from outfield.trajectory import study
+from outfield.trajectory.runs import Outcome
+
+
+def track_with_progress(spec: Any, folder: Path, console: Console) -> Outcome:
+    """Follow the runs of a study with a bar each, then say what was measured."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("checkpoints"))
+    with Progress(*columns, TimeElapsedColumn(), console=console) as shown:
+        bars: dict[str, TaskID] = {}
+
+        def told(run: str, done: int, total: int) -> None:
+            if run not in bars:
+                bars[run] = shown.add_task(run, total=total)
+            shown.update(bars[run], completed=done, total=total)
+
+        outcome: Outcome = study.track(spec, folder, told=told)
+    console.print(f"{outcome.measured:,} checkpoints measured, {outcome.present:,} were there already.")
+    return outcome
