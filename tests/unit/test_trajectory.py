@@ -68,7 +68,7 @@ def test_the_analysis_finds_the_shared_wave(folder: Path) -> None:
 def test_the_page_and_figures_hold_the_numbers(folder: Path) -> None:
     found = Trajectories.of(folder)
     text = page.html(found, command="outfield track sim.yaml")
-    assert "first" in text and "without detectors" in text and "outfield track sim.yaml" in text
+    assert "first" in text and "Generalisation and detection" not in text and "outfield track sim.yaml" in text
     edges = trajectory_network.network(found).frame()
     assert edges.filter(first="first", second="second")["side"].to_list() == ["positive", "positive"]
     assert len(trajectory_network.network(found).plot().to_dict()["vconcat"]) == 2
@@ -110,6 +110,37 @@ def test_the_average_correlation_is_drawn_against_the_size_of_the_model(tmp_path
 def test_models_of_one_size_say_why_there_is_no_figure(folder: Path) -> None:
     with pytest.raises(UserError, match="two known sizes"):
         trajectory_tables.against_size(Trajectories.of(folder))
+
+
+def leaning(folder: Path, seed: int) -> None:
+    """The model leans to one label or the other, by a wave; what it knows of either set is not shared."""
+    rng = np.random.default_rng([3, seed])
+    tracker, wave = Tracker(Run("sim", "net", seed), SETS[:3], folder), 0.2 * rng.normal(size=12)
+    labels = {"test": np.arange(300) % 2, "first": np.arange(300) < 250, "second": np.arange(300) >= 250}
+    for step in range(12):
+        with tracker.checkpoint(step) as at:
+            for name, label in labels.items():
+                chance = 0.5 + 0.02 * step + 0.05 * rng.normal() + np.where(label, wave[step], -wave[step])
+                at.log(step, set=name, correct=rng.random(300) < chance, labels=label)
+                share = max(label.mean(), 1 - label.mean())
+                if step == 0:
+                    at.measure(0, "accuracy", share, set=name, role="baseline")
+
+
+def test_balanced_accuracy_leaves_a_leaning_to_one_label_out(tmp_path: Path) -> None:
+    for seed in range(6):
+        leaning(tmp_path, seed)
+    plain, balanced = Trajectories.of(tmp_path), Trajectories.of(tmp_path, "balanced_accuracy")
+    one, other = (found.pairs.filter(smoother="linear").row(0, named=True) for found in (plain, balanced))
+    assert one["high"] < 0 and other["low"] < 0 < other["high"] and other["corrected"] is None
+    said = " ".join(page.leaning(plain, balanced))
+    assert "first 83%, second 83%" in said and "By balanced accuracy, of 1 pairs 0 are positive" in said
+    assert "leaning to one answer" in page.write(tmp_path, tmp_path / "report.html").read_text()
+
+
+def test_balanced_accuracy_needs_labels(folder: Path) -> None:
+    with pytest.raises(UserError, match="Log the labels too"):
+        Trajectories.of(folder, "balanced_accuracy")
 
 
 def test_fewer_than_five_runs_give_an_interval_and_no_p(tmp_path: Path) -> None:

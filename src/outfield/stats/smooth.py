@@ -18,7 +18,7 @@ SMOOTHERS: tuple[Smoother, ...] = ("linear", "rank", "spline")
 def spline(x: Array, y: Array) -> Array:
     """Fitted values [n] of a cubic smoothing spline, penalty by generalised cross-validation.
 
-    Ties in ``x`` are averaged first and weighted by their counts.
+    Ties in ``x`` (equal to a billionth of its range) are averaged first and weighted by their counts.
 
     Raises
     ------
@@ -31,16 +31,15 @@ def spline(x: Array, y: Array) -> Array:
     >>> bool(np.abs(spline(x, x**2) - x**2).max() < 0.01)
     True
     """
-    knots, at, counts = np.unique(x, return_inverse=True, return_counts=True)
+    scaled = np.round((x - x.min()) / (np.ptp(x) or 1.0), 9)
+    knots, at, counts = np.unique(scaled, return_inverse=True, return_counts=True)
     if len(knots) < 5:
         raise UserError(
             f"Expected at least five different values to smooth over, but got {len(knots)}. "
             "Use the linear or rank partial correlation, or measure more units."
         )
-    scale = np.ptp(knots)
     means = np.bincount(at, y) / counts
-    fit = make_smoothing_spline((knots - knots[0]) / scale, means, w=counts.astype(float))
-    return np.asarray(fit((x - knots[0]) / scale))
+    return np.asarray(make_smoothing_spline(knots, means, w=counts.astype(float))(scaled))
 
 
 def straight(x: Array, y: Array) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -33,7 +33,7 @@ from outfield.store import query
 from outfield.trajectory.tracker import HALVES, ITEMS, SKIPPED
 from outfield.types import Estimate
 
-MEASURES = ("accuracy", "auroc")
+Share = Literal["accuracy", "balanced_accuracy"]
 ID = "ID"
 
 
@@ -205,10 +205,15 @@ class Trajectories:
     models: tuple[Model, ...]
     skipped: tuple[str, ...] = ()
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    measure: Share = "accuracy"
 
     @classmethod
-    def of(cls, folder: Path | str) -> Trajectories:
+    def of(cls, folder: Path | str, measure: Share = "accuracy") -> Trajectories:
         """The runs of a study.
+
+        With ``measure="balanced_accuracy"`` a leaning of the model to one label, which moves the accuracies of sets of
+        different label shares apart, is left out; reliability and the correction for noise, which rest on accuracies of
+        items, are then unknown.
 
         Raises
         ------
@@ -220,12 +225,15 @@ class Trajectories:
             raise UserError(f"Expected tracked runs in {folder}, but no row has a step. Run: outfield track STUDY")
         skipped = rows.filter(pl.col("metric") == SKIPPED).sort("run", "step")
         notes = tuple(f"{r['run']}, step {r['step']}: {r['params']}" for r in skipped.iter_rows(named=True))
-        measured = rows.filter(pl.col("metric").is_in(MEASURES), pl.col("role") == "test").with_columns(name=_NAME)
-        items = _items(Path(folder))
+        measured = rows.filter(pl.col("metric").is_in([measure, "auroc"]), pl.col("role") == "test")
+        if not (measured["metric"] == measure).any():
+            raise UserError(f"Expected rows of {measure}, but there are none. Log the labels too, or take accuracy.")
+        measured = measured.with_columns(name=_NAME)
+        items = _items(Path(folder)) if measure == "accuracy" else _no_items
         halves = rows.filter(pl.col("metric").is_in(HALVES)).with_columns(name=_NAME)
         groups = measured.partition_by("strategy", maintain_order=True)
         models = tuple(sorted((_model(group, halves, items) for group in groups), key=lambda one: one.name))
-        return cls(rows, models, notes, query.manifest(folder).get("study") or {})
+        return cls(rows, models, notes, query.manifest(folder).get("study") or {}, measure)
 
     @cached_property
     def pairs(self) -> pl.DataFrame:
@@ -255,7 +263,9 @@ class Trajectories:
         shared = list(self.models[0].values)
         same = [model for model in self.models if list(model.values) == shared]
         if len(same) < 2 or (fewest := min(len(model.runs) for model in same)) < LEAST_RUNS:
-            got = f"{len(same)} models" + (f" with {fewest} runs at least" if len(same) > 1 else "")
+            got = f"{len(same)} model{'' if len(same) == 1 else 's'}" + (
+                f" with {fewest} runs at least" if len(same) > 1 else ""
+            )
             raise UserError(
                 f"Expected at least two models with the same measures and {LEAST_RUNS} runs each, but got {got}. "
                 "Add models or seeds to the study."
@@ -287,7 +297,8 @@ class Trajectories:
 
     def curves(self) -> pl.DataFrame:
         """Mean over runs of each measure at each step, with Student's interval over runs."""
-        measured = self.rows.filter(pl.col("metric").is_in(MEASURES), pl.col("role") == "test").with_columns(name=_NAME)
+        shown = pl.col("metric").is_in([self.measure, "auroc"]) & (pl.col("role") == "test")
+        measured = self.rows.filter(shown).with_columns(name=_NAME)
         keys = ["strategy", "name", "metric", "set_kind", "step"]
         table = measured.group_by(keys).agg(
             pl.col("value").mean(), pl.col("value").std().alias("sd"), pl.len().alias("runs")
@@ -306,6 +317,10 @@ _NAME = (
     .then(pl.format("{}: {}", "detector", "ood"))
     .otherwise(pl.coalesce("ood", pl.lit(ID)))
 )
+
+
+def _no_items(_run: str, _step: int) -> dict[str, Array]:
+    return {}
 
 
 def _items(folder: Path) -> Callable[[str, int], dict[str, Array]]:

@@ -60,6 +60,7 @@ def follow(
     *,
     processes: int = 1,
     threads: int = 1,
+    device: str = "cpu",
     executor: Executor | None = None,
     notes: tuple[str, ...] = (),
 ) -> Outcome:
@@ -75,6 +76,8 @@ def follow(
     told : callable
     processes, threads : int
         Of the executor on this machine.
+    device : str
+        With ``cuda`` and several processes, each has one of the GPUs, in turn.
     executor : Executor, optional
         Another one.
     notes : tuple of str
@@ -90,7 +93,7 @@ def follow(
     wanted = [run.tracker.key(step) for run in runs for step in run.steps]
     write.begin(folder, wanted, manifest)
     present = len(write.done(folder) & set(wanted))
-    executor = executor or create("executors", "local", processes=processes, threads=threads)
+    executor = executor or create("executors", "local", processes=processes, threads=threads, device=device)
     ends = executor.run(_Work(runs), range(len(runs)), lambda event: told(event.task, event.done, event.total))
     failed = {runs[end.index].tracker.run.name: end for end in ends if isinstance(end, Failed)}
     for name, end in failed.items():

@@ -81,7 +81,7 @@ def track(
     ]
     return follow(
         runs, folder, spec.model_dump_json(indent=2), told, processes=spec.resources.processes,
-        threads=spec.resources.threads, executor=executor, notes=_findings(data),
+        threads=spec.resources.threads, device=spec.device, executor=executor, notes=_findings(data),
     )  # fmt: skip
 
 
