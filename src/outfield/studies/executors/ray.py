@@ -14,7 +14,10 @@ from outfield.studies.executors.base import Deaths, Done, Event, Executor, Faile
 
 _POLL = 0.1
 _STARTS = 3
-_NO_CLUSTER = "Start it there with `ray start --head`, or leave out --address; if it asks for a token, export RAY_AUTH_MODE=token."
+_NO_CLUSTER = (
+    "Start it there with `ray start --head`, or leave out --address. "
+    "If it asks for a token, export RAY_AUTH_MODE=token."
+)
 _GIB = 2**30
 _ADDRESS = "RAY_ADDRESS"
 _HOST_AND_PORT = re.compile(r"([^/:]+):(\d+)$")
