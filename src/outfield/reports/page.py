@@ -94,6 +94,7 @@ def html(results: Results, *, command: str = "", tracked: Trajectories | None = 
             f"Trajectories: {title[0].lower()}{title[1:]}": [shown(built(build, tracked)) for build in builds]
             for title, builds in trajectory.SECTIONS.items()
         }
+        sections["Cost"] = sections.pop("Cost")
         cautions += [f"Trajectories: {note}" for note in trajectory.cautions(tracked)]
     template = environment().get_template("page.html")
     stated, unchecked = checked(results)
