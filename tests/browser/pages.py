@@ -30,7 +30,7 @@ class Visit:
 
     def __init__(self, browser: Browser, **context: Any) -> None:
         self.context = browser.new_context(**context)
-        self.context.set_default_timeout(30_000)
+        self.context.set_default_timeout(120_000)
         self.errors: list[str] = []
         self.hosts: set[str] = set()
 

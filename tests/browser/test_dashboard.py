@@ -77,8 +77,9 @@ def test_every_display_is_drawn_when_the_reader_comes_to_it(visit: Visit, dashbo
 def test_a_click_on_a_mark_selects_everywhere_and_back_takes_it_back(visit: Visit, dashboard: str) -> None:
     page = visit.page(f"{dashboard}/?study=digits&display=mean-ranks")
     ranks = page.locator("article#mean-ranks")
-    first = ranks.locator(".mark-symbol.role-mark path").first
-    first.click()
+    page.wait_for_load_state("networkidle")
+    settle(page)
+    ranks.locator(".mark-symbol.role-mark path").first.click()
     page.wait_for_function("() => new URLSearchParams(location.search).has('detector')")
     settle(page)
     chosen = state(page)["detector"]
