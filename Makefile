@@ -9,7 +9,7 @@ quickstart: .venv/quickstart.done
 	$(BIN)/outfield quickstart
 
 test: .venv/dev.done
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: .venv/dev.done
 	$(BIN)/ruff check .

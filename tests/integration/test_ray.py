@@ -24,8 +24,10 @@ from outfield.studies.spec import Resources, Spec
 from tests.support import run_small, small_study
 
 EXECUTORS = ("local", "ray")
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-"""Ray's own, where it had to be started again."""
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),  # of a Ray started again
+    pytest.mark.xdist_group("ray"),  # one Ray, not one for each process of the tests
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from outfield.errors import Problems
 from outfield.reports.page import html
 from outfield.reports.results import Results
 from outfield.store import query
+from outfield.studies import job
 from outfield.studies.plan import outlook, plan, whole
 from outfield.studies.sets import load
 from outfield.studies.spec import Spec
@@ -154,3 +156,16 @@ def test_shifted_sets_from_files_are_measured_and_notes_are_on_the_page(tmp_path
     assert rows.height == 2 and rows["severity"].null_count() == 2
     page = html(Results.of(folder))
     assert "Turned digits are &lt;turned&gt; by a generator." in page
+
+
+def test_what_detectors_warn_of_is_told_once_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = job.score
+
+    def warning(detector: Any, *rest: Any) -> Any:
+        if type(detector).__name__ in ("MSP", "MDS"):
+            warnings.warn("These features are odd.", stacklevel=2)
+        return plain(detector, *rest)
+
+    monkeypatch.setattr(job, "score", warning)
+    outcome = run_small(tmp_path).check()
+    assert outcome.warnings == ("mds, msp (2 models): These features are odd.",)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -210,19 +209,14 @@ def _bench(study: Study, model: Model, detectors: Sequence[Detector], tell: Tell
 def _done(bench: Bench, tell: Tell) -> tuple[dict[str, str], tuple[str, ...]]:
     """Do every job; detectors that cannot be fitted on these data, with why, and what detectors warn of."""
     failed: dict[str, str] = {}
-    warned: dict[str, list[str]] = {}
     bench.prepare()
     for done, job in enumerate(bench.task.jobs, 1):
-        with warnings.catch_warnings(record=True) as heard:
-            warnings.simplefilter("always", UserWarning)
-            if job.detector is None:
-                bench.do(job)
-            elif why := bench.attempt(job):
-                failed[job.title] = why
-        for text in dict.fromkeys(str(one.message) for one in heard):
-            warned.setdefault(text, []).append(job.title)
+        if job.detector is None:
+            bench.do(job)
+        elif why := bench.attempt(job):
+            failed[job.title] = why
         tell("scoring", done, len(bench.task.jobs))
-    return failed, tuple(f"{', '.join(names)}: {text}" for text, names in warned.items())
+    return failed, tuple(f"{', '.join(names)}: {text}" for text, names in bench.warnings)
 
 
 def _notes(sets: Sets, limit: int) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from outfield.errors import UserError
 from outfield.features.cache import Cache
@@ -91,6 +92,8 @@ def run_with_progress(
     )
     if absent:
         console.print(f"[yellow]{len(absent)} sets or models were missing (above), and are not in the results.")
+    for warning in outcome.warnings:
+        console.print(f"[yellow]{escape(warning)}", highlight=False)
     for model, names in outcome.left_out.items():
         console.print(f"{model} has not what they read, so they are left out: {', '.join(names)}.")
     return outcome

@@ -629,7 +629,7 @@ def reliability(
     Raises
     ------
     UserError
-        A set without a number of items.
+        No sets, or a set without a number of items.
 
     Examples
     --------
@@ -639,6 +639,8 @@ def reliability(
     """
     import polars as pl
 
+    if not accuracies:
+        raise UserError("Expected the accuracies of at least one test set, but got none. Pass them by name.")
     rows, notes = [], []
     for name, values in accuracies.items():
         if name not in items:

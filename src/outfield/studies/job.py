@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
@@ -59,7 +60,7 @@ class Study:
                 failed.append((job.title, why))
             tell_scoring(done, len(task.jobs))
         jobs = len(task.jobs) - len(left_out) - len(failed)
-        return Spent(task.recipe.name, jobs, model.forwards, left_out, tuple(failed))
+        return Spent(task.recipe.name, jobs, model.forwards, left_out, tuple(failed), bench.warnings)
 
     def model(self, task: Task, notify: Notify) -> Model:
         """The model of a task, trained where it is not there."""
@@ -94,6 +95,7 @@ class Bench:
     model: Model
     progress: Callable[[int, int], None]
     ready: dict[bool, Ready] = field(default_factory=dict)
+    warned: dict[str, list[str]] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> str:
@@ -154,11 +156,21 @@ class Bench:
 
     def attempt(self, job: Job) -> str | None:
         """Do a job; what keeps a detector from this model is returned, and the other jobs go on."""
-        try:
-            self.do(job)
-        except UserError as error:
-            return str(error)
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always", UserWarning)
+            try:
+                self.do(job)
+            except UserError as error:
+                return str(error)
+            finally:
+                for text in dict.fromkeys(str(one.message) for one in heard):
+                    self.warned.setdefault(text, []).append(job.title)
         return None
+
+    @property
+    def warnings(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """What was warned of while jobs were done, each with the jobs."""
+        return tuple((text, tuple(titles)) for text, titles in self.warned.items())
 
     def do(self, job: Job) -> None:
         """Make the rows of one job and write them; the scores first, so that rows that exist have theirs."""

@@ -10,13 +10,17 @@ from outfield.errors import OutfieldError, UserError
 
 @dataclass(frozen=True)
 class Spent:
-    """What a task cost and gave: inputs that went through the model, jobs done, and those that were not, with why."""
+    """What a task cost and gave: inputs that went through the model, jobs done, and those that were not, with why.
+
+    ``warnings`` are texts, each with the detectors that warned.
+    """
 
     task: str
     jobs: int
     forwards: int
     left_out: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
+    warnings: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,20 @@ class Outcome:
     def left_out(self) -> dict[str, tuple[str, ...]]:
         """Detectors that do not apply, for each model that has such."""
         return {one.task: one.left_out for one in self.spent if one.left_out}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What detectors warned of in this run, each warning once."""
+        heard: dict[str, tuple[set[str], set[str]]] = {}
+        for one in self.spent:
+            for text, titles in one.warnings:
+                detectors, models = heard.setdefault(text, (set(), set()))
+                detectors.update(titles)
+                models.add(one.task)
+        return tuple(
+            f"{', '.join(sorted(detectors))} ({len(models)} model{'s' if len(models) > 1 else ''}): {text}"
+            for text, (detectors, models) in heard.items()
+        )
 
     @property
     def summary(self) -> str:

@@ -151,12 +151,12 @@ class Model:
     def reliability(self) -> pl.DataFrame:
         """Reliability of every set with items, mean over runs: columns set, items, reliability, lowest."""
         tables = []
-        for run in range(len(self.runs)):
+        for run in range(len(self.runs) if self.correct else 0):
             accuracies = {name: table[run].mean(axis=1) for name, table in self.correct.items()}
             items = {name: table.shape[2] for name, table in self.correct.items()}
             found = reliability(accuracies, items, {name: table[run] for name, table in self.correct.items()})
             tables.append(found.frame())
-        if not tables or not self.correct:
+        if not tables:
             return pl.DataFrame(schema={"set": pl.String, "items": pl.Int64, "reliability": pl.Float64})
         value = pl.col("reliability").fill_nan(None)
         return (

@@ -85,7 +85,7 @@ class Ray(Executor):
                 ray.init(address, logging_level="WARNING")
             else:
                 _start(ray, self.processes * self.threads)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserError(
                 f"Expected Ray at {address or 'this machine'}, but got: {error} "
                 + (_NO_CLUSTER if address else "Try again when the machine is less busy.")
@@ -136,12 +136,15 @@ def _knock(address: str) -> None:
 
 
 def _start(ray: Any, cpus: int) -> None:
-    """Start Ray here; on a busy machine its own helpers may miss their 15 s, and it has to be started again."""
+    """Start Ray here; on a busy machine its own helpers may miss their 15 s, and it has to be started again.
+
+    Where they do, Ray raises an error, or ends the process by ``SystemExit``.
+    """
     for left in reversed(range(_STARTS)):
         try:
             ray.init("local", num_cpus=cpus, include_dashboard=False, logging_level="ERROR")
             return
-        except Exception:
+        except (Exception, SystemExit):
             ray.shutdown()
             if not left:
                 raise
