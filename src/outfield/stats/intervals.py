@@ -35,16 +35,25 @@ def fisher(r: float, se: float, *, confidence: float = 0.95) -> tuple[float, flo
 def bonett_wright(r: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
     """Interval of a Spearman correlation: Fisher z with ``se = sqrt((1 + r^2 / 2) / (n - 3))`` [1].
 
+    Ranks that agree wholly have no finite z: one end is then 1, the other that of ``1 - 6 / (n (n^2 - 1))``, half way
+    to the ranks with two neighbours exchanged. It leaves 0 out from n = 5, as the exact permutation test does.
+
     Examples
     --------
     >>> [round(end, 4) for end in bonett_wright(0.659339, 48)]
     [0.4376, 0.8055]
+    >>> [round(end, 2) for end in bonett_wright(1.0, 4)]
+    [-0.69, 1.0]
 
     References
     ----------
     [1] Bonett, Wright, Sample size requirements for estimating Pearson, Kendall and Spearman
     correlations, Psychometrika 2000.
     """
+    closest = 1 - 6 / (n * (n**2 - 1))
+    if abs(r) > closest:
+        low, _ = bonett_wright(closest, n, confidence=confidence)
+        return (low, 1.0) if r > 0 else (-1.0, -low)
     return fisher(r, float(np.sqrt((1 + r**2 / 2) / (n - 3))), confidence=confidence)
 
 
