@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import altair as alt
 import numpy as np
@@ -45,11 +46,29 @@ LABEL = (0.2, 0.06)
 """Width and height that a label takes, as shares of a chart."""
 
 
+class _Inline(alt.Data):
+    """Inline data, validated with the chart that it is in, and not before by itself."""
+
+    _class_is_valid_at_instantiation = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Rows that altair takes as they are, where it would copy and walk through a list at every step."""
+
+    values: list[dict[str, Any]]
+    _schema: ClassVar[dict[str, Any]] = {"type": "array"}
+    """What altair knows its own kind by."""
+
+    def to_dict(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        return self.values
+
+
 def rows(table: pl.DataFrame, digits: int = 5) -> alt.Data:
     """A frame as inline data, floats rounded."""
     floats = [name for name, kind in table.schema.items() if kind.is_float()]
     values = table.with_columns(pl.col(floats).round(digits)).to_dicts()
-    return alt.Data(values=values)  # type: ignore[no-untyped-call]  # altair leaves this constructor untyped
+    return _Inline(values=_Rows(values))  # type: ignore[no-untyped-call]  # altair leaves this constructor untyped
 
 
 def family(present: Sequence[str]) -> dict[str, Any]:
