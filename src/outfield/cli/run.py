@@ -28,7 +28,9 @@ def run(
 
     console, seen = Console(), Seen.of(study, data)
     if not dry_run and (already := seen.finished(out or Path("results") / name_of(study))):
-        console.print(f"{already.summary}\nNext: outfield report {already.folder}", markup=False, soft_wrap=True)
+        console.print(
+            f"{already.summary}\nNext: outfield report {already.folder}", markup=False, highlight=False, soft_wrap=True
+        )
         return
     from outfield.cli._study import RESULTS, granted, outline, run_with_progress
     from outfield.features.cache import Cache, default_folder
