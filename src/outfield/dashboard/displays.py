@@ -26,8 +26,20 @@ SHOWN = 200
 """Rows of a display's table in its answer; the file to save has all."""
 MANY = 1_000_000
 """Rows above which displays read those that they need, and not all."""
-NEEDED = "role = 'test' AND (metric IN ('accuracy', 'ece') OR set_kind = 'id' OR metric LIKE 'auroc%')"
+NEEDED = "role = 'test' AND (metric IN ('accuracy', 'ece') OR set_kind = 'id' OR (metric = 'auroc' AND part IS NULL))"
 """The rows that displays read, in SQL."""
+DIAGNOSTIC = "role = 'test' AND part IS NULL AND metric LIKE 'auroc%'"
+OWN = {
+    "correct-and-incorrect": DIAGNOSTIC,
+    "four-aurocs": DIAGNOSTIC,
+    "synthetic-parts": "role = 'test' AND metric = 'auroc'",
+}
+"""Displays to the rows that they read instead: several times as many, so they are not kept."""
+OWN_COLUMNS = (
+    *("model", "strategy", "family", "seed", "role", "detector", "set_kind", "ood", "part", "ood_category"),
+    *("metric", "value", "n_ood"),
+)
+"""What displays with rows of their own read of them."""
 UNREAD = ("run", "params", "data_digest", "model_digest", "outfield", "torch")
 """Columns that none reads."""
 
@@ -83,7 +95,7 @@ def results(study: Study, selection: Selection) -> Any:
     if study.kind == "trajectory":
         return study.once("trajectories", lambda: _trajectories(study))
     if selection.fields:
-        return study.once(("results", selection), lambda: _selected(study, selection))
+        return study.once(("results", selection), lambda: _selected(study, selection), study.selected)
     return study.once("results", lambda: _results(study))
 
 
@@ -96,7 +108,7 @@ def _trajectories(study: Study) -> Trajectories:
 
 
 def _results(study: Study) -> Results:
-    count = study.index.ask("SELECT count(*) FROM rows").item()
+    count = _count(study)
     if not count:
         raise UserError("Expected the rows of a study, but there is none yet. Run it: outfield run STUDY.")
     where, columns = (NEEDED, _needed()) if count > MANY else ("true", ", ".join(COLUMNS))
@@ -104,6 +116,21 @@ def _results(study: Study) -> Results:
     manifest = {"study": study.manifest}
     folder = study.folder if contained(study.folder) else None
     return replace(Results.of(rows), manifest=manifest, progress=study.progress, folder=folder)
+
+
+def _count(study: Study) -> int:
+    return study.once("rows", lambda: int(study.index.ask("SELECT count(*) FROM rows").item()))
+
+
+def _source(study: Study, name: str, selection: Selection) -> Any:
+    """What a display is built of: the rows of a selection, in a large study its own where it has some."""
+    found = results(study, selection)
+    if study.kind == "trajectory" or name not in OWN or _count(study) <= MANY:
+        return found
+    where, values = selection.belonging()
+    asked = f"SELECT {', '.join(OWN_COLUMNS)} FROM rows WHERE {OWN[name]} AND {where} ORDER BY rowid"
+    rows = study.index.ask(asked, values)
+    return found if rows.is_empty() else replace(found, rows=Results.of(rows).rows)
 
 
 def _needed() -> str:
@@ -182,7 +209,7 @@ def _built(study: Study, build: Build, selection: Selection) -> Display:
 def _made(study: Study, build: Build, selection: Selection) -> Display:
     """A display, or why there is none: what fails in one does not take the others with it."""
     try:
-        return built(build, results(study, selection))
+        return built(build, _source(study, _name(build), selection))
     except Exception as error:
         return Display.absent(_name(build), heading(build), told(error))
 

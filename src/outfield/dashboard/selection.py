@@ -50,6 +50,13 @@ class Selection:
             rows = rows.filter((pl.col("ood") == self.set) | (pl.col("set_kind") != "ood"))
         return rows
 
+    def belonging(self) -> tuple[str, list[Any]]:
+        """The same condition in SQL, and its parameters."""
+        parts = [("model", "model = ?"), ("detector", "(detector = ? OR detector IS NULL)")]
+        parts += [("set", "(ood = ? OR set_kind <> 'ood')")] if self.set != ID_SET else []
+        kept = [(part, getattr(self, field)) for field, part in parts if field in self.fields]
+        return " AND ".join(["true", *(part for part, _ in kept)]), [value for _, value in kept]
+
     def where(self) -> tuple[str, list[Any]]:
         """The condition in SQL that picks just these rows, and its parameters."""
         conditions, values = ["true"], []

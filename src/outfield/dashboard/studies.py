@@ -32,6 +32,8 @@ QUIET = 600.0
 """Seconds without a new file after which an unfinished study is not taken for running."""
 KEPT = 256
 """Displays and tables that are kept of one study."""
+SELECTED = 8
+"""Selections whose rows are kept of one study, for the displays that are asked for one after the other."""
 TABLES = 12
 """Tables of scores that are kept of one study."""
 TRACKED = ("vision", "nli")
@@ -59,6 +61,8 @@ class Study:
     memo: Memo = field(default_factory=lambda: Memo(KEPT))
     tables: Memo = field(default_factory=lambda: Memo(TABLES))
     """Scores of models, and orders of them: each good for as long as its files stay."""
+    selected: Memo = field(default_factory=lambda: Memo(SELECTED))
+    """Rows of selections, which are large."""
     _looked: float = -PAUSE
     _pause: float = PAUSE
     _gathering: threading.Thread | None = None
@@ -123,12 +127,12 @@ class Study:
         except (UserError, duckdb.Error, OSError) as error:
             self._trouble = f"Expected to gather the rows of {self.name} in {self.place}, but got: {error}"
 
-    def once(self, key: Hashable, make: Callable[[], R]) -> R:
-        """What ``make`` gives, made once for the rows as they are.
+    def once(self, key: Hashable, make: Callable[[], R], memo: Memo | None = None) -> R:
+        """What ``make`` gives, made once for the rows as they are, and kept in ``memo`` (default: with the displays).
 
         While a study runs, what took long to make stays for a while: the time that making takes is a small share.
         """
-        return self.memo.get(self._moment(), key, lambda: self._timed(make))
+        return (memo or self.memo).get(self._moment(), key, lambda: self._timed(make))
 
     def peek(self, key: Hashable) -> Any:
         """What ``once`` made of a key for the rows as they are; None where it has not yet."""

@@ -112,10 +112,11 @@ def _best(results: Results, safest: str | None) -> pl.DataFrame:
 
 
 def _blind(cell: pl.DataFrame) -> pl.DataFrame:
-    """Mean over OOD sets of the AUROC there of the detector that is best on the other sets."""
+    """Mean over OOD sets of the AUROC there of the detector that is best on the others; none where there is one set."""
     by = ["strategy", "detector"]
     others = (pl.col("value").sum().over(by) - pl.col("value")) / (pl.len().over(by) - 1)
-    chosen = cell.with_columns(others=others).sort("others", descending=True, nulls_last=True)
+    several = cell.with_columns(others=others).filter(pl.len().over(by) > 1)
+    chosen = several.sort("others", "detector", descending=[True, False], nulls_last=True)
     return chosen.group_by("strategy", "ood").first().group_by("strategy").agg(blind=pl.col("value").mean())
 
 
