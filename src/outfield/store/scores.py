@@ -9,7 +9,7 @@ import duckdb
 import polars as pl
 
 from outfield.errors import UserError
-from outfield.places import copies, listed, place
+from outfield.places import copies, is_there, listed, place
 from outfield.store import query
 from outfield.store.write import ROWS, scores_path
 
@@ -117,10 +117,10 @@ def jobs(folder: Path | str, model: str) -> dict[str, str]:
 
 def _files(folder: Path, model: str) -> list[Path]:
     """The files of a model's scores whose jobs are of the study and have rows."""
-    wanted = query.manifest(folder)["jobs"]
-    present = {path.name for path in listed(folder / ROWS, "*.parquet")}
     found = listed(scores_path(folder, model, "any").parent, "*.parquet")
-    files = [path for path in found if path.name in present and (wanted is None or path.stem in wanted)]
+    jobs = query.manifest(folder)["jobs"]
+    wanted = {path.stem for path in found} if jobs is None else set(jobs)
+    files = [path for path in found if path.stem in wanted and is_there(folder / ROWS / path.name)]
     if not files:
         raise UserError(f"Expected the scores of {model} in {folder}, but none were kept. Run the study again.")
     return files
