@@ -192,7 +192,9 @@ class Index:
                 "FROM read_parquet(?, union_by_name = true, filename = true, file_row_number = true)",
                 [paths],
             )
-            connection.executemany("INSERT INTO files VALUES (?, ?, ?, NULL)", [[job, *found[job]] for job in jobs])
+            states = [[job, *found[job]] for job in jobs]
+            columns_of_files = [list(column) for column in zip(*states, strict=True)]
+            connection.execute("INSERT INTO files SELECT unnest(?), unnest(?), unnest(?), NULL", columns_of_files)
 
     def _note(self, job: str, state: tuple[int, int], problem: str) -> None:
         self._base.cursor().execute("INSERT INTO files VALUES (?, ?, ?, ?)", [job, *state, problem])
