@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 from scipy import stats as theory
+from scipy.interpolate import make_smoothing_spline
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.meta_analysis import combine_effects
 
@@ -331,8 +332,33 @@ def test_spline_averages_ties_with_their_counts_as_weights():
     y = x**2 + 0.1 * normal(17, 36)
     fitted = spline(x, y)
     assert np.allclose(fitted.reshape(12, 3).std(axis=1), 0)
-    assert spline(100 * x + 7, y) == pytest.approx(fitted, abs=1e-6)
+    assert spline(100 * x + 7, y) == pytest.approx(fitted, abs=1e-8)
     assert abs(np.corrcoef(residuals(y, x, "spline"), x)[0, 1]) < 0.1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_spline_has_the_least_cross_validation_error_of_scipys(seed):
+    """Of SciPy's splines over fifteen decades of the penalty, with the trace of their hat matrices."""
+    x, noise = np.sort(normal(seed, 30)), normal(seed + 100, 30)
+    y = np.sin(3 * x) + 0.3 * noise
+
+    def hat(log_penalty):
+        return make_smoothing_spline(x, np.eye(30), lam=10**log_penalty)(x)
+
+    def error(log_penalty):
+        smooth = hat(log_penalty)
+        return ((y - smooth @ y) ** 2).mean() / (1 - np.trace(smooth) / 30) ** 2
+
+    penalties = np.arange(-8, 7, 0.25)
+    near = min(penalties, key=error)
+    best = optimize.minimize_scalar(error, bounds=(near - 0.25, near + 0.25), method="bounded").x
+    assert spline(x, y) == pytest.approx(hat(best) @ y, abs=1e-4)
+
+
+def test_spline_follows_a_curve_through_thousands_of_points():
+    x = np.random.default_rng(3).random(5000)
+    assert np.abs(spline(x, np.sin(6 * x) + 0.3 * normal(4, 5000)) - np.sin(6 * x)).mean() < 0.02
+    assert spline(x, 2 * x + 1) == pytest.approx(2 * x + 1, abs=2e-3)
 
 
 def test_run_permutation_is_exhaustive_and_exact():
