@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -631,6 +635,42 @@ def test_the_command_needs_no_torch_to_say_what_it_does():
     code = "import sys; import outfield.cli.serve; print('torch' in sys.modules or 'fastapi' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def serving(folder, port=0):
+    """The command at work on a port, where it listens by now, and its first line."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "outfield", "serve", str(folder), "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    return running, running.stdout.readline()
+
+
+@pytest.mark.parametrize("wait", [0, 1.5])
+def test_ctrl_c_ends_it_in_silence_while_studies_are_worked_out(world, wait):
+    """A thread that is left in the database would print a page of leaks."""
+    running, said = serving(world)
+    assert said.startswith("Dashboard: http://127.0.0.1:")
+    time.sleep(wait)
+    running.send_signal(signal.SIGINT)
+    assert running.communicate(timeout=60) == ("", "")
+    assert running.returncode == 0
+
+
+def test_a_port_that_is_free_is_told_and_one_that_is_taken_is_an_error(world):
+    running, said = serving(world)
+    port = int(said.split(":")[3].split("/")[0])
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=30) as answer:
+        assert answer.status == 200
+    other, line = serving(world, port)
+    _, said = other.communicate(timeout=60)
+    assert line == "" and other.returncode != 0
+    assert f"port {port} of 127.0.0.1" in said and "Traceback" not in said
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
 
 
 def test_a_selection_gives_way_one_field_after_the_other():

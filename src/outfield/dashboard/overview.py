@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import polars as pl
@@ -62,12 +62,13 @@ def _checked(study: Study) -> dict[str, Any]:
     return {"findings": said, "unchecked": unchecked}
 
 
-def warm(study: Study) -> None:
-    """Work out what the first visitor of a study would wait for."""
+def warm(study: Study) -> Iterator[None]:
+    """Work out what the first visitor of a study would wait for, a part at a time."""
     try:
         outline(study)
         for builds in displays.sections(study).values():
             for name in builds:
+                yield
                 displays.display(study, name, Selection())
         findings(study)
     except OutfieldError:

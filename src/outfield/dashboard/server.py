@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import threading
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -27,21 +28,56 @@ def serve(folder: Path, host: str, port: int, token: str | None, say: Callable[[
     Raises
     ------
     UserError
-        The folder cannot be read, or the token is short.
+        The folder cannot be read, the port is taken, or the token is short.
     """
     token = settled(host, token)
     app = create_app(folder, token=token, hosts=("*",) if host in ANY else {host.lower(), *LOOPBACK})
-    threading.Thread(target=_warm, args=(app.state.shelf,), daemon=True).start()
-    say(f"Dashboard: {address(host, port, token)}  (Ctrl-C ends it)")
-    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, timeout_graceful_shutdown=1)
+    shelf, stop = app.state.shelf, threading.Event()
+    warming = threading.Thread(target=_warm, args=(shelf, stop))
+    with _listening(host, port) as door:
+        warming.start()
+        config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=1)
+        opened = f"Dashboard: {address(host, door.getsockname()[1], token)}  (Ctrl-C ends it)"
+        try:
+            with suppress(KeyboardInterrupt):
+                _Server(config, lambda: say(opened)).run(sockets=[door])
+        finally:
+            stop.set()
+            warming.join()
+            shelf.close()
 
 
-def _warm(shelf: Shelf) -> None:
+class _Server(uvicorn.Server):
+    """Says so when it answers."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._say = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._say()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise UserError(
+            f"Expected to listen on port {port} of {host or 'every address'}, but got: {error.strerror}. "
+            "Choose another with --port (0: any that is free) or --host."
+        ) from None
+
+
+def _warm(shelf: Shelf, stop: threading.Event) -> None:
     """Work out the studies before somebody waits for them, the latest first."""
     for study in sorted(shelf.studies(), key=lambda study: -study.updated):
         for _ in study.gathered():
-            time.sleep(PAUSE)
-        overview.warm(study)
+            if stop.wait(PAUSE):
+                return
+        for _ in overview.warm(study):
+            if stop.is_set():
+                return
 
 
 def settled(host: str, token: str | None) -> str | None:

@@ -67,6 +67,7 @@ class Study:
     _pause: float = PAUSE
     _gathering: threading.Thread | None = None
     _to_gather: int = 0
+    _closed: bool = False
     _trouble: str = ""
     _read: tuple[tuple[int, int], dict[str, Any]] | None = field(default=None, repr=False)
     _shown: int = -1
@@ -121,11 +122,17 @@ class Study:
 
     def _gather(self) -> None:
         try:
-            while self._index.renew(AT_ONCE):
+            while not self._closed and self._index.renew(AT_ONCE):
                 pass
             self._looked = time.monotonic()
         except (UserError, duckdb.Error, OSError) as error:
             self._trouble = f"Expected to gather the rows of {self.name} in {self.place}, but got: {error}"
+
+    def close(self) -> None:
+        """Gather no more than the files at hand."""
+        self._closed = True
+        if self._gathering:
+            self._gathering.join()
 
     def once(self, key: Hashable, make: Callable[[], R], memo: Memo | None = None) -> R:
         """What ``make`` gives, made once for the rows as they are, and kept in ``memo`` (default: with the displays).
@@ -256,6 +263,11 @@ class Shelf:
                 "Pass the folder that `outfield run` writes to: outfield serve results/"
             ) from None
         return [path for path in inside if _is_study(path) and _stays(path, root)]
+
+    def close(self) -> None:
+        """End what works beside the requests."""
+        for study in self._known.values():
+            study.close()
 
     def study(self, name: str) -> Study:
         """The study of a name; ``Unknown`` where there is none."""
