@@ -160,6 +160,9 @@ def _share(kind: str, measure: str, term: str, n: int, claimed: tuple[float, flo
 for _term in ("model", "detector", "model x detector"):
     for _n in (12, 36):
         _share("jackknife", "eta2", _term, _n, (0.91, 0.985))
+for _n in (3, 6):
+    _share("jackknife", "eta2", "model x detector", _n, (0.91, 0.985))
+    _share("jackknife", "eta2", "detector x category", _n, (0.91, 0.985))
 _share("jackknife", "omega2", "model x detector", 36, (0.91, 0.985))
 _share("jackknife", "partial_eta2", "model x detector", 36, (0.91, 0.985))
 for _kind in ("percentile", "basic", "bc"):
@@ -274,10 +277,11 @@ def given(rng: Rng, n: int = 48) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 for _smoother in ("linear", "rank", "spline"):
+    for _n in (12, 48):
 
-    @case(f"partial correlation, {_smoother}, truth 0, n = 48", "coverage", COVERS)
-    def _(rng: Rng, smoother: str = _smoother) -> bool:
-        return inside(stats.partial_correlation(*given(rng), smoothers=[smoother]).estimates[smoother], 0.0)
+        @case(f"partial correlation, {_smoother}, truth 0, n = {_n}", "coverage", COVERS)
+        def _(rng: Rng, smoother: str = _smoother, n: int = _n) -> bool:
+            return inside(stats.partial_correlation(*given(rng, n), smoothers=[smoother]).estimates[smoother], 0.0)
 
 
 @case("within runs, mean Fisher z, 8 runs, phi = .9", "coverage", COVERS)
@@ -294,6 +298,48 @@ def _(rng: Rng) -> bool:
 def _(rng: Rng) -> bool:
     trend = 4 * np.linspace(0, 1, 40)
     return stats.run_permutation_test(trend + ar(rng, 40, 0.9, 6), trend**2 + ar(rng, 40, 0.9, 6)).p < 0.05
+
+
+def answers(rng: Rng, chances: np.ndarray, items: int) -> np.ndarray:
+    """Whether the same items are right along a run, [runs, steps, items]: an item's own share, and noise that lasts."""
+    runs, steps = chances.shape
+    own, lasting = rng.normal(size=(runs, 1, items)), rng.normal(size=(runs, steps, items))
+    for t in range(1, steps):
+        lasting[:, t] = 0.8 * lasting[:, t - 1] + 0.6 * lasting[:, t]
+    return 0.7 * own + np.sqrt(0.51) * lasting < theory.norm.ppf(chances)[..., None]
+
+
+def learning(rng: Rng, wander: float) -> np.ndarray:
+    """True ID accuracies of six runs at twelve steps: one curve, and each run's random walk about it."""
+    curve = 0.5 + 0.33 * (1 - np.exp(-3 * np.linspace(0, 1, 12)))
+    return np.clip(curve + rng.normal(size=(6, 12)).cumsum(axis=1) * wander / np.sqrt(12), 0.03, 0.97)
+
+
+def _noisy(rng: Rng, id_items: int, items: int, slope: float, wander: float = 0.02) -> bool | None:
+    """Both OOD accuracies follow the true ID accuracy, and nothing else; None where no p is given."""
+    true = learning(rng, wander)
+    known = answers(rng, true, id_items)
+    a, b = (answers(rng, np.clip(at + slope * (true - 0.5), 0.02, 0.98), items).mean(axis=-1) for at in (0.45, 0.5))
+    noise = [stats.item_error(run.astype(float)) for run in known]
+    found = stats.run_permutation_test(a, b, known.mean(axis=-1), error_variance=noise)
+    return None if np.isnan(found.p) else found.p < 0.05
+
+
+for _items, _slope in (((600, 300), 1.0), ((300, 300), 1.0), ((600, 300), 0.3), ((200, 2000), 1.0)):
+    _text = f"run permutation given ID, {_items[0]} ID and {_items[1]} OOD items, slope {_slope:g}"
+
+    _small = "an ID set a tenth of the OOD sets: its noise hides what runs differ by"
+
+    @case(_text, "size", *(((0.0, 0.08), "") if _items[0] >= _items[1] else (None, _small)))
+    def _(rng: Rng, items: tuple[int, int] = _items, slope: float = _slope) -> bool | None:
+        return _noisy(rng, *items, slope)
+
+
+@case("run permutation given ID that wanders, OOD on trends that all runs share", "size", (0.0, 0.08))
+def _(rng: Rng) -> bool:
+    t = np.linspace(0, 1, 12)
+    a, b = (0.01 * ar(rng, 12, 0.8, 6) for _ in range(2))
+    return stats.run_permutation_test(0.3 * t + a, 0.2 * t**2 + b, learning(rng, 0.05)).p < 0.05
 
 
 def _shifted(left: np.ndarray, right: np.ndarray) -> bool | None:

@@ -63,6 +63,17 @@ def is_remote(path: Path) -> bool:
     return not isinstance(path, Path)
 
 
+def absolute(path: Path) -> Path:
+    """The same place for a process that works in another folder.
+
+    Examples
+    --------
+    >>> absolute(place("results")) == Path.cwd() / "results", absolute(place("memory://results")).as_posix()
+    (True, 'memory://results')
+    """
+    return path if is_remote(path) else path.absolute()
+
+
 def is_there(path: Path) -> bool:
     """Whether there is such a file or folder."""
     with reaching(path):

@@ -243,6 +243,58 @@ def test_a_sample_shows_every_detector_and_leads_to_the_next(
     assert page.locator(".sample").count() > 3
 
 
+def on_the_third_page(visit: Visit, dashboard: str, more: str = "") -> Page:
+    """The fourth sample of the third page of a list."""
+    page = visit.page(f"{dashboard}/?study=digits&view=samples&model=mixup-0&page=3{more}")
+    page.locator(".sample").nth(3).click()
+    page.get_by_role("link", name="Next →").wait_for()
+    return page
+
+
+def steps(page: Page) -> tuple[str, str]:
+    """The samples that Previous and Next lead to, which the keys do too."""
+    found = [page.get_by_role("link", name=name) for name in ("← Previous", "Next →")]
+    page.locator("h1").click()
+    for link, key, back in zip(found, ("ArrowLeft", "ArrowRight"), ("ArrowRight", "ArrowLeft"), strict=True):
+        start, target = state(page), link.get_attribute("href") or ""
+        page.keyboard.press(key)
+        page.wait_for_function("target => location.search === target", arg=target)
+        page.get_by_role("link", name="Next →").wait_for()
+        page.keyboard.press(back)
+        page.wait_for_function("row => new URLSearchParams(location.search).get('sample') === row", arg=start["sample"])
+        page.get_by_role("link", name="Next →").wait_for()
+    return tuple(link.get_attribute("href") or "" for link in found)  # type: ignore[return-value]
+
+
+def test_the_steps_go_on_after_a_detector_is_selected(visit: Visit, dashboard: str) -> None:
+    page = on_the_third_page(visit, dashboard)
+    before = [parse_qs(link) for link in steps(page)]
+    page.locator(".percentiles button.name").first.click()
+    page.get_by_role("link", name="Next →").wait_for()
+    after = [parse_qs(link) for link in steps(page)]
+    assert [(each["from"], each["sample"]) for each in before] == [(each["from"], each["sample"]) for each in after]
+    page.get_by_role("link", name="All samples").click()
+    settle(page)
+    assert state(page)["page"] == "3" and "49\N{EN DASH}72" in page.locator(".pager").inner_text()
+
+
+def test_the_steps_lead_into_a_set_that_is_selected(visit: Visit, dashboard: str) -> None:
+    page = on_the_third_page(visit, dashboard, "&set=letters")
+    at = state(page)
+    field = page.get_by_role("combobox", name="Set")
+    field.fill("digits")
+    page.get_by_role("option").first.click()
+    page.get_by_role("link", name="Next →").wait_for()
+    chosen = state(page)["set"]
+    assert chosen != "letters" and (state(page)["sample"], state(page)["from"]) == (at["sample"], "letters")
+    for name in ("← Previous", "Next →"):
+        link = page.get_by_role("link", name=name)
+        assert parse_qs(link.get_attribute("href") or "")["from"] == [chosen]
+    page.get_by_role("link", name="Next →").click()
+    settle(page)
+    assert state(page)["from"] == chosen and steps(page)
+
+
 def test_why_adds_up_to_the_score(visit: Visit, dashboard: str) -> None:
     page = visit.page(f"{dashboard}/?study=digits&view=sample&model=mixup-0&from=letters&sample=3")
     menu = page.locator("select#why")
@@ -280,6 +332,26 @@ def test_a_running_study_is_followed_live(visit: Visit, running: tuple[Path, lis
         for path in left[3:]:
             shutil.move(path, folder / "rows" / path.name)
         page.get_by_text("Every job is done.").wait_for()
+
+
+def test_a_running_study_that_cannot_be_read_says_so_and_goes_on(
+    visit: Visit, running: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    folder, _ = running
+    manifest = folder / "study.json"
+    content = manifest.read_text()
+    with served(folder.parent, tmp_path / "index") as address:
+        page = visit.page(f"{address}/?study=running&view=progress")
+        manifest.write_text("{")
+        page.get_by_role("alert").filter(has_text="Expected JSON").wait_for()
+        assert "done" not in page.locator("main").inner_text()
+        manifest.write_text(content)
+        page.get_by_role("progressbar").wait_for()
+        assert "jobs, running" in page.locator("main").inner_text()
+        shutil.rmtree(folder)
+        page.get_by_text("There is no job here").wait_for()
+        assert "done" not in page.locator("main").inner_text()
+        page.close()
 
 
 @pytest.fixture

@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import altair as alt
 import polars as pl
 import pytest
 
 from outfield.reports import page as report
 from outfield.reports import trajectory
-from outfield.reports.displays.base import Display
+from outfield.reports.displays.base import Display, Figure
 from outfield.reports.results import Results
-from outfield.reports.shown import built, shown
+from outfield.reports.shown import built, column, shown
 from tests.browser.pages import Visit, screenshots, violations
 
 if TYPE_CHECKING:
@@ -99,3 +100,45 @@ def test_a_table_is_sorted_and_filtered(offline: Visit, reports: dict[str, str],
     heading.locator("button").click()
     assert heading.get_attribute("aria-sort") == "ascending"
     assert float(article.locator("tbody tr").first.locator("td, th").nth(place).inner_text()) == min(values)
+
+
+EVIL = "a </script> <!-- name"
+
+
+@pytest.fixture
+def own(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Display]:
+    """A report of one display with a long table and two figures."""
+    names = [EVIL, *(f"name {number}" for number in range(99))]
+    table = pl.DataFrame({"name": names, "p": [1.2e-9] + [0.25] * 99, "auroc": [1.0] + [0.5] * 99, "n": range(100)})
+    chart = alt.Chart(alt.Data(values=[{"x": 1}, {"x": 2}])).mark_point().encode(x="x:Q")
+    display = Display("own", "Own", "A caption.", table, (Figure(chart), Figure(chart)))
+    monkeypatch.setattr(report, "SECTIONS", {"Own": (lambda _: display,)})
+    return report.write(digits, tmp_path / "own.html"), display
+
+
+def test_a_long_table_reads_like_a_short_one(offline: Visit, own: tuple[Path, Display]) -> None:
+    path, display = own
+    page = drawn(offline, path.as_uri())
+    page.locator("article#own summary").click()
+    rows = page.locator("article#own tbody").evaluate(
+        "(body) => [...body.rows].map((row) => [...row.cells].map((cell) => cell.textContent))"
+    )
+    wanted = [column(display.table[name]) for name in display.table.columns]
+    assert rows == [list(row) for row in zip(*wanted, strict=True)]
+    assert rows[0] == [EVIL, "1.2e-09", "1.000", "0"]
+
+
+def test_a_download_has_names_as_they_are(offline: Visit, own: tuple[Path, Display]) -> None:
+    page = drawn(offline, own[0].as_uri())
+    page.locator("article#own summary").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download own.csv", exact=True).click()
+    assert pl.read_csv(waiting.value.path())["name"][0] == EVIL
+
+
+def test_a_chart_that_cannot_be_drawn_leaves_the_others(offline: Visit, own: tuple[Path, Display]) -> None:
+    path, _ = own
+    path.write_text(path.read_text().replace('{"data":{"values"', '{"data":{NaN', 1))
+    charts = drawn(offline, path.as_uri()).locator(".vega")
+    assert charts.count() == 2 and "could not be drawn" in charts.nth(0).inner_text()
+    assert charts.nth(1).locator("svg.marks").count() == 1

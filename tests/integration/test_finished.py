@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from outfield.features.cache import Cache
 from outfield.store import query
 from outfield.store.write import DamagedFileWarning
 from outfield.studies import finished
+from outfield.studies.executors.base import Event
 from outfield.studies.finished import RECORD, Seen
 from outfield.studies.outcome import Outcome
 from outfield.studies.run import run
@@ -176,7 +178,8 @@ def test_other_code_and_other_packages_are_noticed(
 
 
 def test_files_that_were_touched_while_the_study_ran_leave_no_record(world: World) -> None:
-    spec, outcome, before = Spec.load(world.study), world.run(), Seen.of(world.study)
+    spec, outcome = Spec.load(world.study), world.run()
+    before = Seen.of(world.study).watching(spec)
     time.sleep(0.05)
     (world.place / "set.npy").touch()
     (world.results / RECORD).unlink()
@@ -184,7 +187,50 @@ def test_files_that_were_touched_while_the_study_ran_leave_no_record(world: Worl
     assert not (world.results / RECORD).exists()
     time.sleep(0.05)
     Seen.of(world.study).keep(outcome, spec, frozenset())
+    assert not world.known(), "nobody looked at the files before"
+    Seen.of(world.study).watching(spec).keep(outcome, spec, frozenset())
     assert world.known()
+
+
+@pytest.mark.parametrize("lost", ["pictures/1.png", "pictures", "set.npy"])
+def test_files_that_were_removed_while_the_study_ran_leave_no_record(
+    tmp_path: Path, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remove(event: Event) -> None:
+        if event.stage == "scoring" and (path := tmp_path / lost).exists():
+            path.rename(tmp_path / "elsewhere")
+
+    monkeypatch.setattr(finished, "SETTLED", 0.0)
+    world = World(tmp_path)
+    run(world.study, world.results, cache=Cache(tmp_path / "cache"), notify=remove)
+    assert (tmp_path / "elsewhere").exists()
+    assert not (world.results / RECORD).exists()
+    assert world.run().jobs == 6, "what is measured now is less"
+    assert world.known()
+
+
+def test_a_shard_that_a_pattern_matches_later_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shard(number: int) -> None:
+        picture = tmp_path / f"{number}.png"
+        Image.fromarray(np.full((8, 8), number, dtype=np.uint8)).save(picture)
+        with tarfile.open(tmp_path / f"set-{number}.tar", "w") as archive:
+            archive.add(picture, picture.name)
+
+    monkeypatch.setattr(finished, "SETTLED", 0.0)
+    world = World(tmp_path)
+    source = {"name": "webdataset", "path": "set-*.tar"}
+    world.write(ood=[{"name": "far", "category": "far", "source": source}], shifts=[], detectors=["msp"])
+    shard(0)
+    world.run()
+    assert world.known()
+    (tmp_path / "beside.txt").touch()
+    assert world.known()
+    shard(1)
+    assert not world.known()
+    rows = query.rows(world.run().folder, "metric = 'auroc'")
+    assert set(rows["n_ood"]) == {2}
+    (tmp_path / "set-0.tar").unlink()
+    assert not world.known()
 
 
 def test_a_finished_study_says_so_at_once_without_torch(world: World) -> None:

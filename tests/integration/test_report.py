@@ -10,6 +10,7 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import altair as alt
 import numpy as np
 import polars as pl
 import pytest
@@ -18,8 +19,10 @@ from scipy import stats
 
 from outfield.errors import UserError
 from outfield.reports import answer, page
-from outfield.reports.displays.base import Display
+from outfield.reports.displays import calibration
+from outfield.reports.displays.base import Display, Figure
 from outfield.reports.results import Results
+from outfield.reports.shown import shown
 from outfield.store import write
 
 _SPEC = importlib.util.spec_from_file_location("simulated", Path(__file__).with_name("simulated.py"))
@@ -198,6 +201,27 @@ def test_absent_parts_of_a_study_are_explained(rows):
         "what they cost",
     ):
         assert reason in words
+
+
+def test_a_study_without_a_wrong_prediction_still_makes_a_page(rows):
+    faultless = rows.filter(~pl.col("metric").is_in(["auroc_correct_vs_incorrect", "auroc_incorrect_vs_ood"]))
+    words = " ".join(Tags(page.html(Results.of(faultless))).words)
+    assert "no model has both right and wrong ID predictions" in words
+
+
+def test_a_statistic_that_is_0_in_the_baseline_has_no_ratio(rows):
+    tiny = pl.col("metric") == "tiny_share"
+    zero = tiny & pl.col("strategy").is_in(["baseline", "MixUp"])
+    found = Results.of(rows.with_columns(value=pl.when(zero).then(0.0).otherwise("value")))
+    display = calibration.feature_statistics(found)
+    assert display.table["tiny_share"].is_null().all() and len(display.figures) == 4
+    assert not re.search(r"NaN|Infinity", "".join(shown(display).specs))
+
+
+def test_numbers_that_json_has_not_are_null_in_a_specification():
+    chart = alt.Chart(alt.Data(values=[{"x": 1.0, "y": float("nan")}, {"x": float("inf"), "y": 2.0}])).mark_point()
+    (spec,) = shown(Display("d", "Title", "Caption.", pl.DataFrame(), (Figure(chart),))).specs
+    assert json.loads(spec)["data"]["values"] == [{"x": 1.0, "y": None}, {"x": None, "y": 2.0}]
 
 
 def test_rows_of_models_alone_still_make_a_page(rows):

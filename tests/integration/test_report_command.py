@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from outfield.cli import main
@@ -55,6 +57,21 @@ def test_a_report_takes_in_tracked_runs(folders: tuple[Path, Path], tracked: Pat
     text = both.read_text()
     assert text.count(heading) >= 2 and f"--with {tracked}" in text
     assert "noisy" in text and "rotated" in text
+
+
+def test_a_report_of_tracked_runs_says_that_label_shares_differ(
+    folders: tuple[Path, Path], tracked: Path, tmp_path: Path
+) -> None:
+    leaning, out = tmp_path / "leaning", tmp_path / "report.html"
+    shutil.copytree(tracked, leaning)
+    for path in (leaning / "rows").glob("*.parquet"):
+        rows = pl.read_parquet(path)
+        accuracy = rows.filter(metric="accuracy")
+        most = accuracy.filter(ood="noisy").with_columns(role=pl.lit("baseline"), value=pl.lit(0.8))
+        pl.concat([rows, accuracy.with_columns(metric=pl.lit("balanced_accuracy")), most]).write_parquet(path)
+    for words in ((folders[0], "--with", leaning), (leaning,)):
+        assert typed(*words, "-o", out) == 0
+        assert "Label shares differ (more frequent label: noisy 80%)" in out.read_text()
 
 
 def test_a_report_names_the_machines_of_its_study(folders: tuple[Path, Path], tmp_path: Path) -> None:

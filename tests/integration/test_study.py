@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +18,17 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from outfield.errors import OutfieldError, Problems, UserError
-from outfield.features.cache import DamagedEntryWarning
+from outfield.features.cache import Cache, DamagedEntryWarning
 from outfield.store import query
 from outfield.store.write import DamagedFileWarning
-from outfield.studies.run import Outcome
+from outfield.studies.executors.base import Done, Executor, Failed, Notify
+from outfield.studies.executors.local import Local
+from outfield.studies.run import Outcome, run
+from outfield.studies.spec import Spec
 from tests.support import digits, run_small, small_study
 
 TIMED = ["seconds"]
@@ -88,6 +95,13 @@ def test_a_further_detector_costs_no_training_and_no_second_forward_pass(finishe
     first = run_small(tmp_path)
     more = run_small(tmp_path, detectors=["msp", "mds", "odin", "energy"])
     assert (more.jobs, more.forwards, more.skipped) == (2, 0, first.jobs)
+
+
+def test_what_rows_say_of_the_study_is_renewed_without_a_forward_pass(tmp_path: Path) -> None:
+    first = run_small(tmp_path)
+    again = run_small(tmp_path, name="renamed", id=small_study()["id"] | {"name": "digits 0-3"})
+    assert (again.jobs, again.forwards, again.skipped) == (first.jobs, 0, 0)
+    assert query.rows(again.folder).select("study", "id").unique().rows() == [("renamed", "digits 0-3")]
 
 
 def test_an_uninterrupted_run_is_the_same_twice(finished: Outcome, tmp_path: Path) -> None:
@@ -232,6 +246,50 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(tmp_path: Path, monkeypatch
     assert run_small(tmp_path).check().jobs == len(outcome.keys)
 
 
+def test_a_disk_that_is_full_when_weights_are_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from outfield.studies import recipes
+
+    def full(*_: Any) -> None:
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr(recipes, "save_file", full)
+    with pytest.raises(UserError, match="No space left on device.*Free some space"):
+        run_small(tmp_path).check()
+
+
+@dataclass(frozen=True)
+class Elsewhere(Executor):
+    """A machine whose processes work in another folder, and may have another one under the name of the study's."""
+
+    current: Path
+    seen_as: Path | None = None
+
+    def run(self, work: Any, tasks: Sequence[Any], notify: Notify) -> Iterator[Done | Failed]:
+        sent = pickle.dumps(replace(work, folder=self.seen_as) if self.seen_as else work)
+        with contextlib.chdir(self.current):
+            yield from Local(processes=1).run(pickle.loads(sent), tasks, notify)
+
+
+def test_a_relative_folder_is_the_same_for_every_machine(
+    finished: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    spec, cache = Spec.parse(small_study()), Cache(Path("cache"))
+    outcome = run(spec, "results", executor=Elsewhere(tmp_path / "elsewhere"), cache=cache).check()
+    assert outcome.folder == Path("results")
+    assert rows_of(outcome.folder).equals(rows_of(finished.folder))
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_jobs_whose_rows_went_elsewhere_are_not_done(tmp_path: Path) -> None:
+    lost = Elsewhere(tmp_path, seen_as=tmp_path / "on another machine")
+    outcome = run(Spec.parse(small_study()), tmp_path / "results", executor=lost, cache=Cache(tmp_path / "cache"))
+    assert outcome.jobs == 0
+    with pytest.raises(UserError, match=r"(?s)baseline-0: Expected the rows .* of 4 are not there"):
+        outcome.check()
+
+
 def test_a_folder_that_cannot_be_written_is_a_users_mistake(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file where the folder should be")
     with pytest.raises(UserError, match="Expected to write"):
@@ -313,6 +371,19 @@ def test_tuning_keeps_the_whole_curve_and_tells_tuned_from_untuned(tmp_path: Pat
     assert set(curve.filter(value=best)["params"]) >= set(tuned["params"])
     assert set(rows.filter(detector="odin", role="baseline")["tuned"]) == {False}
     assert set(rows.filter(detector="msp")["role"]) == {"test"}
+
+
+def test_tuning_sets_that_are_renamed_are_tuned_on_again(tmp_path: Path) -> None:
+    def run(name: str, category: str) -> Outcome:
+        tuning = {"ood": [{"name": name, "category": category, "source": digits("all", [9])}]}
+        models = [{"strategy": "baseline", "seeds": [0]}]
+        return run_small(tmp_path, tuning=tuning, detectors=["gen", "msp"], models=models).check()
+
+    run("nines", "near")
+    again = run("digit 9", "far")
+    assert (again.jobs, again.forwards) == (1, 0), "GEN, tuned"
+    curve = query.rows(again.folder).filter(role="curve")
+    assert curve.select("ood", "ood_category").unique().rows() == [("digit 9", "far")]
 
 
 def test_a_failed_identity_stops_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

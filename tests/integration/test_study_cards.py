@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from outfield.cli import app
 from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.store import query, write
+from outfield.store.scores import jobs
 from outfield.studies.run import Outcome
 from tests.support import digits, run_small
 
@@ -56,19 +58,15 @@ def test_the_numbers_are_those_of_the_study(outcome: Outcome) -> None:
         stored = rows.filter(detector="mds", ood=ood, metric="auroc").row(0, named=True)
         assert card.estimate("auroc", "mds", ood) == {name: stored[name] for name in ("value", "low", "high")}
     assert set(card.choice.table["detector"]) == {
-        *("msp", "mds", "odin", 'energy {"temperature":1.0}', 'energy {"temperature":9.0}')
+        *("msp", "mds", "odin", "energy temperature=1.0", "energy temperature=9.0")
     }
     assert card.choice.n == 3 * 40 - 28, "what the sampled detector has scored: 40, 40 and all 12 unit tests"
 
 
 def test_the_hardest_inputs_are_those_of_the_stored_scores(outcome: Outcome) -> None:
     card = of_study(outcome.folder, "baseline-0", cache=cache_of(outcome))
-    chosen = card.recommended.partition(" ")[0]
-    params = card.recommended.partition(" ")[2]
-    for path in (outcome.folder / "scores" / "baseline-0").glob("*.parquet"):
-        said = pl.read_parquet(outcome.folder / "rows" / path.name).row(0, named=True)
-        if said["detector"] == chosen and params in ("", said["params"]):
-            scores = pl.read_parquet(path).filter(set="two digits").sort("score")
+    stored = query.scores(outcome.folder, "baseline-0", jobs(outcome.folder, "baseline-0")[card.recommended])
+    scores = stored.filter(set="two digits").sort("score")
     group = next(one for one in card.hardest if one.title == "two digits: most like ID data")
     assert [one.row for one in group.inputs] == scores["row"].head(8).to_list()
     first = group.inputs[0]
@@ -113,6 +111,33 @@ def test_data_that_changed_are_not_shown(outcome: Outcome, tmp_path: Path) -> No
     card = of_study(folder, "baseline-0", cache=cache_of(outcome))
     assert any("another digest" in note for note in card.notes)
     assert not any(one.picture for group in card.hardest for one in group.inputs)
+
+
+def changed_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    manifest = json.loads((folder / "study.json").read_text())
+    change(manifest)
+    (folder / "study.json").write_text(json.dumps(manifest))
+
+
+def test_an_ood_set_that_changed_is_told_and_not_shown(outcome: Outcome, tmp_path: Path) -> None:
+    folder = copied(outcome, tmp_path)
+    changed_manifest(folder, lambda said: said["study"]["ood"][0].update(source=digits("all", [7, 9])))
+    card = of_study(folder, "baseline-0", cache=cache_of(outcome))
+    assert any("of 'two digits' cannot be shown" in note and "another digest" in note for note in card.notes)
+    pictures = {group.title: any(one.picture for one in group.inputs) for group in card.hardest}
+    assert not pictures["two digits: most like ID data"]
+    assert any(shown for title, shown in pictures.items() if title.startswith("unit tests"))
+    assert not card.classes.filter(set="two digits").height
+
+
+def test_results_without_digests_of_their_ood_sets_are_shown_with_a_note(outcome: Outcome, tmp_path: Path) -> None:
+    folder = copied(outcome, tmp_path)
+    changed_manifest(folder, lambda said: said.pop("data"))
+    card = of_study(folder, "baseline-0", cache=cache_of(outcome))
+    assert any("'two digits', 'unit tests' are what was measured could not be checked" in n for n in card.notes)
+    assert all(one.picture for group in card.hardest for one in group.inputs)
+    whole = of_study(outcome.folder, "baseline-0", cache=cache_of(outcome))
+    assert not any("could not be checked" in note for note in whole.notes)
 
 
 def test_a_model_that_is_not_there(outcome: Outcome) -> None:

@@ -18,6 +18,7 @@ from outfield.reports.page import html
 from outfield.reports.results import Results
 from outfield.store import query
 from outfield.studies import job
+from outfield.studies.outcome import Outcome
 from outfield.studies.plan import outlook, plan, whole
 from outfield.studies.sets import load
 from outfield.studies.spec import Spec
@@ -131,6 +132,30 @@ def test_probes_see_a_sample_and_the_others_everything(tmp_path: Path) -> None:
     assert scores.filter(set="test")["row"].to_list() == few.rows.tolist(), "rows can be paired"
     assert run_small(tmp_path, probe_limit=20).jobs == 0
     assert run_small(tmp_path, probe_limit=21).jobs == 2, "a job of ODIN for each model"
+
+
+def test_another_seed_measures_probing_detectors_on_another_sample(tmp_path: Path) -> None:
+    def run(folder: Path, seed: int) -> Outcome:
+        return run_small(folder, probe_limit=20, seed=seed, detectors=["msp", "odin"], shifts=[]).check()
+
+    def rows(outcome: Outcome) -> pl.DataFrame:
+        found = query.rows(outcome.folder, "detector = 'odin'").drop("seconds")
+        return found.sort(found.columns)
+
+    run(tmp_path, 0)
+    again = run(tmp_path, 1)
+    assert again.jobs == 2, "a job of ODIN for each model"
+    assert rows(again).equals(rows(run(tmp_path / "fresh", 1)))
+
+
+def test_what_a_study_says_of_a_stored_model_is_in_its_rows_at_once(tmp_path: Path) -> None:
+    path = weights(tmp_path / "net.safetensors")
+    said = {"strategy": "PGD", "family": "adversarial", "seed": 5}
+    first, again = (
+        run_small(tmp_path, models=[stored(path, **changes)], detectors=["msp"]).check() for changes in ({}, said)
+    )
+    assert (again.jobs, again.forwards) == (first.jobs, 0)
+    assert query.rows(again.folder).select(*said).unique().rows() == [("PGD", "adversarial", 5)]
 
 
 def test_the_plan_counts_what_probes_will_read() -> None:

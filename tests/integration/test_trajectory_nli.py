@@ -19,7 +19,7 @@ import yaml
 from outfield.errors import Problems, UserError
 from outfield.reports import trajectory as page
 from outfield.store import query
-from outfield.trajectory.nli.models import Causal, attention_layers, merged, open_model, resolved
+from outfield.trajectory.nli.models import Causal, Encoder, attention_layers, merged, open_model, resolved
 from outfield.trajectory.nli.sets import Pairs
 from outfield.trajectory.nli.spec import LanguageModel, Lora, Nli, Verbaliser
 from outfield.trajectory.nli.track import track
@@ -139,6 +139,34 @@ def test_a_long_premise_is_cut_at_its_end_and_counted(opt: Path) -> None:
         model.encode(Pairs(("a",), ("the cat sleeps " * 40,), np.array([1])))
 
 
+def test_a_character_of_several_tokens_is_kept_or_cut_whole(opt: Path) -> None:
+    model = causal(opt)
+    four, three = "\N{PARTY POPPER}", "\N{HIRAGANA LETTER NO}"
+    long = ["a" * n + four for n in range(30, 48)] + ["a" + four * n for n in range(9, 13)]
+    long += [three * n for n in range(9, 15)]
+    encoded = model.encode(Pairs(tuple(long), ("it moves",) * len(long), np.ones(len(long), dtype=int)))
+    assert max(map(len, encoded.ids)) == 48 and encoded.truncated > 10
+    assert not any("\N{REPLACEMENT CHARACTER}" in model.tokenizer.decode(ids) for ids in encoded.ids)
+    short = causal(opt, max_tokens=2)
+    assert short.tokenizer.decode(short.encode(Pairs(("a" + four,), ("it",), np.array([1]))).ids[0])[1] == " "
+
+
+def test_a_model_reads_what_its_positions_and_its_tokenizer_allow() -> None:
+    library, words = frameworks.transformers(), tokenizer()
+    config = library.RobertaConfig(
+        vocab_size=len(words), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=32, pad_token_id=1,
+    )  # fmt: skip
+    module = library.RobertaForSequenceClassification(config)
+    long = Pairs(("the cat sleeps " * 40,), ("it moves",), np.array([1]))
+    for claimed, readable in ((int(1e30), 30), (20, 20)):
+        words.model_max_length = claimed
+        model = Encoder(module, words, max_tokens=None, padding="right")
+        encoded = model.encode(long)
+        assert model.context == len(encoded.ids[0]) == readable
+        assert model.logits(encoded, [0]).isfinite().all()
+
+
 def test_answers_that_are_not_one_token_each_are_refused(opt: Path) -> None:
     with pytest.raises(UserError, match="' Perhaps' is .* Take ' Yes' and ' No'"):
         causal(opt, verbaliser=Verbaliser(entailment=" Perhaps"))
@@ -249,6 +277,43 @@ def test_a_study_from_files_to_report_resumes_to_the_same_rows(opt: Path, bert: 
         *found
     }
     assert "no p" in page.html(page.Trajectories.of(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("reached", [4, 8])
+def test_a_checkpoint_whose_rows_are_lost_is_measured_again(
+    opt: Path, bert: Path, tmp_path: Path, reached: int
+) -> None:
+    spec = study(opt, bert, tmp_path, models=[{"label": "opt", "path": str(opt)}])
+    track(spec, tmp_path / "whole")
+
+    def kill(run: str, done: int, total: int) -> None:
+        if done == reached:
+            raise Killed
+
+    with pytest.raises(Killed):
+        track(spec, tmp_path / "cut", told=kill)
+    files = list((tmp_path / "cut" / "rows").glob("*.parquet"))
+    max(files, key=lambda file: pl.read_parquet(file)["step"][0]).unlink()
+    outcome = track(spec, tmp_path / "cut")
+    assert (outcome.present, outcome.measured) == (reached - 1, 9 - reached)
+    one, other = (
+        query.rows(tmp_path / name).sort("step", "role", "ood", "metric", "params") for name in ("whole", "cut")
+    )
+    assert one.equals(other)
+
+
+def test_pairs_without_a_text_are_counted_in_notes_rows_and_report(opt: Path, bert: Path, tmp_path: Path) -> None:
+    spec = study(opt, bert, tmp_path, models=[{"label": "opt", "path": str(opt)}])
+    for name, lines in {"rte": "\nA\t \t1", "train": "\nA\t\t1\n \tB\t0"}.items():
+        with (tmp_path / f"{name}.tsv").open("a") as file:
+            file.write(lines)
+    notes = track(spec, tmp_path / "out").notes
+    assert "rte: 1 pairs left out for an empty text." in notes
+    assert "Training data: 2 pairs left out for an empty text." in notes
+    rows = query.rows(tmp_path / "out").filter(metric="empty_texts").sort("value")
+    assert rows["value"].to_list() == [0, 0, 1, 2] and rows["ood"].to_list()[2:] == ["rte", None]
+    found = page.Trajectories.of(tmp_path / "out")
+    assert "Pairs left out for an empty text: rte 1, training data 2." in page.cautions(found)
 
 
 def test_the_command_follows_a_causal_study_by_several_patterns_to_its_report(

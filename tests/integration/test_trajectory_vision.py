@@ -13,7 +13,7 @@ import yaml
 from outfield.errors import Problems, UserError
 from outfield.registry import create
 from outfield.reports import trajectory as page
-from outfield.store import query
+from outfield.store import query, write
 from outfield.trajectory import study
 from outfield.trajectory.spec import Trajectory
 from outfield.trajectory.tracker import HALVES
@@ -64,6 +64,27 @@ def test_a_killed_run_goes_on_to_the_same_rows(whole: Path, tmp_path: Path) -> N
     assert outcome.present == 4 and outcome.measured > 4
     assert compared(tmp_path / "out").equals(compared(whole))
     assert track(study.load(file), tmp_path / "out").measured == 0
+
+
+class Killed(KeyboardInterrupt):
+    pass
+
+
+def test_a_last_checkpoint_whose_rows_are_damaged_is_measured_again(whole: Path, tmp_path: Path) -> None:
+    def kill(run: str, done: int, total: int) -> None:
+        if done == 4:
+            raise Killed
+
+    spec = Trajectory.parse(STUDY)
+    with pytest.raises(Killed):
+        track(spec, tmp_path, told=kill)  # type: ignore[arg-type]
+    files = list((tmp_path / "rows").glob("*.parquet"))
+    last = max(files, key=lambda file: pl.read_parquet(file)["step"][0])
+    last.write_bytes(last.read_bytes()[:100])
+    with pytest.warns(write.DamagedFileWarning, match="its job is done again"):
+        outcome = track(spec, tmp_path)  # type: ignore[arg-type]
+    assert outcome.present == 3 and outcome.present + outcome.measured == len(list((whole / "rows").iterdir()))
+    assert compared(tmp_path).equals(compared(whole))
 
 
 def test_runs_in_two_processes_give_the_same_rows(whole: Path, tmp_path: Path) -> None:

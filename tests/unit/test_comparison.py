@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,60 @@ def test_the_page_holds_the_sentences_and_asks_nothing_of_the_network(folder: Pa
     assert not re.search(r'(src|href)="(?!#|data:)', text.split("<script", 1)[0])
     for code in ("overview", "by-detector", "by-set", "where", "changes"):
         assert f'id="{code}"' in text
+
+
+def test_the_means_and_their_difference_are_of_the_same_values() -> None:
+    """With a strategy of more seeds than the others, and one that misses cells."""
+    one = rows().filter((pl.col("strategy") == "a") | (pl.col("seed") == 0))
+    two = rows(seed=5, study="two", mds=0.05).filter((pl.col("strategy") == "a") | (pl.col("seed") == 0))
+    gap = (pl.col("strategy") == "c") & (pl.col("detector") == "mds")
+    two = two.filter(~gap.fill_null(False)).with_columns(pl.col("value") + 0.1 * (pl.col("strategy") == "a"))
+    found = compare(one, two)
+    for row in found.overview.iter_rows(named=True):
+        assert row["second"] - row["first"] == pytest.approx(row["value"]), row["name"]
+    assert len(found.notes) == 1
+    assert "Left out model 'c 0'" in found.notes[0] and "mean AUROC and mean FPR" in found.notes[0]
+    assert "Left out model &#39;c 0&#39;" in html(found)
+
+
+def sampled(folder: Path, to: Path, kept: int) -> Path:
+    """A copy of a study in which one detector has scored the first inputs of each set alone."""
+    shutil.copytree(folder, to)
+    for path in to.glob("scores/*/*mds.parquet"):
+        pl.read_parquet(path).filter(pl.col("row") < kept).write_parquet(path)
+    return to
+
+
+def test_means_over_detectors_are_of_the_inputs_that_all_have_scored(folder: Path, tmp_path: Path) -> None:
+    found = compare(sampled(folder, tmp_path / "sampled", 30), model="a", versus="b")
+    whole, cells = found.inputs, compare(folder, model="a", versus="b").inputs.cells
+    own = whole.cells.filter(detector="msp").drop("p")
+    assert own.equals(cells.filter(detector="msp").drop("p")), "one detector is judged on all that it scored"
+    for path in (tmp_path / "sampled").glob("scores/*/*.parquet"):
+        pl.read_parquet(path).filter(pl.col("row") < 30).write_parquet(path)
+    same = compare(tmp_path / "sampled", model="a", versus="b").inputs
+    assert (whole.whole, whole.sets, whole.means) == (same.whole, same.sets, same.means)
+    assert whole.whole.n == 90 and not same.notes
+    assert whole.means[1] - whole.means[0] == pytest.approx(whole.whole.value)
+    auroc = found.overview.filter(name="mean AUROC").row(0, named=True)
+    assert (auroc["first"], auroc["second"]) == whole.means
+    assert found.notes == whole.notes and "of the 90 of 190 inputs that every detector scored" in html(found)
+
+
+def test_too_few_inputs_in_common_are_told(folder: Path, tmp_path: Path) -> None:
+    found = compare(sampled(folder, tmp_path / "sampled", 1), model="a", versus="b")
+    with pytest.raises(UserError, match="Expected two inputs of .* or more that every detector scored"):
+        _ = found.inputs
+    assert not found.scored and "have no interval" in html(found)
+
+
+def test_one_model_of_two_runs_of_a_study(folder: Path, tmp_path: Path) -> None:
+    later = shutil.copytree(folder, tmp_path / "later")
+    found = compare(folder, later, model="a")
+    assert found.names == ("a (first)", "a (second)")
+    assert found.inputs.whole.value == 0
+    with pytest.raises(UserError, match="a twice. Name another one"):
+        compare(folder, folder, model="a")
 
 
 def test_mistakes_say_what_to_do(folder: Path) -> None:

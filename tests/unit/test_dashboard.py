@@ -15,6 +15,7 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
+import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -28,6 +29,7 @@ from outfield.dashboard.app import create_app
 from outfield.dashboard.memo import Memo
 from outfield.dashboard.security import COOKIE
 from outfield.dashboard.selection import Selection
+from outfield.dashboard.studies import Study
 from outfield.errors import UserError
 from outfield.features.fit_data import FitData
 from outfield.store import query, write
@@ -36,6 +38,7 @@ from outfield.types import Head, Outputs
 from tests.support import run_small
 
 BASE = "http://127.0.0.1"
+NEIGHBOURS = "/api/studies/small/neighbours"
 TOKEN = "a token of some length"
 ROW = {"study": "s", "model": "m", "metric": "auroc", "value": 0.9, "role": "test", "set_kind": "ood", "ood": "far"}
 
@@ -147,6 +150,11 @@ def test_rows_as_csv_equal_the_store_to_the_last_digit(page, world):
     assert read.sort(order).equals(stored.sort(order))
 
 
+def test_an_empty_selection_saves_the_header_alone(page):
+    header = page.get("/api/studies/small/rows.csv").text.partition("\n")[0]
+    assert page.get("/api/studies/small/rows.csv", params={"metric": "none"}).text == f"{header}\n"
+
+
 def test_the_id_set_selects_the_rows_of_no_ood_set(page):
     answer = got(page, "/api/studies/small/rows", set="test", size=500)
     kind = [column["name"] for column in answer["columns"]].index("set_kind")
@@ -217,6 +225,48 @@ def test_a_manifest_that_is_no_json_breaks_its_own_study_alone(world, tmp_path):
     found = {one["name"]: one for one in got(page, "/api/studies")["studies"]}
     assert "JSON" in found["empty"]["error"] and found["small"]["done"] == 14
     assert "JSON" in got(page, "/api/studies/empty", 422)["error"]
+
+
+FOREIGN = ['{"direction": "minimize"}', "[]", '{"study": "x", "jobs": null}', '{"study": {}, "jobs": 5}']
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+def test_a_manifest_of_another_program_breaks_its_own_study_alone(world, tmp_path, content):
+    studies = copied(world, tmp_path)
+    (studies / "optuna").mkdir()
+    (studies / "optuna" / "study.json").write_text(content)
+    page = client(studies, tmp_path)
+    found = {one["name"]: one for one in got(page, "/api/studies")["studies"]}
+    assert "study.json" in found["optuna"]["error"] and found["small"]["done"] == 14
+    assert "another program" in got(page, "/api/studies/optuna", 422)["error"]
+
+
+def test_a_study_that_fails_in_an_unknown_way_is_listed_with_the_others(page, monkeypatch):
+    outline = Study.outline
+    monkeypatch.setattr(Study, "outline", lambda study: outline(study) if study.name == "small" else 1 / 0)
+    found = {one["name"]: one for one in got(page, "/api/studies")["studies"]}
+    assert "ZeroDivisionError" in found["empty"]["error"] and found["small"]["done"] == 14
+
+
+def test_a_study_that_cannot_be_worked_out_does_not_keep_the_others_from_it(page, monkeypatch, capfd):
+    shelf, warmed = page.app.state.shelf, []
+    (trouble,) = (study for study in shelf.studies() if study.name == "empty")
+    monkeypatch.setattr(trouble, "gathered", lambda: 1 / 0)
+    monkeypatch.setattr("outfield.dashboard.server._age", lambda study: study.name)
+    monkeypatch.setattr("outfield.dashboard.overview.warm", lambda study: warmed.append(study.name) or iter(()))
+    thread = threading.Thread(target=server._warm, args=(shelf, threading.Event()))
+    thread.start()
+    thread.join()
+    assert warmed == ["small"] and capfd.readouterr() == ("", "")
+
+
+def test_rows_that_cannot_be_read_from_the_index_say_what_to_do(page, monkeypatch):
+    def broken(*_):
+        raise duckdb.IOException("Could not read enough bytes")
+
+    monkeypatch.setattr(Index, "ask", broken)
+    said = got(page, "/api/studies/small/rows", 500)["error"]
+    assert "Could not read enough bytes" in said and "remove that folder" in said
 
 
 def copied(world, tmp_path):
@@ -331,6 +381,41 @@ def test_an_index_that_is_no_database_is_made_again(tmp_path):
     assert index.renew() and index.ask("SELECT count(*) FROM rows").item() == 1
 
 
+@pytest.mark.parametrize("part", [0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("damage", ["truncated", "garbled", "one place"])
+def test_an_index_that_is_damaged_anywhere_is_made_again(tmp_path, damage, part):
+    folder, rng = tmp_path / "study", np.random.default_rng(0)
+    values = rng.random(50_000).tolist()
+    write.rows(folder, "a", [ROW | {"value": value} for value in values])
+    index = Index(folder, tmp_path / "index")
+    index.renew()
+    index.close()
+    (kept,) = (tmp_path / "index").glob("*.duckdb")
+    content = kept.read_bytes()
+    start = int(part * len(content))
+    wrong = {"truncated": b"", "garbled": rng.bytes(len(content) - start),
+             "one place": rng.bytes(100) + content[start + 100 :]}  # fmt: skip
+    kept.write_bytes(content[:start] + wrong[damage])
+    index = Index(folder, tmp_path / "index")
+    assert not index.own
+    index.renew()
+    assert index.ask("SELECT value FROM rows ORDER BY number")["value"].to_list() == values
+
+
+def test_an_index_that_another_process_has_open_is_left_to_it(tmp_path):
+    folder = tmp_path / "study"
+    write.rows(folder, "a", [ROW])
+    Index(folder, tmp_path / "index").close()
+    (kept,) = (tmp_path / "index").glob("*.duckdb")
+    code = "import duckdb, sys; base = duckdb.connect(sys.argv[1]); print('open', flush=True); input()"
+    other = subprocess.Popen([sys.executable, "-c", code, str(kept)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"open\n"
+    index = Index(folder, tmp_path / "index")
+    assert index.own and index.renew() and kept.exists()
+    index.close()
+    other.communicate(b"\n", timeout=30)
+
+
 def test_the_index_equals_what_the_store_reads(world, tmp_path):
     index = Index(world / "small", tmp_path)
     index.renew()
@@ -383,6 +468,39 @@ def test_samples_are_filtered_sorted_and_cut(page):
     assert [one["row"] for one in rows["items"]] == list(range(50))
     assert "Select one" in got(page, "/api/studies/small/samples", 422, sort="score")["error"]
     got(page, "/api/studies/small/samples", 422, sort="label")
+
+
+@pytest.mark.parametrize("asked", [
+    {}, {"descending": False}, {"sort": "row", "descending": False}, {"sort": "row"},
+    {"sort": "score", "detector": "mds"}, {"set": "digit 8"}, {"set": "test", "sort": "score", "detector": "msp"},
+])  # fmt: skip
+def test_the_neighbours_of_a_sample_are_those_of_the_list(page, asked):
+    items = got(page, "/api/studies/small/samples", size=1000, **asked)["items"]
+    places = [{"set": item["set"], "row": item["row"]} for item in items]
+    for at in (0, 1, 30, len(places) - 2, len(places) - 1):
+        found = got(page, NEIGHBOURS, home=places[at]["set"], row=places[at]["row"], size=24, **asked)
+        assert found["before"] == (places[at - 1] if at else None)
+        assert found["after"] == (places[at + 1] if at + 1 < len(places) else None)
+        assert found["page"] == at // 24 + 1
+
+
+@pytest.mark.parametrize("descending", [True, False])
+def test_a_sample_of_another_set_stands_where_its_value_would(page, descending):
+    asked = {"sort": "score", "detector": "mds", "descending": descending, "size": 24}
+    rows = {set: got(page, "/api/studies/small/samples", set=set, **asked | {"size": 1000})["items"]
+            for set in ("digit 8", "test")}  # fmt: skip
+    value = rows["test"][40]["scores"]["mds"]["score"]
+    eights = [(item["scores"]["mds"]["score"], item["row"]) for item in rows["digit 8"]]
+    first = [row for score, row in eights if (score > value if descending else score < value)]
+    found = got(page, NEIGHBOURS, home="test", row=rows["test"][40]["row"], set="digit 8", **asked)
+    others = [row for _, row in eights]
+    around = [None, *others, None][len(first) : len(first) + 2]
+    assert [one and one["row"] for one in (found["before"], found["after"])] == around
+    assert found["page"] == max(len(first) - 1, 0) // 24 + 1
+
+
+def test_a_sample_without_scores_has_no_neighbours(page):
+    assert got(page, NEIGHBOURS, home="test", row=10**6) == {"before": None, "after": None, "page": 1}
 
 
 def test_a_sample_is_seen_from_every_side(page):
@@ -492,6 +610,15 @@ def test_parts_that_miss_the_score_are_not_shown(values, monkeypatch):
     wrong = attributions.Parts("classes", torch.full((5,), 0.5, dtype=torch.float64))
     monkeypatch.setitem(attributions.PARTS, "msp", lambda case: iter([wrong]))
     assert attributions.explain(detector, out[:1], {}, fit) == []
+
+
+def test_parts_of_one_name_are_all_shown():
+    """ImageNet has two classes crane; a class may be called bias, or rest."""
+    names = ["crane", "bias", "crane", "rest", "dog"]
+    parts = attributions.Parts("classes", torch.tensor([0.1, 0.2, 0.3, 0.4, 0.1]), {"bias": 0.5})
+    found = parts.largest(names.__getitem__, most=5)
+    assert [name for name, _ in found] == ["bias (2)", "rest (1)", "crane (2)", "bias (1)", "crane (1)", "rest (2)"]
+    assert sum(value for _, value in found) == pytest.approx(parts.total)
 
 
 def test_msp_names_the_classes_that_take_probability(values):

@@ -157,6 +157,12 @@ def test_the_download_holds_the_table(name: str, display: Display) -> None:
             assert difference is None or difference < 1e-6
 
 
+def test_the_download_keeps_small_numbers_and_leaves_unknown_ones_empty() -> None:
+    table = pl.DataFrame({"p": [1.23456789e-9, 0.123456789, 1.0], "low": [1234.56789012, float("nan"), None]})
+    text = shown(Display("d", "Title", "Caption.", table)).csv
+    assert text.splitlines() == ["p,low", "1.23457e-9,1234.56789", "0.123457,", "1.0,"]
+
+
 def test_cells_of_strategy_and_detector_are_means_of_the_rows(results: Results) -> None:
     table = OF_A_STUDY["study/heat_map"](results).frame()
     row = table.filter(strategy="SupCon", detector="knn").row(0, named=True)

@@ -114,6 +114,16 @@ def test_half_precision_is_kept_on_disk_and_widened_when_read(tmp_path: Path) ->
     assert next(iter(values)).features.dtype == torch.float32
 
 
+def test_features_that_half_precision_cannot_hold_are_refused(tmp_path: Path) -> None:
+    net = model()
+    with torch.no_grad():
+        net.module[1].weight.fill_(1e6)  # type: ignore[union-attr,operator]
+    with pytest.raises(UserError, match=r"at most 65,504 .* model 'net' gave .* Set `half: false`"):
+        extract(net, data(), Cache(tmp_path), half=True, about="model 'net'")
+    assert not list(tmp_path.iterdir())
+    assert np.isfinite(extract(net, data(), Cache(tmp_path)).arrays["features"]).all()
+
+
 class Empty(ArrayDataset):
     def __len__(self) -> int:
         return 0

@@ -110,6 +110,20 @@ BEFORE = {
 }
 
 
+def test_every_set_has_a_type_of_its_own_so_that_the_hub_keeps_all(card: Card, tmp_path: Path) -> None:
+    names = {"letters": "数字", "photo | China": "文字"}
+    more = [rows().filter(ood="letters").with_columns(ood=pl.lit(ood)) for ood in ("digit 7", "digit-7", "digit-7-2")]
+    table = pl.concat([rows().with_columns(pl.col("ood").replace(names)), *more])
+    sets = dict.fromkeys(table.filter(set_kind="ood")["ood"].unique().sort(), "near")
+    scored = {name: dict.fromkeys(("test", *sets), one["letters"]) for name, one in scores().items()}
+    several = Card(card.name, table, choose(scored, sets), inputs="image")
+    types = [result["dataset"]["type"] for result in hub.results(several)]
+    assert len(set(types)) == len(types) == 7
+    ModelCard.load(hub.write(several, tmp_path / "README.md")).save(tmp_path / "again.md")
+    index = Readme.read(tmp_path / "again.md").metadata["model-index"]
+    assert {result["dataset"]["name"] for result in index[0]["results"]} >= set(sets)
+
+
 @pytest.mark.parametrize("name", BEFORE)
 def test_the_hub_reads_what_was_written_and_nothing_is_lost(name: str, card: Card, tmp_path: Path) -> None:
     before = BEFORE[name]

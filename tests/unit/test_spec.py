@@ -49,7 +49,22 @@ def test_every_mistake_of_a_file_is_shown_at_once(tmp_path: Path) -> None:
         ({"network": None}, "need an architecture"),
         ({"network": "small_cn"}, "Did you mean 'small_cnn'"),
         ({"ood": [{"name": "a", "category": "near", "source": digits("all", [8])}] * 2}, "'a' is used more than once"),
-        ({"models": [{"strategy": "baseline"}] * 2}, "'baseline' is used more than once"),
+        *(
+            (
+                {"ood": [{"name": name, "category": "near", "source": digits("all", [8])}]},
+                rf"ood\[0\].name: '{name}' is what an ID set is called",
+            )
+            for name in ("train", "val", "test")
+        ),
+        ({"models": [{"strategy": "baseline"}] * 2}, "models: the name 'baseline-0' is used more than once"),
+        ({"models": [{"strategy": "baseline", "label": n} for n in ("a b", "a-b")]}, "'a-b-0' is used more than once"),
+        ({"models": [{"strategy": "baseline", "seeds": [0, 0]}]}, "'baseline-0' is used more than once"),
+        ({"models": [{"strategy": "baseline", "seeds": [2**64]}]}, "seeds"),
+        ({"seed": -1}, "seed: "),
+        (
+            {"tuning": {"ood": [{"name": "a", "category": "near", "source": digits("all", [8])}] * 2}},
+            "tuning.ood: the name 'a' is used more than once",
+        ),
         ({"detectors": [{"name": "energy", "temprature": 2}]}, "has no parameter 'temprature'. Its parameters are"),
         ({"shifts": ["nois"]}, "There is no shift 'nois'"),
         ({"shifts": [{"shift": "blur", "severities": [0, 9]}]}, "severities"),

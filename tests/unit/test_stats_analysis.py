@@ -290,6 +290,34 @@ def test_files_that_are_no_results_are_named(make, says, tmp_path):
         make(tmp_path)
 
 
+OPENOOD = ",FPR@95,AUROC,AUPR_IN,AUPR_OUT,ACC\ntin,50.00,88.00,80.00,85.00,95.06\n"
+ENTRY = {"Training": "AugMix", "Postprocessor": "MSP", "Arch": "ResNet18", "benchmark": "cifar10"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.json", b"{", "Expected JSON in UTF-8"),
+        ("a.json", b'["Gr\xfc"]', "Expected JSON in UTF-8"),
+        ("a.json", b"[5]", "Expected OpenOOD's leaderboard"),
+        ("a.json", json.dumps([{"Postprocessor": "MSP"}]).encode(), "Expected OpenOOD's leaderboard"),
+        ("a.json", json.dumps([ENTRY | {"Near-OOD_AUROC": "-"}]).encode(), "Near-OOD_AUROC of AugMix, ResNet18 in"),
+        ("a.csv", "model,id,ood\nGrün,0.5,0.5\n".encode("latin-1"), "Mend the file; text must be in UTF-8"),
+        ("a.csv", b"", "Expected a table at"),
+        ("a.parquet", b"PAR1", "Expected a table at"),
+        ("ood.csv", OPENOOD.replace("88.00", "-").encode(), "column AUROC, row tin of ood.csv, but got '-'"),
+        ("ood.csv", OPENOOD.replace("95.06", "-").encode(), "column ACC of ood.csv, but got '-'"),
+        ("ood.csv", OPENOOD.replace("tin", "tün").encode("latin-1"), "Expected a CSV file in UTF-8"),
+        ("p.csv", b"Dataset,AUROC,AUPR-IN,FPR95TPR\nTextures,-,0.5,0.5\n", "Expected numbers in FPR95TPR, AUROC"),
+    ],
+)
+def test_broken_files_are_a_users_mistake(name, content, says, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError) as error:
+        analyse(tmp_path / name)
+    assert says in str(error.value)
+
+
 @pytest.mark.skipif(not LEADERBOARD.exists(), reason="the leaderboard is not beside this checkout")
 def test_the_real_leaderboard():
     table = peers.openood_leaderboard(LEADERBOARD)

@@ -96,6 +96,14 @@ def test_logit_of_auroc_is_clipped_at_half_a_trial():
     assert found.notes == ("Clipped 1 values at 1 / (2 trials) for the logit.",)
 
 
+@pytest.mark.parametrize("group", [None, [0, 0, 1, 1]])
+def test_two_units_have_no_interval(group):
+    values = RNG.normal(size=(2 if group is None else 4, 3, 2))
+    found = stats.anova(values, ("model", "detector"), group=group)
+    assert "eta2_low" not in found.table.columns
+    assert found.notes == ("No intervals: too few units to leave one out.",)
+
+
 def test_missing_cells_of_a_large_table_are_named():
     rows = pl.DataFrame(
         [(f"m{i}", f"d{j}", f"s{k}", float(RNG.normal())) for i in range(30) for j in range(10) for k in range(4)],

@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "coverage.py"
@@ -29,6 +30,8 @@ SHORT = [
     "partial correlation, linear, truth 0, n = 48",
     "within runs, mean Fisher z, 8 runs, phi = .9",
     "run permutation, 6 runs, phi = .9 about trends that all runs share",
+    "run permutation given ID that wanders, OOD on trends that all runs share",
+    "partial correlation, spline, truth 0, n = 12",
     "circular shift, stationary, phi = .5, n = 100",
     "AUROC .9, DeLong on the logit scale, 200 and 200",
 ]
@@ -41,6 +44,17 @@ def test_claims_hold(simulation, name):
     share, counted = case.share(200, seed=3)
     assert counted > 50
     assert case.holds(share, counted), f"{name}: {share:.3f} over {counted}"
+
+
+@pytest.mark.parametrize("models", [3, 4, 6, 12])
+def test_an_interval_of_a_share_holds_the_share(simulation, models):
+    for seed in range(30):
+        values = simulation.design(np.random.default_rng(seed), models)
+        found = simulation.stats.anova(values, simulation.FACTORS).frame()
+        for measure in ("eta2", "partial_eta2", "omega2"):
+            known = found.drop_nulls(f"{measure}_low")
+            assert (known[f"{measure}_low"] <= known[measure]).all()
+            assert (known[measure] <= known[f"{measure}_high"]).all()
 
 
 def test_the_usual_ways_are_seen_to_miss(simulation):

@@ -330,15 +330,15 @@ def test_partial_p_is_that_of_a_regression():
 def test_spline_averages_ties_with_their_counts_as_weights():
     x = np.repeat(np.linspace(0, 1, 12), 3)
     y = x**2 + 0.1 * normal(17, 36)
-    fitted = spline(x, y)
+    fitted = spline(x, y).values
     assert np.allclose(fitted.reshape(12, 3).std(axis=1), 0)
-    assert spline(100 * x + 7, y) == pytest.approx(fitted, abs=1e-8)
+    assert spline(100 * x + 7, y).values == pytest.approx(fitted, abs=1e-8)
     assert abs(np.corrcoef(residuals(y, x, "spline"), x)[0, 1]) < 0.1
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_spline_has_the_least_cross_validation_error_of_scipys(seed):
-    """Of SciPy's splines over fifteen decades of the penalty, with the trace of their hat matrices."""
+    """Of SciPy's splines with half of the degrees of freedom left, by the trace of their hat matrices."""
     x, noise = np.sort(normal(seed, 30)), normal(seed + 100, 30)
     y = np.sin(3 * x) + 0.3 * noise
 
@@ -347,18 +347,46 @@ def test_spline_has_the_least_cross_validation_error_of_scipys(seed):
 
     def error(log_penalty):
         smooth = hat(log_penalty)
-        return ((y - smooth @ y) ** 2).mean() / (1 - np.trace(smooth) / 30) ** 2
+        free = 1 - np.trace(smooth) / 30
+        return ((y - smooth @ y) ** 2).mean() / free**2 if free >= 0.5 else np.inf
 
     penalties = np.arange(-8, 7, 0.25)
     near = min(penalties, key=error)
     best = optimize.minimize_scalar(error, bounds=(near - 0.25, near + 0.25), method="bounded").x
-    assert spline(x, y) == pytest.approx(hat(best) @ y, abs=1e-4)
+    assert spline(x, y).values == pytest.approx(hat(best) @ y, abs=1e-4)
 
 
 def test_spline_follows_a_curve_through_thousands_of_points():
     x = np.random.default_rng(3).random(5000)
-    assert np.abs(spline(x, np.sin(6 * x) + 0.3 * normal(4, 5000)) - np.sin(6 * x)).mean() < 0.02
-    assert spline(x, 2 * x + 1) == pytest.approx(2 * x + 1, abs=2e-3)
+    assert np.abs(spline(x, np.sin(6 * x) + 0.3 * normal(4, 5000)).values - np.sin(6 * x)).mean() < 0.02
+    assert spline(x, 2 * x + 1).values == pytest.approx(2 * x + 1, abs=2e-3)
+
+
+def test_a_spline_over_skewed_values_takes_their_bend_out():
+    """Of more values than knots, whose range is no measure of them: both follow their logarithm, and nothing else."""
+    rng = np.random.default_rng(2)
+    x = np.exp(rng.normal(size=2000))
+    a, b = np.log(x) + 0.3 * rng.normal(size=(2, 2000))
+    assert abs(stats.partial_correlation(a, b, x).estimates["spline"].value) < 0.1
+
+
+def test_a_spline_pays_for_its_degrees_of_freedom():
+    """Its interval is Fisher's of that many fewer units."""
+    x, b = np.linspace(0, 1, 30), normal(6, 30)
+    a = np.sin(6 * x) + 0.3 * normal(5, 30)
+    spent = max(spline(x, a).freedom, spline(x, b).freedom) - 1
+    found = stats.partial_correlation(a, b, x).estimates["spline"]
+    assert 2 < spent < 15
+    half = theory.norm.ppf(0.975) / np.sqrt(30 - 3 - spent)
+    assert np.arctanh([found.low, found.high]) == pytest.approx(np.arctanh(found.value) + np.array([-half, half]))
+
+
+@pytest.mark.parametrize("smoother", ["linear", "rank", "spline"])
+def test_what_a_smooth_leaves_nothing_of_has_no_correlation(smoother):
+    x, b = normal(7, 2, 40)
+    found = stats.partial_correlation(2 * x + 1, b, x)
+    assert np.isnan(found.estimates[smoother].value) and np.isnan(found.p[smoother])
+    assert np.isnan(stats.partial_matrix(np.stack([2 * x + 1, b], 1), x, smoother=smoother).values[0, 1])
 
 
 def test_run_permutation_is_exhaustive_and_exact():

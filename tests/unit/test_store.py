@@ -14,7 +14,8 @@ import polars as pl
 import pytest
 
 from outfield.errors import OutfieldError, UserError
-from outfield.store import query, schema, write
+from outfield.store import query, schema, scores, write
+from outfield.store.index import Index
 
 ROW = {"study": "s", "model": "m", "metric": "auroc", "value": 0.9, "role": "test", "set_kind": "ood"}
 
@@ -138,6 +139,19 @@ def test_rows_of_another_form_of_the_study_are_kept_but_not_read(tmp_path):
     assert write.done(tmp_path) == {"now", "then"}
 
 
+@pytest.mark.parametrize(
+    "content",
+    ['{"direction": "minimize"}', "[]", '"text"', '{"study": "x", "jobs": null}', '{"study": {}, "jobs": 5}',
+     '{"study": {}, "jobs": [{}]}', "[" * 100_000],
+)  # fmt: skip
+def test_a_study_json_of_another_program_is_named(tmp_path, content):
+    write.rows(tmp_path, "k", [ROW])
+    (tmp_path / "study.json").write_text(content)
+    for read in (query.manifest, query.rows, query.progress):
+        with pytest.raises(UserError, match=r"^Expected .*study\.json, but got.*un the study again"):
+            read(tmp_path)
+
+
 def test_no_results_and_bad_sql_say_what_to_do(tmp_path):
     with pytest.raises(UserError, match="Run it first"):
         query.rows(tmp_path / "nowhere")
@@ -175,6 +189,29 @@ def test_leftovers_of_a_killed_run_are_removed_but_not_those_of_a_running_one(tm
     os.utime(old, (0, 0))
     assert write.done(tmp_path) == {"k"}
     assert (old.exists(), fresh.exists()) == (False, True)
+
+
+def test_unfinished_files_that_another_run_finishes_meanwhile_are_passed_over(tmp_path):
+    write.rows(tmp_path, "k", [ROW])
+    (tmp_path / "rows" / ".other.parquet.ab.part").symlink_to(tmp_path / "gone")
+    assert write.done(tmp_path) == {"k"}
+
+
+@pytest.mark.parametrize("name", ["seed=7", "detector=all", "value=1"])
+def test_a_folder_called_like_a_column_leaves_the_rows_as_they_are(tmp_path, name):
+    folder = tmp_path / name
+    row = ROW | {"seed": 3, "detector": "msp"}
+    write.rows(folder, "k", [row])
+    write.scores(folder, "m", "k", pl.DataFrame({"set": ["test", "far"], "row": [0, 0], "score": [0.5, 1.0]}))
+    written = query.rows(tmp_path / name)
+    index = Index(folder, tmp_path / "index")
+    index.renew()
+    columns = ", ".join(f'"{column}"' for column in written.columns)
+    assert index.ask(f"SELECT {columns} FROM rows").equals(written)
+    assert written.select("seed", "detector", "value").row(0) == (3, "msp", 0.9)
+    assert scores.jobs(folder, "m") == {"msp": "k"}
+    assert index.scores(write.scores_path(folder, "m", "k")).columns == ["set", "part", "row", "score"]
+    index.close()
 
 
 def test_folders_and_models_may_have_brackets_and_stars(tmp_path):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from outfield.errors import UserError
+from outfield.metrics.balanced_accuracy import BalancedAccuracy
 from outfield.reports import trajectory as page
 from outfield.reports.displays import trajectory_network, trajectory_tables
-from outfield.store import query
+from outfield.stats.base import Array
+from outfield.stats.smooth import Smoother
+from outfield.store import query, write
 from outfield.trajectory import EvalSet, Run, Tracker, log_spaced_then_even
-from outfield.trajectory.analysis import Trajectories
-from outfield.trajectory.tracker import HALVES, SkippedCheckpointWarning, over_checkpoints
+from outfield.trajectory.analysis import ID, Model, Trajectories
+from outfield.trajectory.tracker import HALVES, SkippedCheckpointWarning, balanced, over_checkpoints
 
 SETS = (EvalSet("test", 300, "id"), EvalSet("first", 300), EvalSet("second", 300), EvalSet("third", 300))
 STEPS = range(9)
@@ -31,7 +35,8 @@ def simulated(folder: Path, model: str, seed: int, size: float | None = None) ->
     """First and second share a wave of their own in every run; third has none."""
     rng = np.random.default_rng([seed, len(model)])
     tracker = Tracker(Run("sim", model, seed), SETS, folder)
-    rise, wave = np.linspace(0.5, 0.8, len(STEPS)), 0.1 * rng.normal(size=len(STEPS))
+    wander, wave = rng.normal(size=(2, len(STEPS)))
+    rise, wave = np.linspace(0.5, 0.8, len(STEPS)) + 0.05 * wander, 0.1 * wave
     difficulty = rng.random((4, 300))
     for step in STEPS:
         chances = {"test": rise[step], "first": 0.9 * rise[step] + wave[step], "second": 0.8 * rise[step] + wave[step]}
@@ -63,6 +68,44 @@ def test_the_analysis_finds_the_shared_wave(folder: Path) -> None:
     assert found.models[0].steps.tolist() == list(STEPS)[1:]
     assert found.reliability.filter(set="first")["reliability"].min() > 0.9
     assert found.agreement.n_units == 2
+
+
+def test_items_of_an_earlier_form_of_the_study_are_left_alone(tmp_path: Path) -> None:
+    sets = [EvalSet("test", 100, "id"), EvalSet("a", 100), EvalSet("b", 100)]
+    for key, items in (("x", 100), ("y", 200), ("z", 100)):
+        jobs = []
+        for seed in range(5):
+            tracker = Tracker(Run("sim", "net", seed, key=key), [replace(one, n=items) for one in sets], tmp_path)
+            rng = np.random.default_rng([items, seed, ord(key)])
+            for step in range(8):
+                for one in sets:
+                    tracker.log(step, set=one.name, correct=rng.random(items) < 0.3 + 0.05 * step)
+                jobs.append(tracker.key(step))
+        write.begin(tmp_path, jobs, "{}")
+        model = Trajectories.of(tmp_path).models[0]
+        np.testing.assert_allclose(model.correct[ID].mean(axis=2), model.id, atol=1e-12)
+
+
+def test_one_measure_has_no_pair_and_the_page_says_so(tmp_path: Path) -> None:
+    for seed in range(5):
+        tracker = Tracker(Run("sim", "net", seed), SETS[:2], tmp_path)
+        for step in range(8):
+            for one in SETS[:2]:
+                tracker.log(step, set=one.name, correct=np.random.default_rng([seed, step]).random(300) < 0.5)
+    found = Trajectories.of(tmp_path)
+    assert found.pairs.is_empty() and "q" in found.pairs.columns
+    assert "No pair of sets could be compared" in page.html(found)
+
+
+def test_accuracies_whose_names_hold_a_colon_share_no_id_scores(tmp_path: Path) -> None:
+    sets = [SETS[0], EvalSet("ANLI: R1", 300), EvalSet("ANLI: R2", 300)]
+    for seed in range(2):
+        tracker = Tracker(Run("sim", "net", seed), sets, tmp_path)
+        for step in range(8):
+            for row, one in enumerate(sets):
+                rng = np.random.default_rng([seed, step, row])
+                tracker.log(step, set=one.name, correct=rng.random(300) < 0.4 + 0.05 * step)
+    assert not Trajectories.of(tmp_path).pairs["shared_id"].any()
 
 
 def test_the_page_and_figures_hold_the_numbers(folder: Path) -> None:
@@ -143,6 +186,47 @@ def test_balanced_accuracy_needs_labels(folder: Path) -> None:
         Trajectories.of(folder, "balanced_accuracy")
 
 
+def test_one_run_that_is_long_has_a_test_by_circular_shift(tmp_path: Path) -> None:
+    rng, tracker = np.random.default_rng(0), Tracker(Run("sim", "net"), SETS[:3], tmp_path)
+    for step, rise in enumerate(np.linspace(0.3, 0.8, 80)):
+        for one in SETS[:3]:
+            tracker.log(step, set=one.name, correct=rng.random(300) < rise)
+    said = " ".join(page.sentences(Trajectories.of(tmp_path)))
+    assert "cannot be told" in said and "by circular shift within one run" in said and "permutation" not in said
+
+
+def test_the_interval_of_balanced_accuracy_is_that_of_the_metric() -> None:
+    labels = np.arange(30) % 2
+    for right in (labels == 1, np.ones(30, dtype=bool), np.arange(30) % 3 == 0):
+        found = balanced(right, labels)
+        of_metric = BalancedAccuracy()(np.eye(2)[np.where(right, labels, 1 - labels)], labels)
+        assert (found.value, found.low, found.high) == pytest.approx((of_metric.value, of_metric.low, of_metric.high))
+        assert found.low < found.high
+
+
+def test_labels_of_other_items_are_refused_and_nothing_is_logged(tmp_path: Path) -> None:
+    tracker = Tracker(Run("s", "m"), SETS[:1], tmp_path)
+    with pytest.raises(UserError, match="300 labels, one for each item, but got"):
+        tracker.log(0, set="test", correct=np.ones(300), labels=np.ones(299))
+    assert not tracker.done(0)
+
+
+def test_a_set_that_never_moves_in_a_run_is_left_out_of_the_mean_over_pairs() -> None:
+    moving = np.random.default_rng(0).normal(size=(3, 3, 9))
+    moving[2, 0] = moving[1:, 1] = 0
+
+    class Left(Model):
+        def residuals(self, measure: str, smoother: Smoother = "spline") -> Array:
+            return self.values[measure]
+
+    model = Left("net", ("a", "b", "c"), np.arange(9), np.arange(9.0), dict(zip("xyz", moving, strict=True)))
+    means = [np.corrcoef(moving[:2, 0])[0, 1], np.corrcoef(moving[:, 2])[[0, 0, 1], [1, 2, 2]].mean()]
+    found = trajectory_tables._mean_pair(model)
+    assert found["mean"] == pytest.approx(np.mean(means)) and found["runs"] == 2
+    still = Left("net", ("a", "b"), np.arange(9), np.arange(9.0), dict.fromkeys("xy", np.zeros((2, 9))))
+    assert np.isnan(trajectory_tables._mean_pair(still)["mean"]) and trajectory_tables._mean_pair(still)["runs"] == 0
+
+
 def test_fewer_than_five_runs_give_an_interval_and_no_p(tmp_path: Path) -> None:
     for seed in range(3):
         simulated(tmp_path, "net", seed)
@@ -156,7 +240,8 @@ def test_one_run_says_why_there_is_no_test(tmp_path: Path) -> None:
     assert row["p"] is None and row["low"] is None and "at least 60 steps" in row["note"]
     found = Trajectories.of(tmp_path)
     said = " ".join(page.sentences(found))
-    assert "0 are positive, 0 negative" in said and "nan" not in said
+    assert "cannot be told: intervals take several runs" in said and "significance is not known" in said
+    assert "do not agree" not in said and "permutation" not in said and "nan" not in said
     assert set(trajectory_network.network(found).frame()["side"]) == {"interval holds 0"}
 
 
@@ -176,7 +261,7 @@ def test_rows_are_written_when_every_set_is_there_and_only_once(tmp_path: Path) 
 
 def test_a_checkpoint_block_that_fails_writes_nothing(tmp_path: Path) -> None:
     tracker = Tracker(Run("s", "m"), SETS[:2], tmp_path)
-    with pytest.raises(UserError, match="first is not there"), tracker.checkpoint(1):
+    with pytest.raises(UserError, match="step 1, but got none of first"), tracker.checkpoint(1):
         tracker.log(1, set="test", correct=200, n=300)
     with pytest.raises(ZeroDivisionError), tracker.checkpoint(2):
         tracker.log(2, set="test", correct=1 / 0, n=300)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -99,10 +101,46 @@ def test_faults_of_a_file_are_said(tmp_path: Path) -> None:
         read("snil", three)
 
 
+@pytest.mark.parametrize(
+    ("file", "lines", "said"),
+    [
+        ("rte.tsv", "index\tsentence1\tsentence2\tlabel\n0\tA\tB\t0\n1\tA\tcut off in the mi", "label in row 2 of"),
+        (
+            "rte.jsonl",
+            '{"premise": "A", "hypothesis": "B", "label": "0"}\n{"premise": "A"}',
+            "hypothesis, label in row 2",
+        ),
+        ("rte.jsonl", '{"premise": "A", "hypothesis": 5, "label": "0"}', "a text as hypothesis in row 1 of .* got 5"),
+        ("rte.jsonl", "[1, 2]", r"JSON object in every line of .*rte.jsonl, but got '\[1, 2\]'"),
+    ],
+)
+def test_a_row_that_is_cut_off_or_of_another_kind_is_said(file: str, lines: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text(lines)
+    with pytest.raises(UserError, match=said):
+        read("rte", tmp_path / file)
+
+
+@pytest.mark.parametrize("where", ["hub:snli", "hub:snli:", "hub:a:b:c:test"])
+def test_a_set_of_the_hub_needs_its_split(where: str) -> None:
+    with pytest.raises(UserError, match=r"Expected hub:DATASET\[:CONFIG\]:SPLIT, but got hub:"):
+        read("snli", where)
+
+
+def test_a_set_that_the_hub_does_not_give_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: str, split: str) -> None:
+        raise ConnectionError("Couldn't reach 'snil' on the Hub\nand more")
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=unreachable))
+    with pytest.raises(
+        UserError, match="set hub:snil:test of the Hub, but got: Couldn't reach 'snil' on the Hub. Mend"
+    ):
+        read("snli", "hub:snil:test")
+
+
 def test_an_empty_hypothesis_is_left_out_and_counted(tmp_path: Path) -> None:
     (tmp_path / "e.tsv").write_text("sentence1\tsentence2\tlabel\nA\t \t1\nA\tB\t1\nA\tC\t0\n")
     found = read("paws", tmp_path / "e.tsv")
-    assert len(found) == 2 and found.left_out == {"empty text": 1}
+    assert len(found) == 2 and found.left_out == {"empty text": 1} and found.empty == 1
 
 
 def test_shots_are_balanced_and_seeded() -> None:
@@ -123,6 +161,27 @@ def test_faults_of_a_study_come_together() -> None:
     }  # fmt: skip
     with pytest.raises(Problems, match="no format 'snil'(.|\n)*lacks"):
         Nli.parse(content)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"patterns": ["{premise} {hypothesis} {answer}?"]}, "cannot be filled in .no value for 'answer'"),
+        ({"patterns": ["{premise} {hypothesis} {"]}, "cannot be filled in .Single '{'"),
+        ({"patterns": ["{premise} {hypothesis} {}"]}, "cannot be filled in .Replacement index 0"),
+        ({"patterns": ["{{premise}} {hypothesis}"]}, "lacks"),
+        ({"seeds": [0, 1, 0]}, "seeds: 0 stands there more than once"),
+        ({"models": [{"label": "m", "path": "a"}, {"label": "m", "path": "b"}]}, "models: the label m is used more"),
+    ],
+)
+def test_patterns_that_cannot_be_filled_in_and_equal_labels_are_faults(changes: dict[str, object], said: str) -> None:
+    content = {
+        "name": "x", "models": [{"label": "m", "path": "m"}], "train": [{"name": "snli", "path": "a"}],
+        "id": {"name": "snli", "path": "b"}, "ood": [{"name": "rte", "path": "c"}],
+    }  # fmt: skip
+    assert Nli.parse(content | {"patterns": ["{premise} {{so}} {hypothesis}"]}).patterns
+    with pytest.raises(Problems, match=said):
+        Nli.parse(content | changes)
 
 
 def test_the_lightning_hook_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +125,23 @@ def results(card: Card) -> list[dict[str, Any]]:
         rows = _outside(card).filter(pl.col("ood") == name)
         args = {"in_distribution": card.id_name, "category": category}
         found.append(_result(outside, name, {"args": args}, [_metric(row) for row in rows.iter_rows(named=True)]))
-    return found
+    return _told_apart(found)
 
 
 def _result(task: Mapping[str, Any], name: str, more: Mapping[str, Any], metrics: list[Any]) -> dict[str, Any]:
     dataset = {"type": re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-") or "data", "name": name}
     return {"task": dict(task), "dataset": dataset | dict(more), "metrics": metrics}
+
+
+def _told_apart(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results with a ``type`` of its own for each dataset: huggingface_hub merges those that share one."""
+    taken: set[str] = set()
+    for dataset in (result["dataset"] for result in found):
+        kind = dataset["type"]
+        numbered = (f"{kind}-{number}" for number in count(2))
+        dataset["type"] = next(name for name in chain([kind], numbered) if name not in taken)
+        taken.add(dataset["type"])
+    return found
 
 
 def _of_model(card: Card) -> Iterator[dict[str, Any]]:

@@ -24,6 +24,8 @@ from outfield.features.extract import cached
 from outfield.places import copies, listed, place
 from outfield.reports.results import CATEGORIES, in_order
 from outfield.store import query
+from outfield.store.measured import digests
+from outfield.store.settings import titles, told_apart
 from outfield.store.write import ROWS, scores_path, whole
 from outfield.studies.sets import named
 from outfield.studies.spec import Spec
@@ -58,8 +60,9 @@ def of_study(folder: Path | str, model: str, *, cache: Cache | None = None, seed
     >>> of_study("results/digits", "baseline-0").save("card.html")  # doctest: +SKIP
     """
     folder = place(folder)
-    rows = _told_apart(_rows(folder, model))
+    rows = _rows(folder, model)
     tables = dict(_tables(folder, model, rows))
+    rows = told_apart(rows)
     categories = _categories(rows)
     choice = choose(paired(tables, TEST, list(categories)), categories, seed)
     inputs = _Inputs.of(folder, rows, cache or Cache(default_folder()))
@@ -100,28 +103,19 @@ def _unknown(folder: Path, model: str) -> UserError:
     return UserError(f"Expected a model of the study in {folder}, but it has no {model!r}. {hint}{more}")
 
 
-def _told_apart(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows in which a detector that was measured with several settings has a name for each."""
-    tested = rows.filter(pl.col("role") == "test", pl.col("detector").is_not_null())
-    settings = tested.group_by("detector").agg(pl.col("params").n_unique())
-    several = settings.filter(pl.col("params") > 1)["detector"].to_list()
-    name = pl.when(pl.col("detector").is_in(several)).then(pl.format("{} {}", "detector", "params"))
-    return rows.with_columns(name.otherwise("detector").alias("detector"))
-
-
 def _tables(folder: Path, model: str, rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
     """The scores of single inputs of each detector.
 
     A job's scores are found by its key: the rows of that key say which detector it was.
     """
-    wanted = set(rows.filter(pl.col("role") == "test")["detector"].drop_nulls())
+    names = titles(rows)
+    wanted = set(told_apart(rows).filter(pl.col("role") == "test")["detector"].drop_nulls())
     known = query.manifest(folder)["jobs"]
     there = {path.name: path for path in listed(folder / ROWS, "*.parquet")}
     for path in listed(scores_path(folder, model, "any").parent, "*.parquet"):
         if (known is None or path.stem in known) and path.name in there:
             for name, params in _measured(there[path.name]):
-                title = name if name in wanted else f"{name} {params}"
-                if title in wanted:
+                if (title := names.get((name, params), name)) in wanted:
                     wanted.remove(title)
                     yield title, query.scores(folder, model, path.stem)
     if wanted:
@@ -188,11 +182,15 @@ class _Inputs:
         except UserError as error:
             return cls({}, {}, (f"The hardest inputs cannot be shown, only told: {error}",))
         sets, notes = _loaded(spec)
-        measured = rows.filter(pl.col("detector").is_null())["data_digest"].drop_nulls()
-        if TEST in sets and measured.len() and sets[TEST].digest() != measured[0]:
-            why = "its data are not what was measured (another digest)"
+        measured = _measured_data(folder, rows)
+        changed = [name for name, data in sets.items() if name in measured and data.digest() != measured[name]]
+        why = "its data are not what was measured (another digest)"
+        if TEST in changed:
             return cls({}, {}, (f"The hardest inputs cannot be shown, only told: of the ID test set, {why}.",))
-        return replace(cls(sets, {}, notes), logits=_logits(sets, rows["model_digest"][0], cache, half=spec.half))
+        notes += tuple(f"The hardest inputs of {name!r} cannot be shown, only told: {why}." for name in changed)
+        shown = {name: data for name, data in sets.items() if name not in changed}
+        notes += tuple(_unchecked([name for name in shown if name not in measured]))
+        return replace(cls(shown, {}, notes), logits=_logits(shown, rows["model_digest"][0], cache, half=spec.half))
 
     def judged(self, table: pl.DataFrame, names: list[str]) -> Iterator[Judged]:
         """The named sets with a detector's scores and what is there of their inputs."""
@@ -209,6 +207,20 @@ class _Inputs:
                 subset(data, numbers) if data is not None and fits else None,
                 self.logits[name][numbers] if fits and name in self.logits else None,
             )
+
+
+def _measured_data(folder: Path, rows: pl.DataFrame) -> dict[str, str]:
+    """Sets to the digests of what was measured, as far as the study kept them."""
+    of_test = rows.filter(pl.col("detector").is_null())["data_digest"].drop_nulls()
+    return digests(folder) | ({TEST: str(of_test[0])} if len(of_test) else {})
+
+
+def _unchecked(names: list[str]) -> Iterator[str]:
+    if names:
+        yield (
+            f"Whether the inputs shown of {', '.join(map(repr, names))} are what was measured could not be checked: "
+            "the study kept no digest of them. Run it again with this version of outfield."
+        )
 
 
 def _loaded(spec: Spec) -> tuple[dict[str, Dataset], tuple[str, ...]]:

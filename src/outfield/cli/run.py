@@ -43,5 +43,6 @@ def run(
     if dry_run:
         outline(spec, folder, console)
         return
+    seen = seen.watching(spec)
     run_with_progress(spec, folder, load(spec, Cache(default_folder())), console, seen=seen, executor=chosen).check()
     console.print(f"Next: outfield report {folder}")

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
+import duckdb
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
@@ -23,6 +24,7 @@ from outfield.dashboard.studies import Indexing, Shelf, Unknown
 from outfield.errors import OutfieldError, UserError
 from outfield.features.cache import Cache, default_folder
 from outfield.reports.shown import vega
+from outfield.store.schema import COLUMNS
 
 STATIC = Path(__file__).parent / "static"
 STYLE = Path(__file__).parents[1] / "reports" / "templates" / "page.css"
@@ -91,6 +93,13 @@ def _add_errors(app: FastAPI) -> None:
     async def mistaken(_: Request, error: Exception) -> Response:
         return answer(422 if isinstance(error, UserError) else 500, str(error))
 
+    async def unreadable(_: Request, error: Exception) -> Response:
+        return answer(
+            500,
+            f"Expected to read the gathered rows in {app.state.shelf.place}, but got: {error}. "
+            "End the dashboard, remove that folder and start it again: the rows are gathered anew.",
+        )
+
     async def failed(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         return answer(
@@ -102,7 +111,7 @@ def _add_errors(app: FastAPI) -> None:
         return replies.Json({"error": said}, 500, HEADERS)
 
     handlers = {Unknown: unknown, Indexing: indexing, RequestValidationError: refused, OutfieldError: mistaken,
-                HTTPException: failed, Exception: broken}  # fmt: skip
+                duckdb.Error: unreadable, HTTPException: failed, Exception: broken}  # fmt: skip
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
 
@@ -159,7 +168,7 @@ def _add_tables(app: FastAPI, shelf: Shelf) -> None:
 
     @app.get("/api/studies/{study}/rows.csv")
     def every(study: str, query: Annotated[asked.Sorted, Query()]) -> Response:
-        return replies.csv(rows.every(shelf.study(study), query), f"{study}-rows")
+        return replies.csv(rows.every(shelf.study(study), query), f"{study}-rows", tuple(COLUMNS))
 
 
 def _add_samples(app: FastAPI, shelf: Shelf, origins: Origins) -> None:
@@ -167,6 +176,10 @@ def _add_samples(app: FastAPI, shelf: Shelf, origins: Origins) -> None:
     def some(study: str, query: Annotated[asked.Samples, Query()]) -> Response:
         found = shelf.study(study)
         return replies.Json(samples.page(found, query, origins(found)))
+
+    @app.get("/api/studies/{study}/neighbours")
+    def neighbours(study: str, query: Annotated[asked.Neighbours, Query()]) -> Response:
+        return replies.Json(samples.neighbours(shelf.study(study), query))
 
     @app.get("/api/studies/{study}/sample")
     def one(study: str, query: Annotated[asked.Sample, Query()]) -> Response:

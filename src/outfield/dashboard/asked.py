@@ -57,6 +57,13 @@ class Samples(Selected, Paged):
     descending: bool = True
 
 
+class Neighbours(Samples):
+    """What is before and after the sample of row ``row`` of the set ``home``, in an order."""
+
+    home: str = Field(max_length=500)
+    row: int = Field(ge=0, le=2**53)
+
+
 class Item(BaseModel):
     """One input: a row of a set."""
 

@@ -7,7 +7,8 @@ decomposition; what has no exact one is not listed. ``explain`` compares the sum
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -58,10 +59,28 @@ class Parts:
         >>> parts.largest("unit {}".format, most=2)
         [('unit 1', -3.0), ('bias', 2.0), ('rest', 1.5)]
         """
-        named = {**{names(i): value for i, value in enumerate(self.values.tolist()) if value}, **self.rest}
-        ordered = sorted(named.items(), key=lambda part: -abs(part[1]))
-        others = sum(value for _, value in ordered[most:])
-        return ordered[:most] + ([("rest", others)] if len(ordered) > most else [])
+        *titles, others = _numbered([*map(names, range(len(self.values))), *self.rest, "rest"])
+        values = [*self.values.tolist(), *self.rest.values()]
+        named = [(title, value) for title, value in zip(titles, values, strict=True) if value]
+        ordered = sorted(named, key=lambda part: -abs(part[1]))
+        left = sum(value for _, value in ordered[most:])
+        return ordered[:most] + ([(others, left)] if len(ordered) > most else [])
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """The same names, with a number where several are equal.
+
+    Examples
+    --------
+    >>> _numbered(["crane", "bias", "crane"])
+    ['crane (1)', 'bias', 'crane (2)']
+    """
+    times, seen = Counter(names), Counter[str]()
+    titles = []
+    for name in names:
+        seen[name] += 1
+        titles.append(f"{name} ({seen[name]})" if times[name] > 1 else name)
+    return titles
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from outfield import registry
+from outfield import keys, registry
 from outfield.dashboard.memo import Memo
 from outfield.dashboard.studies import Study, Unknown
-from outfield.data.base import Dataset
+from outfield.data.base import Dataset, Source
 from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.features.extract import Values, extract
 from outfield.features.fit_data import FitData
 from outfield.models.torch import TorchModel, load_weights
+from outfield.store.measured import digests
 from outfield.studies.kept import Kept
+from outfield.studies.known import know, look
 from outfield.studies.recipes import StoredRecipe
 from outfield.studies.sets import Member, Sets, named
 from outfield.studies.spec import Plugin, Spec, Stored, Trained
@@ -115,10 +117,36 @@ class Origin:
         return data
 
     def _loaded(self, name: str) -> Dataset:
+        plugin, measured = self._sources[name], self._measured.get(name)
         try:
-            return Kept(self._sources[name].build("sources").load())
+            source: Source = plugin.build("sources")
+            looked = look(source) if measured else None
+            data = source.load()
         except UserError as error:
             raise Missing(f"The data of {name} are not on this machine: {error}") from None
+        know(data, looked, self.cache, source=plugin.model_dump(mode="json"), code=keys.of_code(type(source)))
+        if measured and data.digest() != measured:
+            raise Missing(
+                f"The data of {name} are not what was measured (another digest), so that none of them are shown. "
+                "Put back the files that the study ran on, or run it again."
+            )
+        return Kept(data)
+
+    @property
+    def _measured(self) -> dict[str, str]:
+        """Sets that were scored to the digests of what was measured, as far as the study kept them."""
+        asked = "SELECT min(data_digest) FROM rows WHERE detector IS NULL"
+        of_test = self.study.index.ask(asked).item()
+        return digests(self.study.folder) | ({"test": str(of_test)} if of_test else {})
+
+    def unchecked(self, name: str) -> str:
+        """That nobody can tell whether a set is what was measured; empty where that was checked, or is not asked."""
+        if name in self._measured or name in ("train", "val"):
+            return ""
+        return (
+            f"Whether the data of {name} are what was measured could not be checked: the study kept no digest of them. "
+            "Run it again with this version of outfield."
+        )
 
     def model(self, name: str) -> TorchModel:
         """A model of the study with its trained weights.

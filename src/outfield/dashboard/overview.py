@@ -9,7 +9,7 @@ import polars as pl
 
 from outfield.dashboard import displays
 from outfield.dashboard.selection import ID_SET, Selection
-from outfield.dashboard.studies import Study
+from outfield.dashboard.studies import Indexing, Study
 from outfield.errors import OutfieldError, UserError
 from outfield.reports import page
 from outfield.reports import trajectory as trajectories
@@ -23,9 +23,12 @@ def outline(study: Study) -> dict[str, Any]:
     """What the list of studies says of one; a study that cannot be read says why, and the others are listed."""
     try:
         return study.outline()
-    except UserError as error:
+    except Indexing:
+        raise
+    except Exception as error:
+        said = displays.told(error)
         return {"name": study.name, "title": study.name, "kind": "study", "done": 0, "total": 0, "running": False,
-                "models": None, "detectors": None, "sets": None, "updated": None, "error": str(error)}  # fmt: skip
+                "models": None, "detectors": None, "sets": None, "updated": None, "error": said}  # fmt: skip
 
 
 def study(study: Study) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import polars as pl
 from starlette.responses import JSONResponse, StreamingResponse
+
+from outfield.reports.shown import known
 
 
 class Json(JSONResponse):
@@ -25,23 +26,6 @@ def _dumped(content: Any) -> bytes:
     return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def known(content: Any) -> Any:
-    """The same with None for numbers that are none.
-
-    Examples
-    --------
-    >>> known({"a": [1.5, float("nan")]})
-    {'a': [1.5, None]}
-    """
-    if isinstance(content, float):
-        return content if math.isfinite(content) else None
-    if isinstance(content, dict):
-        return {name: known(value) for name, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [known(value) for value in content]
-    return content
-
-
 def columns(table: pl.DataFrame, headings: dict[str, str] | None = None) -> list[dict[str, Any]]:
     """Names and headings of a table's columns, and whether they hold numbers."""
     named = headings or {name: name.replace("_", " ") for name in table.columns}
@@ -50,13 +34,19 @@ def columns(table: pl.DataFrame, headings: dict[str, str] | None = None) -> list
     ]
 
 
-def csv(pieces: Iterable[pl.DataFrame], name: str) -> StreamingResponse:
-    """A table as a file to save, piece by piece; every number so that it reads back as it was."""
+def csv(pieces: Iterable[pl.DataFrame], name: str, header: Sequence[str] = ()) -> StreamingResponse:
+    """A table as a file to save, piece by piece; every number so that it reads back as it was.
+
+    Where there is no piece the file has the ``header`` alone.
+    """
     safe = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-_.") else "-" for sign in name)
     headers = {"Content-Disposition": f'attachment; filename="{safe}.csv"', "Cache-Control": "no-store"}
-    return StreamingResponse(_lines(pieces), media_type="text/csv; charset=utf-8", headers=headers)
+    return StreamingResponse(_lines(pieces, header), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _lines(pieces: Iterable[pl.DataFrame]) -> Iterator[str]:
+def _lines(pieces: Iterable[pl.DataFrame], header: Sequence[str]) -> Iterator[str]:
+    number = -1
     for number, piece in enumerate(pieces):
         yield piece.write_csv(include_header=number == 0)
+    if number < 0:
+        yield pl.DataFrame(schema=list(header)).write_csv()

@@ -17,7 +17,7 @@ from PIL import Image
 from outfield import registry
 from outfield.dashboard import attributions
 from outfield.dashboard.origins import Missing, Origin, as_text, is_picture
-from outfield.dashboard.scores import Scores, scores
+from outfield.dashboard.scores import Scores, Setting, scores, settings
 from outfield.dashboard.studies import Study, Unknown
 from outfield.detectors.base import Detector
 from outfield.errors import UserError
@@ -69,6 +69,8 @@ class Viewer:
         outputs = self._or(None, lambda: self.origin.outputs(self.model, self.set, self.row))
         if place is None and item is None:
             raise Unknown(f"Expected a row of the set {self.set!r}, but there is no row {self.row}.")
+        if item is not None and (unchecked := self.origin.unchecked(self.set)):
+            self.notes.append(unchecked)
         stored = found.at(place) if found is not None and place is not None else {}
         nothing: list[dict[str, Any]] = []
         return {
@@ -135,23 +137,23 @@ class Viewer:
         return {"row": row, "label": self.origin.label("train", row), "distance": distance, **shown}
 
     def _why(self, outputs: Outputs, stored: dict[str, dict[str, float]]) -> Iterator[dict[str, Any]]:
-        for name, params in _settings(self.study, self.model).items():
-            if name not in attributions.PARTS or name not in stored:
+        for name, setting in settings(self.study, self.model).items():
+            if setting.method not in attributions.PARTS or name not in stored:
                 continue
             try:
-                fitted = self._fitted(name, params)
+                fitted = self._fitted(setting)
             except UserError as error:
                 self.notes.append(f"No reasons for {name}: {error}")
                 continue
             yield from self._parts(name, fitted, outputs, stored[name]["score"])
 
-    def _fitted(self, name: str, params: str) -> Fitted:
+    def _fitted(self, setting: Setting) -> Fitted:
         """The detector of the study and what it learned there, learned again and kept."""
-        return self.origin.once(("fitted", self.model, name, params), lambda: self._fit(name, params))
+        return self.origin.once(("fitted", self.model, setting.method, setting.params), lambda: self._fit(setting))
 
-    def _fit(self, name: str, params: str) -> Fitted:
+    def _fit(self, setting: Setting) -> Fitted:
         fit = self.origin.fit(self.model)
-        detector: Detector = registry.create("detectors", name, **json.loads(params or "{}"))
+        detector: Detector = registry.create("detectors", setting.method, **json.loads(setting.params))
         settled = detector.clipped(fit)
         return settled, settled.fit(fit)
 
@@ -172,16 +174,6 @@ class Viewer:
                 "total": parts.total,
                 "score": score,
             }
-
-
-def _settings(study: Study, model: str) -> dict[str, str]:
-    """Detector to the parameters, as JSON, that its reported scores were made with."""
-    found = study.index.ask(
-        "SELECT detector, min(params) FROM rows WHERE model = ? AND detector IS NOT NULL AND role = 'test' "
-        "GROUP BY detector ORDER BY detector",
-        [model],
-    )
-    return dict(found.iter_rows())
 
 
 def _shown(study: Study, name: str, row: int, item: Any) -> dict[str, Any]:

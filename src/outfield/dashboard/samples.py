@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from outfield.dashboard.asked import Samples
+from outfield.dashboard.asked import Neighbours, Samples
 from outfield.dashboard.origins import Origin
 from outfield.dashboard.scores import Scores, scores
 from outfield.dashboard.selection import Selection, names
@@ -24,7 +24,7 @@ def page(study: Study, asked: Samples, origin: Origin) -> dict[str, Any]:
     chosen = asked.of(study)
     model = model_of(study, chosen)
     found = scores(study, model)
-    order = found.orders.get(0, (chosen, asked.sort, asked.descending), lambda: _order(found, chosen, asked))
+    order = _kept_order(found, chosen, asked)
     places = order[asked.start : asked.start + asked.size]
     shown = found.places[places].with_columns(place=pl.Series(places, dtype=pl.Int64))
     return {
@@ -49,11 +49,41 @@ def model_of(study: Study, selection: Selection) -> str:
     return known[0]
 
 
-def _order(found: Scores, selection: Selection, asked: Samples) -> NDArray[np.int64]:
-    """Places of the selected samples, sorted; those without the value come last."""
+def neighbours(study: Study, asked: Neighbours) -> dict[str, Any]:
+    """The samples before and after one, and the page of the list to go back to.
+
+    A sample that is not of the selected set stands where its value would put it.
+    """
+    chosen = asked.of(study)
+    found = scores(study, model_of(study, chosen))
+    place = found.place(asked.home, asked.row)
+    if place is None:
+        return {"before": None, "after": None, "page": 1}
+    stray = chosen.set not in (None, asked.home)
+    order = _order(found, chosen, asked, place) if stray else _kept_order(found, chosen, asked)
+    at = int(np.flatnonzero(order == place)[0])
+    return {
+        "before": _sample(found, order, at - 1),
+        "after": _sample(found, order, at + 1),
+        "page": max(at - stray, 0) // asked.size + 1,
+    }
+
+
+def _sample(found: Scores, order: NDArray[np.int64], at: int) -> dict[str, Any] | None:
+    if not 0 <= at < len(order):
+        return None
+    return found.places.select("set", "row").row(int(order[at]), named=True)
+
+
+def _kept_order(found: Scores, selection: Selection, asked: Samples) -> NDArray[np.int64]:
+    return found.orders.get(0, (selection, asked.sort, asked.descending), lambda: _order(found, selection, asked))
+
+
+def _order(found: Scores, selection: Selection, asked: Samples, also: int | None = None) -> NDArray[np.int64]:
+    """Places of the selected samples and of ``also``, sorted; those without the value come last."""
     places = np.arange(found.places.height)
     if selection.set is not None:
-        places = places[(found.places["set"] == selection.set).to_numpy()]
+        places = places[(found.places["set"] == selection.set).to_numpy() | (places == also)]
     value = _value(found, selection, asked.sort)
     if value is None:
         return places[::-1] if asked.descending else places

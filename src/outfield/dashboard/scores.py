@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -62,14 +62,22 @@ class Scores:
         return {name: {"score": score, "percentile": share} for name, score, share in pairs if not isnan(score)}
 
 
-def jobs(study: Study, model: str) -> dict[str, str]:
-    """Detector to the job whose scores are reported, for one model."""
+class Setting(NamedTuple):
+    """What made the scores of a detector: its plug-in, its parameters as JSON, the job."""
+
+    method: str
+    params: str
+    job: str
+
+
+def settings(study: Study, model: str) -> dict[str, Setting]:
+    """Detector to what made its reported scores, for one model; each setting of a detector has a name of its own."""
     found = study.index.ask(
-        "SELECT detector, min(job) FROM rows WHERE model = ? AND detector IS NOT NULL AND role = 'test' "
-        "GROUP BY detector ORDER BY detector",
+        "SELECT detector, method, coalesce(params, '{}') AS params, min(job) AS job FROM rows WHERE model = ? "
+        "AND detector IS NOT NULL AND role = 'test' GROUP BY ALL ORDER BY detector, params",
         [model],
     )
-    return dict(found.iter_rows())
+    return {name: Setting(*made) for name, *made in found.iter_rows()}
 
 
 def scores(study: Study, model: str) -> Scores:
@@ -87,7 +95,7 @@ def scores(study: Study, model: str) -> Scores:
 
 def _files(study: Study, model: str) -> dict[str, Path]:
     root = study.folder.resolve()
-    paths = {name: scores_path(study.folder, model, job) for name, job in jobs(study, model).items()}
+    paths = {name: scores_path(study.folder, model, made.job) for name, made in settings(study, model).items()}
     return {name: path for name, path in paths.items() if path.resolve().is_relative_to(root)}
 
 

@@ -14,7 +14,7 @@ import uvicorn
 from outfield.dashboard import overview
 from outfield.dashboard.app import create_app
 from outfield.dashboard.security import LOOPBACK
-from outfield.dashboard.studies import PAUSE, Shelf
+from outfield.dashboard.studies import PAUSE, Shelf, Study
 from outfield.errors import UserError
 
 ANY = ("0.0.0.0", "::", "")
@@ -71,13 +71,27 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _warm(shelf: Shelf, stop: threading.Event) -> None:
     """Work out the studies before somebody waits for them, the latest first."""
-    for study in sorted(shelf.studies(), key=lambda study: -study.updated):
-        for _ in study.gathered():
-            if stop.wait(PAUSE):
-                return
-        for _ in overview.warm(study):
-            if stop.is_set():
-                return
+    for study in sorted(shelf.studies(), key=_age):
+        if stop.is_set():
+            return
+        with suppress(Exception):  # whoever opens the study is told what is wrong with it
+            _warm_one(study, stop)
+
+
+def _age(study: Study) -> float:
+    try:
+        return -study.updated
+    except OSError:
+        return 0.0
+
+
+def _warm_one(study: Study, stop: threading.Event) -> None:
+    for _ in study.gathered():
+        if stop.wait(PAUSE):
+            return
+    for _ in overview.warm(study):
+        if stop.is_set():
+            return
 
 
 def settled(host: str, token: str | None) -> str | None:

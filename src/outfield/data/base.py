@@ -58,7 +58,7 @@ class Source(ABC):
         """The rows. Raises ``UserError`` for what cannot be read."""
 
     def files(self) -> Sequence[Path] | None:
-        """Files and folders that the rows come from, there or not; what installed packages hold need not be named.
+        """Files, folders and patterns (``*``) that the rows come from, there or not; not what installed packages hold.
 
         None where that cannot be told: the data are then read anew whenever somebody asks whether they have changed.
         """

@@ -9,15 +9,17 @@ for, so that they are memory-mapped there as any other. A remote entry is there 
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import re
+import secrets
 import shutil
-import tempfile
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,10 +29,13 @@ from numpy.typing import NDArray
 
 from outfield import keys
 from outfield.errors import OutfieldError, UserError
-from outfield.places import fetch, is_remote, is_there, listed, place, put, remove, size
+from outfield.places import absolute, fetch, is_remote, is_there, listed, place, put, remove, size
 
 HEADER = "header.json"
 _BLOCK = 1 << 22
+_UNFINISHED = re.compile(r"\.[0-9a-f]+\.[a-z0-9_]{8}")
+_MOST_FILES = 1 << 16
+"""Open files to ask the system for: Linux maps no more."""
 
 
 class DamagedEntry(OutfieldError):
@@ -52,6 +57,7 @@ class Cache:
 
     Examples
     --------
+    >>> import tempfile
     >>> cache = Cache(Path(tempfile.mkdtemp()))
     >>> with cache.writing("a1b2", rows=3, about="squares") as entry:
     ...     entry.append("x", np.array([1.0, 4.0]))
@@ -92,6 +98,8 @@ class Cache:
             )
             self._forget(key)
             return None
+        except OSError as error:
+            raise self._unreadable(key, error) from error
 
     def _fetch(self, entry: Path) -> bool:
         """Copy a remote entry to this machine; whether it was there."""
@@ -111,10 +119,11 @@ class Cache:
         return True
 
     def __reduce__(self) -> tuple[type[Cache], tuple[Path]]:
-        """What goes to another process or machine, which has its own mirror."""
-        return Cache, (self.remote or self.folder,)
+        """What goes to another process or machine, which has its own mirror and its own current folder."""
+        return Cache, (self.remote or absolute(self.folder),)
 
     def _open(self, key: str) -> dict[str, NDArray[Any]]:
+        _allow_files()
         place = self.folder / key
         header = self.header(key)
         if key not in self._verified:
@@ -150,15 +159,31 @@ class Cache:
             "Free some space or choose another folder with $OUTFIELD_CACHE."
         )
 
+    def _unreadable(self, key: str, error: OSError) -> UserError:
+        advice = (
+            "Run `ulimit -n 65536` before, or take fewer `resources.shards`: every array of a shard is an open file."
+            if error.errno in (errno.EMFILE, errno.ENFILE)
+            else "Ask for the right to read it, or choose another folder with $OUTFIELD_CACHE."
+        )
+        return UserError(
+            f"Expected to read the cache entry {key} in {self.folder}, but got: {error.strerror or error}. {advice}"
+        )
+
     def _temporary(self, key: str) -> Path:
+        """A new folder, with the rights that the user gives new folders, so that others can read the entry."""
+        folder = self._aside(key)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            return Path(tempfile.mkdtemp(prefix=f".{key}.", dir=self.folder))
+            folder.mkdir(parents=True)
+            return folder
         except OSError as error:
             raise UserError(
                 f"Expected a folder to write the cache in, but {self.folder} cannot be written ({error.strerror}). "
                 "Choose another with $OUTFIELD_CACHE."
             ) from None
+
+    def _aside(self, key: str) -> Path:
+        """A name for an entry while it is not whole."""
+        return self.folder / f".{key}.{secrets.token_hex(4)}"
 
     def _publish(self, place: Path, key: str) -> None:
         try:
@@ -175,7 +200,10 @@ class Cache:
 
     def _forget(self, key: str) -> None:
         self._verified.discard(key)
-        shutil.rmtree(self.folder / key, ignore_errors=True)
+        aside = self._aside(key)
+        with suppress(OSError):
+            (self.folder / key).rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
     def entries(self) -> list[tuple[str, dict[str, Any], int]]:
         """Key, what it is about, and bytes of every entry."""
@@ -183,11 +211,14 @@ class Cache:
         return [(path.parent.name, _about(path), size(path.parent)) for path in headers]
 
     def clear(self) -> int:
-        """Remove every entry and every unfinished one; the bytes set free, in a shared cache there."""
+        """Remove all entries, unfinished ones too, and nothing else; the bytes set free, in a shared cache there."""
         place = self.remote or self.folder
         before = size(place)
         for entry in self.folder.glob("*") if self.folder.is_dir() else ():
-            self._forget(entry.name)
+            if _UNFINISHED.fullmatch(entry.name):
+                shutil.rmtree(entry, ignore_errors=True)
+            elif os.path.isfile(entry / HEADER):
+                self._forget(entry.name)
         for header in listed(self.remote, f"*/{HEADER}") if self.remote is not None else ():
             self.remove(header.parent.name)
         return before - size(place)
@@ -247,10 +278,12 @@ def _mirror_of(remote: Path) -> Path:
 
 def _header(path: Path) -> dict[str, Any]:
     try:
-        loaded: dict[str, Any] = json.loads(path.read_bytes())
+        loaded: Any = json.loads(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError, NotADirectoryError) as error:
         raise DamagedEntry(f"its header cannot be read: {error}") from None
-    return loaded
+    if not isinstance(loaded, dict) or not isinstance(loaded.get("checksums"), dict):
+        raise DamagedEntry("its header has no checksums")
+    return {**loaded}
 
 
 def _about(header: Path) -> dict[str, Any]:
@@ -258,6 +291,24 @@ def _about(header: Path) -> dict[str, Any]:
         return dict(_header(header)["about"])
     except (DamagedEntry, KeyError):
         return {"damaged": True}
+
+
+def _allow_files() -> None:
+    """Let this process open as many files as the system grants: each mapped array keeps one open.
+
+    Examples
+    --------
+    >>> _allow_files()
+    """
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _mapped(path: Path) -> NDArray[Any]:
@@ -268,7 +319,7 @@ def _mapped(path: Path) -> NDArray[Any]:
 def _verify(path: Path, crc: int) -> None:
     try:
         found = _checksum(path)
-    except OSError as error:
+    except FileNotFoundError as error:
         raise DamagedEntry(f"{path.name}: {error.strerror}") from None
     if found != crc:
         raise DamagedEntry(f"{path.name}: its checksum is {found:08x}, not {crc:08x}")

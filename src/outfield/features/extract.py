@@ -30,6 +30,8 @@ GRAPH_BATCH = 64
 """Most inputs of a forward pass that keeps its graph on a processor: larger ones wait for memory."""
 CELLS = 1 << 23
 """Numbers of a chunk."""
+HALF = 65_504
+"""The largest number of float16."""
 Progress = Callable[[int, int], None]
 Shards: TypeAlias = int | Sequence[int]
 Arrays: TypeAlias = dict[str, NDArray[Any] | Joined]
@@ -300,10 +302,18 @@ class _Pass:
     def _outputs(self, first: Outputs, rows: slice) -> dict[str, Tensor]:
         values = {"logits": first.logits.float()}
         if first.has("features"):
-            values["features"] = first.features.half() if self.half else first.features.float()
+            values["features"] = self._halved(first.features) if self.half else first.features.float()
         if (labels := self.data.labels) is not None:
             values["labels"] = torch.from_numpy(np.asarray(labels[rows], dtype=np.int64))
         return values
+
+    def _halved(self, features: Tensor) -> Tensor:
+        if (largest := float(features.abs().max())) > HALF:
+            raise UserError(
+                f"Expected features of at most {HALF:,} for `half: true`, but {self.about or 'the model'} gave one of "
+                f"{largest:,.0f}. Set `half: false`."
+            )
+        return features.half()
 
 
 def _append(entry: Entry, values: Mapping[str, Tensor]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isnan
@@ -16,7 +16,7 @@ from scipy import stats
 from outfield.errors import UnknownName, UserError
 from outfield.metrics._ranking import Placements
 from outfield.reports.results import DRAWS, Results
-from outfield.stats import holm, panel
+from outfield.stats import Panel, holm, panel
 from outfield.stats.base import Array
 from outfield.stats.intervals import resampled
 from outfield.store import query
@@ -26,6 +26,8 @@ from outfield.types import Estimate
 KEYS = ("strategy", "seed", "detector", "set_kind", "ood", "metric")
 """What two rows must share to be a pair."""
 LOWER_IS_BETTER = frozenset({"ece", "nll", "brier", "aurc", "fpr_at_95_id", "fpr_at_95_ood"})
+PLACE = ("set", "part", "row")
+"""What tells one scored input from another."""
 Z = float(stats.norm.ppf(0.975))
 Verdict = Literal["better", "worse", "not told apart", "the same", "without an interval"]
 
@@ -61,15 +63,12 @@ class Comparison:
         A row a pair: strategy, seed, detector, set_kind, ood, ood_category, metric, first, second, difference.
     models : pair of str or None
         The two models, where it compares two; the unit is then the input, else the strategy or the model.
-    notes : tuple of str
-        What could not be paired.
     """
 
     names: tuple[str, str]
     sides: tuple[Results, Results]
     pairs: pl.DataFrame
     models: tuple[str, str] | None = None
-    notes: tuple[str, ...] = ()
 
     def frame(self) -> pl.DataFrame:
         """The pairs."""
@@ -95,20 +94,34 @@ class Comparison:
         rows = self.of(measure.metric, measure.kind)
         if rows.is_empty():
             return
-        found = self._difference(rows, measure)
+        first, second, found = self._sides(rows, measure)
         lower = measure.metric in LOWER_IS_BETTER
         yield {
-            "name": measure.title, "first": _mean(rows["first"]), "second": _mean(rows["second"]),
+            "name": measure.title, "first": first, "second": second,
             "value": found.value, "low": found.low, "high": found.high, "n": found.n or 0,
             "better": "lower" if lower else "higher", "verdict": verdict(found, lower),
         }  # fmt: skip
 
-    def _difference(self, rows: pl.DataFrame, measure: Measure) -> Estimate:
+    def _sides(self, rows: pl.DataFrame, measure: Measure) -> tuple[float, float, Estimate]:
+        """Both means and their difference, of the same values weighed in the same way."""
         if self.models is None:
-            return differences(rows, measure.over, ())["all"]
+            first, second = (float(_panel(rows, measure.over, side).means.mean()) for side in ("first", "second"))
+            return first, second, differences(rows, measure.over, ())["all"]
         if measure.metric == "auroc" and self.scored:
-            return self.inputs.whole
-        return Estimate(_mean(rows["difference"]))
+            return *self.inputs.means, self.inputs.whole
+        return _mean(rows["first"]), _mean(rows["second"]), Estimate(_mean(rows["difference"]))
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What the means leave out, each with the measures that it is left out of."""
+        if self.models is not None:
+            return self.inputs.notes if self.scored else ()
+        titles: dict[str, list[str]] = {}
+        for measure in MEASURES:
+            rows = self.of(measure.metric, measure.kind)
+            for note in () if rows.is_empty() else _panel(rows, measure.over, "difference").notes:
+                titles.setdefault(note, []).append(measure.title)
+        return tuple(f"{note} This is of {' and '.join(measures)}." for note, measures in titles.items())
 
     @property
     def scored(self) -> bool:
@@ -200,20 +213,27 @@ class Inputs:
     """Differences of the AUROCs of two models scored on the same inputs, with DeLong's paired intervals.
 
     The ID inputs are shared by all sets, so that means over sets and detectors average each input's placements first.
+    Means over detectors are of the inputs that every detector scored, those of one detector of all its own.
 
     Parameters
     ----------
     whole : Estimate
         Mean over detectors and OOD sets.
+    means : pair of float
+        The mean AUROCs of the first and the second model that ``whole`` is the difference of.
     detectors, sets : mapping of name to Estimate
     cells : frame
         detector, ood, first, second, difference, low, high, p by Holm.
+    notes : tuple of str
+        What the means over detectors leave out.
     """
 
     whole: Estimate
+    means: tuple[float, float]
     detectors: Mapping[str, Estimate]
     sets: Mapping[str, Estimate]
     cells: pl.DataFrame
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -222,12 +242,21 @@ class _Sum:
 
     id: Array | float = 0.0
     ood: dict[str, Array] = field(default_factory=dict)
+    first: float = 0.0
+    second: float = 0.0
     count: int = 0
 
-    def add(self, ood: str, id_change: Array, ood_change: Array) -> None:
-        self.id = self.id + id_change
-        self.ood[ood] = self.ood.get(ood, 0.0) + ood_change
+    def add(self, ood: str, first: Placements, second: Placements) -> None:
+        self.id = self.id + (second.id - first.id)
+        self.ood[ood] = self.ood.get(ood, 0.0) + (second.ood - first.ood)
+        self.first += first.auroc
+        self.second += second.auroc
         self.count += 1
+
+    @property
+    def means(self) -> tuple[float, float]:
+        """Mean AUROCs of the first and the second model."""
+        return self.first / self.count, self.second / self.count
 
     def estimate(self) -> Estimate:
         """Mean of the differences added, and its interval."""
@@ -278,17 +307,30 @@ def compare(
     if model is None and versus is None:
         if second is None:
             raise UserError("Expected a second study, or two models of this one. Add a study, or model and versus.")
-        names = titles if titles[0] != titles[1] else (f"{titles[0]} (first)", f"{titles[1]} (second)")
-        return Comparison((names[0], names[1]), sides, _paired(sides[0].test, sides[1].test, KEYS))
-    return _of_models(sides, (titles[0], titles[1]), model, versus)
-
-
-def _of_models(
-    sides: tuple[Results, Results], titles: tuple[str, str], model: str | None, versus: str | None
-) -> Comparison:
+        return Comparison(_apart(titles[0], titles[1]), sides, _paired(sides[0].test, sides[1].test, KEYS))
     chosen = (model or versus or "", versus or model or "")
-    if chosen[0] == chosen[1] and titles[0] == titles[1]:
+    if chosen[0] == chosen[1] and (second is None or _one_folder(sides)):
         raise UserError(f"Expected two models, but got {chosen[0]} twice. Name another one with --versus.")
+    return _of_models(sides, (titles[0], titles[1]), chosen)
+
+
+def _apart(first: str, second: str) -> tuple[str, str]:
+    """Two titles, told apart where they are the same.
+
+    Examples
+    --------
+    >>> _apart("old", "new"), _apart("digits", "digits")
+    (('old', 'new'), ('digits (first)', 'digits (second)'))
+    """
+    return (first, second) if first != second else (f"{first} (first)", f"{second} (second)")
+
+
+def _one_folder(sides: tuple[Results, Results]) -> bool:
+    first, second = (side.folder for side in sides)
+    return first is not None and second is not None and first.resolve() == second.resolve()
+
+
+def _of_models(sides: tuple[Results, Results], titles: tuple[str, str], chosen: tuple[str, str]) -> Comparison:
     tables = []
     for side, name in zip(sides, chosen, strict=True):
         known = side.rows["model"].unique().sort().to_list()
@@ -296,9 +338,12 @@ def _of_models(
             raise UnknownName("model", name, known)
         tables.append(side.test.filter(pl.col("model") == name))
     keys = tuple(key for key in KEYS if key not in ("strategy", "seed"))
-    same = chosen[0] == chosen[1]
-    names = tuple(f"{m} ({t})" if same else m for m, t in zip(chosen, titles, strict=True))
-    return Comparison((names[0], names[1]), sides, _paired(tables[0], tables[1], keys), chosen)
+    names = chosen
+    if chosen[0] == chosen[1]:
+        names = (
+            _apart(*chosen) if titles[0] == titles[1] else (f"{chosen[0]} ({titles[0]})", f"{chosen[0]} ({titles[1]})")
+        )
+    return Comparison(names, sides, _paired(tables[0], tables[1], keys), chosen)
 
 
 def _paired(first: pl.DataFrame, second: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
@@ -330,8 +375,7 @@ def differences(rows: pl.DataFrame, axes: Sequence[str], apart: Sequence[str]) -
     >>> round(found.value, 2), 0.1 <= found.low < found.high <= 0.3, found.n
     (0.2, True, 3)
     """
-    named = rows.with_columns(model=pl.format("{} {}", "strategy", "seed"), value=pl.col("difference"))
-    found = panel(named, axes, metric=None)
+    found = _panel(rows, axes, "difference")
     kept = [at for at, axis in enumerate(axes) if axis in apart]
     over = tuple(at for at in range(len(axes)) if at not in kept)
     value = found.means.mean(axis=(0, *(1 + at for at in over)))
@@ -344,6 +388,13 @@ def differences(rows: pl.DataFrame, axes: Sequence[str], apart: Sequence[str]) -
         name: Estimate(float(each), float(low), float(high), n=found.n_units)
         for name, each, (low, high) in zip(names, np.atleast_1d(value), ends, strict=True)
     }
+
+
+def _panel(rows: pl.DataFrame, axes: Sequence[str], column: Literal["first", "second", "difference"]) -> Panel:
+    """The pairs that have a difference as a complete array: the same pairs whichever column is asked for."""
+    whole = rows.filter(pl.col("difference").is_not_nan())
+    named = whole.with_columns(model=pl.format("{} {}", "strategy", "seed"), value=pl.col(column))
+    return panel(named, axes, metric=None)
 
 
 def verdict(one: Estimate, lower_is_better: bool) -> Verdict:
@@ -365,17 +416,20 @@ def verdict(one: Estimate, lower_is_better: bool) -> Verdict:
 def _inputs(comparison: Comparison) -> Inputs:
     """Detector by detector, so that no more than two detectors' scores are held."""
     common = _common(comparison)
+    shared, most = _shared(_side_by_side(*places, comparison) for places in common.values())
     whole, sets, detectors, cells = _Sum(), dict[str, _Sum](), dict[str, Estimate](), []
-    for detector, (one, two) in common.items():
-        mine = _Sum()
-        for ood, first, second in _placed(one, two, comparison):
-            changes = (second.id - first.id, second.ood - first.ood)
-            for total in (mine, whole, sets.setdefault(ood, _Sum())):
-                total.add(ood, *changes)
+    for detector, places in common.items():
+        table, mine = _side_by_side(*places, comparison), _Sum()
+        both = table.join(shared, on=PLACE, how="semi", nulls_equal=True, maintain_order="left")
+        for ood, first, second in _placed(table):
+            mine.add(ood, first, second)
             alone = _Sum()
-            alone.add(ood, *changes)
+            alone.add(ood, first, second)
             found = alone.estimate()
             cells.append((detector, ood, first.auroc, second.auroc, found.value, found.low, found.high))
+        for ood, first, second in _placed(both):
+            for total in (whole, sets.setdefault(ood, _Sum())):
+                total.add(ood, first, second)
         if mine.count:
             detectors[detector] = mine.estimate()
     if not cells:
@@ -383,7 +437,42 @@ def _inputs(comparison: Comparison) -> Inputs:
     names = ["detector", "ood", "first", "second", "difference", "low", "high"]
     table = pl.DataFrame(cells, schema=names, orient="row")
     table = table.with_columns(p=pl.Series(holm([_p(row) for row in table.iter_rows(named=True)])))
-    return Inputs(whole.estimate(), detectors, {name: each.estimate() for name, each in sets.items()}, table)
+    means = {name: each.estimate() for name, each in sets.items()}
+    return Inputs(whole.estimate(), whole.means, detectors, means, table, tuple(_fewer(shared.height, most)))
+
+
+def _shared(tables: Iterable[pl.DataFrame]) -> tuple[pl.DataFrame, int]:
+    """The inputs that every detector scored that scored their set, and how many some detector scored.
+
+    Raises
+    ------
+    UserError
+        Fewer than two inputs of a set are left.
+    """
+    common: dict[str, pl.DataFrame] = {}
+    most: dict[str, int] = {}
+    for table in tables:
+        for (name,), own in table.select(PLACE).group_by("set", maintain_order=True):
+            known = common.get(str(name), own)
+            most[str(name)] = max(most.get(str(name), 0), own.height)
+            same = known.equals(own)
+            common[str(name)] = known if same else known.join(own, on=PLACE, how="semi", nulls_equal=True)
+    if not common:
+        raise UserError("Expected scores of the same inputs in both, but the data sets differ.")
+    if few := [name for name, places in common.items() if places.height < 2]:
+        raise UserError(
+            f"Expected two inputs of {', '.join(few)} or more that every detector scored, but there are fewer. "
+            "Compare studies whose detectors scored the same inputs."
+        )
+    return pl.concat(common.values()), sum(most.values())
+
+
+def _fewer(shared: int, most: int) -> Iterator[str]:
+    if shared < most:
+        yield (
+            f"Means over detectors are of the {shared:,} of {most:,} inputs that every detector scored, so that all "
+            "are compared on the same; those of one detector are of all that it scored."
+        )
 
 
 def _p(row: Mapping[str, float]) -> float:
@@ -403,24 +492,31 @@ def _common(comparison: Comparison) -> dict[str, tuple[tuple[Path, str, str], tu
     return {name: (places[0][name], places[1][name]) for name in places[0] if name in places[1]}
 
 
-def _placed(
-    one: tuple[Path, str, str], two: tuple[Path, str, str], comparison: Comparison
-) -> Iterator[tuple[str, Placements, Placements]]:
-    """Both models' placements on every OOD set whose inputs are the same."""
-    tables = [query.scores(*each).sort("set", "part", "row", nulls_last=False) for each in (one, two)]
-    first, second = (table.filter(pl.col("set") == ID)["score"].to_numpy() for table in tables)
+def _side_by_side(one: tuple[Path, str, str], two: tuple[Path, str, str], comparison: Comparison) -> pl.DataFrame:
+    """Both models' scores (set, part, row, first, second) on the ID test set and every OOD set of the same inputs."""
+    tables = [query.scores(*each).sort(PLACE, nulls_last=False) for each in (one, two)]
     same = comparison.of("auroc", "ood").filter("same")["ood"].unique().sort()
     sources = [_sources(side) for side in comparison.sides]
-    for ood in same:
-        if sources[0].get(ood) != sources[1].get(ood):
-            continue
-        a, b = (table.filter(pl.col("set") == ood) for table in tables)
-        if a.height and a.drop("score").equals(b.drop("score")) and len(first) == len(second):
-            yield (
-                str(ood),
-                Placements.of(first, a["score"].to_numpy()),
-                Placements.of(second, b["score"].to_numpy()),
-            )
+    wanted = [ID, *(ood for ood in same if sources[0].get(ood) == sources[1].get(ood))]
+    pairs = [[table.filter(pl.col("set") == name) for table in tables] for name in wanted]
+    kept = [a.rename({"score": "first"}).with_columns(second=b["score"]) for a, b in pairs if _of_one(a, b)]
+    if len(kept) < 2 or kept[0]["set"][0] != ID:
+        return tables[0].head(0).select(*PLACE, first="score", second="score")
+    return pl.concat(kept)
+
+
+def _of_one(first: pl.DataFrame, second: pl.DataFrame) -> bool:
+    """Whether two tables of scores are of the same inputs, and of any."""
+    return first.height > 0 and first.drop("score").equals(second.drop("score"))
+
+
+def _placed(table: pl.DataFrame) -> Iterator[tuple[str, Placements, Placements]]:
+    """Both models' placements on every OOD set."""
+    parts = table.partition_by("set", as_dict=True, maintain_order=True)
+    known = parts.pop((ID,), table.head(0))
+    for (ood,), own in parts.items():
+        first, second = (Placements.of(known[side].to_numpy(), own[side].to_numpy()) for side in ("first", "second"))
+        yield str(ood), first, second
 
 
 def _sources(side: Results) -> dict[str, object]:

@@ -81,12 +81,22 @@ def write(
 
 def _text(results: Results, command: str, tracked: Path | str | None) -> str:
     if results.folder is not None and results.rows["step"].is_not_null().any():
-        return trajectory.html(Trajectories.of(results.folder), command=command)
-    return html(results, command=command, tracked=None if tracked is None else Trajectories.of(tracked))
+        followed = Trajectories.of(results.folder)
+        return trajectory.html(followed, command=command, balanced=trajectory.by_balanced_accuracy(results.folder))
+    if tracked is None:
+        return html(results, command=command)
+    followed, balanced = Trajectories.of(tracked), trajectory.by_balanced_accuracy(tracked)
+    return html(results, command=command, tracked=followed, balanced=balanced)
 
 
-def html(results: Results, *, command: str = "", tracked: Trajectories | None = None) -> str:
-    """The page as text."""
+def html(
+    results: Results,
+    *,
+    command: str = "",
+    tracked: Trajectories | None = None,
+    balanced: Trajectories | None = None,
+) -> str:
+    """The page as text; ``balanced`` are the tracked runs by balanced accuracy."""
     sections = {title: [shown(built(build, results)) for build in builds] for title, builds in SECTIONS.items()}
     cautions = list(results.cautions)
     if tracked is not None:
@@ -95,7 +105,8 @@ def html(results: Results, *, command: str = "", tracked: Trajectories | None = 
             for title, builds in trajectory.SECTIONS.items()
         }
         sections["Cost"] = sections.pop("Cost")
-        cautions += [f"Trajectories: {note}" for note in trajectory.cautions(tracked)]
+        notes = (*trajectory.cautions(tracked), *trajectory.leaning(tracked, balanced))
+        cautions += [f"Trajectories: {note}" for note in notes]
     template = environment().get_template("page.html")
     stated, unchecked = checked(results)
     return template.render(

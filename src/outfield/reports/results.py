@@ -12,13 +12,14 @@ import numpy as np
 import polars as pl
 
 from outfield import registry
-from outfield.errors import UnknownName, UserError
+from outfield.errors import UserError
 from outfield.places import copies, place
 from outfield.stats import Anova, Panel, Recommendation, anova, leave_one_family_out, mean_ranks, panel, recommend
 from outfield.stats.ranks import MeanRanks
 from outfield.stats.relate import LeftOut
 from outfield.store import query
 from outfield.store.schema import COLUMNS
+from outfield.store.settings import told_apart
 from outfield.types import Estimate
 
 CATEGORIES = ("near", "far", "extreme", "synthetic")
@@ -259,13 +260,13 @@ def _complete(rows: pl.DataFrame) -> pl.DataFrame:
         raise UserError("Expected the rows of a study, but there is none. Run the study first: outfield run STUDY.")
     defaults = {"role": "test", "set_kind": "ood"}
     absent = [pl.lit(defaults.get(n), kind).alias(n) for n, kind in COLUMNS.items() if n not in rows.columns]
-    return rows.with_columns(absent).with_columns(
+    whole = rows.with_columns(absent).with_columns(
         pl.coalesce("strategy", "model"), pl.col("family").fill_null("other"), pl.col("seed").fill_null(0)
     )
+    return told_apart(whole)
 
 
 def _information(detector: str) -> str:
-    try:
-        return str(registry.find("detectors", detector).information)
-    except UnknownName:
-        return "other"
+    """Of a detector by its name, or by the name of one of its settings."""
+    known, plain = registry.names("detectors"), detector.partition(" ")[0]
+    return str(registry.find("detectors", plain).information) if plain in known else "other"

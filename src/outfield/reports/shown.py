@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from math import isnan
-from typing import TypeVar
+from math import isfinite, isnan
+from typing import Any, TypeVar
 
 import jinja2
 import polars as pl
@@ -146,13 +146,44 @@ def _specs(display: Display) -> Iterator[str]:
     for figure in display.figures:
         title = f"{display.title}: {figure.title}" if figure.title else display.title
         spec = figure.spec() | {"description": f"{title}. {display.caption}"}
-        yield inline(json.dumps(spec, separators=(",", ":")))
+        yield inline(_json(spec))
+
+
+def _json(spec: dict[str, Any]) -> str:
+    try:
+        return json.dumps(spec, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        return json.dumps(known(spec), allow_nan=False, separators=(",", ":"))
+
+
+def known(content: Any) -> Any:
+    """The same with None for NaN and infinity, which JSON has not.
+
+    Examples
+    --------
+    >>> known({"a": [1.5, float("nan")]})
+    {'a': [1.5, None]}
+    """
+    if isinstance(content, float):
+        return content if isfinite(content) else None
+    if isinstance(content, dict):
+        return {name: known(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [known(value) for value in content]
+    return content
 
 
 def _csv(table: pl.DataFrame) -> str:
     buffer = io.StringIO()
-    table.write_csv(buffer, float_precision=6)
+    table.with_columns(_rounded(name) for name, kind in table.schema.items() if kind.is_float()).write_csv(buffer)
     return buffer.getvalue()
+
+
+def _rounded(name: str) -> pl.Expr:
+    """Six digits: significant ones below 1, where p-values are, else decimals; empty where unknown."""
+    value = pl.col(name)
+    digits = pl.when(value.abs() < 1).then(value.round_sig_figs(6)).otherwise(value.round(6))
+    return digits.fill_nan(None).alias(name)
 
 
 def _cells(display: Display) -> Iterator[tuple[str, ...]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import yaml
@@ -54,13 +55,13 @@ def write(study: Path | str, path: Path | str, *, command: str = "") -> Path:
     --------
     >>> write("results/digits_trajectory", "report.html")  # doctest: +SKIP
     """
-    path, text = Path(path), html(Trajectories.of(study), command=command, balanced=_balanced(study))
+    path, text = Path(path), html(Trajectories.of(study), command=command, balanced=by_balanced_accuracy(study))
     with atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 
 
-def _balanced(study: Path | str) -> Trajectories | None:
+def by_balanced_accuracy(study: Path | str) -> Trajectories | None:
     """The same by balanced accuracy, where the runs have it."""
     try:
         return Trajectories.of(study, "balanced_accuracy")
@@ -96,24 +97,44 @@ def sentences(found: Trajectories) -> tuple[str, ...]:
     known = found.pairs.filter(pl.col("smoother") == "spline", pl.col("value").is_not_null())
     if known.is_empty():
         return ("No pair of sets could be compared: see the notes of the table.",)
-    count, positive = known.height, known.filter(pl.col("low") > 0).height
-    negative, certain = known.filter(pl.col("high") < 0).height, known.filter(pl.col("q") < 0.05).height
-    share = max(positive, negative) / count
-    verdict = "agree" if positive == count else "mostly agree" if positive / count > 0.5 else "do not agree as a whole"
     strongest = known.sort(pl.col("value").abs(), descending=True).row(0, named=True)
     plain = float(known["plain"].mean())  # type: ignore[arg-type]  # a float column
     mean = float(known["value"].mean())  # type: ignore[arg-type]  # a float column
     interval = "" if strongest["low"] is None else f" [{strongest['low']:.2f}, {strongest['high']:.2f}]"
     of = f" ({strongest['model']})" if len(found.models) > 1 else ""
     return (
-        f"Once ID accuracy is known, the test sets {verdict}: of {count} pairs {positive} are positive, {negative} "
-        f"negative and {count - positive - negative} have no interval that leaves 0 out "
-        f"(largest share one way: {share:.0%}).",
-        f"The mean correlation is {plain:+.2f} before ID accuracy is taken out and {mean:+.2f} after; {certain} "
-        "pairs are significant at 5% by run permutation after Benjamini and Hochberg.",
+        _verdict(known),
+        f"The mean correlation is {plain:+.2f} before ID accuracy is taken out and {mean:+.2f} after; "
+        f"{_significant(found.pairs)}.",
         f"The strongest is {strongest['first']} with {strongest['second']}{of}: {strongest['value']:+.2f}{interval}, "
         f"plain {strongest['plain']:+.2f}.",
     )
+
+
+def _verdict(known: pl.DataFrame) -> str:
+    count, positive = known.height, known.filter(pl.col("low") > 0).height
+    negative = known.filter(pl.col("high") < 0).height
+    if known["low"].is_null().all():
+        return (
+            "Whether the test sets agree once ID accuracy is known cannot be told: intervals take several runs of a "
+            f"model, and none of {count} pairs has one. Add seeds to the study."
+        )
+    share = max(positive, negative) / count
+    verdict = "agree" if positive == count else "mostly agree" if positive / count > 0.5 else "do not agree as a whole"
+    return (
+        f"Once ID accuracy is known, the test sets {verdict}: of {count} pairs {positive} are positive, {negative} "
+        f"negative and {count - positive - negative} have no interval that leaves 0 out "
+        f"(largest share one way: {share:.0%})."
+    )
+
+
+def _significant(pairs: pl.DataFrame) -> str:
+    tested = pairs.filter(pl.col("smoother") == "linear").drop_nulls("q")
+    if tested.is_empty():
+        return "significance is not known"
+    test = "circular shift within one run" if tested["low"].is_null().all() else "run permutation"
+    certain = tested.filter(pl.col("q") < 0.05).height
+    return f"{certain} pairs (linear) are significant at 5% by {test} after Benjamini and Hochberg"
 
 
 def cautions(found: Trajectories) -> tuple[str, ...]:
@@ -121,17 +142,28 @@ def cautions(found: Trajectories) -> tuple[str, ...]:
     notes = [str(note) for note in (found.manifest.get("note"), *(found.manifest.get("notes") or ())) if note]
     notes += [f"Left out: {note}" for note in found.skipped]
     if (fewest := min(len(model.runs) for model in found.models)) < 5:
-        notes.append(f"{fewest} runs: intervals and no p; at least 5 are needed for the run-permutation test.")
+        had = "neither intervals nor a permutation p" if fewest == 1 else "intervals and no p"
+        few = f"{fewest} run{'' if fewest == 1 else 's'} of a model"
+        notes.append(f"{few}: {had}; at least 5 are needed for the run-permutation test.")
     low = found.reliability
     if low.height and (noisy := low.filter(pl.col("reliability") < 0.5)).height:
         notes.append(f"Less than half of the movement is signal: {', '.join(sorted(set(noisy['set'])))}.")
     if depends := found.sign_differs.height:
         notes.append(f"The sign of {depends} partial correlations depends on the smoother.")
-    for metric, said in (("truncated", "premises cut"), ("duplicates", "pairs that are in the training data too")):
-        rows = found.rows.filter(pl.col("metric") == metric, pl.col("value") > 0).unique(["ood", "value"])
-        named = sorted({f"{row['ood'] or row['id']} {row['value']:g}" for row in rows.iter_rows(named=True)})
-        notes += [f"{said[0].upper()}{said[1:]}: {', '.join(named)}."] if named else []
+    for metric, said in (
+        ("truncated", "Premises cut"),
+        ("duplicates", "Pairs that are in the training data too"),
+        ("empty_texts", "Pairs left out for an empty text"),
+    ):
+        rows = found.rows.filter(pl.col("metric") == metric, pl.col("value") > 0).unique(["ood", "params", "value"])
+        named = sorted({f"{_whose(row)} {row['value']:g}" for row in rows.iter_rows(named=True)})
+        notes += [f"{said}: {', '.join(named)}."] if named else []
     return tuple(notes)
+
+
+def _whose(row: Mapping[str, Any]) -> str:
+    """The set that a count is of, or the training data."""
+    return "training data" if row["params"] else row["ood"] or row["id"]
 
 
 def leaning(found: Trajectories, balanced: Trajectories | None) -> tuple[str, ...]:
@@ -142,11 +174,10 @@ def leaning(found: Trajectories, balanced: Trajectories | None) -> tuple[str, ..
         return ()
     known = balanced.pairs.filter(pl.col("smoother") == "spline").drop_nulls("value")
     positive, negative = known.filter(pl.col("low") > 0).height, known.filter(pl.col("high") < 0).height
-    certain = known.filter(pl.col("q") < 0.05).height
     return (
         f"Label shares differ (more frequent label: {', '.join(uneven)}), so that a leaning to one answer moves their "
-        f"accuracies apart. By balanced accuracy, of {known.height} pairs {positive} are positive, {negative} negative "
-        f"and {certain} significant at 5% after Benjamini and Hochberg.",
+        f"accuracies apart. By balanced accuracy, of {known.height} pairs {positive} are positive, {negative} "
+        f"negative; {_significant(balanced.pairs)}, which takes ID accuracy for exact.",
     )
 
 

@@ -14,11 +14,10 @@ from outfield.stats.partial import (
     block_bootstrap,
     circular_shift_test,
     errors_in_variables,
+    item_error,
     partial_correlation,
     partial_matrix,
     reliability,
-    run_permutation_test,
-    within_runs,
 )
 from outfield.stats.power import power
 from outfield.stats.ranks import (
@@ -33,6 +32,7 @@ from outfield.stats.ranks import (
 )
 from outfield.stats.recommend import Recommendation, recommend
 from outfield.stats.relate import accuracy_on_the_line, kendall, leave_one_family_out, pearson, spearman
+from outfield.stats.runs import conditional_p, run_permutation_test, within_runs
 from outfield.stats.selective import risk_coverage
 from outfield.stats.shape import interrupted, lind_mehlum, lowess, two_lines
 from outfield.stats.units import Panel, panel, unit_means
@@ -50,6 +50,7 @@ __all__ = [
     "bradley_terry",
     "circular_shift_test",
     "compare_aurocs",
+    "conditional_p",
     "conover",
     "critical_difference",
     "delong",
@@ -59,6 +60,7 @@ __all__ = [
     "holm",
     "id_halves",
     "interrupted",
+    "item_error",
     "kendall",
     "leave_one_family_out",
     "lind_mehlum",

@@ -31,6 +31,8 @@ Interval = Literal["jackknife", "percentile", "basic", "bc", "none"]
 INTERVALS: tuple[Interval, ...] = ("jackknife", "percentile", "basic", "bc", "none")
 LARGEST_DENSE = 600
 """Columns of a design matrix that statsmodels is asked to build at most."""
+FEWEST = 3
+"""Units that a jackknife takes: without one of two, a factor of one level is left, which has no share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +129,9 @@ def anova(
     typ : 2 or 3
         Type III (statsmodels with sum coding, small designs alone; its intercept is left out of shares).
     interval : ``jackknife``, ``percentile``, ``basic``, ``bc`` or ``none``
-        Of the shares, over units. The jackknife is the one that covers (see the docs for measured coverage).
+        Of the shares, over units. The jackknife is the one that covers (see the docs for measured coverage). It takes
+        three units, corrects the bias of a share, and reaches to the share where the correction moves it past (in
+        designs of up to some ten units). The bootstrap kinds may leave a biased share out.
     draws, seed : resamples of the bootstrap kinds
     confidence : of the intervals
 
@@ -268,13 +272,18 @@ def _without_one(
 def _jackknifed(case: _Case, table: pl.DataFrame, shares: Array, strata: Array | None) -> tuple[pl.DataFrame, _Case]:
     good = np.isfinite(shares).all(axis=(1, 2))
     kept = None if strata is None else strata[good]
-    if good.sum() - (1 if kept is None else len(set(kept.tolist()))) < 1:
+    spare = good.sum() - (1 if kept is None else len(set(kept.tolist())))
+    if good.sum() < FEWEST or spare < 1:
         said = "No intervals: too few units to leave one out."
         return table, replace(case, interval="none", notes=(*case.notes, said))
     values = _values(table, shares)
-    return _with_ends(
-        table, intervals.share_jackknife(values, shares[good], strata=kept, confidence=case.confidence)
-    ), case
+    ends = intervals.share_jackknife(values, shares[good], strata=kept, confidence=case.confidence)
+    return _with_ends(table, _with_estimates(ends, values)), case
+
+
+def _with_estimates(ends: Array, values: Array) -> Array:
+    """The intervals, each reaching to its estimate where the correction of bias has moved it past."""
+    return np.stack([np.minimum(ends[..., 0], values), np.maximum(ends[..., 1], values)], axis=-1)
 
 
 def _bootstrapped(case: _Case, table: pl.DataFrame, samples: Array) -> tuple[pl.DataFrame, _Case]:

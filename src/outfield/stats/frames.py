@@ -20,7 +20,7 @@ def as_frame(data: Any) -> pl.DataFrame:
     Raises
     ------
     UserError
-        No such file, an unknown ending, or no frame.
+        No such file, an unknown ending, a file that cannot be read, or no frame.
 
     Examples
     --------
@@ -42,10 +42,19 @@ def _read(path: Path) -> pl.DataFrame:
 
     if not path.exists():
         raise UserError(f"Expected a table, but there is no file {path}. Pass the path of a CSV or Parquet file.")
-    if path.is_dir():
-        return pl.read_parquet(path / "**" / "*.parquet")
-    if path.suffix not in READERS:
+    if not path.is_dir() and path.suffix not in READERS:
         raise UserError(f"Expected a table as {', '.join(READERS)}, but got {path.name}. Convert it first.")
+    try:
+        return pl.read_parquet(path / "**" / "*.parquet") if path.is_dir() else _parsed(path)
+    except pl.exceptions.PolarsError as error:
+        raise UserError(
+            f"Expected a table at {path}, but got: {error}. Mend the file; text must be in UTF-8."
+        ) from None
+
+
+def _parsed(path: Path) -> pl.DataFrame:
+    import polars as pl
+
     options: dict[str, Any] = {"infer_schema_length": None} if "csv" in READERS[path.suffix] else {}
     if path.suffix == ".tsv":
         options["separator"] = "\t"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
-from math import factorial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,14 +13,13 @@ from outfield.errors import UserError
 from outfield.stats import intervals
 from outfield.stats.base import Array, Level, Result, paired
 from outfield.stats.relate import correlations
-from outfield.stats.smooth import SMOOTHERS, Smoother, residuals
+from outfield.stats.smooth import SMOOTHERS, Smoother, left_over, residuals
 from outfield.types import Estimate
 
 if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
-LEAST_RUNS = 5
 LEAST_STEPS = 60
 TOO_FEW_ITEMS = 200
 
@@ -81,7 +78,8 @@ def partial_correlation(
     """Correlation of ``a`` and ``b`` given ``given``: linear, rank, smoothing spline, and the plain one beside them.
 
     Each smoother's residuals are correlated. Intervals by Fisher z, with one unit fewer for the ID
-    measure (rank: Bonett and Wright's). The sign can differ between smoothers: read all three. A noisy ID
+    measure, of a spline as many as it took degrees of freedom (rank: Bonett and Wright's). Not known where a
+    smooth leaves nothing over. The sign can differ between smoothers: read all three. A noisy ID
     measure fakes a positive value: see :func:`errors_in_variables`. Points of a trajectory are no
     independent units: see :func:`within_runs`.
 
@@ -106,11 +104,14 @@ def partial_correlation(
     ([0.4, -0.02, 0.0, -0.02], False)
     """
     (u, v, x), keep, notes = paired(a, b, given, names=("a", "b", "given"), least=6)
-    left: dict[str, tuple[Array, Array]] = {kind: (residuals(u, x, kind), residuals(v, x, kind)) for kind in smoothers}
-    values = {kind: float(correlations(*pair, "pearson")) for kind, pair in left.items()}
+    smooths = {kind: (left_over(u, x, kind), left_over(v, x, kind)) for kind in smoothers}
+    left: dict[str, tuple[Array, Array]] = {kind: (first[0], second[0]) for kind, (first, second) in smooths.items()}
+    spent = {"plain": 0.0} | {kind: max(first[1], second[1]) for kind, (first, second) in smooths.items()}
     every = {"plain": _plain(u, v, confidence)}
-    every |= {kind: _partial_estimate(value, len(u), kind, confidence) for kind, value in values.items()}
-    p = {kind: _p_of(e.value, e.n - (kind != "plain")) for kind, e in every.items()}
+    for kind, pair in left.items():
+        value = float(correlations(*pair, "pearson"))
+        every[kind] = _partial_estimate(value, len(u), kind, spent[kind], confidence)
+    p = {kind: _p_of(each.value, len(u) - spent[kind]) for kind, each in every.items()}
     kept = tuple(name for name, stays in zip(names, keep, strict=True) if stays) if len(names) else ()
     return PartialCorrelation(every, p, left, kept, level=level, n_units=len(u), notes=notes)
 
@@ -120,13 +121,17 @@ def _plain(a: Array, b: Array, confidence: float) -> Estimate:
     return intervals.estimate(value, intervals.fisher(value, 1 / np.sqrt(len(a) - 3), confidence=confidence), len(a))
 
 
-def _partial_estimate(value: float, n: int, kind: str, confidence: float) -> Estimate:
-    inflate = np.sqrt(1 + value**2 / 2) if kind == "rank" else 1.0
-    ends = intervals.fisher(value, float(inflate / np.sqrt(n - 4)), confidence=confidence)
+def _partial_estimate(value: float, n: int, kind: str, spent: float, confidence: float) -> Estimate:
+    inflate, left = np.sqrt(1 + value**2 / 2) if kind == "rank" else 1.0, n - 3 - spent
+    if left <= 0:
+        return Estimate(value, n=n)
+    ends = intervals.fisher(value, float(inflate / np.sqrt(left)), confidence=confidence)
     return intervals.estimate(value, ends, n, confidence=confidence)
 
 
-def _p_of(r: float, n: int) -> float:
+def _p_of(r: float, n: float) -> float:
+    if np.isnan(r) or n <= 2:
+        return float("nan")
     if abs(r) >= 1:
         return 0.0
     t = r * np.sqrt((n - 2) / (1 - r**2))
@@ -182,12 +187,14 @@ def partial_matrix(
         raise UserError(f"Expected measures [n, k], but got shape {table.shape}. Pass one column for each measure.")
     labels = tuple(names) or tuple(f"measure {i}" for i in range(table.shape[1]))
     columns, _, notes = paired(*table.T, given, names=(*labels, "given"), least=6)
-    left = np.stack([residuals(column, columns[-1], smoother) for column in columns[:-1]])
-    values, plain = np.corrcoef(left), np.corrcoef(np.stack(columns[:-1]))
+    left, spent = zip(*(left_over(column, columns[-1], smoother) for column in columns[:-1]), strict=True)
+    plain = np.corrcoef(np.stack(columns[:-1]))
+    with np.errstate(invalid="ignore"):
+        values = np.corrcoef(np.stack(left))
     i, j = np.triu_indices(len(labels), 1)
-    p = np.ones_like(values)
-    n = len(columns[0])
-    p[i, j] = p[j, i] = benjamini_hochberg([_p_of(r, n - 1) for r in values[i, j]])
+    p, n = np.ones_like(values), len(columns[0])
+    free = n - np.maximum(np.array(spent)[i], np.array(spent)[j])
+    p[i, j] = p[j, i] = benjamini_hochberg([_p_of(r, m) for r, m in zip(values[i, j], free, strict=True)])
     return PartialMatrix(
         labels, values, plain, p, smoother, level=level, n_units=n, notes=notes,
         correction=f"Benjamini-Hochberg over {len(i)} pairs",
@@ -195,156 +202,6 @@ def partial_matrix(
 
 
 # --- trajectories -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class WithinRuns(Result):
-    """Mean over runs (in Fisher z) of the within-run correlation, and the run-permutation test of it.
-
-    ``p_smallest`` is the smallest p that the number of runs allows, 1 / r!.
-    """
-
-    estimate: Estimate
-    plain: Estimate
-    per_run: Array
-    p: float
-    p_smallest: float
-    permutations: int
-    smoother: str
-
-    def plot(self) -> alt.TopLevelMixin:
-        """The correlation of every run, and their mean."""
-        from outfield.stats import _plots
-
-        runs = {f"run {i}": Estimate(float(r)) for i, r in enumerate(self.per_run)}
-        return _plots.estimates({"mean": self.estimate, "plain": self.plain, **runs}, rule=0.0)
-
-
-Runs = Sequence[Any]
-
-
-def within_runs(
-    a: Runs, b: Runs, given: Runs | None = None, *, smoother: Smoother = "linear", confidence: float = 0.95
-) -> WithinRuns:
-    """Correlation of two measures within each run (given the ID measure), averaged over runs in Fisher z.
-
-    Raw points of different runs are never pooled. The interval is Student's over the runs' z; the unit
-    is the run. No test: see :func:`run_permutation_test`.
-
-    Parameters
-    ----------
-    a, b, given : a sequence of vectors, one a run; each run's are of equal length
-
-    Raises
-    ------
-    UserError
-        Fewer than two runs, runs of unequal length within, or fewer than six points in a run.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> found = within_runs(rng.normal(size=(6, 40)), rng.normal(size=(6, 40)))
-    >>> found.level, found.n_units, found.p != found.p
-    ('run', 6, True)
-    """
-    left, right, raw = _within(a, b, given, smoother)
-    per_run = np.array([float(correlations(u, v, "pearson")) for u, v in zip(left, right, strict=True)])
-    plain = np.array([float(correlations(u, v, "pearson")) for u, v in raw])
-    return WithinRuns(
-        _mean_z(per_run, confidence), _mean_z(plain, confidence), per_run, float("nan"), 1 / factorial(len(left)), 0,
-        smoother, level="run", n_units=len(left),
-    )  # fmt: skip
-
-
-def _within(a: Runs, b: Runs, given: Runs | None, smoother: Smoother) -> tuple[list[Array], list[Array], list[Any]]:
-    count = len(a)
-    if count < 2 or len(b) != count or (given is not None and len(given) != count):
-        raise UserError(
-            f"Expected the same number of runs (at least two), but got {count} and {len(b)}. Pass all runs."
-        )
-    left, right, raw = [], [], []
-    for i in range(count):
-        columns = (a[i], b[i]) if given is None else (a[i], b[i], given[i])
-        kept, _, _ = paired(*columns, names=("a", "b", "given")[: len(columns)], least=6)
-        raw.append((kept[0], kept[1]))
-        left.append(kept[0] if given is None else residuals(kept[0], kept[2], smoother))
-        right.append(kept[1] if given is None else residuals(kept[1], kept[2], smoother))
-    return left, right, raw
-
-
-def _z(r: Array) -> Array:
-    return np.asarray(np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)))
-
-
-def _mean_z(r: Array, confidence: float) -> Estimate:
-    z = _z(r)
-    width = stats.t.ppf(0.5 + confidence / 2, len(z) - 1) * z.std(ddof=1) / np.sqrt(len(z))
-    ends = np.tanh(z.mean() - width), np.tanh(z.mean() + width)
-    return intervals.estimate(float(np.tanh(z.mean())), ends, len(z), confidence=confidence)
-
-
-def run_permutation_test(
-    a: Runs, b: Runs, given: Runs | None = None, *, smoother: Smoother = "linear", confidence: float = 0.95,
-    most: int = 40320, seed: int = 0,
-) -> WithinRuns:  # fmt: skip
-    """Test of a within-run correlation: pair measure A of run i with measure B of run j.
-
-    A trend or autocorrelation that all runs share is there in wrong pairs too, so that it cannot make the
-    test significant. All r! pairings are tried up to ``most``, else a seeded sample of that size (the
-    observed one included). Two-sided, about the mean over pairings. Fewer than five runs give the interval
-    and no p (1 / r! is at best .04 for four).
-
-    Parameters
-    ----------
-    a, b, given : as in :func:`within_runs`, and all runs of one length: their steps are paired
-    most : most pairings to try
-
-    Raises
-    ------
-    UserError
-        As :func:`within_runs`; runs of different length.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> shared = rng.normal(size=(6, 30))
-    >>> found = run_permutation_test(shared + rng.normal(size=(6, 30)), shared + rng.normal(size=(6, 30)))
-    >>> round(found.p_smallest, 5), found.p < 0.01
-    (0.00139, True)
-    """
-    found = within_runs(a, b, given, smoother=smoother, confidence=confidence)
-    if found.n_units < LEAST_RUNS:
-        note = f"No p: {found.n_units} runs allow none below {found.p_smallest:.2g}; at least {LEAST_RUNS} are needed."
-        return _with_p(found, float("nan"), 0, note)
-    left, right, _ = _within(a, b, given, smoother)
-    if len({len(run) for run in (*left, *right)}) > 1:
-        raise UserError(
-            f"Expected runs of one length, but got {sorted({len(run) for run in left})} complete steps. "
-            "Cut all runs to their common steps."
-        )
-    crossed = _z(np.corrcoef(np.stack(left), np.stack(right))[: len(left), len(left) :])
-    p, tried = _permuted(crossed, most, seed)
-    return _with_p(found, p, tried, f"Smallest possible p: {max(found.p_smallest, 1 / tried):.2g}.")
-
-
-def _permuted(crossed: Array, most: int, seed: int) -> tuple[float, int]:
-    """Share of pairings at least as far from the mean pairing as the true one; ``crossed`` [r, r] of z."""
-    runs = len(crossed)
-    rows = np.arange(runs)
-    if factorial(runs) <= most:
-        orders = np.array(list(permutations(range(runs))))
-    else:
-        rng = np.random.default_rng(seed)
-        orders = np.stack([rows, *(rng.permutation(runs) for _ in range(most - 1))])
-    means = crossed[rows, orders].mean(axis=1)
-    away = np.abs(means - crossed.mean())
-    return float((away >= away[0] - 1e-12).mean()), len(orders)
-
-
-def _with_p(found: WithinRuns, p: float, tried: int, note: str) -> WithinRuns:
-    from dataclasses import replace
-
-    return replace(found, p=p, permutations=tried, notes=(*found.notes, note))
 
 
 @dataclass(frozen=True, eq=False)

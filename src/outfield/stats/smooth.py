@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -14,17 +15,27 @@ from outfield.stats.base import Array
 
 Smoother: TypeAlias = Literal["linear", "rank", "spline"]
 SMOOTHERS: tuple[Smoother, ...] = ("linear", "rank", "spline")
-MOST_KNOTS = 1001
+MOST_KNOTS = 1000
 PENALTY = 1e-4
 STEP = 0.1
+ROUNDING = 1e-9
 FACTORS = np.arange(-10, 6, STEP)
 
 
-def spline(x: Array, y: Array) -> Array:
-    """Fitted values [n] of a cubic smoothing spline, penalty by generalised cross-validation.
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Fitted values [n], and the degrees of freedom that they took (the trace of the smoother)."""
 
-    Ties in ``x`` are averaged first and weighted by their counts: values equal to a billionth of the range,
-    or to a thousandth of it where more than a thousand differ.
+    values: Array
+    freedom: float
+
+
+def spline(x: Array, y: Array) -> Fitted:
+    """Cubic smoothing spline of ``y`` on ``x``, penalty by generalised cross-validation.
+
+    Ties in ``x`` (equal to a billionth of the range) are averaged first and weighted by their counts; of more than a
+    thousand different values neighbours are averaged, as many in each of a thousand groups. The curve takes at most
+    half as many degrees of freedom as there are knots (three where they are few).
 
     SciPy smooths; the penalty is sought here, over its logarithm. All splines through the same knots share
     their eigenvectors: the one of penalty *r lambda* keeps the share *1 / (1 + r e)* of each, where that of
@@ -44,7 +55,7 @@ def spline(x: Array, y: Array) -> Array:
     Examples
     --------
     >>> x = np.linspace(0, 1, 20)
-    >>> bool(np.abs(spline(x, x**2) - x**2).max() < 1e-6)
+    >>> bool(np.abs(spline(x, x**2).values - x**2).max() < 0.03)
     True
     """
     scaled = (x - x.min()) / (np.ptp(x) or 1.0)
@@ -54,21 +65,20 @@ def spline(x: Array, y: Array) -> Array:
     parts = vectors.T @ (np.sqrt(counts) * means)
     kept = 1 / (1 + _penalty(resistances, parts) * resistances)
     fitted = vectors @ (kept * parts) / np.sqrt(counts)
-    return np.asarray(np.interp(scaled, knots, fitted))
+    return Fitted(np.asarray(np.interp(scaled, knots, fitted)), float(kept.sum()))
 
 
 def _ties(scaled: Array) -> tuple[Array, Array]:
-    """The distinct value that each item has, by number in rising order, and how many items have each."""
-    for decimals in (9, 3):
-        knots, at, counts = np.unique(np.round(scaled, decimals), return_inverse=True, return_counts=True)
-        if len(knots) <= MOST_KNOTS:
-            break
-    if len(knots) < 5:
+    """The distinct value, or group of them, that each item has, in rising order, and how many items have each."""
+    values, at = np.unique(np.round(scaled, 9), return_inverse=True)
+    if len(values) < 5:
         raise UserError(
-            f"Expected at least five different values to smooth over, but got {len(knots)}. "
+            f"Expected at least five different values to smooth over, but got {len(values)}. "
             "Use the linear or rank partial correlation, or measure more units."
         )
-    return at, counts.astype(float)
+    if len(values) > MOST_KNOTS:
+        at = at * MOST_KNOTS // len(values)
+    return at, np.bincount(at).astype(float)
 
 
 def _eigen(knots: Array, counts: Array) -> tuple[Array, Array]:
@@ -83,14 +93,23 @@ def _eigen(knots: Array, counts: Array) -> tuple[Array, Array]:
 
 
 def _penalty(resistances: Array, parts: Array) -> float:
-    """The factor of the penalty with the least generalised cross-validation error."""
+    """The factor of the penalty with the least generalised cross-validation error.
+
+    Of those that leave half of the degrees of freedom: the error is flat, or falls, where the curve goes through every
+    point, and in few points or autocorrelated ones its least value may lie there.
+    """
+
+    def lost(log_factor: Any) -> Array:
+        return np.asarray(1 - 1 / (1 + np.multiply.outer(np.power(10.0, log_factor), resistances)))
 
     def error(log_factor: Any) -> Any:
-        lost = 1 - 1 / (1 + np.multiply.outer(np.power(10.0, log_factor), resistances))
-        return ((lost * parts) ** 2).sum(-1) / lost.mean(-1) ** 2
+        rest = lost(log_factor)
+        return ((rest * parts) ** 2).sum(-1) / rest.mean(-1) ** 2
 
-    best = FACTORS[np.argmin(error(FACTORS))]
-    return float(10 ** minimize_scalar(error, bounds=(best - STEP, best + STEP), method="bounded").x)
+    allowed = FACTORS[lost(FACTORS).sum(-1) >= min(len(parts) / 2, len(parts) - 3)]
+    best = allowed[np.argmin(error(allowed))]
+    bounds = max(best - STEP, allowed[0]), best + STEP
+    return float(10 ** minimize_scalar(error, bounds=bounds, method="bounded").x)
 
 
 def straight(x: Array, y: Array) -> Array:
@@ -105,15 +124,25 @@ def straight(x: Array, y: Array) -> Array:
 def residuals(y: Array, x: Array, smoother: Smoother) -> Array:
     """What a smooth of ``y`` on ``x`` leaves over; ``rank`` takes the line through ranks.
 
+    Exactly 0 where it leaves no more than rounding errors.
+
     Examples
     --------
     >>> residuals(np.array([1.0, 2.0, 4.0]), np.array([0.0, 1.0, 2.0]), "linear").round(3).tolist()
     [0.167, -0.333, 0.167]
     """
-    if smoother == "spline":
-        return y - spline(x, y)
+    return left_over(y, x, smoother)[0]
+
+
+def left_over(y: Array, x: Array, smoother: Smoother) -> tuple[Array, float]:
+    """Residuals, and the degrees of freedom that the smooth took beyond a constant."""
     if smoother not in SMOOTHERS:
         raise UserError(f"Expected one of {', '.join(SMOOTHERS)}, but got {smoother!r}. Choose one of them.")
     if smoother == "rank":
         y, x = stats.rankdata(y, axis=-1), stats.rankdata(x, axis=-1)
-    return np.asarray(y - straight(x, y))
+    fitted = spline(x, y) if smoother == "spline" else Fitted(straight(x, y), 2.0)
+    left = y - fitted.values
+    rounding = np.abs(left).max(-1, keepdims=True) <= ROUNDING * np.abs(y - y.mean(-1, keepdims=True)).max(
+        -1, keepdims=True
+    )
+    return np.where(rounding, 0.0, left), fitted.freedom - 1

@@ -27,6 +27,9 @@ CATEGORIES = {
 }
 """The OOD sets of OpenOOD's benchmarks by category; a set that is the ID set is left out by OpenOOD itself."""
 
+ENTRY = ("Training", "Postprocessor", "Arch", "benchmark")
+"""What every entry of OpenOOD's leaderboard has."""
+
 Row = dict[str, Any]
 
 
@@ -42,7 +45,7 @@ def read(path: Path | str) -> pl.DataFrame | None:
     if path.suffix == ".json" and path.exists():
         return openood_leaderboard(path)
     if path.suffix == ".csv" and path.exists():
-        with path.open(encoding="utf-8-sig") as file:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
             header = file.readline()
         if "FPR@95" in header and "AUPR_IN" in header:
             return openood_csv(path)
@@ -60,7 +63,7 @@ def openood_csv(path: Path | str, *, model: str | None = None, detector: str | N
     Raises
     ------
     UserError
-        No such file, or it lacks OpenOOD's columns.
+        No such file, it lacks OpenOOD's columns, or a cell is no percentage.
 
     Examples
     --------
@@ -76,34 +79,50 @@ def openood_csv(path: Path | str, *, model: str | None = None, detector: str | N
     if not {"FPR@95", "AUROC"} <= set(table.columns):
         raise UserError(f"Expected OpenOOD's columns FPR@95 and AUROC, but {path.name} has {', '.join(table.columns)}.")
     named = {"model": model or path.parent.name or "model", "detector": detector or _stem(path)}
-    rows = [row | named for each in table.to_dicts() for row in _openood_set(str(each.pop(first)), each)]
-    accuracy = [float(each["ACC"].split("±")[0]) / 100 for each in table.to_dicts() if each.get("ACC")]
+    rows = [row | named for each in table.to_dicts() for row in _openood_set(str(each.pop(first)), each, path.name)]
+    accuracy = next((cell for cell in table["ACC"] if cell), None) if "ACC" in table.columns else None
     if accuracy:
-        rows.append({**named, "detector": None, "set_kind": "id", "metric": "accuracy", "value": accuracy[0]})
+        value = _value(accuracy, f"column ACC of {path.name}")["value"]
+        rows.append({**named, "detector": None, "set_kind": "id", "metric": "accuracy", "value": value})
     return _frame(rows, "openood")
 
 
 def _csv(path: Path) -> pl.DataFrame:
     if not path.exists():
         raise UserError(f"Expected a result file, but there is no {path}. Pass the path of the CSV.")
-    return pl.read_csv(path, infer_schema=False)
+    return _table(path, infer_schema=False)
+
+
+def _table(path: Path, **options: Any) -> pl.DataFrame:
+    try:
+        return pl.read_csv(path, **options)
+    except pl.exceptions.PolarsError as error:
+        raise UserError(
+            f"Expected a CSV file in UTF-8 at {path}, but got: {error}. Mend it, or save it anew."
+        ) from None
 
 
 def _stem(path: Path) -> str:
     return path.parent.name if path.stem == "ood" else path.stem
 
 
-def _openood_set(name: str, cells: Mapping[str, str | None]) -> Iterator[Row]:
+def _openood_set(name: str, cells: Mapping[str, str | None], file: str) -> Iterator[Row]:
     if name.lower() in MEANS:
         return
     for column, metric in OPENOOD_METRICS.items():
         if column in cells and column != "ACC" and (text := cells[column]):
-            yield {"ood": name, "set_kind": "ood", "ood_category": _category(name), "metric": metric, **_value(text)}
+            value = _value(text, f"column {column}, row {name} of {file}")
+            yield {"ood": name, "set_kind": "ood", "ood_category": _category(name), "metric": metric, **value}
 
 
-def _value(text: str) -> Row:
-    """A percentage, alone or as ``mean ± sd``, as a share; the sd is kept as low and high of one sd."""
-    parts = [round(float(part) / 100, 10) for part in text.split("±")]
+def _value(text: str, where: str) -> Row:
+    """A percentage, alone or as ``mean ± sd``, as a share."""
+    try:
+        parts = [round(float(part) / 100, 10) for part in text.split("±")]
+    except ValueError:
+        raise UserError(
+            f"Expected a percentage, or a mean ± sd, in {where}, but got {text!r}. Mend the cell, or leave it empty."
+        ) from None
     if len(parts) == 1:
         return {"value": parts[0]}
     return {"value": parts[0], "sd": parts[1]}
@@ -137,15 +156,29 @@ def openood_leaderboard(path: Path | str) -> pl.DataFrame:
     path = Path(path)
     if not path.exists():
         raise UserError(f"Expected a leaderboard, but there is no {path}. Pass the path of the JSON.")
-    entries = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(entries, list) or not entries or "Postprocessor" not in entries[0]:
+    entries = _json(path)
+    if not isinstance(entries, list) or not entries or not all(map(_is_entry, entries)):
         raise UserError(
-            f"Expected OpenOOD's leaderboard (a list with Postprocessor), but {path.name} is something else."
+            f"Expected OpenOOD's leaderboard (a list of {', '.join(ENTRY)}), but {path.name} is something else. "
+            "Pass a leaderboard, or a table as CSV or Parquet."
         )
-    return _frame([row for entry in entries for row in _entry(entry)], "")
+    return _frame([row for entry in entries for row in _entry(entry, path.name)], "")
 
 
-def _entry(entry: Mapping[str, Any]) -> Iterator[Row]:
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"Expected JSON in UTF-8 at {path}, but got: {error}. Mend the file, or get it again."
+        ) from None
+
+
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and entry.keys() >= set(ENTRY)
+
+
+def _entry(entry: Mapping[str, Any], file: str) -> Iterator[Row]:
     training, extra = _plain(entry["Training"]), _plain(entry.get("Additional_Description") or "")
     named = {
         "study": str(entry["benchmark"]), "model": ", ".join(filter(None, (training, str(entry["Arch"]), extra))),
@@ -153,9 +186,11 @@ def _entry(entry: Mapping[str, Any]) -> Iterator[Row]:
     }  # fmt: skip
     for column, ood in (("Near-OOD_AUROC", "near"), ("Far-OOD_AUROC", "far")):
         if (text := str(entry.get(column, "/")).strip()) != "/":
-            yield {**named, "ood": ood, "ood_category": ood, "set_kind": "ood", "metric": "auroc", **_value(text)}
+            value = _value(text, f"{column} of {named['model']} in {file}")
+            yield {**named, "ood": ood, "ood_category": ood, "set_kind": "ood", "metric": "auroc", **value}
     if (text := str(entry.get("ID_Accuracy", "/")).strip()) != "/":
-        yield {**named, "set_kind": "id", "metric": "accuracy", **_value(text)}
+        value = _value(text, f"ID_Accuracy of {named['model']} in {file}")
+        yield {**named, "set_kind": "id", "metric": "accuracy", **value}
 
 
 def _plain(html: Any) -> str:
@@ -224,7 +259,7 @@ def pytorch_ood(data: Any, *, model: str = "model") -> pl.DataFrame:
     Raises
     ------
     UserError
-        Columns Dataset or AUROC are missing.
+        Columns Dataset or AUROC are missing, or a measure is no number.
 
     Examples
     --------
@@ -232,11 +267,12 @@ def pytorch_ood(data: Any, *, model: str = "model") -> pl.DataFrame:
     >>> pytorch_ood(frame).select("detector", "ood", "metric", "value").rows()
     [('MSP', 'Textures', 'fpr_at_95_ood', 0.5), ('MSP', 'Textures', 'auroc', 0.88)]
     """
-    table = pl.read_csv(data) if isinstance(data, str | Path) else _native(data)
+    table = _table(Path(data)) if isinstance(data, str | Path) else _native(data)
     if missing := {"Dataset", "AUROC"} - set(table.columns):
         raise UserError(
             f"Expected pytorch-ood's columns, but {', '.join(sorted(missing))} is missing. Pass its results."
         )
+    table = _numeric(table)
     scale = 100.0 if float(table["AUROC"].max() or 0) > 1 else 1.0  # type: ignore[arg-type]  # a float column
     rows = [
         {
@@ -249,6 +285,16 @@ def pytorch_ood(data: Any, *, model: str = "model") -> pl.DataFrame:
         for column, metric in PYTORCH_OOD_METRICS.items() if metric and each.get(column) is not None
     ]  # fmt: skip
     return _frame(rows, "pytorch-ood")
+
+
+def _numeric(table: pl.DataFrame) -> pl.DataFrame:
+    names = [name for name in PYTORCH_OOD_METRICS if name in table.columns]
+    try:
+        return table.with_columns(pl.col(names).cast(pl.Float64))
+    except pl.exceptions.PolarsError as error:
+        raise UserError(
+            f"Expected numbers in {', '.join(names)}, but got: {error}. Mend the cells, or leave them empty."
+        ) from None
 
 
 def _native(data: Any) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 import warnings
 from collections.abc import Sequence
 from glob import escape
@@ -82,17 +83,43 @@ def _files(folder: Path) -> list[Path]:
 
 
 def manifest(folder: Path | str) -> dict[str, Any]:
-    """What ``study.json`` says: ``study``, the study as a mapping, and ``jobs``, the keys; None where it is absent."""
+    """What ``study.json`` says: ``study``, the study as a mapping, and ``jobs``, the keys; None where it is absent.
+
+    Raises
+    ------
+    UserError
+        It is no JSON, or not of a study.
+    """
     path = place(folder) / MANIFEST
     try:
         with reaching(path):
             content = path.read_bytes()
-        loaded: dict[str, Any] = json.loads(content)
+        loaded = json.loads(content)
     except FileNotFoundError:
         return {"study": None, "jobs": None}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"Expected JSON in {path}, but got: {error}. Run the study again.") from None
-    return loaded
+    if not _is_manifest(loaded):
+        raise UserError(
+            f"Expected a study and its jobs in {path}, but got {reprlib.repr(loaded)}. "
+            "Move the file away if another program wrote it, or else run the study again."
+        )
+    return cast("dict[str, Any]", loaded)
+
+
+def _is_manifest(found: Any) -> bool:
+    """Whether JSON has the form of ``study.json``.
+
+    Examples
+    --------
+    >>> _is_manifest({"study": {"name": "s"}, "jobs": ["ab12"]}), _is_manifest({"direction": "minimize"})
+    (True, False)
+    """
+    if not isinstance(found, dict) or not {"study", "jobs"} <= found.keys():
+        return False
+    study, jobs = found["study"], found["jobs"]
+    named = jobs is None or (isinstance(jobs, list) and all(isinstance(job, str) for job in jobs))
+    return named and (study is None or isinstance(study, dict))
 
 
 def progress(folder: Path | str) -> tuple[int, int]:
@@ -130,7 +157,9 @@ class _Stream:
 
 def _ask(files: Sequence[Path], statement: str) -> pl.DataFrame:
     with duckdb.connect() as connection:
-        table = connection.read_parquet([escape(str(path)) for path in files], union_by_name=True)
+        table = connection.read_parquet(
+            [escape(str(path)) for path in files], union_by_name=True, hive_partitioning=False
+        )
         return framed(table.query("rows", statement))
 
 

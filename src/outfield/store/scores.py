@@ -11,6 +11,7 @@ import polars as pl
 from outfield.errors import UserError
 from outfield.places import copies, is_there, listed, place
 from outfield.store import query
+from outfield.store.settings import told_apart
 from outfield.store.write import ROWS, scores_path
 
 ID = "test"
@@ -18,11 +19,10 @@ ID = "test"
 
 _COUNTED = """
 WITH named AS (
-    SELECT parse_filename(filename, true) AS job, any_value(detector) AS detector
-    FROM read_parquet(?, union_by_name = true, filename = true) WHERE detector IS NOT NULL GROUP BY job
+    SELECT unnest(?) AS job, unnest(?) AS detector
 ), scored AS (
     SELECT detector, "set", score::DOUBLE AS score
-    FROM read_parquet(?, filename = true) JOIN named ON parse_filename(filename, true) = job
+    FROM read_parquet(?, filename = true, hive_partitioning = false) JOIN named ON parse_filename(filename, true) = job
     WHERE isfinite(score)
 ), centre AS (
     SELECT detector, median(score) AS middle, quantile_cont(score, 0.75) - quantile_cont(score, 0.25) AS spread
@@ -87,18 +87,20 @@ def histograms(folder: Path | str, model: str, *, bins: int = 40) -> pl.DataFram
     [('msp', 'far', 1, 1), ('msp', 'test', 0, 3), ('msp', 'test', 1, 1)]
     """
     folder = place(folder)
-    files = _files(folder, model)
-    with copies([folder / ROWS / path.name for path in files]) as rows, copies(files) as scores:
-        sources = [[escape(str(path)) for path in group] for group in (rows, scores)]
+    known = jobs(folder, model)
+    with copies([scores_path(folder, model, job) for job in known.values()]) as scores:
+        sources = [list(known.values()), list(known), [escape(str(path)) for path in scores], ID]
         try:
             with duckdb.connect() as connection:
-                return query.framed(connection.sql(_COUNTED.replace("$bins", str(int(bins))), params=[*sources, ID]))
+                return query.framed(connection.sql(_COUNTED.replace("$bins", str(int(bins))), params=sources))
         except duckdb.Error as error:
             raise UserError(f"Expected scores of {model} in {folder}, but got {error}. Run the study again.") from None
 
 
 def jobs(folder: Path | str, model: str) -> dict[str, str]:
-    """Detector to the key of the job that kept its scores of this model; read them with ``query.scores``.
+    """Detector to the key of the job whose scores of this model are reported; read them with ``query.scores``.
+
+    A detector that was measured with several settings has a name for each.
 
     Raises
     ------
@@ -108,11 +110,13 @@ def jobs(folder: Path | str, model: str) -> dict[str, str]:
     folder = place(folder)
     with copies([folder / ROWS / path.name for path in _files(folder, model)]) as rows, duckdb.connect() as connection:
         found = connection.sql(
-            "SELECT any_value(detector) AS detector, parse_filename(filename, true) AS job FROM "
-            "read_parquet(?, union_by_name = true, filename = true) WHERE detector IS NOT NULL GROUP BY job",
+            "SELECT DISTINCT detector, params, role, parse_filename(filename, true) AS job FROM "
+            "read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false) "
+            "WHERE detector IS NOT NULL AND role = 'test'",
             params=[[escape(str(path)) for path in rows]],
         )
-        return {str(detector): str(job) for detector, job in query.framed(found).sort("detector").iter_rows()}
+        table = told_apart(query.framed(found)).sort("detector", "job")
+        return dict(table.select("detector", "job").iter_rows())
 
 
 def _files(folder: Path, model: str) -> list[Path]:

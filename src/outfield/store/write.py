@@ -115,7 +115,7 @@ def _unwritable(path: Path, error: OSError) -> UserError:
     )
 
 
-def begin(folder: Path, keys: Iterable[str], study: str) -> None:
+def begin(folder: Path, keys: Iterable[str], study: str, data: Mapping[str, str] | None = None) -> None:
     """Make a study's folder and say in ``study.json`` what the study is, which jobs make it, and on which machines.
 
     Readers take the rows of these jobs alone: files of an earlier form of the study are kept, but not mixed in.
@@ -127,6 +127,8 @@ def begin(folder: Path, keys: Iterable[str], study: str) -> None:
         The keys of all jobs of the study, done or not.
     study : str
         The study as JSON.
+    data : mapping of str to str, optional
+        Data sets that inputs are scored of, and the digests of what these jobs measure.
 
     Raises
     ------
@@ -135,6 +137,7 @@ def begin(folder: Path, keys: Iterable[str], study: str) -> None:
     """
     machines = sorted({*_machines(folder), machine()})
     manifest = {"study": json.loads(study), "jobs": sorted(keys), "machines": machines}
+    manifest |= {"data": dict(data)} if data else {}
     _made(folder / ROWS)
     with atomically(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -203,8 +206,9 @@ def done(folder: Path) -> set[str]:
     """
     place = folder / ROWS
     for left in [] if is_remote(place) else place.glob(".*.part"):
-        if left.stat().st_mtime < time.time() - STALE:
-            left.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if left.stat().st_mtime < time.time() - STALE:
+                left.unlink()
     files = listed(place, "*.parquet")
     with copies(files) as here:
         sound = list(map(whole, here))

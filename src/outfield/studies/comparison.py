@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outfield.features.cache import Cache
+from outfield.places import is_there, listed
 from outfield.store import write
 from outfield.studies.executors.base import Done, Executor, Failed, Notify
 from outfield.studies.executors.base import of as executor_of
@@ -34,19 +35,40 @@ class Comparison:
     def run(self, executor: Executor | None, notify: Notify) -> Outcome:
         """Plan, and do every job that has no rows."""
         planned = plan(self.spec, self.sets)
-        write.begin(self.folder, planned.keys, self.spec.model_dump_json(indent=2))
+        scored = {one.name: one.data.digest() for one in (self.sets.test, *self.sets.ood)}
+        write.begin(self.folder, planned.keys, self.spec.model_dump_json(indent=2), scored)
         done = write.done(self.folder) & planned.keys
         tasks = planned.remaining(done)
         executor = executor or executor_of(self.spec.resources)
         study = Study(self.spec, self.sets, self.folder, self.cache)
         ahead = extract_ahead(study, tasks, executor, notify)
-        ends = list(executor.run(study, tasks, notify))
+        ends = self._checked(tasks, list(executor.run(study, tasks, notify)))
         spent = (*ahead, *(end.result for end in ends if isinstance(end, Done)))
         missing = (*self.sets.missing, *planned.missing)
         outcome = Outcome(self.folder, planned.keys, len(done), spent, tuple(_failures(tasks, ends)), missing)
         if self.seen:
             self.seen.keep(outcome, self.spec, _unmeasured(tasks, ends))
         return outcome
+
+    def _checked(self, tasks: Sequence[Task], ends: Ends) -> Ends:
+        """The ends of tasks; one whose rows are not in the study's folder has failed, whatever its worker said."""
+        place = self.folder / write.ROWS
+        there = {path.stem for path in listed(place, "*.parquet")}
+
+        def lost(end: Done) -> list[str]:
+            excused = {*end.result.left_out, *(detector for detector, _ in end.result.failed)}
+            keys = {job.key for job in tasks[end.index].jobs if job.title not in excused} - there
+            return [key for key in keys if not is_there(place / f"{key}.parquet")]
+
+        return [_lost(end, len(keys), place) if isinstance(end, Done) and (keys := lost(end)) else end for end in ends]
+
+
+def _lost(end: Done, jobs: int, place: Path) -> Failed:
+    reason = (
+        f"Expected the rows of its jobs in {place}, but those of {jobs} are not there though its worker wrote them. "
+        "Name a results folder that every machine reaches by the same path, or an address such as s3://bucket/study."
+    )
+    return Failed(end.index, reason, by_user=True)
 
 
 def _failures(tasks: Sequence[Task], ends: Ends) -> Iterator[Failure]:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from glob import glob
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +51,7 @@ class Stamp:
 
     @classmethod
     def of(cls, paths: Iterable[Path]) -> Stamp:
-        """The stamp of files, of all that is below folders, and of what is not there.
+        """The stamp of files, of all that is below folders, of what patterns match, and of what is not there.
 
         Examples
         --------
@@ -69,19 +71,25 @@ class Stamp:
 
 
 def _looked_at(paths: Iterable[Path]) -> Iterator[tuple[str, os.stat_result | None]]:
-    for path in paths:
-        try:
-            found = path.stat()
-        except OSError:
-            yield str(path), None
-            continue
-        if path.is_dir():
+    for path in map(str, paths):
+        found = _stat(path)
+        if found is None:
+            yield path, None
+            yield from ((match, _stat(match)) for match in sorted(glob(path)))
+        elif stat.S_ISDIR(found.st_mode):
             yield from _below(path)
         else:
-            yield str(path), found
+            yield path, found
 
 
-def _below(folder: Path) -> Iterator[tuple[str, os.stat_result | None]]:
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def _below(folder: str) -> Iterator[tuple[str, os.stat_result | None]]:
     """Every file below a folder, in one order; what Python compiled aside."""
     for place, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
@@ -93,17 +101,23 @@ def _below(folder: Path) -> Iterator[tuple[str, os.stat_result | None]]:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a run begins with: the study as it is written, and what it runs on."""
+    """What a run begins with: the study as it is written, what it runs on, and how its data look (``watching``)."""
 
     study: str
     surroundings: str
     began: int = field(default_factory=time.time_ns)
+    files: str | None = None
 
     @classmethod
     def of(cls, study: Spec | Path | str, data: Path | str | None = None) -> Seen:
         """The study as an object, or its file with the data root that goes before the file's own."""
         stated = _in_file(Path(study), data) if isinstance(study, (str, Path)) else _as_object(study)
         return cls(_digest(stated), _surroundings())
+
+    def watching(self, spec: Spec) -> Seen:
+        """The same with how data and weights look before they are read; without it ``keep`` writes no record."""
+        files = files_of(spec)
+        return self if files is None or len(files) > MOST else replace(self, files=Stamp.of(files).digest)
 
     def finished(self, folder: Path | str) -> Outcome | None:
         """The outcome of a run that would find nothing to do; None where something differs or cannot be told."""
@@ -136,9 +150,10 @@ class Seen:
         from outfield.store.write import MANIFEST, ROWS, atomically
 
         files = files_of(spec)
-        if "://" in str(outcome.folder) or outcome.failures or files is None or len(files) > MOST:
+        if "://" in str(outcome.folder) or outcome.failures or files is None or self.files is None:
             return
-        if Stamp.of(files).newest > self.began - SETTLED * 1e9:
+        stamp = Stamp.of(files)
+        if stamp.digest != self.files or stamp.newest > self.began - SETTLED * 1e9:
             return
         files, place = (*files, *_foreign_code()), outcome.folder
         rows, own = sorted(f"{ROWS}/{key}.parquet" for key in outcome.keys - unmeasured), [MANIFEST]

@@ -98,8 +98,8 @@ def plan(spec: Spec, sets: Sets) -> Plan:
         No model is there.
     """
     detectors = [one.build("detectors") for one in spec.detectors]
-    context, absent = _context(spec, sets), tuple(missing(spec))
-    tasks = tuple(Task(recipe, tuple(_jobs(recipe, detectors, spec, context))) for recipe in recipes(spec, sets))
+    basis, absent = _Basis.of(spec, sets), tuple(missing(spec))
+    tasks = tuple(Task(recipe, tuple(_jobs(recipe, detectors, spec, basis))) for recipe in recipes(spec, sets))
     if not tasks:
         raise Problems("The models of the study", absent)
     return Plan(spec, tasks, absent)
@@ -136,15 +136,16 @@ def _probe_passes(task: Task) -> int:
     )
 
 
-def _jobs(recipe: Recipe, detectors: list[Detector], spec: Spec, context: dict[str, Any]) -> Iterator[Job]:
-    model = keys.key(model=recipe.key, **context)
+def _jobs(recipe: Recipe, detectors: list[Detector], spec: Spec, basis: _Basis) -> Iterator[Job]:
+    columns = {"strategy": recipe.strategy, "family": recipe.family, "seed": recipe.seed}
+    model = keys.key(model=recipe.key, **columns, **basis.every)
     yield Job(keys.key(model=model, name=recipe.name), None)
     for detector in detectors:
         stated: dict[str, Any] = {"detector": registry.name_of("detectors", detector), "params": detector.params}
-        stated |= {"limit": spec.probe_limit} if spec.probe_limit and detector.probes() else {}
+        stated |= basis.probing if detector.probes() else {}
         code = keys.of_code(type(detector), Detector)
         for tuned in _settings(detector, spec):
-            tuning = context["tuning"] if tuned else None
+            tuning = basis.tuning if tuned else None
             yield Job(keys.key(model=model, name=recipe.name, code=code, tuning=tuning, **stated), detector, tuned)
 
 
@@ -153,17 +154,29 @@ def _settings(detector: Detector, spec: Spec) -> tuple[bool, ...]:
     return (False, True) if spec.tuning and detector.grid else (False,)
 
 
-def _context(spec: Spec, sets: Sets) -> dict[str, Any]:
-    """What every job's rows rest on beside model and detector."""
-    from outfield.studies import job
+@dataclass(frozen=True)
+class _Basis:
+    """What rows rest on and hold beside model and detector: those of every job, of tuned ones, of probing ones."""
 
-    return {
-        "data": [
-            [member.role, member.name, member.category, member.data.digest()]
-            for member in sets
-            if member.role != "tuning"
-        ],
-        "tuning": [member.data.digest() for member in sets.tuning],
-        "half": spec.half,
-        "code": keys.of_code(job, extract, *(registry.find("metrics", name) for name in registry.names("metrics"))),
-    }
+    every: dict[str, Any]
+    tuning: list[list[str | None]]
+    probing: dict[str, Any]
+
+    @classmethod
+    def of(cls, spec: Spec, sets: Sets) -> _Basis:
+        from outfield.studies import job
+
+        metrics = (registry.find("metrics", name) for name in registry.names("metrics"))
+        every = {
+            "study": spec.name,
+            "id": spec.id.name,
+            "data": [[member.role, *_stated(member)] for member in sets if member.role != "tuning"],
+            "half": spec.half,
+            "code": keys.of_code(job, extract, *metrics),
+        }
+        probing = {"limit": spec.probe_limit, "seed": spec.seed} if spec.probe_limit else {}
+        return cls(every, [_stated(member) for member in sets.tuning], probing)
+
+
+def _stated(member: Member) -> list[str | None]:
+    return [member.name, member.category, member.data.digest()]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
@@ -22,7 +23,7 @@ from outfield.store.write import atomically
 from outfield.strategies import train
 from outfield.strategies.base import Strategy
 from outfield.studies.sets import Sets
-from outfield.studies.spec import Plugin, Spec, Stored
+from outfield.studies.spec import Plugin, Spec, Stored, Trained
 
 Report = Callable[[int, int], None]
 
@@ -81,9 +82,16 @@ class TrainedRecipe(Recipe):
             epochs=self.epochs,
             report=report,
         )
-        with atomically(weights) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, temporary)
+        _save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, weights)
         return network
+
+
+def _save(tensors: dict[str, torch.Tensor], weights: Path) -> None:
+    with atomically(weights) as temporary:
+        try:
+            save_file(tensors, temporary)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -128,10 +136,10 @@ def recipes(spec: Spec, sets: Sets) -> Iterator[Recipe]:
             yield from [_stored(model)] if all(path.is_file() for path in model.weights) else []
         else:
             strategy = model.strategy.build("strategies")
-            yield from (_trained(spec, sets, model.title, strategy, seed) for seed in model.seeds)
+            yield from (_trained(spec, sets, model, strategy, seed) for seed in model.seeds)
 
 
-def _trained(spec: Spec, sets: Sets, title: str, strategy: Strategy, seed: int) -> TrainedRecipe:
+def _trained(spec: Spec, sets: Sets, model: Trained, strategy: Strategy, seed: int) -> TrainedRecipe:
     assert spec.network is not None
     key = keys.key(
         strategy=strategy,
@@ -142,8 +150,8 @@ def _trained(spec: Spec, sets: Sets, title: str, strategy: Strategy, seed: int) 
         data=sets.train.data.digest(),
         code=keys.of_code(type(strategy), train, registry.find("networks", spec.network.name)),
     )
-    name = f"{title}-{seed}".replace(" ", "-")
-    return TrainedRecipe(name, title, strategy.family, seed, key, strategy, spec.network, spec.epochs, spec.layers)
+    told = model.named(seed), model.title, strategy.family, seed
+    return TrainedRecipe(*told, key, strategy, spec.network, spec.epochs, spec.layers)
 
 
 def _stored(model: Stored) -> StoredRecipe:

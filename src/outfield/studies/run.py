@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outfield.places import place
+from outfield.places import absolute, place
 from outfield.studies.finished import Seen
 from outfield.studies.outcome import Outcome
 
@@ -32,7 +33,8 @@ def run(
     """Run a study; run it again and it goes on where it was.
 
     Where all is done and no file has been touched since, that is said at once: nothing is read, and no torch loaded.
-    Data sets and weights that are not there are left out and told in ``missing`` of the outcome.
+    Data sets and weights that are not there are left out and told in ``missing`` of the outcome. A script calls this
+    below ``if __name__ == "__main__":``, since the worker processes of a study import it.
 
     Parameters
     ----------
@@ -49,7 +51,8 @@ def run(
     notify : callable, optional
         Told of progress as ``Event``.
     seen : Seen, optional
-        What the study rested on before ``sets`` was loaded; without it, a run with ``sets`` compares everything.
+        What the study rested on before ``sets`` was loaded, ``Seen.of(spec).watching(spec)``; without it, a run with
+        ``sets`` compares everything.
 
     Raises
     ------
@@ -84,8 +87,10 @@ def run(
     from outfield.studies.spec import Spec
 
     spec = Spec.load(spec) if isinstance(spec, (str, Path)) else spec
+    seen = seen.watching(spec) if seen and not sets else seen
     cache = cache or Cache(default_folder())
-    return Comparison(spec, sets or load(spec, cache), folder, cache, seen).run(executor, notify)
+    outcome = Comparison(spec, sets or load(spec, cache), absolute(folder), cache, seen).run(executor, notify)
+    return replace(outcome, folder=folder)
 
 
 def name_of(study: Spec | Path | str) -> str:

@@ -119,6 +119,10 @@ class ShiftedSet(_Strict):
     source: Named
 
 
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""What the rows' column of seeds holds."""
+
+
 class Tuning(_Strict):
     """Hyper-parameters chosen per model on ID-val against these sets, never on a test set."""
 
@@ -130,11 +134,15 @@ class Trained(_Strict):
 
     strategy: Named
     label: str | None = Field(None, description="Name in tables; by default the strategy's.")
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1)
 
     @property
     def title(self) -> str:
         return self.label or self.strategy.name
+
+    def named(self, seed: int) -> str:
+        """The name of the model of a seed."""
+        return f"{self.title}-{seed}".replace(" ", "-")
 
 
 def _listed(value: Any) -> Any:
@@ -152,7 +160,7 @@ class Stored(_Strict):
     label: str
     strategy: str | None = Field(None, description="How it was trained; by default the label.")
     family: str = "baseline"
-    seed: int = Field(0, description="Apart for models that were trained in one way several times.")
+    seed: Seed = Field(0, description="Apart for models that were trained in one way several times.")
     origin: str = Field("", description="Where the weights are published: shown where they are not there.")
     rename: dict[str, str | None] = Field(
         default_factory=dict,
@@ -202,7 +210,7 @@ class Spec(_Strict):
         "start from. `--data` goes before it, then `$OUTFIELD_DATA`. Without it they start from the study file's "
         "folder, or from `--data`.",
     )
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**63)
     id: IdSets
     ood: tuple[OodSet, ...] = Field(min_length=1)
     shifts: tuple[Annotated[ShiftSet, BeforeValidator(_shift)], ...] = ()
@@ -226,7 +234,7 @@ class Spec(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Spec:
-        if problems := [*_unusable(self), *_repeated(self)]:
+        if problems := [*_unusable(self), *_repeated(self), *_of_id(self)]:
             raise ValueError("\n".join(problems))
         return self
 
@@ -419,11 +427,26 @@ def _repeated(spec: Spec) -> Iterator[str]:
     names = {
         "ood": [member.name for member in spec.ood],
         "shifted": [member.name for member in spec.shifted],
-        "models": [model.title if isinstance(model, Trained) else model.label for model in spec.models],
+        "tuning.ood": [member.name for member in spec.tuning.ood] if spec.tuning else [],
+        "models": [name for model in spec.models for name in _names(model)],
     }
     for where, values in names.items():
         for name in sorted({value for value in values if values.count(value) > 1}):
             yield f"{where}: the name {name!r} is used more than once"
+
+
+def _names(model: Trained | Stored) -> list[str]:
+    """The names of the models that an entry stands for: two labels may differ by a blank alone."""
+    if isinstance(model, Stored):
+        return [model.label]
+    return [model.named(seed) for seed in model.seeds]
+
+
+def _of_id(spec: Spec) -> Iterator[str]:
+    """OOD sets that have the name of an ID set: rows and scores tell the two apart by name."""
+    for i, member in enumerate(spec.ood):
+        if member.name in ("train", "val", "test"):
+            yield f"ood[{i}].name: {member.name!r} is what an ID set is called; give the OOD set another name"
 
 
 def _readable(error: ValidationError) -> Iterator[str]:

@@ -18,23 +18,22 @@ from outfield.stats.agreement import Agreement, agreement
 from outfield.stats.base import Array
 from outfield.stats.multiplicity import benjamini_hochberg
 from outfield.stats.partial import (
-    LEAST_RUNS,
-    WithinRuns,
     circular_shift_test,
     errors_in_variables,
     item_error,
     partial_correlation,
     reliability,
-    run_permutation_test,
-    within_runs,
 )
+from outfield.stats.runs import LEAST_RUNS, UNKNOWN, WithinRuns, conditional_p, within_runs
 from outfield.stats.smooth import SMOOTHERS, Smoother, residuals
 from outfield.store import query
+from outfield.store.settings import told_apart
 from outfield.trajectory.tracker import HALVES, ITEMS, SKIPPED
 from outfield.types import Estimate
 
 Share = Literal["accuracy", "balanced_accuracy"]
 ID = "ID"
+EXACT = "p takes ID accuracy for exact: its items are not there"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +53,8 @@ class Model:
         Whether each item was right; the ID set is ``ID``.
     halves : mapping of measure to array [2, runs, T]
         AUROCs on disjoint halves of the items of both sides.
+    detected : frozenset of str
+        Which measures are AUROCs.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Model:
     values: dict[str, Array]
     correct: dict[str, Array] = field(default_factory=dict)
     halves: dict[str, Array] = field(default_factory=dict)
+    detected: frozenset[str] = frozenset()
 
     @cached_property
     def _left(self) -> dict[tuple[str, Smoother], Array]:
@@ -85,16 +87,25 @@ class Model:
         try:
             if len(self.runs) < 2:
                 return self._alone(first, second, smoother)
-            plain = within_runs(list(self.values[first]), list(self.values[second])).plain
-            found = run_permutation_test(list(self.residuals(first, smoother)), list(self.residuals(second, smoother)))
+            plain = within_runs(self.values[first], self.values[second]).plain
+            found = within_runs(self.residuals(first, smoother), self.residuals(second, smoother))
         except UserError as error:
             return _cells(Estimate(float("nan")), Estimate(float("nan")), float("nan"), str(error))
-        return _cells(found.estimate, plain, found.p, _too_few(found) if len(self.runs) < LEAST_RUNS else "")
+        if len(self.runs) < LEAST_RUNS:
+            return _cells(found.estimate, plain, float("nan"), _too_few(found))
+        p, note = self._tested(first, second) if smoother == "linear" else (float("nan"), "")
+        return _cells(found.estimate, plain, p, note)
+
+    def _tested(self, first: str, second: str) -> tuple[float, str]:
+        """By run permutation given ID accuracy, whose noise is known where its items are."""
+        noise = self._noise if ID in self.correct else [0.0]
+        p, _ = conditional_p(self.values[first], self.values[second], self.id, noise)
+        return p, UNKNOWN if np.isnan(p) else "" if ID in self.correct else EXACT
 
     def _alone(self, first: str, second: str, smoother: Smoother) -> dict[str, Any]:
         """One run: no interval; a circular-shift p where the series allow it, else the reason that there is none."""
         a, b, given = self.values[first][0], self.values[second][0], self.id[0]
-        found = partial_correlation(a, b, given, level="run").estimates
+        found = partial_correlation(a, b, given, smoothers=[smoother], level="run").estimates
         partial, plain = (Estimate(found[kind].value, n=1) for kind in (smoother, "plain"))
         try:
             shifted = circular_shift_test(a, b, given, steps=self.steps, smoother=smoother)
@@ -220,7 +231,7 @@ class Trajectories:
         UserError
             There are no rows, or none that were tracked.
         """
-        rows = query.rows(folder).filter(pl.col("step").is_not_null())
+        rows = told_apart(query.rows(folder).filter(pl.col("step").is_not_null()))
         if rows.is_empty():
             raise UserError(f"Expected tracked runs in {folder}, but no row has a step. Run: outfield track STUDY")
         skipped = rows.filter(pl.col("metric") == SKIPPED).sort("run", "step")
@@ -240,11 +251,26 @@ class Trajectories:
         """Every pair of measures by every smoother, for each model.
 
         Columns: model, first, second, smoother, value, low, high (partial correlation within runs, Fisher-z mean over
-        runs), p (run permutation), q (p after Benjamini-Hochberg over the pairs of one model and smoother), plain with
-        its interval, corrected (errors in variables; linear), corrected_runs, apart with its interval
-        (two AUROCs on disjoint halves of the items), shared_id, note. Null where unknown.
+        runs), p (run permutation given ID; linear), q (p after Benjamini-Hochberg over the pairs of one model and
+        smoother), plain with its interval, corrected (errors in variables; linear), corrected_runs, apart with its
+        interval (two AUROCs on disjoint halves of the items), shared_id, note. Null where unknown.
         """
-        return pl.concat([_pairs(model) for model in self.models], how="vertical_relaxed").fill_nan(None)
+        return pl.concat([_pairs(model) for model in self.models]).fill_nan(None)
+
+    def compared(self, smoother: Smoother) -> pl.DataFrame:
+        """The pairs by one smoother.
+
+        Raises
+        ------
+        UserError
+            There are fewer than two measures beside ID accuracy.
+        """
+        part = self.pairs.filter(pl.col("smoother") == smoother)
+        if part.is_empty():
+            raise UserError(
+                "Expected at least two measures beside ID accuracy, but got one. Add OOD sets to the study."
+            )
+        return part
 
     @cached_property
     def reliability(self) -> pl.DataFrame:
@@ -312,6 +338,26 @@ class Trajectories:
         )
 
 
+_NUMBERS = (
+    "value",
+    "low",
+    "high",
+    "p",
+    "plain",
+    "plain_low",
+    "plain_high",
+    "corrected",
+    "apart",
+    "apart_low",
+    "apart_high",
+)
+PAIRS: dict[str, Any] = (
+    dict.fromkeys(("model", "first", "second", "smoother", "note"), pl.String)
+    | dict.fromkeys(_NUMBERS, pl.Float64)
+    | {"runs": pl.Int64, "corrected_runs": pl.Int64, "shared_id": pl.Boolean}
+)
+"""Columns of the table of pairs, without ``q``."""
+
 _NAME = (
     pl.when(pl.col("metric").str.starts_with("auroc"))
     .then(pl.format("{}: {}", "detector", "ood"))
@@ -324,12 +370,12 @@ def _no_items(_run: str, _step: int) -> dict[str, Array]:
 
 
 def _items(folder: Path) -> Callable[[str, int], dict[str, Array]]:
-    """Correctness of a run at a step, by set; read once for the whole study."""
-    files = sorted((folder / ITEMS).glob("*.parquet"))
+    """Correctness of a run at a step, by set, of the study in its present form; read once for the whole study."""
+    jobs = query.manifest(folder)["jobs"]
     where: dict[tuple[str, int], Path] = {}
-    for path in files:
+    for path in sorted((folder / ITEMS).glob("*.parquet")):
         rows = folder / "rows" / path.name
-        if rows.exists():
+        if rows.exists() and (jobs is None or path.stem in jobs):
             head = pl.read_parquet(rows, columns=["run", "step"], n_rows=1, glob=False).row(0)
             where[head] = path
 
@@ -354,7 +400,10 @@ def _model(table: pl.DataFrame, halves: pl.DataFrame, items: Callable[[str, int]
     known = whole.pop(ID)
     correct = _correct(runs, steps, items, table)
     cut = halves.filter(pl.col("run").is_in(runs), pl.col("step").is_in(steps)).sort("run", "step")
-    return Model(str(table["strategy"][0]), runs, np.array(steps), known, whole, correct, _halved(cut, known.shape))
+    detected = frozenset(table.filter(pl.col("metric") == "auroc")["name"])
+    return Model(
+        str(table["strategy"][0]), runs, np.array(steps), known, whole, correct, _halved(cut, known.shape), detected
+    )
 
 
 def _halved(table: pl.DataFrame, shape: tuple[int, ...]) -> dict[str, Array]:
@@ -396,8 +445,8 @@ def _correct(
 
 
 def _pairs(model: Model) -> pl.DataFrame:
-    tables = [pl.DataFrame(list(_rows_of(model, smoother))) for smoother in SMOOTHERS]
-    return pl.concat([one.with_columns(q=pl.Series(benjamini_hochberg(one["p"]))) for one in tables if one.height])
+    tables = [pl.DataFrame(list(_rows_of(model, smoother)), schema=PAIRS) for smoother in SMOOTHERS]
+    return pl.concat([one.with_columns(q=pl.Series(benjamini_hochberg(one["p"]))) for one in tables])
 
 
 def _rows_of(model: Model, smoother: Smoother) -> Iterator[dict[str, Any]]:
@@ -415,5 +464,5 @@ def _rows_of(model: Model, smoother: Smoother) -> Iterator[dict[str, Any]]:
             "apart": apart.value,
             "apart_low": apart.low,
             "apart_high": apart.high,
-            "shared_id": first.count(": ") == 1 and second.count(": ") == 1,
+            "shared_id": {first, second} <= model.detected,
         }

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import random
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from outfield.errors import MissingExtra
 from outfield.models.libraries import library
@@ -16,7 +21,10 @@ Measure = Callable[[Any], Mapping[str, Any]]
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """Logs a tracker at some steps, once each.
+    """Logs a tracker at some steps, once each, and leaves the run as it would be without.
+
+    While ``measure`` runs, a torch model is in evaluation mode; afterwards each of its modules is in the mode that it
+    was in, and the random states of Python, NumPy and torch (accelerators too) are as they were.
 
     Examples
     --------
@@ -33,12 +41,59 @@ class Schedule:
     measure: Measure
 
     def __call__(self, step: int, model: Any) -> bool:
-        """Measure and log, where the step is one of the schedule and not written yet; whether it was."""
+        """Measure and log, where the step is one of the schedule and not written yet; whether it was.
+
+        Raises
+        ------
+        UserError
+            ``measure`` leaves out a set of kind ``id`` or ``shift``.
+        """
         if step not in self.steps or self.tracker.done(step):
             return False
-        for name, correct in self.measure(model).items():
-            self.tracker.log(step, set=name, correct=correct)
+        with self.tracker.checkpoint(step), _same_chance(), _evaluating(model):
+            for name, correct in self.measure(model).items():
+                self.tracker.log(step, set=name, correct=correct)
         return True
+
+
+@contextmanager
+def _same_chance() -> Iterator[None]:
+    """Random numbers that are drawn inside change nothing outside."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # what training code may draw from
+    try:
+        with _torch_forked():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
+def _torch_forked() -> AbstractContextManager[None]:
+    """``fork_rng`` of the CPU and of all accelerators, those left out that nothing has used yet."""
+    if (torch := sys.modules.get("torch")) is None:
+        return nullcontext()
+    accelerator = torch.accelerator.current_accelerator()
+    kind = "cuda" if accelerator is None else accelerator.type
+    started = getattr(torch.get_device_module(kind), "is_initialized", lambda: True)()
+    devices = range(torch.accelerator.device_count() if started else 0)
+    forked: AbstractContextManager[None] = torch.random.fork_rng(devices=devices, device_type=kind)
+    return forked
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """A torch model in evaluation mode; afterwards each module is in the mode that it was in."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(model, torch.nn.Module):
+        yield
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def transformers_callback(tracker: Tracker, steps: Iterable[int], measure: Measure) -> Any:

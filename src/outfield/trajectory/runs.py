@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Protocol
 
 from outfield.errors import UserError
@@ -40,6 +41,22 @@ class Follow(Protocol):
 
     def follow(self, told: Told) -> None:
         """Train from the last checkpoint and measure what is not written."""
+
+
+def resumable(checkpoint: Path, tracker: Tracker, steps: Sequence[int]) -> Path | None:
+    """A checkpoint to go on from, or None where a step up to it is not written: a run that goes on never sees it again.
+
+    One that cannot be read is given back too: the training loop says what is wrong with it.
+    """
+    import torch
+
+    if not checkpoint.exists():
+        return None
+    try:
+        reached = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["step"]
+    except (OSError, RuntimeError, EOFError, UnpicklingError, ValueError, LookupError, TypeError):
+        return checkpoint
+    return checkpoint if all(tracker.done(step) for step in steps if step <= reached) else None
 
 
 @dataclass(frozen=True)
@@ -103,4 +120,12 @@ def follow(
         reasons = "\n".join(f"{name}: {end.reason}" for name, end in failed.items())
         beside = f"{len(failed)} of {len(runs)} runs failed; the others are finished.\n" if len(runs) > 1 else ""
         raise UserError(f"{beside}{reasons}")
-    return Outcome(folder, len(wanted) - present, present, notes)
+    written = write.done(folder) & set(wanted)
+    return Outcome(folder, len(written) - present, present, (*notes, *_gaps(runs, written)))
+
+
+def _gaps(runs: Sequence[Follow], written: Set[str]) -> Iterator[str]:
+    """Which checkpoints have no rows though their run ended."""
+    for run in runs:
+        if steps := [step for step in run.steps if run.tracker.key(step) not in written]:
+            yield f"{run.tracker.run.name}: not measured at step {', '.join(map(str, steps))}. Track the study again."

@@ -14,7 +14,7 @@ import polars as pl
 
 from outfield import keys
 from outfield.errors import UserError
-from outfield.metrics._intervals import wilson
+from outfield.metrics._intervals import mover, wilson
 from outfield.store import write
 from outfield.types import Estimate
 
@@ -172,7 +172,7 @@ class Tracker:
         Raises
         ------
         UserError
-            An unknown set, or another number of items than the set has.
+            An unknown set, or another number of items or labels than the set has.
         """
         one = self._set(set)
         right = np.asarray(correct)
@@ -184,11 +184,11 @@ class Tracker:
         share = float(right) / count if right.ndim == 0 else float(right.astype(bool).mean())
         if not 0 <= share <= 1:
             raise UserError(f"Expected 0 to {count} right items of {set!r}, but got {right}. Count right ones.")
+        if labels is not None and right.ndim:
+            self._put(step, one, "balanced_accuracy", balanced(right.astype(bool), np.asarray(labels)))
         if right.ndim:
             self._items.setdefault(step, {})[set] = right.astype(bool)
         self._put(step, one, "accuracy", Estimate(share, *wilson(share, count), count))
-        if labels is not None and right.ndim:
-            self._put(step, one, "balanced_accuracy", balanced(right.astype(bool), np.asarray(labels)))
         if step not in self._open and self._complete(step):
             self._write(step)
 
@@ -210,19 +210,23 @@ class Tracker:
 
     @contextmanager
     def checkpoint(self, step: int) -> Iterator[Tracker]:
-        """All measures of a step: written together when the block ends, not at all when it fails."""
+        """All measures of a step: written together when the block ends, not at all when it fails.
+
+        Raises
+        ------
+        UserError
+            At the end of the block a set of kind ``id`` or ``shift`` has no accuracy.
+        """
         self._open.add(step)
         try:
             yield self
+            self._check_complete(step)
         except BaseException:
             self._rows.pop(step, None)
             self._items.pop(step, None)
             raise
         finally:
             self._open.discard(step)
-        if not self._complete(step):
-            missing = sorted(self._expected() - self._logged(step))
-            raise UserError(f"Expected every set at step {step}, but {', '.join(missing)} is not there. Log it.")
         self._write(step)
 
     def items(self, step: int) -> pl.DataFrame:
@@ -266,6 +270,13 @@ class Tracker:
     def _complete(self, step: int) -> bool:
         return self._expected() <= self._logged(step)
 
+    def _check_complete(self, step: int) -> None:
+        if missing := sorted(self._expected() - self._logged(step)):
+            raise UserError(
+                f"Expected the accuracy of every set at step {step}, but got none of {', '.join(missing)}. "
+                "Log each set of kind 'id' or 'shift', or let `measure` return it."
+            )
+
     def _write(self, step: int) -> None:
         """Items first, so that rows that exist have theirs."""
         rows, items = self._rows.pop(step), self._items.pop(step, {})
@@ -280,17 +291,29 @@ class Tracker:
 
 
 def balanced(correct: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Estimate:
-    """Mean over labels of the share of right items, with the normal interval of a mean of shares.
+    """Mean over labels of the share of right items; the interval joins the labels' Wilson intervals (MOVER).
+
+    Raises
+    ------
+    UserError
+        Not one label for each item.
 
     Examples
     --------
-    >>> round(balanced(np.array([True, True, True, False]), np.array([1, 1, 1, 0])).value, 2)
-    0.5
+    >>> print(balanced(np.array([True, True, True, False]), np.array([1, 1, 1, 0])))
+    0.500 [0.219, 0.897] (n = 4)
     """
+    if labels.shape != correct.shape:
+        raise UserError(
+            f"Expected {len(correct)} labels, one for each item, but got {list(labels.shape)}. "
+            "Pass the labels of the same items."
+        )
     groups = [correct[labels == label] for label in np.unique(labels)]
-    share = float(np.mean([group.mean() for group in groups]))
-    error = float(np.sqrt(sum(group.mean() * (1 - group.mean()) / len(group) for group in groups))) / len(groups)
-    return Estimate(share, max(0.0, share - 1.96 * error), min(1.0, share + 1.96 * error), len(correct))
+    shares = [float(group.mean()) for group in groups]
+    ends = [wilson(share, len(group)) for share, group in zip(shares, groups, strict=True)]
+    sources = [(share - low, high - share) for share, (low, high) in zip(shares, ends, strict=True)]
+    value = float(np.mean(shares))
+    return Estimate(value, *mover(value, sources, weight=1 / len(groups)), len(correct))
 
 
 def over_checkpoints(
@@ -303,6 +326,11 @@ def over_checkpoints(
 
     ``measure`` gives for each set whether its items were right. A checkpoint that does not load is named in a
     ``SkippedCheckpointWarning`` and has a row of metric ``skipped`` with the reason.
+
+    Raises
+    ------
+    UserError
+        ``measure`` leaves out a set of kind ``id`` or ``shift``.
     """
     skipped = []
     for step, path in sorted(checkpoints.items()):
@@ -318,6 +346,7 @@ def over_checkpoints(
             tracker.skip(step, why)
             skipped.append(step)
             continue
-        for name, correct in measure(loaded).items():
-            tracker.log(step, set=name, correct=correct)
+        with tracker.checkpoint(step):
+            for name, correct in measure(loaded).items():
+                tracker.log(step, set=name, correct=correct)
     return tuple(skipped)

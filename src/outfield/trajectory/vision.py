@@ -27,7 +27,7 @@ from outfield.strategies.base import Strategy
 from outfield.studies.executors.base import Executor
 from outfield.studies.recipes import TrainedRecipe, recipes
 from outfield.studies.sets import Member, Sets, load
-from outfield.trajectory.runs import Outcome, Told, follow
+from outfield.trajectory.runs import Outcome, Told, follow, resumable
 from outfield.trajectory.spec import Trajectory
 from outfield.trajectory.tracker import HALVES, EvalSet, Run, Tracker
 from outfield.types import Outputs
@@ -128,7 +128,7 @@ class _Run:
             told(self.recipe.name, len(self.steps), len(self.steps))
             return
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        resume = self.checkpoint if self.checkpoint.exists() and self._measured_so_far() else None
+        resume = resumable(self.checkpoint, self.tracker, self.steps)
         try:
             self._train(told, resume)
         except UserError as error:
@@ -137,11 +137,6 @@ class _Run:
             warnings.warn(f"{self.recipe.name} starts again: {error}", write.DamagedFileWarning, stacklevel=2)
             self._train(told, None)
         self.checkpoint.unlink(missing_ok=True)
-
-    def _measured_so_far(self) -> bool:
-        """No gap before the last written step: a run that goes on does not see earlier steps again."""
-        states = [self.tracker.done(step) for step in self.steps]
-        return states == sorted(states, reverse=True)
 
     def _train(self, told: Told, resume: Path | None) -> None:
         data = self.sets.train.data

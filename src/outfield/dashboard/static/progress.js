@@ -2,14 +2,17 @@
 
 import { forget, get, url } from "./api.js";
 import { h, number, plural, say } from "./dom.js";
-import { into } from "./notices.js";
+import { failed, into } from "./notices.js";
 import { progressBar } from "./studies.js";
 
 const duration = (minutes) => (minutes < 1 ? "less than a minute" : minutes < 90 ? `about ${plural(Math.round(minutes), "minute")}` : `about ${number(minutes / 60, 1)} hours`);
 
+const over = (now) => now.total > 0 && now.done >= now.total;
+
 const rest = (now) => {
   const left = now.total - now.done;
-  if (!left) return "Every job is done.";
+  if (!now.total) return "There is no job here: the study has not begun, or its folder is gone.";
+  if (over(now)) return "Every job is done.";
   if (!now.running) return `Nothing runs now; ${plural(left, "job")} are not done. Run the study again to go on: finished jobs are kept.`;
   return now.rate_per_minute > 0 ? `${number(now.rate_per_minute, 1)} jobs a minute; ${duration(left / now.rate_per_minute)} to go.` : "The first jobs take longest; no rate yet.";
 };
@@ -24,12 +27,12 @@ class ProgressView {
   }
 
   connect() {
-    if (this.closed || !this.now || this.now.done >= this.now.total) return;
+    if (this.closed || !this.now || over(this.now)) return;
     this.source = new EventSource(url(["studies", this.context.study.folder, "events"]));
     this.source.onopen = () => this.state("Live: this page follows the study.");
     this.source.onmessage = (event) => {
       this.place.replaceChildren(...this.show(JSON.parse(event.data)));
-      if (this.now.done >= this.now.total) this.close();
+      if (over(this.now)) this.close();
     };
     this.source.onerror = () => this.state(this.source.readyState === EventSource.CLOSED ? "The live connection ended. Reload the page to see more." : "The live connection is lost; trying again.");
   }
@@ -39,6 +42,7 @@ class ProgressView {
   }
 
   show(now) {
+    if (now.error) return [failed(new Error(now.error))];
     if (this.now && this.now.done !== now.done) {
       forget();
       say(`${now.done} of ${now.total} jobs done`);

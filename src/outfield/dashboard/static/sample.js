@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { h, number, plural, say } from "./dom.js";
 import { empty, into } from "./notices.js";
-import { input, query, right, SIZE } from "./samples.js";
+import { input, query, right } from "./samples.js";
 import { ALARM } from "./strip.js";
 import { address, go, page, read } from "./state.js";
 
@@ -137,12 +137,16 @@ class SampleView {
 
   /** Links to the inputs before and after this one, in the order of the list it came from. */
   async neighbours(state) {
-    const back = h("a", { class: "plain", href: page("samples", { sort: state.sort, descending: state.descending, page: state.page }) }, "All samples");
+    const list = (at) => page("samples", { sort: state.sort, descending: state.descending, page: at > 1 ? at : "" });
+    const back = h("a", { class: "plain", href: list(state.page) }, "All samples");
     this.steps.replaceChildren(back);
+    [this.before, this.after] = [null, null];
+    const turn = (this.turn = (this.turn ?? 0) + 1);
     try {
       const found = await this.around(state);
-      if (state.sample !== read().sample || state.from !== read().from) return;
-      [this.before, this.after] = found;
+      if (turn !== this.turn) return;
+      [this.before, this.after] = [found.before, found.after].map((each) => each && address({ sample: each.row, from: each.set, page: "" }, state));
+      back.setAttribute("href", list(found.page));
       const step = (text, target) => (target ? h("a", { class: "plain", href: target }, text) : h("span", { class: "plain off", "aria-hidden": "true" }, text));
       this.steps.replaceChildren(back, step("← Previous", this.before), step("Next →", this.after));
     } catch (error) {
@@ -150,17 +154,9 @@ class SampleView {
     }
   }
 
-  async around(state) {
-    const list = (at) => get(["studies", this.context.study.folder, "samples"], { ...query(state), page: at }, { keep: true });
-    const now = Number(state.page) || 1;
-    const here = await list(now);
-    const at = here.items.findIndex((item) => String(item.row) === state.sample && item.set === state.from);
-    if (at < 0) return [null, null];
-    const last = Math.ceil(here.total / SIZE);
-    const to = (item, turned) => address({ sample: item.row, from: item.set, page: turned > 1 ? turned : "" }, state);
-    const before = at > 0 ? to(here.items[at - 1], now) : now > 1 ? to((await list(now - 1)).items.at(-1), now - 1) : null;
-    const after = at < here.items.length - 1 ? to(here.items[at + 1], now) : now < last ? to((await list(now + 1)).items[0], now + 1) : null;
-    return [before, after];
+  around(state) {
+    const asked = { ...query(state), page: "", home: state.from, row: state.sample };
+    return get(["studies", this.context.study.folder, "neighbours"], asked, { keep: true });
   }
 
   key(event) {

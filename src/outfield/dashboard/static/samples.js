@@ -7,7 +7,7 @@ import { pager } from "./pager.js";
 import { strip } from "./strip.js";
 import { address, change, read } from "./state.js";
 
-export const SIZE = 24;
+const SIZE = 24;
 const SORTS = { disagreement: "disagreement between detectors", score: "score of the detector", row: "row" };
 
 /** How the state asks for a page of samples. */

@@ -59,7 +59,7 @@ class Webdataset(Source):
     broken: Broken = "refuse"
 
     def files(self) -> tuple[Path, ...]:
-        return tuple(map(Path, _named(self.path)))
+        return tuple(map(Path, _ranged(str(Path(self.path).expanduser()))))
 
     def load(self) -> Dataset:
         samples = [sample for shard in _shards(self.path) for sample in _samples(shard)]
@@ -127,7 +127,8 @@ def _shards(pattern: str) -> list[Path]:
 
 
 def _named(pattern: str) -> list[str]:
-    return [name for one in _ranged(str(Path(pattern).expanduser())) for name in sorted(glob(one)) or [one]]
+    ranged = _ranged(str(Path(pattern).expanduser()))
+    return [name for one in ranged for name in ([] if Path(one).is_file() else sorted(glob(one))) or [one]]
 
 
 def _ranged(pattern: str) -> Iterator[str]:

@@ -160,6 +160,8 @@ def labels(table: pl.DataFrame, x: str, y: str, names: str) -> pl.Series:
     >>> labels(points, "x", "y", "name").to_list()
     ['', 'b', 'c']
     """
+    if table.is_empty():
+        return pl.Series(dtype=pl.String)
     places = table.select(x, y).to_numpy()
     places = (places - places.mean(axis=0)) / np.maximum(np.ptp(places, axis=0), 1e-9)
     kept: list[int] = []

@@ -38,7 +38,8 @@ def feature_statistics(results: Results) -> Display:
     if results.baseline is None:
         raise UserError("This study has no strategy of the family baseline to compare features with. Add one.")
     base = means.filter(pl.col("strategy") == results.baseline).select("metric", base="value")
-    ratios = means.join(base, on="metric").with_columns(pl.col("value") / pl.col("base"))
+    ratio = pl.when(pl.col("base") != 0).then(pl.col("value") / pl.col("base"))
+    ratios = means.join(base, on="metric").with_columns(ratio.alias("value"))
     wide = ratios.pivot("metric", index="strategy", values="value")
     kept = [name for name in FEATURES if name in wide.columns]
     table = (
@@ -52,9 +53,14 @@ def feature_statistics(results: Results) -> Display:
     caption = (
         f"Penultimate features on the ID test set, mean over seeds, divided by those of {results.baseline!r} (1 = the "
         "same): total variance, participation ratio (how many directions they spread over), share of activations "
-        "below 0.001, mean and standard deviation of the L2 norm. A point a strategy; log scale, dashed at 1."
+        "below 0.001, mean and standard deviation of the L2 norm; empty where the baseline's is 0. A point a strategy; "
+        "log scale, dashed at 1."
     )
-    figures = tuple(Figure(_ratio(table, name, results), columns[name], 190) for name in kept)
+    figures = tuple(
+        Figure(_ratio(drawn, name, results), columns[name], 190)
+        for name in kept
+        if (drawn := table.filter(pl.col(name) > 0)).height
+    )
     return Display(
         *("features", "What training did to the features", caption, table.select(*columns), figures, columns),
         legend="family",
@@ -64,10 +70,9 @@ def feature_statistics(results: Results) -> Display:
 def _ratio(table: pl.DataFrame, name: str, results: Results) -> alt.TopLevelMixin:
     """A statistic relative to the baseline's against mean AUROC: a point a strategy, a line at 1."""
     axis = alt.Axis(title="times the baseline's", tickCount=4, format="~g")
-    known = table.filter(pl.col(name) > 0)
     right = alt.X("ratio:Q", axis=axis, scale=alt.Scale(type="log", nice=False, padding=12))
     tips = [style.name("strategy", "strategy"), style.tip("ratio", "ratio"), style.tip("auroc", "mean AUROC")]
-    points = alt.Chart(style.rows(known.select("strategy", "family", "auroc", ratio=name)))
+    points = alt.Chart(style.rows(table.select("strategy", "family", "auroc", ratio=name)))
     marked = points.mark_point(filled=True, size=70, opacity=0.95)
     same = alt.Chart(style.rows(pl.DataFrame({"ratio": [1.0]}))).mark_rule(strokeDash=[3, 3], color=style.INK)
     up = style.up("auroc", "mean AUROC", 4)

@@ -16,27 +16,29 @@ NAMES = {
     "auroc_correct_vs_ood": "correct_vs_ood",
     "auroc_incorrect_vs_ood": "incorrect_vs_ood",
 }
+ACROSS = {
+    "errors": "finding its errors against finding the unknown",
+    "incorrect_vs_ood": "the unknown, from right and from wrong predictions",
+}
+"""What is drawn against ``correct_vs_ood``, and the title of the figure."""
 
 
 def correct_and_incorrect(results: Results) -> Display:
     """Three AUROCs of each detector: right against wrong, right against OOD, wrong against OOD."""
     rows = results.test.filter(pl.col("metric").is_in(list(NAMES)))
-    if rows.is_empty():
-        raise UserError("This study has no diagnostics: no model has both right and wrong ID predictions.")
     means = rows.group_by("detector", "metric").agg(pl.col("value").mean(), pl.col("model").n_unique().alias("models"))
     table = means.pivot("metric", index="detector", values="value").rename(NAMES, strict=False)
     absent = [pl.lit(None, pl.Float64).alias(name) for name in NAMES.values() if name not in table.columns]
     information = pl.col("detector").replace_strict(results.information, default="other").alias("information")
     table = table.with_columns(*absent, information).select("detector", *NAMES.values(), "information")
     table = table.sort("errors", "detector", descending=[True, False], nulls_last=True)
-    figures = (
-        Figure(_chart(table, "errors", "correct_vs_ood"), "finding its errors against finding the unknown", 300),
-        Figure(
-            _chart(table, "incorrect_vs_ood", "correct_vs_ood"),
-            "the unknown, from right and from wrong predictions",
-            300,
-        ),
+    figures = tuple(
+        Figure(_chart(known, across, "correct_vs_ood"), title, 300)
+        for across, title in ACROSS.items()
+        if (known := table.drop_nulls([across, "correct_vs_ood"])).height
     )
+    if not figures:
+        raise UserError("This study has no diagnostics: no model has both right and wrong ID predictions.")
     caption = (
         f"Mean AUROC of each detector over OOD sets and up to {means['models'].max()!s} models that have errors. "
         "Left, across: wrong against right ID predictions (does the score predict the model's errors?); up: OOD "
@@ -53,8 +55,7 @@ TITLES = {
 
 
 def _chart(table: pl.DataFrame, x: str, y: str) -> alt.TopLevelMixin:
-    known = table.drop_nulls([x, y])
-    base = alt.Chart(style.rows(known.with_columns(label=style.labels(known, x, y, "detector"))))
+    base = alt.Chart(style.rows(table.with_columns(label=style.labels(table, x, y, "detector"))))
     right, up = style.across(x, TITLES[x]), style.up(y, TITLES[y])
     tips = [style.name("detector", "detector"), style.name("information", "information")]
     tips += [style.tip(name, title) for name, title in TITLES.items()]

@@ -17,7 +17,7 @@ CELL = 31
 
 def heat_map(found: Trajectories, smoother: Smoother = "spline") -> Display:
     """Partial correlations given ID accuracy: below the diagonal partial, above it plain."""
-    part = found.pairs.filter(pl.col("smoother") == smoother)
+    part = found.compared(smoother)
     figures = tuple(Figure(_map(part, model), model.name, 190 + CELL * len(model.values)) for model in found.models)
     caption = (
         "Correlation within runs, mean over runs in Fisher z. Below the diagonal: of the residuals of a "

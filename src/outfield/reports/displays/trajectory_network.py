@@ -19,7 +19,7 @@ COLOURS = {"positive": BLUE, "negative": RED, "interval holds 0": "#b9bcc2"}
 
 def network(found: Trajectories, smoother: Smoother = "spline") -> Display:
     """Measures as nodes of a circle, partial correlations as edges, a network a model."""
-    part = found.pairs.filter(pl.col("smoother") == smoother).with_columns(side=sided("low", "high"))
+    part = found.compared(smoother).with_columns(side=sided("low", "high"))
     figures = tuple(Figure(_graph(part, model), model.name, 420) for model in found.models)
     counts = part.group_by("side").len().sort("len", descending=True)
     said = ", ".join(f"{row['len']} {row['side']}" for row in counts.iter_rows(named=True))
@@ -28,7 +28,7 @@ def network(found: Trajectories, smoother: Smoother = "spline") -> Display:
         "where the "
         f"95% interval over runs holds 0; width is strength. Of {part.height} edges: {said}."
     )
-    table = part.select("model", "first", "second", "value", "low", "high", "p", "q", "plain", "side")
+    table = part.select("model", "first", "second", "value", "low", "high", "plain", "side")
     return Display("network", "The sets as a network", caption, table, figures)
 
 

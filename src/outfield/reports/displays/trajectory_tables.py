@@ -12,20 +12,21 @@ from outfield.reports.displays import _style as style
 from outfield.reports.displays.accuracy import strip
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.displays.trajectory_network import COLOURS, sided
+from outfield.stats.smooth import SMOOTHERS
 from outfield.trajectory.analysis import Model, Trajectories
 
 MOST_DRAWN = 45
 """Pairs that are drawn; the table has all."""
-SMOOTHERS = ("linear", "rank", "spline")
 
 
 def partial_correlations(found: Trajectories) -> Display:
     """Every pair by every smoother, the plain correlation beside it."""
-    table = _wide(found.pairs)
+    table = _wide(found)
     columns = {"model": "model", "first": "set", "second": "and set", "plain": "plain", "plain low": "low"}
     columns |= {"plain high": "high"}
     for kind in SMOOTHERS:
-        columns |= {kind: kind, f"{kind} low": "low", f"{kind} high": "high", f"{kind} p": "p", f"{kind} q": "p, BH"}
+        columns |= {kind: kind, f"{kind} low": "low", f"{kind} high": "high"}
+        columns |= {"p": "p", "q": "p, BH"} if kind == "linear" else {}
     columns |= {"corrected": "corrected"}
     if table["apart"].is_not_null().any():
         columns |= {"apart": "apart", "apart_low": "low", "apart_high": "high"}
@@ -34,9 +35,10 @@ def partial_correlations(found: Trajectories) -> Display:
     shared = table.filter(pl.col("shared_id")).height
     caption = (
         f"Correlation within runs, mean over {runs} runs in Fisher z, Student's 95% interval over runs: plain (hollow) "
-        "and once a smooth of ID accuracy is taken out (filled; drawn: spline). p: run permutation, two-sided; p, BH: "
-        "after Benjamini and Hochberg over the pairs of one model and smoother. Corrected: linear, for the sampling "
-        "noise of the ID set (errors in variables with its item covariance). Pairs whose sign depends on the "
+        "and once a smooth of ID accuracy is taken out (filled; drawn: spline). p: run permutation, two-sided, "
+        "given ID accuracy less its noise, of what is left beyond the curve that all runs share; p, BH: after "
+        "Benjamini and Hochberg over the pairs of one model. Corrected: linear, for the sampling noise of the ID set "
+        "(errors in variables with its item covariance). Pairs whose sign depends on the "
         f"smoother: {found.sign_differs.height}. {_shared(shared)}{_left(table)}"
     )
     figures = tuple(
@@ -46,15 +48,15 @@ def partial_correlations(found: Trajectories) -> Display:
     return Display("partial", "Partial correlations, the plain one beside each", caption, table, figures, columns)
 
 
-def _wide(pairs: pl.DataFrame) -> pl.DataFrame:
+def _wide(found: Trajectories) -> pl.DataFrame:
     """A row a pair: the plain correlation, then each smoother's."""
     keys = ["model", "first", "second"]
-    renamed = {"value": "", "low": " low", "high": " high", "p": " p", "q": " q"}
-    plain = ["plain", "plain_low", "plain_high", "shared_id", "note"]
-    linear = pairs.filter(pl.col("smoother") == "linear")
+    renamed = {"value": "", "low": " low", "high": " high"}
+    plain = ["plain", "plain_low", "plain_high", "p", "q", "shared_id", "note"]
+    linear = found.compared("linear")
     table = linear.select(*keys, *plain).rename({"plain_low": "plain low", "plain_high": "plain high"})
     for kind in SMOOTHERS:
-        part = pairs.filter(pl.col("smoother") == kind)
+        part = found.compared(kind)
         named = part.select(*keys, *(pl.col(old).alias(f"{kind}{new}") for old, new in renamed.items()))
         table = table.join(named, on=keys, how="left", maintain_order="left")
     return table.join(
@@ -170,19 +172,25 @@ def against_size(found: Trajectories) -> Display:
     ).properties(width="container", height=300)
     caption = (
         "Mean over all pairs of sets of the partial correlation (spline) of each run, then over runs with "
-        "Student's 95% interval; a point a model. Sizes are those of the models without adapters."
+        "Student's 95% interval; a point a model. A pair with a set that never moves in a run is left out of it. "
+        "Sizes are those of the models without adapters."
     )
     return Display("size", "Average correlation against model size", caption, table, (Figure(chart, min_width=320),))
 
 
 def _mean_pair(model: Model) -> dict[str, object]:
-    """Each run's mean over pairs, then mean and interval over runs: pairs of one run are not independent."""
+    """Each run's mean over pairs, then mean and interval over runs: pairs of one run are not independent.
+
+    A pair counts in the runs in which both of its measures move, and a run where it has such a pair.
+    """
     left = {name: model.residuals(name) for name in model.values}
     rows, columns = np.triu_indices(len(left), 1)
-    per_run = [np.corrcoef([series[run] for series in left.values()])[rows, columns] for run in range(len(model.runs))]
-    means = np.mean(per_run, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        per_run = [np.corrcoef([series[run] for series in left.values()]) for run in range(len(model.runs))]
+    known = [pairs[~np.isnan(pairs)] for pairs in (matrix[rows, columns] for matrix in per_run)]
+    means = np.array([pairs.mean() for pairs in known if len(pairs)])
     half = (
         stats.t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / len(means) ** 0.5 if len(means) > 1 else float("nan")
     )
-    mean = float(means.mean())
+    mean = float(means.mean()) if len(means) else float("nan")
     return {"model": model.name, "mean": mean, "low": mean - half, "high": mean + half, "runs": len(means)}

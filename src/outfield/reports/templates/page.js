@@ -18,8 +18,8 @@
     return drawn.get(place);
   };
   const drawNow = async (place) => {
-    const spec = JSON.parse(document.getElementById(place.dataset.spec).textContent);
     try {
+      const spec = JSON.parse(document.getElementById(place.dataset.spec).textContent);
       await vegaEmbed(place, spec, { renderer: "svg", actions: false, logLevel: 1, config, tooltip: { theme: dark.matches ? "dark" : "light" } });
       // A group of marks without words, an empty one say, is nothing to a screen reader: the chart has its description.
       for (const silent of all('[role="graphics-symbol"]:not([aria-label])', place)) silent.setAttribute("aria-hidden", "true");
@@ -38,9 +38,12 @@
 
   const sight = new IntersectionObserver((seen) => { for (const one of seen) if (one.isIntersecting) draw(one.target); }, { rootMargin: "400px" });
 
+  // A table's CSV, as it was before it was put into a script element.
+  const csv = (id) => document.getElementById(id).textContent.replace(/\\u003C(?=\/script|!--|script)/gi, "<");
+
   // Downloads.
   const save = (button) => {
-    const text = document.getElementById(`csv-${button.dataset.csv}`).textContent;
+    const text = csv(`csv-${button.dataset.csv}`);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
     link.download = `${button.dataset.csv}.csv`;
@@ -60,19 +63,32 @@
 
   const number = (text) => (text === "" ? NaN : Number(text.replaceAll(",", "")));
 
-  const shorter = (text) => (Number.isInteger(number(text)) || Number.isNaN(number(text)) ? text : number(text).toFixed(3));
+  // A column as in the short tables: three decimals, none where all are whole or one is large, small p and q in powers of ten.
+  const shorter = (texts, name) => {
+    if (!texts.some((text) => /[.e]/.test(text))) return texts;
+    const known = texts.map(number).filter(Number.isFinite);
+    const digits = known.every(Number.isInteger) || known.some((value) => Math.abs(value) >= 1000) ? 0 : 3;
+    const format = new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+    const small = ["p", "q"].includes(name.split(" ")[0]);
+    const one = (value) => (small && value !== 0 && Math.abs(value) < 0.0005 ? value.toExponential(1).replace(/e-(?=\d$)/, "e-0") : format.format(value));
+    return texts.map((text) => (Number.isNaN(number(text)) ? text : one(number(text))));
+  };
 
   const build = (table) => {
-    const [names, ...rows] = parse(document.getElementById(table.dataset.from).textContent);
-    const places = JSON.parse(table.dataset.columns).map((name) => names.indexOf(name));
+    const [names, ...rows] = parse(csv(table.dataset.from));
     const numeric = [...table.tHead.rows[0].cells].map((cell) => cell.classList.contains("number"));
-    table.rowsOf = rows.map((row) => {
+    const columns = JSON.parse(table.dataset.columns).map((name, at) => {
+      const place = names.indexOf(name);
+      const texts = rows.map((row) => row[place]);
+      return numeric[at] ? shorter(texts, name) : texts;
+    });
+    table.rowsOf = rows.map((_, row) => {
       const line = document.createElement("tr");
-      places.forEach((place, at) => {
+      columns.forEach((texts, at) => {
         const cell = document.createElement(at ? "td" : "th");
         if (!at) cell.scope = "row";
         if (numeric[at]) cell.className = "number";
-        cell.textContent = numeric[at] ? shorter(row[place]) : row[place];
+        cell.textContent = texts[row];
         line.append(cell);
       });
       return line;

@@ -7,6 +7,7 @@ import traceback
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -97,6 +98,19 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+@contextmanager
+def threads_of(threads: int) -> Iterator[None]:
+    """The threads of this process for as long as the block lasts."""
+    import torch
+
+    before = torch.get_num_threads()
+    set_threads(threads)
+    try:
+        yield
+    finally:
+        set_threads(before)
+
+
 @dataclass
 class Deaths:
     """How often the process of each task was killed, and what becomes of the task.
@@ -119,6 +133,7 @@ class Deaths:
         return Failed(
             index,
             f"Its worker process was killed (out of memory?), {self.counted[index]} times in a row. What was finished "
-            "is kept: run the same command again to go on, with fewer `resources.processes` if memory is short.",
+            "is kept: run the same command again to go on, with fewer `resources.processes` if memory is short. A "
+            'script of your own must call outfield below `if __name__ == "__main__":`, since workers import it.',
             by_user=True,
         )

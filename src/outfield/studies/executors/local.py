@@ -3,16 +3,33 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import shutil
 import signal
+import tempfile
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from pathlib import Path
 from typing import Any
 
-from outfield.studies.executors.base import Deaths, Done, Event, Executor, Failed, Notify, Work, attempt, set_threads
+from outfield.errors import UserError
+from outfield.studies.executors.base import (
+    Deaths,
+    Done,
+    Event,
+    Executor,
+    Failed,
+    Notify,
+    Work,
+    attempt,
+    set_threads,
+    threads_of,
+)
 
 _POLL = 0.1
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -45,12 +62,13 @@ class Local(Executor):
 
     def run(self, work: Work, tasks: Sequence[Any], notify: Notify) -> Iterator[Done | Failed]:
         if self.processes == 1 or len(tasks) <= 1:
-            set_threads(self.threads)
-            yield from (attempt(work, index, task, notify) for index, task in enumerate(tasks))
+            with threads_of(self.threads):
+                yield from (attempt(work, index, task, notify) for index, task in enumerate(tasks))
         else:
-            yield from self._parallel(pickle.dumps(work), tasks, notify)
+            with _on_disk(work) as path:
+                yield from self._parallel(path, tasks, notify)
 
-    def _parallel(self, work: bytes, tasks: Sequence[Any], notify: Notify) -> Iterator[Done | Failed]:
+    def _parallel(self, work: Path, tasks: Sequence[Any], notify: Notify) -> Iterator[Done | Failed]:
         gpus = _gpus() if self.device == "cuda" else ()
         seats = [
             _Seat(work, self.threads, gpus[number % len(gpus)] if gpus else None)
@@ -63,11 +81,29 @@ class Local(Executor):
                 seat.stop()
 
 
+@contextmanager
+def _on_disk(work: Work) -> Iterator[Path]:
+    """A file that workers read the work from: through a pipe to one that dies, a large object would wait for ever."""
+    with tempfile.TemporaryDirectory(prefix="outfield-", ignore_cleanup_errors=True) as folder:
+        yield _written(Path(folder) / "work", pickle.dumps(work))
+
+
+def _written(path: Path, content: bytes) -> Path:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UserError(
+            f"Expected to write {len(content) / 2**20:,.1f} MiB for the workers to {path}, but got: {error.strerror}. "
+            "Free some space, or name another folder with $TMPDIR."
+        ) from error
+    return path
+
+
 @dataclass
 class _Seat:
     """One process at a time and the queue of its events; both are renewed when it is killed."""
 
-    work: bytes
+    work: Path
     threads: int
     gpu: str | None
     pool: ProcessPoolExecutor = field(init=False)
@@ -143,14 +179,23 @@ def _gpus() -> tuple[str, ...]:
     return tuple(map(str, range(torch.cuda.device_count())))
 
 
-def _start(work: bytes, events: Any, threads: int, gpu: str | None) -> None:
+def _start(work: Path, events: Any, threads: int, gpu: str | None) -> None:
     global _events, _work
+    threading.Thread(target=_end_with_parent, args=(work,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if gpu is not None:
         os.environ[_VISIBLE] = gpu
     set_threads(threads)
-    _events, _work = events, pickle.loads(work)
+    _events, _work = events, pickle.loads(work.read_bytes())
+
+
+def _end_with_parent(work: Path) -> None:
+    """A worker is of no use when the process that asked for it is gone; nor is the file of its work."""
+    if parent := parent_process():
+        parent.join()
+        shutil.rmtree(work.parent, ignore_errors=True)
+        os._exit(1)
 
 
 def _attempt_here(index: int, task: Any) -> Done | Failed:

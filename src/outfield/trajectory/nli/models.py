@@ -24,6 +24,8 @@ ANSWERS = ((" Yes", " No"), ("Yes", "No"), (" yes", " no"), ("yes", "no"), (" Tr
            (" A", " B"), ("A", "B"), (" 1", " 0"), ("1", "0"))  # fmt: skip
 """Verbalisers that are proposed where the study's own does not fit the tokenizer."""
 HEADS = ("classifier", "score", "pooler", "pre_classifier")
+UNLIMITED = 1_000_000
+"""Tokens that a model can read where nothing says a limit."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Encoded:
 class PairModel:
     """A language model that gives two logits a pair: no entailment, entailment.
 
-    ``module`` is the model with its adapters, ``wrapped`` the same as several processes call it, and ``parameters`` the
-    number of the model's parameters without adapters.
+    ``module`` is the model with its adapters, ``wrapped`` the same as several processes call it, ``parameters`` the
+    number of the model's parameters without adapters, and ``context`` how many tokens it can read.
     """
 
     def __init__(self, module: Any, tokenizer: Any, *, max_tokens: int | None, padding: str) -> None:
@@ -52,12 +54,7 @@ class PairModel:
         self.wrapped, self.world = module, World()
         self.parameters = int(sum(w.numel() for name, w in module.named_parameters() if "lora_" not in name))
         self.pad = next(i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if i is not None)
-
-    @property
-    def context(self) -> int:
-        """Tokens that the model can read."""
-        known = (getattr(self.module.config, name, None) for name in ("max_position_embeddings", "n_positions"))
-        return min([int(n) for n in known if n] or [1_000_000])
+        self.context = readable_tokens(module, tokenizer)
 
     def encode(self, pairs: Pairs) -> Encoded:
         """Tokens of each pair; a premise that is too long is cut at its end.
@@ -89,8 +86,11 @@ class PairModel:
         return tuple(ids), tuple(types), shorter != premise
 
     def _first_tokens(self, text: str, count: int) -> str:
+        """The text of its first tokens: shorter, where it has more, and without a character that a cut would split."""
         offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        return text if len(offsets) <= count else text[: offsets[count - 1][1]]
+        if len(offsets) <= count:
+            return text
+        return text[: min(offsets[count - 1][1], offsets[count][0], len(text) - 1)]
 
     def _tokens(self, premise: str, hypothesis: str) -> tuple[list[int], list[int]]:
         raise NotImplementedError
@@ -200,6 +200,19 @@ class Causal(PairModel):
         if not self.full:
             return super().loss(encoded, rows, labels)
         return functional.cross_entropy(self.vocabulary(encoded, rows).float(), self.answers[labels].to(self.device))
+
+
+def readable_tokens(module: nn.Module, tokenizer: Any) -> int:
+    """Tokens that a model can read, by its configuration, its tokenizer and its table of positions.
+
+    A table with padding (RoBERTa, MPNet) counts positions from behind the padding's: it reads fewer than it has rows.
+    """
+    names = ("max_position_embeddings", "n_positions")
+    known = [getattr(module.config, name, None) for name in names]
+    named = [part for name, part in module.named_modules() if name.endswith("position_embeddings")]
+    tables = [part for part in named if isinstance(part, nn.Embedding)]
+    known += [table.num_embeddings - table.padding_idx - 1 for table in tables if table.padding_idx is not None]
+    return min(int(n) for n in (*known, tokenizer.model_max_length, UNLIMITED) if n)
 
 
 def answer_tokens(tokenizer: Any, verbaliser: Verbaliser) -> tuple[int, int]:

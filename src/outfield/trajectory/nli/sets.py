@@ -24,6 +24,8 @@ from outfield.errors import MissingExtra, UnknownName, UserError
 
 REMOVED = None
 """What a label maps to when its rows are left out: neutral of a three-way set, and rows without a gold label."""
+EMPTY = "empty text"
+"""Why a pair is left out whose premise or hypothesis has no words."""
 
 THREE_WAY: Mapping[str, int | None] = {"entailment": 1, "neutral": REMOVED, "contradiction": 0}
 _NUMBERS: Mapping[str, int | None] = {"0": 1, "1": REMOVED, "2": 0}
@@ -138,6 +140,11 @@ class Pairs:
         both = zip(self.premises, self.hypotheses, strict=True)
         return [(" ".join(a.lower().split()), " ".join(b.lower().split())) for a, b in both]
 
+    @property
+    def empty(self) -> int:
+        """How many were left out whose premise or hypothesis has no words."""
+        return self.left_out.get(EMPTY, 0)
+
     def digest(self) -> str:
         """Digest of the texts and labels."""
         return keys.key(premises=self.premises, hypotheses=self.hypotheses, labels=self.labels.tolist())
@@ -168,7 +175,8 @@ def read(name: str, path: Path | str) -> Pairs:
     UnknownName
         There is no such set.
     UserError
-        No such file or column; labels that are not the set's; a whole file of another size than published; one class.
+        No such file, set of the Hub or column; a row that is cut off or whose texts are none; labels that are not the
+        set's; a whole file of another size than published; one class.
 
     Examples
     --------
@@ -188,6 +196,8 @@ def read(name: str, path: Path | str) -> Pairs:
     premise, hypothesis, label = (
         _column(rows[0], names, where) for names in (style.premise, style.hypothesis, style.label)
     )
+    for number, row in enumerate(rows, 1):
+        _check_row(row, (premise, hypothesis, label), f"row {number} of {where}")
     _check_labels(name, style, where, {str(row[label]) for row in rows})
     kept, left_out = [], Counter[str]()
     for row in rows:
@@ -195,7 +205,7 @@ def read(name: str, path: Path | str) -> Pairs:
         if value is REMOVED:
             left_out[f"label {row[label]}"] += 1
         elif not all(map(str.strip, texts)):
-            left_out["empty text"] += 1
+            left_out[EMPTY] += 1
         else:
             kept.append((*texts, value))
     if {value for *_, value in kept} != {0, 1}:
@@ -205,6 +215,14 @@ def read(name: str, path: Path | str) -> Pairs:
         )
     premises, hypotheses, labels = zip(*kept, strict=True)
     return Pairs(premises, hypotheses, np.array(labels), dict(left_out))
+
+
+def _check_row(row: Mapping[str, Any], columns: tuple[str, str, str], where: str) -> None:
+    if lacking := [name for name in columns if name not in row]:
+        raise UserError(f"Expected {', '.join(lacking)} in {where}, but got {dict(row)!r:.80}. Mend or remove it.")
+    for name in columns[:2]:
+        if not isinstance(row[name], str | None):
+            raise UserError(f"Expected a text as {name} in {where}, but got {row[name]!r:.60}. Write it as a text.")
 
 
 def _check_labels(name: str, style: Format, where: str, found: set[str]) -> None:
@@ -247,13 +265,20 @@ def _records(path: Path, style: Format) -> Iterator[Mapping[str, Any]]:
     try:
         with _opened(path) as (lines, suffix):
             if suffix == ".jsonl":
-                yield from (json.loads(line) for line in lines if line.strip())
+                yield from (_object(line, path) for line in lines if line.strip())
             else:
                 yield from _table(lines, "," if suffix == ".csv" else "\t", style)
     except OSError as error:
         raise UserError(f"Expected an NLI set at {path}, but it cannot be read: {error.strerror or error}.") from None
     except (csv.Error, json.JSONDecodeError, UnicodeDecodeError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"Expected an NLI set in {path}, but could not read it ({error}). Mend it.") from None
+
+
+def _object(line: str, path: Path) -> dict[str, Any]:
+    found = json.loads(line)
+    if not isinstance(found, dict):
+        raise UserError(f"Expected a JSON object in every line of {path}, but got {line.strip()!r:.60}. Mend it.")
+    return found
 
 
 def _table(lines: TextIO, separator: str, style: Format) -> Iterator[Mapping[str, Any]]:
@@ -292,12 +317,22 @@ def _opened(path: Path) -> Iterator[tuple[TextIO, str]]:
 
 def _hub(where: str) -> Iterator[Mapping[str, Any]]:
     """Rows of ``hub:DATASET[:CONFIG]:SPLIT``."""
+    _, *parts = where.split(":")
+    if len(parts) not in (2, 3) or not all(parts):
+        raise UserError(f"Expected hub:DATASET[:CONFIG]:SPLIT, but got {where}. Name a split, as hub:snli:test does.")
     try:
         import datasets
     except ImportError:
         raise MissingExtra("datasets", extra="text") from None
-    _, name, *config, split = where.split(":")
-    yield from datasets.load_dataset(name, *config, split=split)
+    name, *config, split = parts
+    try:
+        yield from datasets.load_dataset(name, *config, split=split)
+    except Exception as error:  # whatever the library, the network or the set's files raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"Expected the set {where} of the Hub, but got: {reason}. Mend its name, configuration or split, or see "
+            "whether the Hub can be reached."
+        ) from error
 
 
 def sampled(pairs: Pairs, limit: int | None, seed: int) -> Pairs:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,13 +127,16 @@ class Nli(Strict):
             if one.style not in FORMATS:
                 yield f"{one.name}: there is no format {one.style!r}; there are {', '.join(FORMATS)}"
         for pattern in self.patterns:
-            if "{premise}" not in pattern or "{hypothesis}" not in pattern:
-                yield f"patterns: {pattern!r} lacks {{premise}} or {{hypothesis}}"
+            yield from _unfilled(pattern)
         if self.device == "accelerate" and self.resources.processes > 1:
             yield "resources.processes: accelerate starts the processes itself; leave it at 1 beside device: accelerate"
-        names = [one.name for one in (self.id, *self.ood)]
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
-            yield f"ood: the name {', '.join(repeated)} is used more than once"
+        if repeated := _repeated(one.name for one in (self.id, *self.ood)):
+            yield f"ood: the name {repeated} is used more than once"
+        if repeated := _repeated(model.label for model in self.models):
+            yield f"models: the label {repeated} is used more than once; give each model its own"
+        for field in ("seeds", "shots", "patterns"):
+            if repeated := _repeated(map(str, getattr(self, field))):
+                yield f"{field}: {repeated} stands there more than once"
 
     @classmethod
     def load(cls, path: Path | str, data: Path | str | None = None) -> Nli:
@@ -166,6 +170,24 @@ class Nli(Strict):
     def place(self, one: NliSet) -> str:
         """Where a set's file is."""
         return one.path if one.path.startswith("hub:") else str(self.data / one.path)
+
+
+def _unfilled(pattern: str) -> Iterator[str]:
+    """What keeps a pattern from holding both texts."""
+    texts = {name: f"<{name}>" for name in ("premise", "hypothesis")}
+    try:
+        filled = pattern.format(**texts)
+    except (LookupError, ValueError, AttributeError, TypeError) as error:
+        why = f"no value for {error}" if isinstance(error, KeyError) else error
+        yield f"patterns: {pattern!r} cannot be filled in ({why}); write any brace that is text twice"
+        return
+    if not all(text in filled for text in texts.values()):
+        yield f"patterns: {pattern!r} lacks {{premise}} or {{hypothesis}}"
+
+
+def _repeated(names: Iterable[str]) -> str:
+    """The names that come more than once."""
+    return ", ".join(sorted(name for name, count in Counter(names).items() if count > 1))
 
 
 def _lines(problem: Any) -> Iterator[str]:

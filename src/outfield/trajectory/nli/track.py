@@ -21,7 +21,7 @@ from outfield.trajectory.nli.models import Encoded, PairModel, merged, open_mode
 from outfield.trajectory.nli.sets import Pairs, duplicates, read, sampled, shots
 from outfield.trajectory.nli.spec import LanguageModel, Nli
 from outfield.trajectory.nli.world import World, first_process
-from outfield.trajectory.runs import Outcome, Told, follow
+from outfield.trajectory.runs import Outcome, Told, follow, resumable
 from outfield.trajectory.tracker import EvalSet, Run, Tracker
 from outfield.types import Estimate
 
@@ -88,10 +88,14 @@ def track(
 def _findings(data: Data) -> tuple[str, ...]:
     """What a reader must know of the sets."""
     shared = {name: duplicates(data.train, pairs) for name, pairs in data.tests.items()}
-    return tuple(
-        f"{name}: {count:,} of {len(data.tests[name]):,} pairs are in the training data too."
-        for name, count in shared.items()
-        if count
+    empty = {name: pairs.empty for name, pairs in {"Training data": data.train, **data.tests}.items()}
+    return (
+        *(
+            f"{name}: {count:,} of {len(data.tests[name]):,} pairs are in the training data too."
+            for name, count in shared.items()
+            if count
+        ),
+        *(f"{name}: {count:,} pairs left out for an empty text." for name, count in empty.items() if count),
     )
 
 
@@ -135,9 +139,7 @@ class _Run:
         if all(map(self.tracker.done, self.steps)):
             told(name, len(self.steps), len(self.steps))
             return
-        states = [self.tracker.done(step) for step in self.steps]
-        whole = states == sorted(states, reverse=True)
-        resume = self.checkpoint if whole and self.checkpoint.exists() else None
+        resume = resumable(self.checkpoint, self.tracker, self.steps)
         try:
             self._train(told, resume)
         except UserError as error:
@@ -187,13 +189,16 @@ class _Run:
                     self._once(name, pairs)
             if step == 0:
                 tracker.measure(step, "parameters", model.parameters, set=self.spec.id.name)
+                of = {"of": "training data"}
+                tracker.measure(step, "empty_texts", self.train.empty, set=self.spec.id.name, params=of)
 
     def _once(self, name: str, pairs: Pairs) -> None:
-        """What does not change along the run: the majority's accuracy, duplicates with the training pairs."""
+        """What does not change along the run: the majority's accuracy, pairs that training has too, and empty ones."""
         share = float(max(np.mean(pairs.labels), 1 - np.mean(pairs.labels)))
         found = Estimate(share, *wilson(share, len(pairs)), len(pairs))
         self.tracker.measure(0, "accuracy", found, set=name, role="baseline", params={"baseline": "majority"})
         self.tracker.measure(0, "duplicates", duplicates(self.train, pairs), set=name)
+        self.tracker.measure(0, "empty_texts", pairs.empty, set=name)
 
 
 _DECIDES = ("lora", "training", "loss", "verbaliser", "max_tokens", "padding", "items", "seed")
