@@ -48,6 +48,22 @@ def mover(value: float, sources: Sequence[tuple[float, float]], weight: float = 
     return max(0.0, value - down), min(1.0, value + up)
 
 
+def mean_recall(correct: NDArray[Any], labels: NDArray[Any]) -> Estimate:
+    """Mean over the labels that there are of the share of right items; the interval joins the labels' Wilson intervals.
+
+    Examples
+    --------
+    >>> print(mean_recall(np.array([True, True, True, False]), np.array([1, 1, 1, 0])))
+    0.500 [0.219, 0.897] (n = 4)
+    """
+    _, at, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    recalls = [float(recall) for recall in np.bincount(at, correct) / counts]
+    ends = [wilson(recall, int(count)) for recall, count in zip(recalls, counts, strict=True)]
+    sources = [(recall - low, high - recall) for recall, (low, high) in zip(recalls, ends, strict=True)]
+    value = float(np.mean(recalls))
+    return Estimate(value, *mover(value, sources, weight=1 / len(recalls)), len(correct))
+
+
 def of_mean(values: NDArray[Any], floor: float = -np.inf, ceiling: float = np.inf) -> Estimate:
     """Mean of independent values with its normal interval; without an interval for one value."""
     n = len(values)

@@ -3,9 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from outfield.metrics._intervals import mover, wilson
+from outfield.metrics._intervals import mean_recall
 from outfield.metrics.base import PredictionMetric, Predictions
 from outfield.types import Estimate
 
@@ -30,11 +28,4 @@ class BalancedAccuracy(PredictionMetric):
     label: ClassVar[str] = "Balanced accuracy"
 
     def of(self, data: Predictions) -> Estimate:
-        _, classes, counts = np.unique(data.labels, return_inverse=True, return_counts=True)
-        recalls = np.bincount(classes, data.correct) / counts
-        ends = [wilson(float(recall), int(count)) for recall, count in zip(recalls, counts, strict=True)]
-        sources = [
-            (float(recall) - low, high - float(recall)) for recall, (low, high) in zip(recalls, ends, strict=True)
-        ]
-        value = float(recalls.mean())
-        return Estimate(value, *mover(value, sources, weight=1 / len(recalls)), len(data))
+        return mean_recall(data.correct, data.labels)

@@ -16,6 +16,7 @@ from outfield.stats.base import Array
 from outfield.stats.frames import as_frame, require, select_rows
 from outfield.stats.relate import as_share
 from outfield.store import peers, query
+from outfield.store.settings import told_apart
 
 MEAN = "mean AUROC"
 
@@ -136,7 +137,7 @@ def _frame(data: Any) -> pl.DataFrame:
     if not isinstance(data, str | Path):
         return as_frame(data)
     if is_remote(place(data)) or Path(data).is_dir():
-        return query.rows(data)
+        return told_apart(query.rows(data))
     found = peers.read(data)
     return as_frame(data) if found is None else found
 

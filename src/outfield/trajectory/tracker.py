@@ -14,7 +14,7 @@ import polars as pl
 
 from outfield import keys
 from outfield.errors import UserError
-from outfield.metrics._intervals import mover, wilson
+from outfield.metrics._intervals import mean_recall, wilson
 from outfield.store import write
 from outfield.types import Estimate
 
@@ -308,12 +308,7 @@ def balanced(correct: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Est
             f"Expected {len(correct)} labels, one for each item, but got {list(labels.shape)}. "
             "Pass the labels of the same items."
         )
-    groups = [correct[labels == label] for label in np.unique(labels)]
-    shares = [float(group.mean()) for group in groups]
-    ends = [wilson(share, len(group)) for share, group in zip(shares, groups, strict=True)]
-    sources = [(share - low, high - share) for share, (low, high) in zip(shares, ends, strict=True)]
-    value = float(np.mean(shares))
-    return Estimate(value, *mover(value, sources, weight=1 / len(groups)), len(correct))
+    return mean_recall(correct, labels)
 
 
 def over_checkpoints(
