@@ -18,6 +18,7 @@ from scipy import stats as theory
 from outfield import stats
 from outfield.errors import UserError
 from outfield.stats import intervals
+from outfield.stats.smooth import residuals
 from outfield.stats.units import unit_means
 
 Rng = np.random.Generator
@@ -333,6 +334,14 @@ for _items, _slope in (((600, 300), 1.0), ((300, 300), 1.0), ((600, 300), 0.3), 
     @case(_text, "size", *(((0.0, 0.08), "") if _items[0] >= _items[1] else (None, _small)))
     def _(rng: Rng, items: tuple[int, int] = _items, slope: float = _slope) -> bool | None:
         return _noisy(rng, *items, slope)
+
+
+@case("run permutation of residuals on ID, 600 and 300 items, slope 1", "size", None, "why ID is given to the test")
+def _(rng: Rng) -> bool:
+    true = learning(rng, 0.02)
+    known = answers(rng, true, 600).mean(axis=-1)
+    measures = (answers(rng, np.clip(at + true - 0.5, 0.02, 0.98), 300).mean(axis=-1) for at in (0.45, 0.5))
+    return stats.run_permutation_test(*(residuals(each, known, "linear") for each in measures)).p < 0.05
 
 
 @case("run permutation given ID that wanders, OOD on trends that all runs share", "size", (0.0, 0.08))

@@ -124,7 +124,8 @@ def run_permutation_test(
 
     Given an ID measure, the estimate is of :func:`within_runs`, and the p is of :func:`conditional_p`, which has
     it for the linear smoother alone: the residuals of a run hold the noise and the wandering of that run's ID
-    measure, which wrong pairs do not share, so that permuting them would reject a true null in 5 to 99% of cases.
+    measure, which wrong pairs do not share, so that permuting them rejects a true null in half of all cases
+    (``make coverage``).
 
     Parameters
     ----------
