@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,10 @@ class World:
 
     def __init__(self, place: Path) -> None:
         self.study, self.results, self.place = place / "study.yaml", place / "results", place
+
+    @classmethod
+    def made_in(cls, place: Path) -> World:
+        world = cls(place)
         np.save(place / "set.npy", np.random.default_rng(0).integers(0, 256, (9, 8, 8), dtype=np.uint8))
         (place / "pictures").mkdir()
         for i in range(3):
@@ -47,12 +51,13 @@ class World:
         stored = {"weights": "net.safetensors", "network": {"name": "small_cnn", "width": 2, "classes": 4}}
         sources = {"array": {"name": "arrays", "path": "set.npy"}, "folder": {"name": "folder", "path": "pictures"}}
         sources["absent"] = {"name": "folder", "path": "later"}
-        self.write(
+        world.write(
             ood=[{"name": name, "category": "far", "source": source} for name, source in sources.items()],
             models=[{"label": "stored", **stored}, {"strategy": "baseline", "seeds": [0]}],
             shifts=[],
             detectors=["msp", "knn"],
         )
+        return world
 
     def write(self, **changes: object) -> None:
         self.study.write_text(yaml.safe_dump(small_study(**changes)))
@@ -68,21 +73,21 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finished, "SETTLED", 0.0)
-        world = World(tmp_path_factory.mktemp("finished"))
-        world.run()
-        yield world
+def made(tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = World.made_in(tmp_path_factory.mktemp("finished"))
+    world.run()
+    return world
 
 
 @pytest.fixture
-def world(made: World) -> World:
-    """The world in a state that is recognised."""
-    if not made.known():
-        made.run()
-    assert made.known()
-    return made
+def world(made: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A copy of the finished world that is recognised."""
+    monkeypatch.setattr(finished, "SETTLED", 0.0)
+    copy = World(tmp_path / "world")
+    shutil.copytree(made.place, copy.place)
+    assert copy.run().jobs == 0
+    assert copy.known()
+    return copy
 
 
 def quietly(path: Path, content: bytes) -> None:
@@ -126,7 +131,7 @@ CHANGED: dict[str, tuple[Callable[[World], object], int]] = {
     "another picture": (lambda w: Image.new("L", (8, 8), 200).save(w.place / "pictures" / "9.png"), 6),
     "a picture less": (lambda w: (w.place / "pictures" / "0.png").unlink(), 6),
     "the set that was not there": (
-        lambda w: ((w.place / "later").mkdir(), Image.new("L", (8, 8)).save(w.place / "later" / "0.png")),
+        lambda w: ((w.place / "later").mkdir(), Image.new("L", (8, 8), 120).save(w.place / "later" / "0.png")),
         6,
     ),
     "rows that are gone": (lambda w: w.rows().unlink(), 1),
@@ -201,7 +206,7 @@ def test_files_that_were_removed_while_the_study_ran_leave_no_record(
             path.rename(tmp_path / "elsewhere")
 
     monkeypatch.setattr(finished, "SETTLED", 0.0)
-    world = World(tmp_path)
+    world = World.made_in(tmp_path)
     run(world.study, world.results, cache=Cache(tmp_path / "cache"), notify=remove)
     assert (tmp_path / "elsewhere").exists()
     assert not (world.results / RECORD).exists()
@@ -217,7 +222,7 @@ def test_a_shard_that_a_pattern_matches_later_is_noticed(tmp_path: Path, monkeyp
             archive.add(picture, picture.name)
 
     monkeypatch.setattr(finished, "SETTLED", 0.0)
-    world = World(tmp_path)
+    world = World.made_in(tmp_path)
     source = {"name": "webdataset", "path": "set-*.tar"}
     world.write(ood=[{"name": "far", "category": "far", "source": source}], shifts=[], detectors=["msp"])
     shard(0)
@@ -235,7 +240,8 @@ def test_a_shard_that_a_pattern_matches_later_is_noticed(tmp_path: Path, monkeyp
 
 def test_a_finished_study_says_so_at_once_without_torch(world: World) -> None:
     program = (
-        "import sys; from outfield.studies.run import run; "
+        "import sys; from outfield.studies import finished; finished.SETTLED = 0.0; "
+        "from outfield.studies.run import run; "
         f"outcome = run({str(world.study)!r}, {str(world.results)!r}); "
         "print(outcome.jobs, outcome.skipped, outcome.forwards, len(outcome.missing), "
         "sorted({'torch', 'numpy', 'polars', 'pydantic'} & set(sys.modules)))"

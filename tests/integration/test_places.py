@@ -52,8 +52,8 @@ def _own_mirror(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mirror"))
 
 
-def run_remote(bucket: str, **changes: Any) -> Outcome:
-    return run(Spec.parse(small_study(**changes)), f"{bucket}/small", cache=Cache(place(f"{bucket}/cache")))
+def run_remote(bucket: str, study: str = "small", **changes: Any) -> Outcome:
+    return run(Spec.parse(small_study(**changes)), f"{bucket}/{study}", cache=Cache(place(f"{bucket}/cache")))
 
 
 def rows_of(folder: Path | str) -> Any:
@@ -80,8 +80,8 @@ def test_again_it_does_nothing(finished: Outcome, bucket: str) -> None:
 
 def test_another_machine_needs_no_training_and_no_pass(finished: Outcome, bucket: str) -> None:
     """Its mirror of the cache is empty: entries and weights come from the bucket."""
-    more = run_remote(bucket, detectors=["msp", "mds", "odin", "energy"])
-    assert (more.jobs, more.forwards, more.skipped) == (2, 0, finished.jobs)
+    more = run_remote(bucket, "another", detectors=["msp", "mds", "odin", "energy"])
+    assert (more.jobs, more.forwards, more.skipped) == (finished.jobs + 2, 0, 0)
 
 
 def test_the_command_line_runs_resumes_and_reports(bucket: str, tmp_path: Path) -> None:
@@ -102,21 +102,20 @@ def test_the_command_line_runs_resumes_and_reports(bucket: str, tmp_path: Path) 
 
 
 def test_a_damaged_object_is_left_out_then_done_again(finished: Outcome, bucket: str) -> None:
-    path = place(f"{bucket}/small/rows") / f"{min(finished.keys)}.parquet"
+    run_remote(bucket, "damaged").check()
+    path = place(f"{bucket}/damaged/rows") / f"{min(finished.keys)}.parquet"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.warns(DamagedFileWarning, match=path.name):
-        Results.of(f"{bucket}/small")
+        Results.of(f"{bucket}/damaged")
     with pytest.warns(DamagedFileWarning, match="is damaged"):
-        again = run_remote(bucket)
+        again = run_remote(bucket, "damaged")
     assert (again.jobs, again.forwards, again.skipped) == (1, 0, finished.jobs - 1)
     assert (path.parent / "damaged" / path.name).exists()
 
 
 def test_two_processes_write_to_one_bucket(finished: Outcome, bucket: str) -> None:
-    run(
-        Spec.parse(small_study(resources={"processes": 2})), f"{bucket}/two", cache=Cache(place(f"{bucket}/cache"))
-    ).check()
+    run_remote(bucket, "two", resources={"processes": 2}).check()
     assert rows_of(f"{bucket}/two").equals(rows_of(f"{bucket}/small"))
 
 
