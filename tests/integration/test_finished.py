@@ -182,6 +182,17 @@ def test_other_code_and_other_packages_are_noticed(
     assert not world.known()
 
 
+def test_what_a_package_carries_within_itself_is_not_looked_at(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Setuptools puts its own copies of packages on the path when it is imported."""
+    carried = tmp_path / "package" / "_vendor"
+    (carried / "torch-2.0.dist-info").mkdir(parents=True)
+    (tmp_path / "package" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(carried)
+    assert world.known()
+
+
 def test_files_that_were_touched_while_the_study_ran_leave_no_record(world: World) -> None:
     spec, outcome = Spec.load(world.study), world.run()
     before = Seen.of(world.study).watching(spec)

@@ -209,11 +209,14 @@ def _as_object(spec: Spec) -> list[str]:
 
 
 def _surroundings() -> str:
-    """Python, the code of outfield, and every installed package with the time of its installation."""
+    """Python, the code of outfield, and every installed package with the time of its installation.
+
+    Folders within a package are passed over: some put one of theirs on the path when they are imported (setuptools).
+    """
     packages = [
         (entry.name, entry.stat().st_mtime_ns)
         for folder in dict.fromkeys(sys.path)
-        if os.path.isdir(folder)
+        if os.path.isdir(folder) and not os.path.exists(os.path.join(folder, os.pardir, "__init__.py"))
         for entry in os.scandir(folder)
         if entry.name.endswith((".dist-info", ".egg-info", ".egg-link", ".pth"))
     ]
