@@ -34,7 +34,7 @@ def bucket() -> Iterator[str]:
     """The address of an empty bucket on a server of this machine."""
     pytest.importorskip("s3fs", reason="the extra s3 is not installed")
     server = pytest.importorskip("moto.server", reason="moto is not installed")
-    running = server.ThreadedMotoServer(port=0, verbose=False)
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
     with pytest.MonkeyPatch.context() as patch:
@@ -42,8 +42,9 @@ def bucket() -> Iterator[str]:
             patch.setenv(name, value)
         import s3fs
 
-        s3fs.S3FileSystem().mkdir("results")
-        yield "s3://results"
+        s3fs.S3FileSystem.clear_instance_cache()
+        s3fs.S3FileSystem().mkdir(f"results-{port}")
+        yield f"s3://results-{port}"
     running.stop()
 
 
