@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +22,10 @@ import yaml
 from outfield.errors import Problems, UserError
 from outfield.reports import trajectory as page
 from outfield.store import query
+from outfield.trajectory.nli.finetune import Finetuning
 from outfield.trajectory.nli.models import Causal, Encoder, attention_layers, merged, open_model, resolved
 from outfield.trajectory.nli.sets import Pairs
-from outfield.trajectory.nli.spec import LanguageModel, Lora, Nli, Verbaliser
+from outfield.trajectory.nli.spec import LanguageModel, Lora, Nli, Training, Verbaliser
 from outfield.trajectory.nli.track import track
 from tests.contracts import frameworks
 from tests.integration import nli_trained
@@ -337,6 +341,26 @@ def test_the_command_follows_a_causal_study_by_several_patterns_to_its_report(
     assert zero_shot.height == 6 and set(majority["value"]) == {0.5}
     text = (tmp_path / "out" / "report.html").read_text()
     assert "share of the more frequent label" in text and "Pairs that are in the training data too: " in text
+
+
+@contextmanager
+def room(size: int) -> Iterator[None]:
+    """Files cannot grow beyond a size, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_checkpoint_without_room_is_told_and_leaves_nothing(opt: Path, tmp_path: Path) -> None:
+    model = causal(opt)
+    labels = torch.from_numpy(pairs().labels)
+    run = Finetuning(model, model.encode(pairs()), labels, Training(steps=1, batch=2), 0)
+    with room(1_000), pytest.raises(UserError, match=r"Expected to write .*checkpoint\.pt, .* Free some space"):
+        run.save(tmp_path / "checkpoint.pt")
+    assert not list(tmp_path.iterdir())
 
 
 def test_weights_that_are_not_there_are_no_silent_fresh_start(opt: Path, tmp_path: Path) -> None:

@@ -117,7 +117,13 @@ class Finetuning:
         )  # fmt: skip
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all; of several processes the first, where each has all weights."""
+        """Write a checkpoint, whole or not at all; of several processes the first, where each has all weights.
+
+        Raises
+        ------
+        UserError
+            The folder cannot be written, or the disk is full.
+        """
         parts = {
             "schedule": self.schedule.state_dict(), "step": self.step, "run": self.key(),
             "chance": torch.get_rng_state(), "accelerators": _chance_of_accelerators(),
@@ -129,8 +135,8 @@ class Finetuning:
             parts["optimizer"] = self.optimizer.state_dict()
         if self.world.rank:
             return
-        with atomically(path) as temporary:
-            torch.save(parts, temporary)
+        with atomically(path) as temporary, temporary.open("wb") as file:
+            torch.save(parts, file)
         forget_parts(path, but=self.step)
 
     def load(self, path: Path) -> None:
