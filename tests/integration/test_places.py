@@ -120,6 +120,16 @@ def test_two_processes_write_to_one_bucket(finished: Outcome, bucket: str) -> No
     assert rows_of(f"{bucket}/two").equals(rows_of(f"{bucket}/small"))
 
 
+def test_shards_of_two_processes_meet_in_one_bucket(finished: Outcome, bucket: str) -> None:
+    spec = Spec.parse(small_study(resources={"processes": 2, "shards": 3}))
+    outcome = run(spec, f"{bucket}/shards", cache=Cache(place(f"{bucket}/cache of shards"))).check()
+    assert outcome.forwards == finished.forwards, "each input once"
+    ours, expected = rows_of(outcome.folder), rows_of(f"{bucket}/small")
+    assert ours.drop("value", "low", "high").equals(expected.drop("value", "low", "high"))
+    for column in ("value", "low", "high"):
+        np.testing.assert_allclose(ours[column], expected[column], rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize("address", ["s3://absent/study", "foo://results/study"])
 def test_what_cannot_be_reached_is_told(bucket: str, tmp_path: Path, address: str) -> None:
     with pytest.raises(UserError, match=f"Expected .*{address.partition(':')[0]}://"):

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from outfield.errors import MissingExtra, UserError
 from outfield.features.cache import Cache
 from outfield.store import query
+from outfield.studies import sharding
 from outfield.studies.executors.base import Deaths, Done, Event, Executor, Failed, Notify, Work, of
 from outfield.studies.executors.ray import Ray
 from outfield.studies.run import Outcome, run
@@ -112,6 +114,55 @@ def test_a_worker_killed_in_the_middle_loses_nothing(executor: str, alone: pl.Da
     assert rows_of(outcome).equals(alone)
     trained = [event for event in events if event.stage == "training" and event.done == event.total]
     assert [event.task for event in trained].count("baseline-0") <= 1, "weights that were written are kept"
+
+
+@dataclass(frozen=True)
+class DeadlyShards:
+    """Work whose process kills itself, once, between two batches of a shard."""
+
+    work: Work
+    place: Path
+
+    def __call__(self, task: Any, notify: Notify) -> Any:
+        def kill(_done: int, _total: int) -> None:
+            if task.number == 1 and not (self.place / "struck").exists():
+                (self.place / "struck").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sharding, "_silent", kill)
+            return self.work(task, notify)
+
+
+@dataclass(frozen=True)
+class StruckShards(Executor):
+    """An executor whose extraction of shards is deadly."""
+
+    inner: Executor
+    place: Path
+
+    def run(self, work: Work, tasks: Sequence[Any], notify: Notify) -> Iterator[Done | Failed]:
+        deadly = DeadlyShards(work, self.place) if isinstance(work, sharding.Extraction) else work
+        return self.inner.run(deadly, tasks, notify)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_worker_killed_within_a_shard_changes_no_number(executor: str, alone: pl.DataFrame, tmp_path: Path) -> None:
+    spec = Spec.parse(small_study(resources={"executor": executor, "processes": 2, "shards": 3}))
+    told: list[Event] = []
+    outcome = run(
+        spec,
+        tmp_path / "results",
+        executor=StruckShards(two(executor), tmp_path),
+        cache=Cache(tmp_path / "cache"),
+        notify=told.append,
+    ).check()
+    assert (tmp_path / "struck").exists(), "no worker was killed"
+    assert Event("baseline-0", "extraction", 3, 3) in told
+    done = rows_of(outcome)
+    assert done.drop("value", "low", "high").equals(alone.drop("value", "low", "high"))
+    for column in ("value", "low", "high"):
+        np.testing.assert_allclose(done[column], alone[column], rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
