@@ -9,7 +9,7 @@ from outfield.card import displays
 from outfield.card.card import Card
 from outfield.reports.displays.base import Display
 from outfield.reports.page import provenance
-from outfield.reports.shown import built, environment, legends, shown, vega
+from outfield.reports.shown import built, counted, environment, legends, shown, vega
 
 SECTIONS: dict[str, tuple[Callable[[Card], Display], ...]] = {
     "Which detector to take": (displays.which_detector,),
@@ -57,11 +57,14 @@ def _facts(card: Card) -> list[tuple[str, str]]:
         "accuracy": f"{card.estimate('accuracy')['value']:.1%}",
         f"mean AUROC of {card.recommended}": f"{card.choice.table['mean'][0]:.3f}",
         **({} if held_out is None else {"on sets left out of the choice": f"{held_out.value:.3f}"}),
-        "ID test inputs": f"{results.n_id:,}",
-        "detectors": str(len(results.detectors)),
-        "OOD sets": str(results.auroc["ood"].n_unique()),
     }
-    return list((facts | ({"shifts": str(shifts)} if shifts else {})).items())
+    counts = {
+        "ID test inputs": results.n_id,
+        "detectors": len(results.detectors),
+        "OOD sets": results.auroc["ood"].n_unique(),
+        "shifts": shifts,
+    }
+    return [*facts.items(), *counted(counts)]
 
 
 def _by_reason(card: Card) -> dict[str, str]:

@@ -13,7 +13,7 @@ from outfield.reports.analysis import Analysis
 from outfield.reports.displays.base import Display
 from outfield.reports.displays.statistics import SECTIONS
 from outfield.reports.findings import findings, told
-from outfield.reports.shown import environment, shown, vega
+from outfield.reports.shown import counted, environment, shown, vega
 from outfield.store.write import atomically
 
 
@@ -65,10 +65,8 @@ def html(analysis: Analysis, *, title: str = "") -> str:
 
 def _facts(analysis: Analysis) -> list[tuple[str, str]]:
     table = analysis.measures
-    facts = [(_plural(table.level), f"{table.units.height:,}"), ("OOD measures", f"{len(table.ood):,}")]
-    if table.has_families:
-        facts.append(("families", f"{table.units['family'].n_unique():,}"))
-    return facts
+    families = table.units["family"].n_unique() if table.has_families else 0
+    return counted({_plural(table.level): table.units.height, "OOD measures": len(table.ood), "families": families})
 
 
 def _plural(level: str) -> str:

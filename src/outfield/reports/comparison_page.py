@@ -11,7 +11,7 @@ from outfield.reports.comparison import Comparison
 from outfield.reports.displays import comparison as displays
 from outfield.reports.displays.base import Display
 from outfield.reports.page import provenance
-from outfield.reports.shown import built, environment, legends, shown, vega
+from outfield.reports.shown import built, counted, environment, legends, shown, vega
 from outfield.store.write import atomically
 
 SECTIONS: dict[str, tuple[Callable[[Comparison], Display], ...]] = {
@@ -81,7 +81,7 @@ def _facts(found: Comparison) -> list[tuple[str, str]]:
         "OOD sets in both": aurocs["ood"].n_unique(),
         "only in one": found.only.height,
     }
-    return [(name, f"{count:,}") for name, count in counts.items() if count]
+    return counted(counts)
 
 
 def _both(found: Comparison) -> list[tuple[str, str, str]]:

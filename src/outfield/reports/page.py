@@ -19,7 +19,7 @@ from outfield.reports.displays import accuracy, calibration, cost, densities, de
 from outfield.reports.displays.base import Display
 from outfield.reports.findings import Told, findings, told
 from outfield.reports.results import Results
-from outfield.reports.shown import built, environment, legends, shown, vega
+from outfield.reports.shown import built, counted, environment, legends, shown, vega
 from outfield.reports.tables import measures
 from outfield.store.write import atomically
 from outfield.trajectory.analysis import Trajectories
@@ -149,7 +149,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         "shifts": results.rows["shift"].drop_nulls().n_unique(),
         "rows": results.rows.height,
     }
-    return [(name, f"{count:,}") for name, count in counts.items() if count]
+    return counted(counts)
 
 
 def provenance(results: Results) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import isfinite, isnan
@@ -29,6 +29,21 @@ LONG = 80
 Source = TypeVar("Source")
 Entry = tuple[str, str, str]
 """A line of a legend: name, colour, shape."""
+
+
+def counted(counts: Mapping[str, int]) -> list[tuple[str, str]]:
+    """What there is, in the order given, and how many; of what there is none nothing is said.
+
+    Examples
+    --------
+    >>> counted({"strategies": 1, "models": 1200, "shifts": 0, "OOD sets": 1})
+    [('strategy', '1'), ('models', '1,200'), ('OOD set', '1')]
+    """
+    return [(_one(name) if n == 1 else name, f"{n:,}") for name, n in counts.items() if n]
+
+
+def _one(plural: str) -> str:
+    return re.sub(r"(ies|s)\b", lambda end: "y" if end[1] == "ies" else "", plural, count=1)
 
 
 @dataclass(frozen=True)

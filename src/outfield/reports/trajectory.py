@@ -19,7 +19,7 @@ from outfield.reports.displays import (
     trajectory_tables,
 )
 from outfield.reports.displays.base import Display
-from outfield.reports.shown import built, environment, shown, vega
+from outfield.reports.shown import built, counted, environment, shown, vega
 from outfield.store.write import atomically
 from outfield.trajectory.analysis import Trajectories
 
@@ -186,4 +186,4 @@ def _facts(found: Trajectories) -> list[tuple[str, str]]:
     measures = max(len(model.values) for model in found.models)
     steps = max(len(model.steps) for model in found.models)
     facts = {"models": len(found.models), "runs": runs, "checkpoints": steps + 1, "measures": measures}
-    return [(name, f"{count:,}") for name, count in {**facts, "rows": found.rows.height}.items()]
+    return counted(facts | {"rows": found.rows.height})
