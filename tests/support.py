@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+from polars.testing import assert_frame_equal
+
 from outfield.features.cache import Cache
+from outfield.store import query
 from outfield.studies.run import Outcome, run
 from outfield.studies.spec import Spec
 
@@ -41,3 +45,14 @@ def small_study(**changes: Any) -> dict[str, Any]:
 def run_small(folder: Path, **changes: Any) -> Outcome:
     """Run the small study in a folder, its cache beside it."""
     return run(Spec.parse(small_study(**changes)), folder / "results", cache=Cache(folder / "cache"))
+
+
+def rows_of(folder: Path | str) -> pl.DataFrame:
+    """A study's rows in one order, without the time that they took."""
+    rows = query.rows(folder).drop("seconds")
+    return rows.sort(rows.columns)
+
+
+def assert_close(ours: pl.DataFrame, expected: pl.DataFrame) -> None:
+    """The same rows, numbers to a millionth."""
+    assert_frame_equal(ours, expected, check_exact=False, rel_tol=1e-6, abs_tol=1e-9)

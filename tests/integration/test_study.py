@@ -29,20 +29,14 @@ from outfield.studies.executors.base import Done, Executor, Failed, Notify
 from outfield.studies.executors.local import Local
 from outfield.studies.run import Outcome, run
 from outfield.studies.spec import Spec
-from tests.support import digits, run_small, small_study
+from tests.support import digits, rows_of, run_small, small_study
 
-TIMED = ["seconds"]
 WHOLE = pl.col("part").is_null()
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return run_small(tmp_path_factory.mktemp("study")).check()
-
-
-def rows_of(folder: Path) -> pl.DataFrame:
-    rows = query.rows(folder).drop(TIMED)
-    return rows.sort(rows.columns)
 
 
 def test_rows_hold_every_model_detector_and_set(finished: Outcome) -> None:

@@ -164,5 +164,5 @@ def test_the_dashboard_does_not_show_data_that_changed(study: Path, tmp_path: Pa
 def test_what_could_not_be_checked_is_shown_with_a_note(study: Path, tmp_path: Path) -> None:
     old = without(study, tmp_path, data=None)
     seen = viewer(old, tmp_path).view()
-    assert seen["picture"] and any("digit 8 are what was measured could not be checked" in n for n in seen["notes"])
+    assert seen["picture"] and any("'digit 8' are what was measured could not be checked" in n for n in seen["notes"])
     assert not viewer(old, tmp_path / "other", "test").view()["notes"]

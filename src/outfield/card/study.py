@@ -24,7 +24,7 @@ from outfield.features.extract import cached
 from outfield.places import copies, listed, place
 from outfield.reports.results import CATEGORIES, in_order
 from outfield.store import query
-from outfield.store.measured import digests
+from outfield.store.measured import digests, unchecked
 from outfield.store.settings import titles, told_apart
 from outfield.store.write import ROWS, scores_path, whole
 from outfield.studies.sets import named
@@ -189,7 +189,8 @@ class _Inputs:
             return cls({}, {}, (f"The hardest inputs cannot be shown, only told: of the ID test set, {why}.",))
         notes += tuple(f"The hardest inputs of {name!r} cannot be shown, only told: {why}." for name in changed)
         shown = {name: data for name, data in sets.items() if name not in changed}
-        notes += tuple(_unchecked([name for name in shown if name not in measured]))
+        unknown = [name for name in shown if name not in measured]
+        notes += (unchecked(unknown),) if unknown else ()
         return replace(cls(shown, {}, notes), logits=_logits(shown, rows["model_digest"][0], cache, half=spec.half))
 
     def judged(self, table: pl.DataFrame, names: list[str]) -> Iterator[Judged]:
@@ -212,15 +213,7 @@ class _Inputs:
 def _measured_data(folder: Path, rows: pl.DataFrame) -> dict[str, str]:
     """Sets to the digests of what was measured, as far as the study kept them."""
     of_test = rows.filter(pl.col("detector").is_null())["data_digest"].drop_nulls()
-    return digests(folder) | ({TEST: str(of_test[0])} if len(of_test) else {})
-
-
-def _unchecked(names: list[str]) -> Iterator[str]:
-    if names:
-        yield (
-            f"Whether the inputs shown of {', '.join(map(repr, names))} are what was measured could not be checked: "
-            "the study kept no digest of them. Run it again with this version of outfield."
-        )
+    return digests(folder, str(of_test[0]) if len(of_test) else None)
 
 
 def _loaded(spec: Spec) -> tuple[dict[str, Dataset], tuple[str, ...]]:

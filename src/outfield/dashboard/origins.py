@@ -29,7 +29,7 @@ from outfield.features.cache import Cache
 from outfield.features.extract import Values, extract
 from outfield.features.fit_data import FitData
 from outfield.models.torch import TorchModel, load_weights
-from outfield.store.measured import digests
+from outfield.store.measured import digests, unchecked
 from outfield.studies.kept import Kept
 from outfield.studies.known import know, look
 from outfield.studies.recipes import StoredRecipe
@@ -137,16 +137,13 @@ class Origin:
         """Sets that were scored to the digests of what was measured, as far as the study kept them."""
         asked = "SELECT min(data_digest) FROM rows WHERE detector IS NULL"
         of_test = self.study.index.ask(asked).item()
-        return digests(self.study.folder) | ({"test": str(of_test)} if of_test else {})
+        return digests(self.study.folder, of_test)
 
     def unchecked(self, name: str) -> str:
         """That nobody can tell whether a set is what was measured; empty where that was checked, or is not asked."""
         if name in self._measured or name in ("train", "val"):
             return ""
-        return (
-            f"Whether the data of {name} are what was measured could not be checked: the study kept no digest of them. "
-            "Run it again with this version of outfield."
-        )
+        return unchecked([name])
 
     def model(self, name: str) -> TorchModel:
         """A model of the study with its trained weights.

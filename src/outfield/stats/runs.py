@@ -220,7 +220,7 @@ def _of_one_length(*measures: Runs) -> list[Array]:
 
 
 def _permuted(crossed: Array, most: int, seed: int) -> tuple[float, int]:
-    """Share of pairings at least as far from the mean pairing as the true one; ``crossed`` [r, r] of z."""
+    """Share of pairings at least as far from their mean as the true one; ``crossed`` [r, r]: z, or covariances."""
     runs = len(crossed)
     rows = np.arange(runs)
     if factorial(runs) <= most:
