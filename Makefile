@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock
 
-.PHONY: quickstart test lint bench small-world coverage picture lock clean
+.PHONY: quickstart test fuzz lint bench small-world coverage picture lock clean
 
 quickstart: .venv/quickstart.done
 	$(BIN)/outfield quickstart
 
 test: .venv/dev.done
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# ten thousand hostile study files, tables, pictures, archives and stored files; the suite tries two hundred of each
+fuzz: .venv/dev.done
+	OUTFIELD_FUZZ=10000 $(BIN)/python -m pytest -n 2 tests/properties $(ARGS)
 
 lint: .venv/dev.done
 	$(BIN)/ruff check .

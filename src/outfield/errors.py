@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class OutfieldError(Exception):
@@ -76,3 +77,43 @@ class Problems(UserError):
         count = len(self.problems)
         lines = "\n".join(f"  {i}. {text}" for i, text in enumerate(self.problems, 1))
         super().__init__(f"{where} has {count} problem{'s' * (count != 1)}:\n{lines}")
+
+
+@contextmanager
+def reading(what: object, expected: str, do: str = "Check the file, or write it again.") -> Iterator[None]:
+    """Whatever a library raises on a file that is damaged or foreign becomes a ``UserError`` that names it.
+
+    That a file is absent, or may not be read, stays what it is; so does an error of outfield's own. A panic of polars,
+    which is no ``Exception``, is caught too.
+
+    Parameters
+    ----------
+    what : the path or the name of what is read
+    expected : what it should be, as in "a table"
+    do : what its user can do
+
+    Examples
+    --------
+    >>> import json
+    >>> with reading("a.json", "a study"):
+    ...     json.loads("{")
+    Traceback (most recent call last):
+    outfield.errors.UserError: Expected a study at a.json, but it cannot be read (JSONDecodeError: Expecting ...
+    """
+    try:
+        yield
+    except (OutfieldError, OSError) as error:
+        if isinstance(error, OutfieldError | FileNotFoundError | PermissionError):
+            raise
+        raise _unreadable(what, expected, do, error) from error
+    except Exception as error:
+        raise _unreadable(what, expected, do, error) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise _unreadable(what, expected, do, error) from error
+
+
+def _unreadable(what: object, expected: str, do: str, error: BaseException) -> UserError:
+    said = f"{type(error).__name__}: {error}".strip(": ").splitlines()[0]
+    return UserError(f"Expected {expected} at {what}, but it cannot be read ({said[:200]}). {do}")
