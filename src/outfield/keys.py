@@ -148,7 +148,7 @@ def _of_code(path: Path) -> str:
 @cache
 def _tree(path: Path) -> ast.Module:
     """The syntax of a file, docstrings left out."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False):
             node.body = node.body[1:]

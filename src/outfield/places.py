@@ -6,14 +6,18 @@ A place is a ``pathlib.Path``, or a ``UPath`` that has its methods. Nothing here
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
+from outfield import keys, unfinished
 from outfield.errors import MissingExtra, UserError
 
+LONGEST = 150
+"""Bytes of a name in a path: what is put before and after it must fit into the 255 of a file's name."""
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)
 
 
@@ -63,6 +67,27 @@ def is_remote(path: Path) -> bool:
     return not isinstance(path, Path)
 
 
+def file_name(name: str) -> str:
+    """A name that anyone may have chosen as the name of one file or folder: no two names become one.
+
+    Letters, digits, blanks and ``_.-~()+,=@`` stay; other characters become their ``%`` codes, which tells Unicode's
+    ways of writing one letter apart too. So does what would leave the folder (``..``), hide the file or has a meaning
+    of its own on some system, and a long name ends in its digest. Where a file system takes ``A`` for ``a``, the two
+    meet in one folder: files in it bear their keys, and readers ask the rows whose they are.
+
+    Examples
+    --------
+    >>> file_name("PGD 2/255 seed 0"), file_name("../x"), file_name("nul")
+    ('PGD 2%2F255 seed 0', '%2E.%2Fx', '%6Eul')
+    """
+    quoted = quote(name, safe=" ()+,=@", errors="surrogatepass")
+    if not name or len(quoted) > LONGEST:
+        return f"{quoted[: LONGEST - keys.LENGTH - 2]}%~{keys.digest(name.encode('utf-8', 'surrogatepass'))}"
+    if quoted[0] == "." or _RESERVED.fullmatch(quoted):
+        quoted = f"%{ord(quoted[0]):02X}{quoted[1:]}"
+    return f"{quoted[:-1]}%{ord(quoted[-1]):02X}" if quoted[-1] in ". " else quoted
+
+
 def absolute(path: Path) -> Path:
     """The same place for a process that works in another folder.
 
@@ -108,7 +133,7 @@ def copies(files: Sequence[Path]) -> Iterator[list[Path]]:
     if not any(map(is_remote, files)):
         yield list(files)
         return
-    with tempfile.TemporaryDirectory(prefix="outfield-") as folder:
+    with unfinished.work_folder("copies") as folder:
         here = [Path(folder) / str(number) / file.name for number, file in enumerate(files)]
         fetch(files, here)
         yield here

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +31,7 @@ from outfield.studies.plan import Job, Task
 from outfield.studies.recipes import Recipe, Report
 from outfield.studies.sets import Member, Sets, in_two_roles
 from outfield.studies.spec import IdSets, Resources, Spec
+from outfield.unfinished import work_folder
 
 PROBED = 2000
 SHIFTED = 1000
@@ -116,7 +116,7 @@ def evaluate(
     sets = _sets({role: aligned(data, opened.classes) for role, data in parts.items()}, ood_members(ood), shifts, seed)
     sets = _limited(sets, probe_limit, seed)
     chosen, left_out = _applicable(opened, _detectors(detectors))
-    with tempfile.TemporaryDirectory() as folder:
+    with work_folder("card") as folder:
         study = Study(_spec(opened, id_name, batch), sets, Path(folder), cache or Cache(default_folder()))
         bench = _bench(study, opened, chosen, tell)
         failed, warned = _done(bench, tell)

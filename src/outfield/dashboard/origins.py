@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from outfield import keys, registry
+from outfield import keys, registry, seals
 from outfield.dashboard.memo import Memo
 from outfield.dashboard.studies import Study, Unknown
 from outfield.data.base import Dataset, Source
@@ -29,10 +29,12 @@ from outfield.features.cache import Cache
 from outfield.features.extract import Values, extract
 from outfield.features.fit_data import FitData
 from outfield.models.torch import TorchModel, load_weights
+from outfield.places import file_name
 from outfield.store.measured import digests, unchecked
+from outfield.store.write import MODELS
 from outfield.studies.kept import Kept
 from outfield.studies.known import know, look
-from outfield.studies.recipes import StoredRecipe
+from outfield.studies.recipes import WEIGHTS, StoredRecipe
 from outfield.studies.sets import Member, Sets, named
 from outfield.studies.spec import Plugin, Spec, Stored, Trained
 from outfield.types import Outputs
@@ -44,7 +46,6 @@ KEPT = 128
 """Data sets, models and values that are held."""
 AGAIN = 30.0
 """Seconds after which what was missing is looked for again."""
-MODELS = "models"
 
 
 class Missing(UserError):
@@ -185,8 +186,17 @@ class Origin:
     def _trained(self, model: Trained, name: str) -> TorchModel:
         strategy, train = model.strategy.build("strategies"), self.data("train")
         network: nn.Module = strategy.architecture(lambda: self._network(train))
-        network.load_state_dict(load_weights(self._weights(name)))
+        network.load_state_dict(load_weights(self._intact(name)))
         return TorchModel(network.eval(), train.read(slice(0, 2)), layers=self.spec.layers, name=name)
+
+    def _intact(self, name: str) -> Path:
+        """The weights of a model, as they were written."""
+        path = self._weights(name)
+        try:
+            seals.verified(path, WEIGHTS, path.name.split(".")[-2])
+        except seals.Broken as error:
+            raise Missing(f"The weights of {name} are damaged: the file {error}. Run the study again.") from None
+        return path
 
     def _network(self, train: Dataset) -> nn.Module:
         assert self.spec.network is not None and train.labels is not None
@@ -197,7 +207,8 @@ class Origin:
     def _weights(self, name: str) -> Path:
         """The newest weights of a model in the study's folder."""
         root = self.study.folder.resolve()
-        found = [path for path in (self.study.folder / MODELS).glob(f"{escape(name)}.*.safetensors")
+        names = {file_name(name)} | ({name} if not {"/", "\0"} & set(name) else set())
+        found = [path for one in names for path in (self.study.folder / MODELS).glob(f"{escape(one)}.*.safetensors")
                  if path.resolve().is_relative_to(root)]  # fmt: skip
         if not found:
             raise Missing(f"The weights of {name} are not in the study's folder: they lie in {MODELS}/ where it ran.")

@@ -1,7 +1,8 @@
 """The content-addressed cache: arrays on disk under the key of all that went into them.
 
-An entry is a folder of ``.npy`` files and a header with their checksums. It is written under a temporary name and
-renamed, so that a reader sees it whole or not at all; its checksums are verified the first time a process opens it.
+An entry is a folder of ``.npy`` files and a sealed header with their checksums and its key. It is written under a
+temporary name and renamed, so that a reader sees it whole or not at all; its checksums are verified the first time a
+process opens it, and when its files look otherwise than before.
 
 A cache on remote storage (``s3://...``) is shared by machines: each has a mirror of the entries that it made or asked
 for, so that they are memory-mapped there as any other. A remote entry is there when its header is, which comes last.
@@ -18,22 +19,26 @@ import secrets
 import shutil
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outfield import keys
+from outfield import keys, seals, unfinished
 from outfield.errors import OutfieldError, UserError
 from outfield.places import absolute, fetch, is_remote, is_there, listed, place, put, remove, size
 
 HEADER = "header.json"
+SEALED = "cache"
+"""What the seals of headers say they are."""
+Looks: TypeAlias = "tuple[tuple[int, ...], ...]"
 _BLOCK = 1 << 22
-_UNFINISHED = re.compile(r"\.[0-9a-f]+\.[a-z0-9_]{8}")
+_UNFINISHED = re.compile(r"\.[0-9a-f]+\.([0-9a-f]{8}-\d+-\d+\.)?[a-z0-9_]{8}")
 _MOST_FILES = 1 << 16
 """Open files to ask the system for: Linux maps no more."""
 
@@ -68,7 +73,7 @@ class Cache:
 
     folder: Path
     remote: Path | None = None
-    _verified: set[str] = field(default_factory=set)
+    _verified: dict[str, Looks] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if is_remote(folder := place(self.folder)):
@@ -126,20 +131,21 @@ class Cache:
         _allow_files()
         place = self.folder / key
         header = self.header(key)
-        if key not in self._verified:
+        looks = _looks(place, header["checksums"])
+        if self._verified.get(key) != looks:
             for name, crc in header["checksums"].items():
                 _verify(place / f"{name}.npy", crc)
-            self._verified.add(key)
+            self._verified[key] = looks
         return {name: _mapped(place / f"{name}.npy") for name in header["checksums"]}
 
     def header(self, key: str) -> dict[str, Any]:
         """What an entry says of itself; ``FileNotFoundError`` where there is none."""
-        return _header(self.folder / key / HEADER)
+        return _header(self.folder / key / HEADER, key)
 
     @contextmanager
     def writing(self, key: str, rows: int, **about: Any) -> Iterator[Entry]:
         """A new entry of ``rows`` rows, complete when the block ends; nothing is left of it when it fails."""
-        entry = Entry(self._temporary(key), rows)
+        entry = Entry(self._temporary(key), rows, key)
         try:
             yield entry
             entry.close(about)
@@ -150,8 +156,7 @@ class Cache:
         except OSError as error:
             raise self._unwritable(key, error) from error
         finally:
-            entry.release()
-            shutil.rmtree(entry.place, ignore_errors=True)
+            entry.drop()
 
     def _unwritable(self, key: str, error: OSError) -> UserError:
         return UserError(
@@ -172,6 +177,7 @@ class Cache:
     def _temporary(self, key: str) -> Path:
         """A new folder, with the rights that the user gives new folders, so that others can read the entry."""
         folder = self._aside(key)
+        _swept(self.folder)
         try:
             folder.mkdir(parents=True)
             return folder
@@ -183,7 +189,7 @@ class Cache:
 
     def _aside(self, key: str) -> Path:
         """A name for an entry while it is not whole."""
-        return self.folder / f".{key}.{secrets.token_hex(4)}"
+        return self.folder / f".{key}.{unfinished.tag()}.{secrets.token_hex(4)}"
 
     def _publish(self, place: Path, key: str) -> None:
         try:
@@ -199,7 +205,7 @@ class Cache:
             remove(self.remote / key)
 
     def _forget(self, key: str) -> None:
-        self._verified.discard(key)
+        self._verified.pop(key, None)
         aside = self._aside(key)
         with suppress(OSError):
             (self.folder / key).rename(aside)
@@ -227,8 +233,8 @@ class Cache:
 class Entry:
     """An entry while it is written: arrays grow by appended rows, their checksums with them."""
 
-    def __init__(self, place: Path, rows: int) -> None:
-        self.place, self.rows = place, rows
+    def __init__(self, place: Path, rows: int, key: str) -> None:
+        self.place, self.rows, self.key = place, rows, key
         self._files: dict[str, BinaryIO] = {}
         self._checksums: dict[str, int] = {}
 
@@ -243,15 +249,19 @@ class Entry:
         self._files[name].write(content)
         self._checksums[name] = zlib.crc32(content, self._checksums.get(name, 0))
 
-    def release(self) -> None:
-        """Close the files."""
+    def drop(self) -> None:
+        """Close the files, and remove them where they were not published; a full disk is of no importance now."""
         for file in self._files.values():
-            file.close()
+            with suppress(OSError):
+                file.close()
+        shutil.rmtree(self.place, ignore_errors=True)
 
     def close(self, about: dict[str, Any]) -> None:
         """Write everything out, the header last."""
-        self.release()
-        (self.place / HEADER).write_text(json.dumps({"checksums": self._checksums, "about": about}))
+        for file in self._files.values():
+            file.close()
+        stated = {"checksums": self._checksums, "about": about}
+        (self.place / HEADER).write_bytes(seals.to_json(stated, SEALED, self.key))
 
 
 def _npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
@@ -269,18 +279,28 @@ def default_folder() -> Path:
 
 def users_folder() -> Path:
     """``outfield`` in the user's cache folder on this machine."""
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "outfield"
+    if stated := os.environ.get("XDG_CACHE_HOME"):
+        return Path(stated) / "outfield"
+    try:
+        return Path.home() / ".cache" / "outfield"
+    except RuntimeError:
+        raise UserError(
+            "Expected a folder for the cache, but this user has no home folder. Name one with $OUTFIELD_CACHE."
+        ) from None
 
 
 def _mirror_of(remote: Path) -> Path:
     return users_folder() / "mirrors" / keys.key(address=str(remote))
 
 
-def _header(path: Path) -> dict[str, Any]:
+def _header(path: Path, key: str) -> dict[str, Any]:
     try:
-        loaded: Any = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError, NotADirectoryError) as error:
+        seals.check(content := path.read_bytes(), SEALED, key)
+        loaded: Any = json.loads(content)
+    except (ValueError, RecursionError, NotADirectoryError, IsADirectoryError) as error:
         raise DamagedEntry(f"its header cannot be read: {error}") from None
+    except seals.Broken as error:
+        raise DamagedEntry(f"its header {error}") from None
     if not isinstance(loaded, dict) or not isinstance(loaded.get("checksums"), dict):
         raise DamagedEntry("its header has no checksums")
     return {**loaded}
@@ -288,8 +308,8 @@ def _header(path: Path) -> dict[str, Any]:
 
 def _about(header: Path) -> dict[str, Any]:
     try:
-        return dict(_header(header)["about"])
-    except (DamagedEntry, KeyError):
+        return dict(_header(header, header.parent.name)["about"])
+    except (DamagedEntry, KeyError, TypeError, ValueError):
         return {"damaged": True}
 
 
@@ -309,6 +329,19 @@ def _allow_files() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@cache
+def _swept(folder: Path) -> None:
+    """Remove what killed processes have left of entries; looked at once by a process."""
+    unfinished.sweep(path for path in folder.glob(".*") if _UNFINISHED.fullmatch(path.name))
+
+
+def _looks(place: Path, names: Iterable[str]) -> Looks:
+    try:
+        return tuple(seals.looks(place / f"{name}.npy") for name in sorted(names))
+    except FileNotFoundError as error:
+        raise DamagedEntry(f"{Path(error.filename).name}: {error.strerror}") from None
 
 
 def _mapped(path: Path) -> NDArray[Any]:

@@ -94,7 +94,7 @@ def _by_name(what: str, options: dict[str, Any]) -> Model:
 
 def _of_folder(folder: Path) -> str:
     """timm's configurations name their pretraining, those of transformers do not."""
-    return "timm" if '"pretrained_cfg"' in (folder / "config.json").read_text() else "hf"
+    return "timm" if '"pretrained_cfg"' in (folder / "config.json").read_text(encoding="utf-8") else "hf"
 
 
 def _opener(place: str) -> Callable[..., Model]:

@@ -26,9 +26,10 @@ from outfield.errors import UserError
 from outfield.store import query
 from outfield.store.schema import COLUMNS, SCORE_COLUMNS
 from outfield.store.settings import titles
-from outfield.store.write import MANIFEST, ROWS
+from outfield.store.write import MANIFEST, ROWS, sift
+from outfield.unfinished import work_folder
 
-VERSION = 2
+VERSION = 3
 """Of the index's own tables; one of another version is made again."""
 BATCH = 256
 """Files that are taken in together."""
@@ -103,7 +104,7 @@ class Index:
             if LOCKED not in str(error):
                 _remove(path)
                 return _connected(path)
-        self.own, self._temporary = True, tempfile.TemporaryDirectory(prefix="outfield-index-")
+        self.own, self._temporary = True, work_folder("index")
         return _connected(Path(self._temporary.name) / path.name)
 
     def close(self) -> None:
@@ -174,6 +175,12 @@ class Index:
 
     def _take_in(self, jobs: Sequence[str], found: Found) -> None:
         """A batch of files; where that fails, each alone, so that a damaged one is known by name."""
+        paths = [self.folder / ROWS / f"{job}.parquet" for job in jobs]
+        damaged = sift(paths, paths, ROWS, decode=False)
+        for path, why in damaged.items():
+            self._note(path.stem, found[path.stem], why)
+        if not (jobs := [path.stem for path in paths if path not in damaged]):
+            return
         try:
             self._insert(jobs, found)
         except duckdb.Error:
@@ -250,6 +257,7 @@ class Index:
             It is not there, or damaged.
         """
         names = ", ".join(f'"{name}"' for name in SCORE_COLUMNS)
+        query.check_scores([path], [path])
         try:
             return self.ask(f"SELECT {names} FROM read_parquet(?, hive_partitioning = false)", [escape(str(path))])
         except (duckdb.Error, pl.exceptions.PolarsError) as error:

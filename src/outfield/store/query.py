@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import reprlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from glob import escape
 from pathlib import Path
 from typing import Any, cast
@@ -13,20 +13,26 @@ from typing import Any, cast
 import duckdb
 import polars as pl
 
+from outfield import seals
 from outfield.errors import UserError
 from outfield.places import copies, listed, place, reaching
 from outfield.store.schema import COLUMNS, SCORE_COLUMNS
-from outfield.store.write import MANIFEST, ROWS, DamagedFileWarning, scores_path, whole
+from outfield.store.write import MANIFEST, ROWS, SCORES, DamagedFileWarning, scores_path, sift
 
 TEST = "role = 'test' AND part IS NULL"
 """The rows that means, ranks and ANOVA read."""
 
 
+class MissingRowsWarning(UserWarning):
+    """Jobs that ``study.json`` names have no file of rows: not done yet, or lost."""
+
+
 def rows(folder: Path | str, where: str = "true") -> pl.DataFrame:
     """The rows of a study, in the order of ``COLUMNS``; ``where`` is a condition in SQL.
 
-    Rows of the jobs that ``study.json`` names are read, or of every file where there is no such list. A damaged file
-    is left out and named in a ``DamagedFileWarning``: run the study again, and its job is done again.
+    Rows of the jobs that ``study.json`` names are read, or of every file where there is no such list. A file that is
+    not as it was written is left out and named in a ``DamagedFileWarning``: run the study again, and its job is done
+    again. Jobs without a file are counted in a ``MissingRowsWarning``.
 
     Raises
     ------
@@ -58,28 +64,66 @@ def sql(folder: Path | str, statement: str) -> pl.DataFrame:
     --------
     >>> sql("results/digits", "SELECT detector, avg(value) FROM rows GROUP BY detector")  # doctest: +SKIP
     """
-    with copies(_files(place(folder))) as files:
+    files = _files(place(folder))
+    with copies(files) as here:
+        kept = some(sound(files, here), place(folder))
         try:
-            return _ask(files, statement)
+            return _ask(kept, statement)
         except (duckdb.Error, pl.exceptions.PolarsError) as error:
-            sound = [path for path in files if whole(path)]
-            if len(sound) == len(files):
+            if not sift(kept, kept, ROWS):
                 raise UserError(f"Expected SQL over the table rows, but got {statement!r}: {error}") from None
-        _warn(sorted(set(files) - set(sound)))
-        if not sound:
-            raise UserError(f"Expected results in {folder}, but every file is damaged. Run the study again.")
-        return _ask(sound, statement)
+        return _ask(some(sound(files, here, decode=True), place(folder)), statement)
+
+
+def some(sound: list[Path], folder: Path) -> list[Path]:
+    """The same files; a ``UserError`` where none is left."""
+    if not sound:
+        raise UserError(f"Expected results in {folder}, but every file is damaged. Run the study again.")
+    return sound
+
+
+def sound(files: Sequence[Path], here: Sequence[Path], kind: str = ROWS, *, decode: bool = False) -> list[Path]:
+    """The files of a study that are as they were written; damaged ones are named in a ``DamagedFileWarning``.
+
+    Parameters
+    ----------
+    files : sequence of path
+    here : sequence of path
+        The same on this machine, which are given back.
+    kind : str
+        Their folder: ``rows``, ``scores``.
+    decode : bool
+        Read files of earlier versions through, which bear no seal.
+    """
+    damaged = sift(files, here, kind, decode=decode)
+    if damaged:
+        _warn(list(damaged))
+    return [copy for path, copy in zip(files, here, strict=True) if path not in damaged]
 
 
 def _files(folder: Path) -> list[Path]:
     files = {path.stem: path for path in listed(folder / ROWS, "*.parquet")}
-    jobs = manifest(folder)["jobs"]
+    said = manifest(folder)
+    jobs = said["jobs"]
     chosen = list(files.values()) if jobs is None else [files[key] for key in jobs if key in files]
     if not chosen:
         raise UserError(
             f"Expected the results of a study in {folder}, but found none. Run it first: outfield run STUDY."
         )
+    if absent := wanted(said).difference(files):
+        _warn_of_absent(folder, len(absent), len(wanted(said)))
     return chosen
+
+
+def wanted(manifest: Mapping[str, Any]) -> set[str]:
+    """Keys of the jobs that should have rows: of all that ``study.json`` names, those that apply to their model.
+
+    Examples
+    --------
+    >>> wanted({"jobs": ["a", "b"], "unmeasured": ["b"]}), wanted({"jobs": None})
+    ({'a'}, set())
+    """
+    return set(manifest["jobs"] or ()).difference(manifest.get("unmeasured", ()))
 
 
 def manifest(folder: Path | str) -> dict[str, Any]:
@@ -88,15 +132,22 @@ def manifest(folder: Path | str) -> dict[str, Any]:
     Raises
     ------
     UserError
-        It is no JSON, or not of a study.
+        It is no JSON, not of a study, or not as it was written.
     """
     path = place(folder) / MANIFEST
     try:
         with reaching(path):
             content = path.read_bytes()
+        seals.check(content, "study", "study")
         loaded = json.loads(content)
     except FileNotFoundError:
         return {"study": None, "jobs": None}
+    except OSError as error:
+        raise UserError(f"Expected to read {path}, but got: {error.strerror or error}.") from None
+    except seals.Broken as error:
+        raise UserError(
+            f"Expected the study and its jobs in {path}, but the file {error}. Run the study again: it is written anew."
+        ) from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"Expected JSON in {path}, but got: {error}. Run the study again.") from None
     if not _is_manifest(loaded):
@@ -123,10 +174,13 @@ def _is_manifest(found: Any) -> bool:
 
 
 def progress(folder: Path | str) -> tuple[int, int]:
-    """How many of a study's jobs have rows, and how many there are."""
-    present = {path.stem for path in listed(place(folder) / ROWS, "*.parquet")}
-    jobs = manifest(folder)["jobs"]
-    return (len(present), len(present)) if jobs is None else (len(present.intersection(jobs)), len(jobs))
+    """How many of a study's jobs have rows, and how many there are: those that do not apply to their model aside."""
+    said, found = manifest(folder), listed(place(folder) / ROWS, "*.parquet")
+    with copies(found) as here:
+        present = {path.stem for path in found} - {path.stem for path in sift(found, here, ROWS, decode=False)}
+    if said["jobs"] is None:
+        return len(present), len(present)
+    return len(present & wanted(said)), len(wanted(said))
 
 
 def scores(folder: Path | str, model: str, key: str) -> pl.DataFrame:
@@ -140,9 +194,23 @@ def scores(folder: Path | str, model: str, key: str) -> pl.DataFrame:
     path = scores_path(place(folder), model, key)
     try:
         with copies([path]) as here:
+            check_scores([path], here)
             return _ask(here, f"SELECT {', '.join(SCORE_COLUMNS)} FROM rows")
     except (duckdb.Error, pl.exceptions.PolarsError, FileNotFoundError) as error:
         raise UserError(f"Expected scores in {path}, but got: {error}. Remove its row file and run again.") from None
+
+
+def check_scores(files: Sequence[Path], here: Sequence[Path]) -> None:
+    """A ``UserError`` that names a file of scores which is not as it was written.
+
+    Parameters
+    ----------
+    files : sequence of path
+    here : sequence of path
+        The same on this machine.
+    """
+    for path, why in sift(files, here, SCORES, decode=False).items():
+        raise UserError(f"Expected scores in {path}, but the file {why}. Run the study again: its job is done again.")
 
 
 class _Stream:
@@ -180,5 +248,14 @@ def _warn(damaged: Sequence[Path]) -> None:
         f"{len(damaged)} result file{'s are' if len(damaged) > 1 else ' is'} damaged and left out: {names}. "
         "Run the study again, and those jobs are done again.",
         DamagedFileWarning,
-        stacklevel=3,
+        stacklevel=4,
+    )
+
+
+def _warn_of_absent(folder: Path, absent: int, jobs: int) -> None:
+    warnings.warn(
+        f"{absent:,} of the {jobs:,} jobs of the study in {folder} have no rows: they are not done yet, they "
+        "failed, or their files are lost. Run the study again to do them.",
+        MissingRowsWarning,
+        stacklevel=4,
     )

@@ -12,7 +12,7 @@ from outfield.errors import UserError
 from outfield.places import copies, is_there, listed, place
 from outfield.store import query
 from outfield.store.settings import told_apart
-from outfield.store.write import ROWS, scores_path
+from outfield.store.write import ROWS, SCORES, scores_path
 
 ID = "test"
 """What score files call the ID test set."""
@@ -88,7 +88,9 @@ def histograms(folder: Path | str, model: str, *, bins: int = 40) -> pl.DataFram
     """
     folder = place(folder)
     known = jobs(folder, model)
-    with copies([scores_path(folder, model, job) for job in known.values()]) as scores:
+    files = [scores_path(folder, model, job) for job in known.values()]
+    with copies(files) as here:
+        scores = query.some(query.sound(files, here, SCORES), folder)
         sources = [list(known.values()), list(known), [escape(str(path)) for path in scores], ID]
         try:
             with duckdb.connect() as connection:
@@ -108,12 +110,14 @@ def jobs(folder: Path | str, model: str) -> dict[str, str]:
         The study kept no scores of this model.
     """
     folder = place(folder)
-    with copies([folder / ROWS / path.name for path in _files(folder, model)]) as rows, duckdb.connect() as connection:
+    files = [folder / ROWS / path.name for path in _files(folder, model)]
+    with copies(files) as here, duckdb.connect() as connection:
+        rows = query.some(query.sound(files, here), folder)
         found = connection.sql(
             "SELECT DISTINCT detector, params, role, parse_filename(filename, true) AS job FROM "
             "read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false) "
-            "WHERE detector IS NOT NULL AND role = 'test'",
-            params=[[escape(str(path)) for path in rows]],
+            "WHERE detector IS NOT NULL AND role = 'test' AND model = ?",
+            params=[[escape(str(path)) for path in rows], model],
         )
         table = told_apart(query.framed(found)).sort("detector", "job")
         return dict(table.select("detector", "job").iter_rows())

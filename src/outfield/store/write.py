@@ -1,6 +1,7 @@
 """Writing results: one Parquet file a job, under a temporary name, renamed when it is whole.
 
-On an object store (``s3://...``) a file is written here, and put there in one piece.
+On an object store (``s3://...``) a file is written here, and put there in one piece. Every file is sealed
+(``outfield.seals``): one that is not as it was written is found when it is read.
 
 A study's folder holds ``study.json`` (what the study is, and the keys of its jobs), ``rows/KEY.parquet``,
 ``scores/MODEL/KEY.parquet`` and ``models/``. The file's name is the job's key, so resuming is to skip what exists.
@@ -11,32 +12,34 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import polars as pl
 
-from outfield.errors import UserError
-from outfield.places import copies, is_remote, listed, move, put, reaching
+from outfield import seals, unfinished
+from outfield.errors import UserError, reading
+from outfield.places import copies, file_name, is_remote, listed, move, put, reaching
 from outfield.store import schema
 from outfield.store.machine import machine
 
 MANIFEST = "study.json"
 ROWS = "rows"
 SCORES = "scores"
+MODELS = "models"
 DAMAGED = "damaged"
-STALE = 3600.0
-"""Seconds after which an unfinished file is taken for one that a killed run left."""
 
 
 class DamagedFileWarning(UserWarning):
     """A result file is not what was written; it was moved aside, or left out of what was read."""
+
+
+class EarlierFileWarning(UserWarning):
+    """Result files bear no checksum, as those of earlier versions: whether they are as they were is not known."""
 
 
 @contextmanager
@@ -83,13 +86,20 @@ def _temporary(path: Path) -> Path:
     try:
         if not is_remote(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        folder = None if is_remote(path) else path.parent
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=folder)
+        folder = Path(tempfile.gettempdir()) if is_remote(path) else path.parent
+        _swept(folder)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.{unfinished.tag()}.", suffix=".part", dir=folder)
     except OSError as error:
         raise _unwritable(path, error) from None
     os.fchmod(handle, 0o666 & ~_umask())
     os.close(handle)
     return Path(name)
+
+
+@cache
+def _swept(folder: Path) -> None:
+    """Remove what killed processes have left in a folder; looked at once by a process."""
+    unfinished.sweep(folder.glob(".*.part"))
 
 
 @cache
@@ -135,19 +145,36 @@ def begin(folder: Path, keys: Iterable[str], study: str, data: Mapping[str, str]
     UserError
         The folder cannot be written.
     """
-    machines = sorted({*_machines(folder), machine()})
-    manifest = {"study": json.loads(study), "jobs": sorted(keys), "machines": machines}
+    before, keys = stated(folder), sorted(keys)
+    machines = sorted({*before.get("machines", ()), machine()})
+    manifest = {"study": json.loads(study), "jobs": keys, "machines": machines}
     manifest |= {"data": dict(data)} if data else {}
+    manifest |= {"unmeasured": unmeasured} if (unmeasured := sorted({*keys} & {*before.get("unmeasured", ())})) else {}
     _made(folder / ROWS)
+    _state(folder, manifest)
+
+
+def _state(folder: Path, manifest: Mapping[str, Any]) -> None:
     with atomically(folder / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+        temporary.write_bytes(seals.to_json(manifest, "study", "study"))
 
 
-def _machines(folder: Path) -> list[str]:
-    """Machines that worked on the study before."""
-    with suppress(OSError, ValueError), reaching(folder):
-        return list(json.loads((folder / MANIFEST).read_bytes()).get("machines", ()))
-    return []
+def leave_out(folder: Path, unmeasured: Iterable[str]) -> None:
+    """Say in ``study.json`` which jobs have no rows since their detector does not apply to the model."""
+    before = stated(folder)
+    known = {*before.get("unmeasured", ())}
+    if before and not known.issuperset(unmeasured):
+        _state(folder, before | {"unmeasured": sorted(known.union(unmeasured))})
+
+
+def stated(folder: Path) -> dict[str, Any]:
+    """What ``study.json`` says, where it is there and as it was written."""
+    with suppress(OSError, ValueError, RecursionError, seals.Broken), reaching(folder):
+        content = (folder / MANIFEST).read_bytes()
+        seals.check(content, "study", "study")
+        found = json.loads(content)
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 def _made(folder: Path) -> Path:
@@ -170,12 +197,12 @@ def rows(folder: Path, key: str, rows: Iterable[Mapping[str, Any]]) -> Path:
     OutfieldError
         A row does not fit the schema.
     """
-    return _parquet(schema.frame(rows), folder / ROWS / f"{key}.parquet")
+    return parquet(schema.frame(rows), folder / ROWS / f"{key}.parquet", ROWS)
 
 
 def scores(folder: Path, model: str, key: str, table: pl.DataFrame) -> Path:
     """Write a job's scores of each sample as ``scores/MODEL/KEY.parquet``: columns set, part, row, score."""
-    return _parquet(schema.scores(table), scores_path(folder, model, key))
+    return parquet(schema.scores(table), scores_path(folder, model, key), SCORES)
 
 
 def scores_path(folder: Path, model: str, key: str) -> Path:
@@ -186,50 +213,107 @@ def scores_path(folder: Path, model: str, key: str) -> Path:
     >>> scores_path(Path("results"), "PGD 2/255 seed 0", "ab12").as_posix()
     'results/scores/PGD 2%2F255 seed 0/ab12.parquet'
     """
-    return folder / SCORES / quote(model, safe=" ()+,=@") / f"{key}.parquet"
+    return folder / SCORES / file_name(model) / f"{key}.parquet"
 
 
-def _parquet(table: pl.DataFrame, path: Path) -> Path:
+def parquet(table: pl.DataFrame, path: Path, kind: str) -> Path:
+    """Write a sealed Parquet file, whole or not at all; its name without the ending is what the seal calls it."""
     with atomically(path) as temporary:
         try:
-            table.write_parquet(temporary, compression="zstd")
+            metadata = {seals.FIELD: seals.blank(kind, path.stem)}
+            table.write_parquet(temporary, compression="zstd", metadata=metadata)
         except pl.exceptions.PolarsError as error:
             raise OSError(str(error)) from error
+        seals.close(temporary, kind, path.stem)
     return path
 
 
 def done(folder: Path) -> set[str]:
-    """Keys of the jobs whose rows are written.
+    """Keys of the jobs whose rows are written, and whose scores are as they were written.
 
-    A file that is no whole Parquet file is moved to ``rows/damaged``, with a ``DamagedFileWarning``, so that its job
-    is done again. Temporary files that a killed run left an hour ago or more are removed.
+    A damaged file is moved to the folder ``damaged`` beside it, with a ``DamagedFileWarning``, so that its job is done
+    again. What killed runs left is removed.
     """
     place = folder / ROWS
-    for left in [] if is_remote(place) else place.glob(".*.part"):
-        with suppress(FileNotFoundError):
-            if left.stat().st_mtime < time.time() - STALE:
-                left.unlink()
-    files = listed(place, "*.parquet")
+    if not is_remote(place):
+        unfinished.sweep(place.glob(".*.part"))
+    kept, spoilt = _sifted(listed(place, "*.parquet"), ROWS)
+    _, lost = _sifted(listed(folder / SCORES, "*/*.parquet"), SCORES)
+    for key in kept & lost:
+        _set_aside(place / f"{key}.parquet", "is without its scores, which are damaged")
+    return kept - lost - spoilt
+
+
+def _sifted(files: Sequence[Path], kind: str) -> tuple[set[str], set[str]]:
+    """The keys of sound files, and of damaged ones, which are moved aside."""
     with copies(files) as here:
-        sound = list(map(whole, here))
-    return {path.stem for path, is_whole in zip(files, sound, strict=True) if is_whole or _set_aside(path)}
+        damaged = sift(files, here, kind)
+    for path, why in damaged.items():
+        _set_aside(path, why)
+    return {path.stem for path in files if path not in damaged}, {path.stem for path in damaged}
 
 
-def whole(path: Path) -> bool:
-    """Whether a file is a Parquet file from its first byte to its last, every page readable."""
-    try:
-        return pl.read_parquet(path, glob=False).height >= 0
-    except (pl.exceptions.PolarsError, OSError):
-        return False
+def sift(files: Sequence[Path], here: Sequence[Path], kind: str, *, decode: bool = True) -> dict[Path, str]:
+    """Damaged ones among a study's files of one kind, each with what is wrong with it, to follow "it".
+
+    Files of earlier versions bear no seal: that is said once. With ``decode`` they are read through, else looked at.
+    """
+    damaged, earlier = {}, []
+    for path, copy in zip(files, here, strict=True):
+        try:
+            if seals.verified(copy, kind, path.stem):
+                continue
+            earlier.append(path)
+            _decode(copy) if decode else _look_at_ends(copy)
+        except (seals.Broken, UserError, OSError) as error:
+            damaged[path] = str(error) if isinstance(error, seals.Broken) else "cannot be read"
+    if earlier := [path for path in earlier if path not in damaged]:
+        tell_of_earlier(earlier[0].parent, len(earlier))
+    return damaged
 
 
-def _set_aside(path: Path) -> bool:
-    """Move a damaged file out of the way; False, for it is not done."""
-    aside = _made(path.parent / DAMAGED) / path.name
-    move(path, aside) if is_remote(path) else path.replace(aside)
+def _decode(path: Path) -> None:
+    with reading(path, "a table"):
+        pl.read_parquet(path, glob=False)
+
+
+def _look_at_ends(path: Path) -> None:
+    with path.open("rb") as file:
+        first = file.read(4)
+        file.seek(-4, os.SEEK_END)
+        if not first == file.read() == b"PAR1":
+            raise seals.Broken("is no whole Parquet file")
+
+
+@cache
+def tell_of_earlier(folder: Path, count: int) -> None:
+    """Warn, once, of files without a seal."""
     warnings.warn(
-        f"The result file {path} is damaged. It is now {aside}, and its job is done again.",
-        DamagedFileWarning,
-        stacklevel=3,
+        f"{count:,} files in {folder} bear no checksum: an earlier outfield wrote them. They are taken as they are; "
+        "damage that still reads as numbers would not be found.",
+        EarlierFileWarning,
+        stacklevel=4,
     )
-    return False
+
+
+def whole(path: Path, kind: str = ROWS) -> bool:
+    """Whether a Parquet file of a study is as it was written."""
+    return not sift([path], [path], kind)
+
+
+def _set_aside(path: Path, why: str) -> None:
+    """Move a damaged file out of the way."""
+    aside = set_aside(path)
+    warnings.warn(
+        f"The result file {path} is damaged: it {why}. It is now {aside}, and its job is done again.",
+        DamagedFileWarning,
+        stacklevel=5,
+    )
+
+
+def set_aside(path: Path) -> Path:
+    """Where a file is now, moved to the folder ``damaged`` beside it."""
+    aside = _made(path.parent / DAMAGED) / path.name
+    with suppress(FileNotFoundError):
+        move(path, aside) if is_remote(path) else path.replace(aside)
+    return aside

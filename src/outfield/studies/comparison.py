@@ -46,8 +46,9 @@ class Comparison:
         spent = (*ahead, *(end.result for end in ends if isinstance(end, Done)))
         missing = (*self.sets.missing, *planned.missing)
         outcome = Outcome(self.folder, planned.keys, len(done), spent, tuple(_failures(tasks, ends)), missing)
+        write.leave_out(self.folder, unmeasured := _unmeasured(tasks, ends))
         if self.seen:
-            self.seen.keep(outcome, self.spec, _unmeasured(tasks, ends))
+            self.seen.keep(outcome, self.spec, unmeasured)
         return outcome
 
     def _checked(self, tasks: Sequence[Task], ends: Ends) -> Ends:

@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from outfield import seals
 from outfield.registry import kinds
 from outfield.studies.outcome import Outcome, Spent
 
@@ -33,7 +34,6 @@ SETTLED = 2.0
 """Seconds for which a file must have been left alone before it was read: file systems keep times as coarsely."""
 MOST = 200_000
 """Paths beyond which no record is made: to look at all of them would take as long as to compare them."""
-_ENDS = b"PAR1"
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -126,14 +126,16 @@ class Seen:
         place = Path(folder)
         try:
             made = (place / RECORD).stat()
-            record = json.loads((place / RECORD).read_text(encoding="utf-8"))
+            content = (place / RECORD).read_bytes()
+            record = json.loads(content)
             rows = [place / name for name in record["rows"]]
             same = (record["study"], record["surroundings"]) == (self.study, self.surroundings)
-            if same and all(map(_ends_well, rows)):
+            same = same and seals.check(content, "finished", "finished") and _whole(place, rows)
+            if same:
                 now = Stamp.of([*map(Path, record["files"]), *rows, *(place / name for name in record["own"])])
                 if now.digest == record["stamp"] and now.newest < made.st_mtime_ns:
                     return _outcome(place, record)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, seals.Broken):
             return None
         return None
 
@@ -147,7 +149,7 @@ class Seen:
         unmeasured : set of str
             Keys of jobs without rows, since their detector does not apply to the model.
         """
-        from outfield.store.write import MANIFEST, ROWS, atomically
+        from outfield.store.write import MANIFEST, MODELS, ROWS, SCORES, atomically
 
         files = files_of(spec)
         if "://" in str(outcome.folder) or outcome.failures or files is None or self.files is None:
@@ -156,7 +158,7 @@ class Seen:
         if stamp.digest != self.files or stamp.newest > self.began - SETTLED * 1e9:
             return
         files, place = (*files, *_foreign_code()), outcome.folder
-        rows, own = sorted(f"{ROWS}/{key}.parquet" for key in outcome.keys - unmeasured), [MANIFEST]
+        rows, own = sorted(f"{ROWS}/{key}.parquet" for key in outcome.keys - unmeasured), [MANIFEST, SCORES, MODELS]
         if not all((place / name).is_file() for name in rows):
             return
         record = {
@@ -171,7 +173,7 @@ class Seen:
             "missing": outcome.missing,
         }
         with atomically(place / RECORD) as temporary:
-            temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+            temporary.write_bytes(seals.to_json(record, "finished", "finished"))
 
 
 def _outcome(folder: Path, record: dict[str, Any]) -> Outcome:
@@ -199,7 +201,7 @@ def _in_file(path: Path, data: Path | str | None) -> list[str]:
     """The text of a study's file, and what its relative paths start from."""
     roots = [os.path.abspath(path.parent), os.environ.get("OUTFIELD_DATA", ""), os.path.expanduser("~"), os.getcwd()]
     try:
-        return [path.read_text(), str(data), *roots]
+        return [path.read_text(encoding="utf-8"), str(data), *roots]
     except (OSError, UnicodeDecodeError):
         return ["unreadable", *roots]
 
@@ -232,12 +234,11 @@ def _foreign_code() -> tuple[Path, ...]:
     return tuple(sorted({Path(file) for file in files if file}))
 
 
-def _ends_well(path: Path) -> bool:
-    """Whether a file begins and ends as Parquet does."""
-    with path.open("rb") as file:
-        first = file.read(len(_ENDS))
-        file.seek(-len(_ENDS), os.SEEK_END)
-        return first == file.read() == _ENDS
+def _whole(folder: Path, rows: list[Path]) -> bool:
+    """Whether the list of jobs and every file of rows is as it was written."""
+    return seals.verified(folder / "study.json", "study", "study") and all(
+        seals.verified(path, "rows", path.stem) for path in rows
+    )
 
 
 def _digest(parts: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,18 +15,21 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from outfield import keys, registry
+from outfield import keys, registry, seals
+from outfield.errors import UserError
 from outfield.models.networks._published import renamed, under_own_names
 from outfield.models.preprocess import Pictures
 from outfield.models.torch import TorchModel, load_into, load_weights
-from outfield.places import copies, is_there
-from outfield.store.write import atomically
+from outfield.places import copies, file_name, is_there
+from outfield.store.write import DamagedFileWarning, atomically, set_aside, tell_of_earlier
 from outfield.strategies import train
 from outfield.strategies.base import Strategy
 from outfield.studies.sets import Sets
 from outfield.studies.spec import Plugin, Spec, Stored, Trained
 
 Report = Callable[[int, int], None]
+WEIGHTS = "weights"
+"""What the seals of trained weights say they are."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,36 @@ class TrainedRecipe(Recipe):
     layers: tuple[str, ...] | None
 
     def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> TorchModel:
-        weights = folder / f"{self.name}.{self.key}.safetensors"
-        network = self._load(sets, weights) if is_there(weights) else self._train(sets, weights, report)
+        network = self._kept(sets, folder) or self._train(sets, folder / self._file, report)
         example = sets.train.data.read(slice(0, 2))
         return TorchModel(network, example, layers=self.layers, name=self.name, device=device)
+
+    @property
+    def _file(self) -> str:
+        return f"{file_name(self.name)}.{self.key}.safetensors"
+
+    def _kept(self, sets: Sets, folder: Path) -> nn.Module | None:
+        """The network with the weights that are kept; None where there are none, or they are damaged."""
+        found = [path for path in (folder / self._file, *self._earlier(folder)) if is_there(path)]
+        if not found:
+            return None
+        try:
+            return self._load(sets, found[0])
+        except (seals.Broken, UserError, RuntimeError) as error:
+            said = str(error) if isinstance(error, seals.Broken) else "cannot be read, or does not fit the model"
+            warnings.warn(
+                f"The weights {found[0]} are damaged: the file {said}. It is now {set_aside(found[0])}, and "
+                f"{self.name} is trained again.",
+                DamagedFileWarning,
+                stacklevel=3,
+            )
+            return None
+
+    def _earlier(self, folder: Path) -> Iterator[Path]:
+        """Where versions wrote weights that took any name as it was, if that is within the folder."""
+        parts = self.name.split("/")
+        if "\0" not in self.name and all(part.strip(".") for part in parts):
+            yield folder.joinpath(*parts[:-1], f"{parts[-1]}.{self.key}.safetensors")
 
     def _make(self, sets: Sets) -> nn.Module:
         network: nn.Module = registry.create(
@@ -67,6 +97,8 @@ class TrainedRecipe(Recipe):
     def _load(self, sets: Sets, weights: Path) -> nn.Module:
         network = self.training.architecture(lambda: self._make(sets))
         with copies([weights]) as (here,):
+            if not seals.verified(here, WEIGHTS, self.key):
+                tell_of_earlier(weights.parent, 1)
             network.load_state_dict(load_weights(here))
         return network.eval()
 
@@ -82,16 +114,17 @@ class TrainedRecipe(Recipe):
             epochs=self.epochs,
             report=report,
         )
-        _save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, weights)
+        _save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, weights, self.key)
         return network
 
 
-def _save(tensors: dict[str, torch.Tensor], weights: Path) -> None:
+def _save(tensors: dict[str, torch.Tensor], weights: Path, key: str) -> None:
     with atomically(weights) as temporary:
         try:
-            save_file(tensors, temporary)
+            save_file(tensors, temporary, {seals.FIELD: seals.blank(WEIGHTS, key)})
         except SafetensorError as error:
             raise OSError(str(error)) from error
+        seals.close(temporary, WEIGHTS, key)
 
 
 @dataclass(frozen=True)

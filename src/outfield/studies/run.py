@@ -100,7 +100,7 @@ def name_of(study: Spec | Path | str) -> str:
     import yaml
 
     try:
-        return str(yaml.safe_load(Path(study).read_text())["name"])
+        return str(yaml.safe_load(Path(study).read_text(encoding="utf-8"))["name"])
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
         from outfield.studies.spec import Spec
 

@@ -28,6 +28,7 @@ from outfield.stats.runs import LEAST_RUNS, UNKNOWN, WithinRuns, conditional_p, 
 from outfield.stats.smooth import SMOOTHERS, Smoother, residuals
 from outfield.store import query
 from outfield.store.settings import told_apart
+from outfield.store.write import whole as whole_rows
 from outfield.trajectory.tracker import HALVES, ITEMS, SKIPPED
 from outfield.types import Estimate
 
@@ -375,14 +376,16 @@ def _items(folder: Path) -> Callable[[str, int], dict[str, Array]]:
     where: dict[tuple[str, int], Path] = {}
     for path in sorted((folder / ITEMS).glob("*.parquet")):
         rows = folder / "rows" / path.name
-        if rows.exists() and (jobs is None or path.stem in jobs):
+        if rows.exists() and (jobs is None or path.stem in jobs) and whole_rows(rows):
             head = pl.read_parquet(rows, columns=["run", "step"], n_rows=1, glob=False).row(0)
             where[head] = path
 
     def read(run: str, step: int) -> dict[str, Array]:
         if (run, step) not in where:
             return {}
-        table = pl.read_parquet(where[run, step], glob=False)
+        if not (files := query.sound([where[run, step]], [where[run, step]], ITEMS)):
+            return {}
+        table = pl.read_parquet(files[0], glob=False)
         return {name: part["correct"].to_numpy() for (name,), part in table.group_by("set", maintain_order=True)}
 
     return read

@@ -34,7 +34,7 @@ def load(path: Path | str, data: Path | str | None = None) -> Any:
 
 def _kind(path: Path) -> str:
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"Expected a study file at {path}, but it cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from outfield import keys
-from outfield.errors import UserError
+from outfield.errors import UserError, reading
 from outfield.metrics._intervals import mean_recall, wilson
 from outfield.store import write
 from outfield.types import Estimate
@@ -151,8 +151,9 @@ class Tracker:
     def done(self, step: int) -> bool:
         """Whether a step is written, and readable."""
         if not self._whole.get(step):
-            path = self.folder / write.ROWS / f"{self.key(step)}.parquet"
-            self._whole[step] = path.exists() and write.whole(path)
+            rows, items = (self.folder / kind / f"{self.key(step)}.parquet" for kind in (write.ROWS, ITEMS))
+            sound = rows.exists() and write.whole(rows)
+            self._whole[step] = sound and (not items.exists() or write.whole(items, ITEMS))
         return self._whole[step]
 
     def log(self, step: int, *, set: str, correct: Any, n: int | None = None, labels: Any = None) -> None:
@@ -230,8 +231,18 @@ class Tracker:
         self._write(step)
 
     def items(self, step: int) -> pl.DataFrame:
-        """Which items were right at a step that is written: columns set, row, correct."""
-        return pl.read_parquet(self.folder / ITEMS / f"{self.key(step)}.parquet", glob=False)
+        """Which items were right at a step that is written: columns set, row, correct.
+
+        Raises
+        ------
+        UserError
+            The file is not as it was written.
+        """
+        path = self.folder / ITEMS / f"{self.key(step)}.parquet"
+        with reading(path, "the items of a checkpoint", "Track the study again."):
+            for why in write.sift([path], [path], ITEMS).values():
+                raise ValueError(f"it {why}")
+            return pl.read_parquet(path, glob=False)
 
     def _set(self, name: str) -> EvalSet:
         if name not in self.sets:
@@ -284,8 +295,7 @@ class Tracker:
             return
         if items:
             tables = [pl.DataFrame({"set": n, "row": np.arange(len(c)), "correct": c}) for n, c in items.items()]
-            with write.atomically(self.folder / ITEMS / f"{self.key(step)}.parquet") as temporary:
-                pl.concat(tables).write_parquet(temporary, compression="zstd")
+            write.parquet(pl.concat(tables), self.folder / ITEMS / f"{self.key(step)}.parquet", ITEMS)
         write.rows(self.folder, self.key(step), list(rows.values()))
         self._whole[step] = True
 

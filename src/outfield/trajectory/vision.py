@@ -20,6 +20,7 @@ from outfield.metrics.auroc import Auroc
 from outfield.metrics.base import IdScores, Predictions
 from outfield.models.preprocess import Pictures
 from outfield.models.torch import TorchModel
+from outfield.places import file_name
 from outfield.store import write
 from outfield.strategies import train
 from outfield.strategies._loop import Moment
@@ -119,7 +120,7 @@ class _Run:
         about = Run(spec.name, recipe.strategy, recipe.seed, spec.id.name, recipe.family, held)
         listed = [_eval_set(member) for member in (sets.test, *sets.shifts, *elsewhere, *sets.ood)]
         steps = spec.checkpoints.steps(total_steps(recipe.training, len(sets.train.data), recipe.epochs))
-        place = folder / "checkpoints" / f"{recipe.name}.{held}.ckpt"
+        place = folder / "checkpoints" / f"{file_name(recipe.name)}.{held}.ckpt"
         return cls(spec, sets, elsewhere, recipe, Tracker(about, listed, folder), steps, place)
 
     def follow(self, told: Told) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from outfield.data.base import Dataset, Source
 from outfield.data.sources._files import Broken, Decoding, FileDataset, Paths, existing, refusal
-from outfield.errors import NotThere, UserError
+from outfield.errors import NotThere, UserError, reading
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,9 @@ class Imglist(Source):
 
 
 def _rows(path: Path) -> Iterator[tuple[str, int]]:
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    with reading(path, "a list of pictures in UTF-8", "Save it in UTF-8."):
+        lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
         if line.strip():
             name, _, label = line.strip().rpartition(" ")
             if not name or not label.lstrip("-").isdigit():

@@ -5,7 +5,6 @@ import pickle
 import queue
 import shutil
 import signal
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -30,6 +29,7 @@ from outfield.studies.executors.base import (
     set_threads,
     threads_of,
 )
+from outfield.unfinished import work_folder
 
 _POLL = 0.1
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -84,7 +84,7 @@ class Local(Executor):
 @contextmanager
 def _on_disk(work: Work) -> Iterator[Path]:
     """A file that workers read the work from: through a pipe to one that dies, a large object would wait for ever."""
-    with tempfile.TemporaryDirectory(prefix="outfield-", ignore_cleanup_errors=True) as folder:
+    with work_folder("work") as folder:
         yield _written(Path(folder) / "work", pickle.dumps(work))
 
 

@@ -154,7 +154,7 @@ class Nli(Strict):
             Everything that is wrong with it.
         """
         path = Path(path)
-        found = cls.parse(yaml.safe_load(path.read_text()), str(path))
+        found = cls.parse(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
         stated = data or os.environ.get(ROOT_VARIABLE)
         root = Path(stated).expanduser() if stated else path.parent / found.data.expanduser()
         return found.model_copy(update={"data": Path(os.path.abspath(root))})
