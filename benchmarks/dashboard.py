@@ -117,12 +117,10 @@ def model_files(number: int, folder: Path, size: Size) -> list[str]:
     for detector in (None, *registry.names("detectors")):
         key = keys.key(model=number, detector=detector)
         table = _of_model() if detector is None else _of_detector(detector)
-        _rows(table, named, rng, skill).write_parquet(folder / write.ROWS / f"{key}.parquet", compression="zstd")
+        write.parquet(_rows(table, named, rng, skill), folder / write.ROWS / f"{key}.parquet", write.ROWS)
         jobs.append(key)
         if detector is not None:
-            path = write.scores_path(folder, str(named["model"]), key)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _scores(size, rng).write_parquet(path, compression="zstd")
+            write.parquet(_scores(size, rng), write.scores_path(folder, str(named["model"]), key), write.SCORES)
     return jobs
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from polars.testing import assert_frame_equal
 
+from outfield import seals
 from outfield.features.cache import Cache
 from outfield.store import query
 from outfield.studies.run import Outcome, run
@@ -51,6 +53,13 @@ def rows_of(folder: Path | str) -> pl.DataFrame:
     """A study's rows in one order, without the time that they took."""
     rows = query.rows(folder).drop("seconds")
     return rows.sort(rows.columns)
+
+
+def restate(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Let ``study.json`` say something else, as a run would have written it."""
+    manifest = query.manifest(folder)
+    change(manifest)
+    (folder / "study.json").write_bytes(seals.to_json(manifest, "study", "study"))
 
 
 def assert_close(ours: pl.DataFrame, expected: pl.DataFrame) -> None:

@@ -134,7 +134,7 @@ def folder(place, table, model="baseline seed 0", n=60):
     jobs = table.partition_by("model", "detector", as_dict=True)
     write.begin(place, [f"job{number}" for number in range(len(jobs))], json.dumps({"name": "simulated", "notes": []}))
     for number, ((name, detector), rows) in enumerate(jobs.items()):
-        rows.write_parquet(place / "rows" / f"job{number}.parquet")
+        write.parquet(rows, place / "rows" / f"job{number}.parquet", "rows")
         if name == model and detector:
             sets = {"test": 0.0} | {ood: 1.0 + at for at, ood in enumerate(rows["ood"].drop_nulls().unique().sort())}
             scores = [{"set": each, "row": i, "score": rng.normal(at)} for each, at in sets.items() for i in range(n)]

@@ -24,6 +24,7 @@ from outfield.reports.displays.base import Display, Figure
 from outfield.reports.results import Results
 from outfield.reports.shown import shown
 from outfield.store import write
+from outfield.store.query import MissingRowsWarning
 
 _SPEC = importlib.util.spec_from_file_location("simulated", Path(__file__).with_name("simulated.py"))
 simulated = importlib.util.module_from_spec(_SPEC)
@@ -253,7 +254,8 @@ def test_names_cannot_break_out_of_the_page(rows):
 def test_a_folder_gives_the_study_file_and_the_command(tmp_path, rows):
     write.begin(tmp_path, ["k", "later"], json.dumps({"name": "digits", "seeds": [0, 1]}))
     write.rows(tmp_path, "k", rows.head(2000).drop("outfield", "torch").to_dicts())
-    path = page.write(tmp_path, tmp_path / "deep" / "report.html", command="outfield run studies/digits.yaml")
+    with pytest.warns(MissingRowsWarning, match="1 of the 2 jobs"):
+        path = page.write(tmp_path, tmp_path / "deep" / "report.html", command="outfield run studies/digits.yaml")
     words = " ".join(Tags(path.read_text()).words)
     assert "outfield run studies/digits.yaml" in words
     assert "1 of 2 jobs of this study are done" in words

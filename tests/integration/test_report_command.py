@@ -13,6 +13,7 @@ import pytest
 
 from outfield.cli import main
 from outfield.features.cache import Cache
+from outfield.store import write
 from outfield.studies.run import run
 from outfield.studies.spec import Spec
 from outfield.trajectory import EvalSet, Run, Tracker
@@ -68,7 +69,7 @@ def test_a_report_of_tracked_runs_says_that_label_shares_differ(
         rows = pl.read_parquet(path)
         accuracy = rows.filter(metric="accuracy")
         most = accuracy.filter(ood="noisy").with_columns(role=pl.lit("baseline"), value=pl.lit(0.8))
-        pl.concat([rows, accuracy.with_columns(metric=pl.lit("balanced_accuracy")), most]).write_parquet(path)
+        write.parquet(pl.concat([rows, accuracy.with_columns(metric=pl.lit("balanced_accuracy")), most]), path, "rows")
     for words in ((folders[0], "--with", leaning), (leaning,)):
         assert typed(*words, "-o", out) == 0
         assert "Label shares differ (more frequent label: noisy 80%)" in out.read_text()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from outfield.features.cache import Cache
 from outfield.store import query, write
 from outfield.store.scores import jobs
 from outfield.studies.run import Outcome
-from tests.support import digits, run_small
+from tests.support import digits, restate, run_small
 
 DETECTORS = ["msp", "mds", "odin", {"name": "energy", "temperature": 1.0}, {"name": "energy", "temperature": 9.0}]
 
@@ -93,9 +92,8 @@ def test_without_cache_and_data_the_card_says_so(outcome: Outcome, tmp_path: Pat
     assert re.match(r"(is \d, )?score", bare.hardest[0].inputs[0].about) and bare.hardest[0].inputs[0].picture
     assert not any("misjudged" in group.title for group in bare.hardest)
     folder = copied(outcome, tmp_path)
-    manifest = json.loads((folder / "study.json").read_text())
-    manifest["study"]["ood"][0]["source"] = {"name": "zip", "path": str(tmp_path / "gone.zip")}
-    (folder / "study.json").write_text(json.dumps(manifest))
+    gone = {"name": "zip", "path": str(tmp_path / "gone.zip")}
+    restate(folder, lambda manifest: manifest["study"]["ood"][0].update(source=gone))
     card = of_study(folder, "baseline-0", cache=Cache(tmp_path / "empty"))
     assert any("'two digits' cannot be shown" in note for note in card.notes)
     group = next(one for one in card.hardest if one.title.startswith("two digits"))
@@ -105,23 +103,15 @@ def test_without_cache_and_data_the_card_says_so(outcome: Outcome, tmp_path: Pat
 
 def test_data_that_changed_are_not_shown(outcome: Outcome, tmp_path: Path) -> None:
     folder = copied(outcome, tmp_path)
-    manifest = json.loads((folder / "study.json").read_text())
-    manifest["study"]["id"]["test"] = digits("val")
-    (folder / "study.json").write_text(json.dumps(manifest))
+    restate(folder, lambda manifest: manifest["study"]["id"].update(test=digits("val")))
     card = of_study(folder, "baseline-0", cache=cache_of(outcome))
     assert any("another digest" in note for note in card.notes)
     assert not any(one.picture for group in card.hardest for one in group.inputs)
 
 
-def changed_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    manifest = json.loads((folder / "study.json").read_text())
-    change(manifest)
-    (folder / "study.json").write_text(json.dumps(manifest))
-
-
 def test_an_ood_set_that_changed_is_told_and_not_shown(outcome: Outcome, tmp_path: Path) -> None:
     folder = copied(outcome, tmp_path)
-    changed_manifest(folder, lambda said: said["study"]["ood"][0].update(source=digits("all", [7, 9])))
+    restate(folder, lambda said: said["study"]["ood"][0].update(source=digits("all", [7, 9])))
     card = of_study(folder, "baseline-0", cache=cache_of(outcome))
     assert any("of 'two digits' cannot be shown" in note and "another digest" in note for note in card.notes)
     pictures = {group.title: any(one.picture for one in group.inputs) for group in card.hardest}
@@ -132,7 +122,7 @@ def test_an_ood_set_that_changed_is_told_and_not_shown(outcome: Outcome, tmp_pat
 
 def test_results_without_digests_of_their_ood_sets_are_shown_with_a_note(outcome: Outcome, tmp_path: Path) -> None:
     folder = copied(outcome, tmp_path)
-    changed_manifest(folder, lambda said: said.pop("data"))
+    restate(folder, lambda said: said.pop("data"))
     card = of_study(folder, "baseline-0", cache=cache_of(outcome))
     assert any("'two digits', 'unit tests' are what was measured could not be checked" in n for n in card.notes)
     assert all(one.picture for group in card.hardest for one in group.inputs)

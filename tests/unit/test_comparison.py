@@ -159,7 +159,7 @@ def sampled(folder: Path, to: Path, kept: int) -> Path:
     """A copy of a study in which one detector has scored the first inputs of each set alone."""
     shutil.copytree(folder, to)
     for path in to.glob("scores/*/*mds.parquet"):
-        pl.read_parquet(path).filter(pl.col("row") < kept).write_parquet(path)
+        write.parquet(pl.read_parquet(path).filter(pl.col("row") < kept), path, "scores")
     return to
 
 
@@ -169,7 +169,7 @@ def test_means_over_detectors_are_of_the_inputs_that_all_have_scored(folder: Pat
     own = whole.cells.filter(detector="msp").drop("p")
     assert own.equals(cells.filter(detector="msp").drop("p")), "one detector is judged on all that it scored"
     for path in (tmp_path / "sampled").glob("scores/*/*.parquet"):
-        pl.read_parquet(path).filter(pl.col("row") < 30).write_parquet(path)
+        write.parquet(pl.read_parquet(path).filter(pl.col("row") < 30), path, "scores")
     same = compare(tmp_path / "sampled", model="a", versus="b").inputs
     assert (whole.whole, whole.sets, whole.means) == (same.whole, same.sets, same.means)
     assert whole.whole.n == 90 and not same.notes

@@ -32,8 +32,10 @@ from outfield.dashboard.selection import Selection
 from outfield.dashboard.studies import Study
 from outfield.errors import UserError
 from outfield.features.fit_data import FitData
+from outfield.models.torch import load_weights
 from outfield.store import query, write
 from outfield.store.index import Index
+from outfield.studies.recipes import _save
 from outfield.types import Head, Outputs
 from tests.support import run_small
 
@@ -211,7 +213,7 @@ def test_a_damaged_file_is_left_out_and_named(world, tmp_path):
     rows = sorted((studies / "small" / "rows").glob("*.parquet"))
     rows[0].write_bytes(rows[0].read_bytes()[:100])
     rows[1].write_bytes(b"")
-    pl.DataFrame({"other": [1]}).write_parquet(rows[2])
+    write.parquet(pl.DataFrame({"other": [1]}), rows[2], "rows")
     page = client(studies, tmp_path)
     study = got(page, "/api/studies/small")
     assert all(path.name in study["cautions"][0] for path in rows[:3])
@@ -548,9 +550,12 @@ def test_results_of_another_machine_show_scores_and_say_what_is_missing(world, t
 def test_other_weights_give_a_note_and_no_reasons(world, tmp_path):
     studies = copied(world, tmp_path)
     first, second = sorted((studies / "small" / "models").glob("*.safetensors"))
-    first.write_bytes(second.read_bytes())
+    _save(load_weights(second), first, first.name.split(".")[-2])
     one = got(client(studies, tmp_path), "/api/studies/small/sample", model="baseline-0", set="test", row=3)
     assert one["why"] == [] and any("others than those that were measured" in note for note in one["notes"])
+    first.write_bytes(second.read_bytes())
+    one = got(client(studies, tmp_path / "again"), "/api/studies/small/sample", model="baseline-0", set="test", row=3)
+    assert one["why"] == [] and any("is a copy of another file" in note for note in one["notes"])
 
 
 def test_a_lost_score_file_leaves_the_others(world, tmp_path):

@@ -24,7 +24,7 @@ from outfield.store import query, write
 from outfield.store.index import Index
 from outfield.store.scores import histograms, jobs
 from outfield.store.settings import told_apart
-from tests.support import digits, run_small
+from tests.support import digits, restate, run_small
 
 TWO = ("knn k=1", "knn k=20")
 CELL = {"role": "test", "metric": "auroc", "set_kind": "ood", "ood": "far"}
@@ -134,8 +134,7 @@ def without(folder: Path, to: Path, **changes: Any) -> Path:
     """A copy of a study whose study.json says otherwise."""
     copy = shutil.copytree(folder, to / "results")
     shutil.copytree(folder.parent / "cache", to / "cache")
-    manifest = query.manifest(folder)
-    (copy / "study.json").write_text(json.dumps(manifest | changes))
+    restate(copy, lambda manifest: manifest.update(changes))
     return copy
 
 

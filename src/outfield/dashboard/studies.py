@@ -189,12 +189,12 @@ class Study:
     @property
     def progress(self) -> tuple[int, int]:
         """Jobs that are done, and all."""
-        jobs = self._stated.get("jobs")
+        stated = self._stated
         try:
             done = self.index.done()
         except Indexing as gathering:
             done = gathering.total
-        return done, done if jobs is None else len(jobs)
+        return done, done if stated.get("jobs") is None else len(query.wanted(stated))
 
     @property
     def running(self) -> bool:

@@ -212,8 +212,14 @@ class _Run:
 
     def _save(self, path: Path, chance: list[Tensor]) -> None:
         unfinished = path.with_name(f"{path.name}.part")
-        self.fabric.save(unfinished, {**self._parts(), "step": self.step, "run": self._key(), "chance": chance})
-        unfinished.replace(path)
+        try:
+            self.fabric.save(unfinished, {**self._parts(), "step": self.step, "run": self._key(), "chance": chance})
+            unfinished.replace(path)
+        except (OSError, RuntimeError) as error:
+            unfinished.unlink(missing_ok=True)
+            raise UserError(
+                f"Expected to write the checkpoint {path}, but got: {error}. Free some space, or choose another folder."
+            ) from error
 
     def load(self, path: Path) -> None:
         """Goes back to a checkpoint of this run."""

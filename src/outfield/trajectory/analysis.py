@@ -237,6 +237,9 @@ class Trajectories:
             raise UserError(f"Expected tracked runs in {folder}, but no row has a step. Run: outfield track STUDY")
         skipped = rows.filter(pl.col("metric") == SKIPPED).sort("run", "step")
         notes = tuple(f"{r['run']}, step {r['step']}: {r['params']}" for r in skipped.iter_rows(named=True))
+        done, total = query.progress(folder)
+        absent = f"{total - done:,} of {total:,} checkpoints, not measured yet, or their files are damaged or lost"
+        notes += (absent,) if done < total else ()
         measured = rows.filter(pl.col("metric").is_in([measure, "auroc"]), pl.col("role") == "test")
         if not (measured["metric"] == measure).any():
             raise UserError(f"Expected rows of {measure}, but there are none. Log the labels too, or take accuracy.")
