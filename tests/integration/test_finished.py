@@ -267,7 +267,7 @@ def test_the_command_says_what_is_done_and_missing(world: World) -> None:
     said = CliRunner().invoke(app(), ["run", str(world.study), "--out", str(world.results)])
     assert said.exit_code == 0
     assert "Nothing to do: 6 of 6 jobs are done" in said.output
-    assert "0 inputs went through a model" in said.output
+    assert "0 forward passes" in said.output
 
 
 def test_a_failed_job_leaves_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,7 @@ def test_the_command_line_runs_resumes_and_reports(bucket: str, tmp_path: Path) 
     ]
     said = [CliRunner().invoke(app(), command, catch_exceptions=False).output for command in commands]
     assert "2 jobs done, 0 were there already" in said[0]
-    assert "0 jobs done, 2 were there already; 0 inputs went through a model" in said[1]
+    assert "0 jobs done, 2 were there already; 0 forward passes" in said[1]
     assert f"{bucket}/told/report.html" in said[2].replace("\n", "")
     assert f"{bucket}/told/card-baseline-0.html" in said[3].replace("\n", "")
     assert place(f"{bucket}/told/report.html").read_text().lstrip().startswith("<!DOCTYPE html>")

@@ -17,7 +17,7 @@ from outfield.store import query, write
 from outfield.trajectory import study
 from outfield.trajectory.spec import Trajectory
 from outfield.trajectory.tracker import HALVES
-from outfield.trajectory.vision import total_steps, track
+from outfield.trajectory.vision import track
 
 DIGITS = {"name": "digits", "side": 8, "classes": [0, 1, 2]}
 STUDY = {
@@ -108,7 +108,7 @@ def test_generalisation_and_detection_are_in_one_report(whole: Path) -> None:
 
 def test_the_number_of_steps_is_that_of_the_loop(whole: Path) -> None:
     data = create("sources", "digits", side=8, classes=(0, 1, 2), part="fit").load()
-    assert query.rows(whole)["step"].max() == total_steps(create("strategies", "baseline"), len(data), 3)
+    assert query.rows(whole)["step"].max() == create("strategies", "baseline").total_steps(len(data), 3)
 
 
 def test_a_detector_that_asks_the_model_again_is_refused() -> None:

@@ -43,6 +43,14 @@ def test_values_are_rows_under_the_key(name: str, model: TinyModel, x: Tensor) -
 
 
 @pytest.mark.parametrize("name", PROBES)
+def test_a_probe_says_how_often_it_goes_forward(name: str, model: TinyModel, x: Tensor) -> None:
+    probe, before = create("probes", name), model.forwards
+    values(probe, model, x)
+    assert model.forwards - before == 1 + probe.forwards
+    assert probe.forwards <= probe.passes
+
+
+@pytest.mark.parametrize("name", PROBES)
 def test_a_row_alone_is_the_row_in_a_batch(name: str, model: TinyModel, x: Tensor) -> None:
     probe = create("probes", name)
     together = values(probe, model, x)

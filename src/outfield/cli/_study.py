@@ -17,7 +17,7 @@ from outfield.store.write import ROWS
 from outfield.studies.executors.base import Executor
 from outfield.studies.executors.base import of as executor_of
 from outfield.studies.finished import Seen
-from outfield.studies.plan import Plan, outlook, plan, whole
+from outfield.studies.plan import Plan, Task, outlook, plan, whole
 from outfield.studies.recipes import missing
 from outfield.studies.run import Outcome, run
 from outfield.studies.sets import Sets, survey
@@ -36,7 +36,7 @@ def outline(spec: Spec, folder: Path, console: Console) -> None:
     )
     if found.problems or found.ready:
         sets = found.sets()
-        print_plan(plan(spec, sets), sets, frozenset(write.done(folder)), console)
+        print_plan(plan(spec, sets), sets, folder, console)
     else:
         console.print("Nothing can run yet: it takes the ID data, an OOD set and, where the study tunes, a set for it.")
 
@@ -48,8 +48,8 @@ def print_missing(lines: Sequence[str], console: Console) -> None:
         console.print("\n".join(f"  {line}" for line in lines), markup=False, highlight=False, soft_wrap=True)
 
 
-def print_plan(planned: Plan, sets: Sets, done: frozenset[str], console: Console) -> None:
-    """The data of a study, and what of it is ahead."""
+def print_plan(planned: Plan, sets: Sets, folder: Path, console: Console) -> None:
+    """The data of a study, what of it is ahead, and how long that will take."""
     from rich.table import Table
 
     table = Table("role", "set", "category", "rows", "digest", title=f"Study {planned.spec.name}")
@@ -58,14 +58,29 @@ def print_plan(planned: Plan, sets: Sets, done: frozenset[str], console: Console
             row = (member.role, member.name, member.category or "", f"{len(member.data):,}", member.data.digest()[:8])
             table.add_row(*row)
     console.print(table)
-    ahead = outlook(planned.remaining(done), sets)
-    shifts, done = len({member.shift for member in sets.shifts}), done & planned.keys
+    done = planned.keys & write.done(folder)
+    tasks = planned.remaining(done)
+    ahead = outlook(tasks, sets)
+    shifts = len({member.shift for member in sets.shifts})
     console.print(
         f"{len(planned.tasks)} models, {len(planned.spec.detectors)} detectors, {len(sets.ood)} OOD sets, "
         f"{shifts} shifts ({len(sets.shifts)} sets): {len(planned.keys):,} jobs, {len(done):,} of them done.\n"
-        f"Ahead: {ahead.models} models, {ahead.jobs:,} jobs, {ahead.inputs:,} inputs, {ahead.passes:,} passes of one "
-        f"input, about {ahead.bytes / 2**20:,.0f} MiB of cached logits and features (at 128 numbers an input)."
+        f"Ahead: {ahead.models} models, {ahead.jobs:,} jobs, {ahead.forwards:,} forward passes of one input through a "
+        f"network, training aside and less what is cached; up to {ahead.backwards:,} backward passes. About "
+        f"{ahead.bytes / 2**20:,.0f} MiB of cached logits and features (at 128 numbers an input)."
     )
+    if tasks:
+        _print_forecast(planned.spec, sets, tasks, folder, console)
+
+
+def _print_forecast(spec: Spec, sets: Sets, tasks: tuple[Task, ...], folder: Path, console: Console) -> None:
+    from outfield.studies.forecast import forecast
+
+    with console.status("timing a small trial"):
+        found = forecast(spec, sets, tasks, folder)
+    console.print(f"Time: {found}, as a small trial on this machine tells. What is cached takes less.")
+    if found.untold:
+        console.print(f"Not in it, since the trial failed: {', '.join(found.untold)}.", markup=False, highlight=False)
 
 
 def run_with_progress(
@@ -88,7 +103,7 @@ def run_with_progress(
         outcome = run(spec, folder, sets=sets, executor=executor, cache=cache, notify=notify, seen=seen)
     console.print(
         f"{outcome.jobs:,} jobs done, {outcome.skipped:,} were there already; "
-        f"{outcome.forwards:,} inputs went through a model. Results: {folder}"
+        f"{outcome.forwards:,} forward passes of one input. Results: {folder}"
     )
     if absent:
         console.print(f"[yellow]{len(absent)} sets or models were missing (above), and are not in the results.")

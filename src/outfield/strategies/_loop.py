@@ -157,8 +157,7 @@ class _Run:
         self.strategy, self.classes, self.seed, self.step = strategy, classes, seed, 0
         self.given, self.accelerator = (epochs, images, labels), accelerator
         self.fabric = Fabric(accelerator=accelerator, devices=1)
-        full = epochs * max(1, len(images) // strategy.batch_size)
-        self.total = max(1, strategy.length(full))
+        self.total = strategy.total_steps(len(images), epochs)
         images, labels = strategy.data(images, labels, classes)
         self.images, self.labels = self.fabric.to_device(images), self.fabric.to_device(labels)
         network = strategy.network(lambda: _checked(make_network(), classes))

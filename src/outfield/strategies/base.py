@@ -94,6 +94,11 @@ class Strategy(ABC):
         """How many steps are taken, where the baseline takes ``full``; the schedule fits itself to it."""
         return full
 
+    def total_steps(self, images: int, epochs: int | None = None) -> int:
+        """How many steps the loop takes on so many pictures, by default with the strategy's own epochs."""
+        full = (self.epochs if epochs is None else epochs) * max(1, images // self.batch_size)
+        return max(1, self.length(full))
+
     def network(self, make: MakeNetwork) -> nn.Module:
         """The module that is trained."""
         return make()

@@ -120,9 +120,13 @@ class Bench:
             if member.role in ("train", "val", "test", "shift"):
                 check_labels(values[member], f"the {member.label}")
         fit = FitData(values[sets.train], values[sets.val])
-        detectors = [job.detector for job in part.jobs if job.detector and _applies(job.detector, self.model)]
-        fit.prepare(fold for detector in detectors for fold in detector.folds_on(fit))
+        detectors = [job.detector for job in self._applicable(part)]
+        fit.prepare(fold for detector in detectors if detector for fold in detector.folds_on(fit))
         return Ready(sets, values, fit)
+
+    def _applicable(self, part: Task) -> list[Job]:
+        """The jobs whose detectors find in the model what they ask for."""
+        return [job for job in part.jobs if job.detector is None or _applies(job.detector, self.model)]
 
     def _extract(self, part: Task, member: Member, before: int, total: int) -> Values:
         return extract(
@@ -138,7 +142,7 @@ class Bench:
     def _asked(self, part: Task, member: Member) -> dict[str, Any]:
         """What is extracted of a set, and how."""
         return {
-            "probes": [probe for job in part.jobs for probe in _probes(job, member, self.model)],
+            "probes": [probe for job in self._applicable(part) for probe in job.probes(member.role)],
             "digest": self.digest,
             "about": f"model {self.model.name!r} on the {member.label}",
             "half": self.study.spec.half,
@@ -264,18 +268,6 @@ def _against(ranking: Ranking, member: Member, part: str | None) -> Iterator[dic
     for inputs in ("ranking", "diagnostic") if part is None else ("ranking",):
         for name, estimate in _defined(inputs, ranking, per_set=True):
             yield columns | _measure(name, estimate)
-
-
-def _probes(job: Job, member: Member, model: Model) -> tuple[Any, ...]:
-    """The probes whose values a job reads on a set: all for what is scored, else where the detector fits."""
-    if job.detector is None or not _applies(job.detector, model):
-        return ()
-    scored = member.role in ("test", "ood") or (job.tuned and member.role in ("val", "tuning"))
-    if not scored and member.role not in job.detector.fits_on:
-        return ()
-    if not job.tuned:
-        return job.detector.probes()
-    return tuple(probe for setting in job.detector.settings() for probe in setting.probes())
 
 
 def _parts(

@@ -10,7 +10,7 @@ from outfield.errors import OutfieldError, UserError
 
 @dataclass(frozen=True)
 class Spent:
-    """What a task cost and gave: inputs that went through the model, jobs done, and those that were not, with why.
+    """What a task cost and gave: forward passes of one input, jobs done, and those that were not, with why.
 
     ``warnings`` are texts, each with the detectors that warned.
     """
@@ -52,7 +52,7 @@ class Outcome:
 
     @property
     def forwards(self) -> int:
-        """Inputs that went through a model in this run."""
+        """Forward passes of one input through a model in this run; those of training are not among them."""
         return sum(one.forwards for one in self.spent)
 
     @property
@@ -87,7 +87,7 @@ class Outcome:
         return "\n".join(
             [
                 f"Nothing to do: {self.skipped:,} of {len(self.keys):,} jobs are done, and nothing that they rest on "
-                f"was touched since. {self.forwards:,} inputs went through a model. Results: {self.folder}",
+                f"was touched since. {self.forwards:,} forward passes. Results: {self.folder}",
                 *(absent if self.missing else []),
                 *(f"  {line}" for line in self.missing),
                 *left_out,

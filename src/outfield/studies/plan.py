@@ -10,6 +10,7 @@ from outfield import keys, registry
 from outfield.detectors.base import Detector
 from outfield.errors import Problems
 from outfield.features.extract import extract
+from outfield.features.probes.base import Probe
 from outfield.studies.recipes import Recipe, missing, recipes
 from outfield.studies.sets import Member, Sets
 from outfield.studies.spec import Spec, Stored
@@ -31,6 +32,16 @@ class Job:
     def probing(self) -> bool:
         """Whether it queries the model beyond its forward pass, so that the study's ``probe_limit`` holds."""
         return self.detector is not None and bool(self.detector.probes())
+
+    def probes(self, role: str) -> tuple[Probe, ...]:
+        """The probes whose values it reads on a set of this role: all for what is scored, else where it is fitted."""
+        if self.detector is None:
+            return ()
+        scored = role in ("test", "ood") or (self.tuned and role in ("val", "tuning"))
+        if not scored and role not in self.detector.fits_on:
+            return ()
+        settings = self.detector.settings() if self.tuned else (self.detector,)
+        return tuple(probe for setting in settings for probe in setting.probes())
 
 
 @dataclass(frozen=True)
@@ -80,12 +91,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What lies ahead: counts, and the bytes of the cached logits and features as far as shapes are known."""
+    """What lies ahead where nothing is cached: counts, and the bytes of the logits and features to be cached.
+
+    ``forwards`` counts what a run counts: one input that goes forward through a network once. Backward passes, which
+    some detectors take besides, are ``backwards``.
+    """
 
     models: int
     jobs: int
-    inputs: int
-    passes: int
+    forwards: int
+    backwards: int
     bytes: int
 
 
@@ -113,13 +128,37 @@ def whole(spec: Spec) -> tuple[int, int]:
 
 
 def outlook(tasks: tuple[Task, ...], sets: Sets, floats: int = 128) -> Outlook:
-    """Models, jobs, inputs to be read, passes through models (probes counted), bytes of ``floats`` float32 an input."""
-    inputs, passes = 0, 0
-    for task in tasks:
-        for part, data in parts(task, sets):
-            read = sum(len(member.data) for member in part.sets(data))
-            inputs, passes = inputs + read, passes + read * (1 + _probe_passes(part))
-    return Outlook(len(tasks), sum(len(task.jobs) for task in tasks), inputs, passes, 4 * floats * inputs)
+    """Models, jobs, passes of one input through a network, and bytes of ``floats`` float32 an input."""
+    visits = [visit for task in tasks for visit in _visits(task, sets)]
+    return Outlook(
+        len(tasks),
+        sum(len(task.jobs) for task in tasks),
+        sum(visit.inputs * visit.forwards for visit in visits),
+        sum(visit.inputs * visit.backwards for visit in visits),
+        sum(4 * floats * visit.inputs for visit in visits),
+    )
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """One pass over the inputs of a set, and how often each goes forward and backward through the network."""
+
+    inputs: int
+    forwards: int
+    backwards: int
+
+
+def _visits(task: Task, sets: Sets) -> Iterator[_Visit]:
+    """A model's passes over its sets; one that was made for other jobs is made again only for further probes."""
+    seen: set[str] = set()
+    for part, data in parts(task, sets):
+        for member in part.sets(data):
+            probes = {probe for job in part.jobs for probe in job.probes(member.role)}
+            if probes or member.data.digest() not in seen:
+                forwards = sum(probe.forwards for probe in probes)
+                backwards = sum(probe.passes - probe.forwards for probe in probes)
+                yield _Visit(len(member.data), 1 + forwards, backwards)
+            seen.add(member.data.digest())
 
 
 def parts(task: Task, sets: Sets) -> tuple[tuple[Task, Sets], ...]:
@@ -128,12 +167,6 @@ def parts(task: Task, sets: Sets) -> tuple[tuple[Task, Sets], ...]:
         return ((task, sets),)
     both = ((task.part(probing=False), sets), (task.part(probing=True), sets.probed))
     return tuple((part, data) for part, data in both if part.jobs)
-
-
-def _probe_passes(task: Task) -> int:
-    return sum(
-        probe.passes for probe in {probe for job in task.jobs if job.detector for probe in job.detector.probes()}
-    )
 
 
 def _jobs(recipe: Recipe, detectors: list[Detector], spec: Spec, basis: _Basis) -> Iterator[Job]:

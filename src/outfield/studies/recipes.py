@@ -88,14 +88,19 @@ class TrainedRecipe(Recipe):
         if "\0" not in self.name and all(part.strip(".") for part in parts):
             yield folder.joinpath(*parts[:-1], f"{parts[-1]}.{self.key}.safetensors")
 
-    def _make(self, sets: Sets) -> nn.Module:
+    def is_there(self, folder: Path) -> bool:
+        """Whether the weights are kept in a folder."""
+        return any(map(is_there, (folder / self._file, *self._earlier(folder))))
+
+    def untrained(self, sets: Sets) -> nn.Module:
+        """A fresh network with an output for each class."""
         network: nn.Module = registry.create(
             "networks", self.network.name, **{"classes": sets.classes, **self.network.params}
         )
         return network
 
     def _load(self, sets: Sets, weights: Path) -> nn.Module:
-        network = self.training.architecture(lambda: self._make(sets))
+        network = self.training.architecture(lambda: self.untrained(sets))
         with copies([weights]) as (here,):
             if not seals.verified(here, WEIGHTS, self.key):
                 tell_of_earlier(weights.parent, 1)
@@ -106,7 +111,7 @@ class TrainedRecipe(Recipe):
         data = sets.train.data
         network = train(
             self.training,
-            lambda: self._make(sets),
+            lambda: self.untrained(sets),
             Pictures()(data.read(slice(0, len(data)))),
             torch.from_numpy(np.asarray(data.labels)),
             classes=sets.classes,

@@ -24,7 +24,6 @@ from outfield.places import file_name
 from outfield.store import write
 from outfield.strategies import train
 from outfield.strategies._loop import Moment
-from outfield.strategies.base import Strategy
 from outfield.studies.executors.base import Executor
 from outfield.studies.recipes import TrainedRecipe, recipes
 from outfield.studies.sets import Member, Sets, load
@@ -87,19 +86,6 @@ def _same_labels(spec: Trajectory, sets: Sets) -> Iterator[Member]:
         yield Member(one.name, "shift", data)
 
 
-def total_steps(strategy: Strategy, images: int, epochs: int | None) -> int:
-    """How many steps the training loop takes.
-
-    Examples
-    --------
-    >>> from outfield.registry import create
-    >>> total_steps(create("strategies", "baseline"), images=640, epochs=2) > 0
-    True
-    """
-    full = (strategy.epochs if epochs is None else epochs) * max(1, images // strategy.batch_size)
-    return max(1, strategy.length(full))
-
-
 @dataclass(frozen=True, eq=False)
 class _Run:
     """One training run: what is measured, where it is written, at which steps."""
@@ -119,7 +105,7 @@ class _Run:
         held = keys.key(val=sets.val.data.digest(), detectors=detectors, recipe=recipe.key, code=code)
         about = Run(spec.name, recipe.strategy, recipe.seed, spec.id.name, recipe.family, held)
         listed = [_eval_set(member) for member in (sets.test, *sets.shifts, *elsewhere, *sets.ood)]
-        steps = spec.checkpoints.steps(total_steps(recipe.training, len(sets.train.data), recipe.epochs))
+        steps = spec.checkpoints.steps(recipe.training.total_steps(len(sets.train.data), recipe.epochs))
         place = folder / "checkpoints" / f"{file_name(recipe.name)}.{held}.ckpt"
         return cls(spec, sets, elsewhere, recipe, Tracker(about, listed, folder), steps, place)
 
@@ -143,7 +129,7 @@ class _Run:
         data = self.sets.train.data
         train(
             self.recipe.training,
-            lambda: self.recipe._make(self.sets),
+            lambda: self.recipe.untrained(self.sets),
             Pictures()(data.read(slice(0, len(data)))),
             torch.from_numpy(np.asarray(data.labels)),
             classes=self.sets.classes,

@@ -35,6 +35,7 @@ class PerturbedFeatures(Probe):
     step: float = 0.5
 
     passes: ClassVar[int] = 2
+    forwards: ClassVar[int] = 1
     needs_graph: ClassVar[bool] = True
 
     def __call__(self, model: Model, x: Tensor, first: Outputs) -> dict[str, Tensor]:

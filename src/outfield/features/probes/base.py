@@ -23,6 +23,8 @@ class Probe(ABC):
 
     passes: ClassVar[int] = 0
     """Passes through the model beside the first forward; a forward or a backward counts one."""
+    forwards: ClassVar[int] = 0
+    """Forward passes among them."""
     needs_graph: ClassVar[bool] = False
     """True where the probe differentiates the first forward pass with respect to its input."""
     needs_layers: ClassVar[bool] = False

@@ -36,6 +36,7 @@ class PerturbedLogits(Probe):
     epsilon: float = 0.0014
 
     passes: ClassVar[int] = 2
+    forwards: ClassVar[int] = 1
     needs_graph: ClassVar[bool] = True
 
     def __call__(self, model: Model, x: Tensor, first: Outputs) -> dict[str, Tensor]:
