@@ -1,4 +1,4 @@
-"""Names that people choose become names of files: within their folder, and no two the same; text is UTF-8 everywhere."""
+"""Names that people choose become names of files, in their folder and each its own; text is UTF-8 everywhere."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _guesses(call: ast.Call) -> bool:
     if method == "open":
         owner = getattr(getattr(call.func, "value", None), "id", "")
         modes = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
-        return owner not in ("Image", "tarfile", "archive", "wave", "webbrowser") and not any("b" in m for m in modes)
+        return owner not in ("Image", "tarfile", "archive", "webbrowser", "os") and not any("b" in m for m in modes)
     return True
 
 

@@ -29,7 +29,8 @@ from outfield.features.cache import Cache
 from outfield.store import write
 from outfield.unfinished import work_folder
 folder = Path(sys.argv[1])
-with write.atomically(folder / "rows" / "k.parquet"), Cache(folder / "cache").writing("ab12", 1) as entry, work_folder("x"):
+cache = Cache(folder / "cache")
+with write.atomically(folder / "rows" / "k.parquet"), cache.writing("ab12", 1) as entry, work_folder("x"):
     entry.append("x", np.zeros(1))
     print("ready", flush=True)
     time.sleep(60)
