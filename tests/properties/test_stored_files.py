@@ -69,7 +69,8 @@ class World:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        os.utime(path, ns=(now := path.stat().st_mtime_ns + next(TICKS) * 1_000_000, now))
+        for touched in (path, path.parent):
+            os.utime(touched, ns=(now := path.stat().st_mtime_ns + next(TICKS) * 1_000_000, now))
 
     def read(self, name: str) -> Any:
         """What a reader of this file gets."""
