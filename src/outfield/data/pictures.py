@@ -14,7 +14,8 @@ def cut(
     """The square of ``side`` pixels at ``corner`` of the image resized to ``size`` (width, height).
 
     A picture of 1 x 60,000 pixels whose short edge becomes 224 would have 3 billion: of more than ``WHOLE`` pixels
-    only the square is made, from the same places of the original (to one level of 255, by rounding).
+    only the square is made, from the same places of the original. Bilinear values differ by one level of 255 at most;
+    those of methods that overshoot (bicubic) by more, where Pillow clips them between its two passes.
 
     Examples
     --------

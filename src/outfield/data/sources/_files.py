@@ -189,12 +189,12 @@ class Paths:
 
     def __call__(self, row: int) -> bytes:
         file = self.files[row]
-        if not S_ISREG(file.stat().st_mode):
+        about = file.stat()
+        if not S_ISREG(about.st_mode):
             raise OSError("is no regular file")
+        bounded(about.st_size)
         with file.open("rb") as stream:
-            content = stream.read(FILE_BYTES() + 1)
-        bounded(len(content))
-        return content
+            return stream.read(FILE_BYTES())
 
 
 def bounded(size: int) -> None:

@@ -123,6 +123,8 @@ class _Members:
         if process not in self.handles:
             self.handles[process] = zipfile.ZipFile(self.path)
         member = self.handles[process].getinfo(self.names[row])
+        if member.flag_bits & 1:
+            raise OSError("is encrypted")
         bounded(member.file_size)
         with self.handles[process].open(member) as file:
             content = file.read(member.file_size)
