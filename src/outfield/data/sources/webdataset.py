@@ -152,6 +152,8 @@ class _Shard:
         name = "/".join(part for part in member.name.split("/") if part not in ("", "."))
         if member.issparse() or member.size < 0:
             raise ValueError(f"{name!r} is a sparse file, or its size is negative")
+        if ".." in name.split("/"):
+            raise ValueError(f"{name!r} leads out of it")
         place = self.places.get(member.linkname) if member.islnk() else (member.offset_data, member.size)
         if has_foreign(name):
             self.foreign.append(name)
