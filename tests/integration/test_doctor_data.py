@@ -91,3 +91,44 @@ def test_a_folder_of_splits_a_folder_of_classes_and_what_is_not_there(
     assert typed("doctor", "--data", str(study.parent / "none")) == 1
     assert "Expected a folder at" in capsys.readouterr().out
     assert typed("doctor", "--data", str(study.parent / "none.yaml")) == 2
+
+
+def test_what_may_surprise_is_told_and_is_no_fault(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, exif = study.parent, Image.Exif()
+    exif[0x0112] = 6
+    noise = np.random.default_rng(9).integers(0, 256, (8, 8), dtype=np.uint8)
+    Image.fromarray(noise).save(root / "test/a/0.png", exif=exif)
+    Image.fromarray(noise.astype(np.uint16) * 250).save(root / "test/a/2.png")
+    (root / "test/a/._0.png").write_bytes(b"...")
+    (root / "test/__MACOSX").mkdir()
+    assert typed("doctor", "--data", str(study)) == 0
+    said = capsys.readouterr().out
+    for text in (
+        "Nothing is wrong.\nWorth knowing:",
+        "test: 1 row of 12 turned by an EXIF orientation that is not applied",
+        "test: 1 row of 12 with more than 8 bits of grey: scaled to 8",
+        "test: 2 hidden or system files or folders passed over: __MACOSX, ._0.png",
+    ):
+        assert text in said, text
+
+
+def test_archives_and_arrays_are_read_by_their_ending(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    items = np.random.default_rng(0).integers(0, 256, (5, 8, 8), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", items)
+    np.savez_compressed(tmp_path / "x.npz", images=items, labels=[0, 1, 0, 1, 0])
+    for ending in ("npy", "npz"):
+        assert typed("doctor", "--data", str(tmp_path / f"x.{ending}")) == 0
+        assert f"x.{ending}: 5 rows, 8 x 8 x 1" in capsys.readouterr().out
+    for ending in ("npy", "npz", "zip", "tar"):
+        (tmp_path / f"y.{ending}").write_bytes(b"...")
+        assert typed("doctor", "--data", str(tmp_path / f"y.{ending}")) in (1, 2)
+        assert f"/y.{ending}" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("name", ["[red]x[\\red]", "a\nb", "caf\udce9"])
+def test_odd_names_are_printed(tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    pictures(tmp_path / name, 4, 0)
+    (tmp_path / name / "a" / f"{name}.png").write_bytes(b"")
+    assert typed("doctor", "--data", str(tmp_path / name)) == 1
+    said = capfd.readouterr().out
+    assert "1 row of 5 cannot be read (1 empty)" in said and said.encode()

@@ -230,7 +230,7 @@ def test_faults_of_array_files(tmp_path: Path) -> None:
         "set.npz": "Name the items with `items`",
         "objects.npy": "pickled objects, which are never loaded",
         "text.npy": "Expected arrays of numbers",
-        "half.npz": "could not read it",
+        "half.npz": "cannot be read",
         "none.npy": "there is none",
     }
     for name, message in cases.items():

@@ -11,6 +11,7 @@ import numpy as np
 from outfield import registry
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset, ListDataset, relabelled, split
+from outfield.data.sources.arrays import names_in
 from outfield.errors import UserError
 from outfield.studies.sets import Member
 from outfield.studies.spec import Category
@@ -65,8 +66,7 @@ def _source(path: Path) -> Source:
         kind = "table"
     params = {"label": "label"} if "label" in columns else {}
     if path.suffix == ".npz":
-        with np.load(path) as archive:
-            params = {"labels": "labels"} if "labels" in archive.files else {}
+        params = {"labels": "labels"} if "labels" in names_in(path) else {}
     source: Source = registry.create("sources", kind, path=str(path), **params)
     return source
 

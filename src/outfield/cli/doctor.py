@@ -32,7 +32,10 @@ SPLITS = ("train", "val", "test")
 def doctor(
     data: Annotated[
         Path | None,
-        Option(help="Read every item of a study's data (its YAML file), or of a folder or zip of pictures, instead."),
+        Option(
+            help="Read every item of a study's data (its YAML file), of a folder, a zip or a tar of pictures, or of "
+            "arrays (.npy, .npz), instead."
+        ),
     ] = None,
     root: Annotated[Path | None, Option(help="Data root of the study, as `outfield run --data`.")] = None,
 ) -> None:
@@ -66,16 +69,35 @@ def _resizes(spec: Spec) -> bool:
 
 
 def _sets_in(path: Path) -> dict[str, Source]:
-    """The train, val and test sets of a folder, with whatever lies beside them; or the folder or zip as one set."""
+    """The train, val and test sets of a folder, with whatever lies beside them; or the folder or file as one set."""
     from outfield.data.sources.folder import Folder
-    from outfield.data.sources.zip import Zip
 
     if path.is_file():
-        return {path.name: Zip(str(path))}
-    inside = sorted((one.name for one in path.iterdir() if one.is_dir()), key=_splits_first) if path.is_dir() else []
+        return {path.name: _in_file(path)}
+    inside = sorted(_folders_in(path), key=_splits_first)
     if not set(inside) & set(SPLITS):
         return {path.name: Folder(str(path))}
     return {name: Folder(str(path / name)) for name in inside}
+
+
+def _folders_in(path: Path) -> list[str]:
+    from outfield.data.sources._names import is_foreign
+
+    if not path.is_dir():
+        return []
+    return [one.name for one in path.iterdir() if one.is_dir() and not is_foreign(one.name)]
+
+
+def _in_file(path: Path) -> Source:
+    """The source that reads a file of its ending; a zip of pictures where nothing else does."""
+    from outfield.data.sources.arrays import Arrays, names_in
+    from outfield.data.sources.webdataset import Webdataset
+    from outfield.data.sources.zip import Zip
+
+    ending = path.suffix.lower()
+    if ending == ".npz":
+        return Arrays(str(path), labels="labels" if "labels" in names_in(path) else None)
+    return {".npy": Arrays, ".tar": Webdataset}.get(ending, Zip)(str(path))
 
 
 def _splits_first(name: str) -> tuple[int, str]:
@@ -87,7 +109,7 @@ def _told(sources: Mapping[str, Source], *, resized: bool = False) -> None:
     from outfield.data.check import Report, check
 
     report = check(sources)
-    echo(str(Report(report.seen, tuple(_wrong(report.findings, resized)))))
+    echo(str(Report(report.seen, tuple(_wrong(report.findings, resized)), report.notes)))
     if resized and any(finding.kind == "size" for finding in report.findings):
         echo("Sizes differ; every model brings pictures to its own.")
     if list(_wrong(report.findings, resized)):

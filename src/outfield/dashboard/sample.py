@@ -27,6 +27,8 @@ R = TypeVar("R")
 Fitted: TypeAlias = "tuple[Detector, State]"
 SIDE = 64
 """Pixels of a picture's shorter side, at least."""
+LONGEST = 4096
+"""Pixels of a picture's longer side up to which it is enlarged."""
 TOP = 5
 """Classes and neighbours that are shown."""
 CHUNK = 8192
@@ -187,7 +189,7 @@ def _shown(study: Study, name: str, row: int, item: Any) -> dict[str, Any]:
 
 
 def picture(origin: Origin, name: str, row: int) -> bytes:
-    """A picture as PNG, enlarged without blurring to ``SIDE`` pixels at least.
+    """A picture as PNG, enlarged without blurring to ``SIDE`` pixels at least, unless it is long and narrow.
 
     Raises
     ------
@@ -199,7 +201,7 @@ def picture(origin: Origin, name: str, row: int) -> bytes:
         raise Unknown(f"Expected a picture, but row {row} of {name!r} is none.")
     pixels = item if item.dtype == np.uint8 else np.rint(255 * np.clip(item, 0, 1)).astype(np.uint8)
     made = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    factor = -(-SIDE // min(made.size))
+    factor = max(1, min(-(-SIDE // min(made.size)), LONGEST // max(made.size)))
     enlarged = made.resize((made.width * factor, made.height * factor), Image.Resampling.NEAREST)
     buffer = io.BytesIO()
     enlarged.save(buffer, "png")

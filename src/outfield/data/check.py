@@ -1,23 +1,32 @@
-"""Is the data sound? Every item is read once: broken, duplicate, wrongly sized ones and empty classes are told."""
+"""Is the data sound? Every item is read once: broken, duplicate, wrongly sized ones and empty classes are told.
+
+What is no fault but may surprise (pictures that EXIF turns, palettes, files passed over) is told beside it.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from math import prod
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outfield.data.base import Dataset, Source
-from outfield.data.datasets import CHUNK, Fault, item_key, left_out_of, name_of, tried
+from outfield.data.datasets import CHUNK, Look, beside_of, left_out_of, looks, name_of
 from outfield.errors import UserError
 
 Kind = Literal["unreadable", "broken", "duplicate", "size", "labels"]
 Shape = tuple[int, ...]
 SHOWN = 5
 """Rows that a finding names; the others are counted."""
+_LARGE = 10_000_000
+"""Pixels beyond which a note advises to make pictures small."""
+_KINDS = {"truncated": "truncated|states|ends too early", "too large": "is too large", "empty": "is empty"}
+"""Kinds of broken pictures, and what their messages hold."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ class Seen:
     ----------
     rows : number of rows, broken ones included
     shapes : how many items have each shape; () for texts
+    notes : what a user may not expect, and the rows that it holds for
     """
 
     name: str
@@ -61,6 +71,7 @@ class Seen:
     shapes: Counter[Shape] = field(default_factory=Counter)
     keys: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     broken: dict[int, str] = field(default_factory=dict)
+    notes: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def usual(self) -> Shape | None:
@@ -70,10 +81,17 @@ class Seen:
 
 @dataclass(frozen=True)
 class Report:
-    """What ``check`` read and found; ``str`` of it is what the command line prints."""
+    """What ``check`` read and found; ``str`` of it is what the command line prints.
+
+    Attributes
+    ----------
+    findings : what is wrong
+    notes : what is not, but may surprise, in sentences
+    """
 
     seen: tuple[Seen, ...]
     findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -84,7 +102,8 @@ class Report:
         read = [f"  {one.name}: {one.rows} rows, {_shown(one.usual)}" for one in self.seen]
         found = [f"  {number}. {finding}" for number, finding in enumerate(self.findings, 1)]
         title = f"{len(found)} finding{'s' * (len(found) != 1)}:" if found else "Nothing is wrong."
-        return "\n".join(["Read every item of", *read, title, *found])
+        told = ["Worth knowing:", *(f"  {note}" for note in self.notes)] if self.notes else []
+        return "\n".join(["Read every item of", *read, title, *found, *told])
 
 
 def check(sets: Mapping[str, Dataset | Source]) -> Report:
@@ -92,7 +111,9 @@ def check(sets: Mapping[str, Dataset | Source]) -> Report:
 
     Told are items that cannot be read, items that are equal in content (within a set, and between sets: trained on
     and tested on, ID and OOD), items of another size than most of their set or sets of another size than the first,
-    and classes without rows. Contents are compared as read, so one decoding should serve all sets.
+    and classes without rows. Contents are compared as read, so one decoding should serve all sets. Beside that the
+    report notes pictures that an EXIF orientation turns, transparent ones, palettes, deep and float ones, several
+    frames, grey among colour, and files that are passed over.
 
     Parameters
     ----------
@@ -122,48 +143,78 @@ def check(sets: Mapping[str, Dataset | Source]) -> Report:
     findings += [finding for one in seen for finding in _alone(one, datasets[one.name])]
     findings += _sizes_between(seen)
     findings += _shared(seen, datasets)
-    return Report(tuple(seen), tuple(findings))
+    notes = [note for one in seen for note in _noted(one, datasets[one.name])]
+    return Report(tuple(seen), tuple(findings), tuple(notes))
 
 
 def _read(name: str, dataset: Dataset) -> Seen:
     seen = Seen(name, rows=len(dataset), classes=len(dataset.classes or ()))
     for start in range(0, len(dataset), CHUNK):
         rows = np.arange(start, min(start + CHUNK, len(dataset)))
-        for row, item in zip(rows.tolist(), _items(dataset, rows), strict=True):
-            if isinstance(item, Fault):
-                seen.broken[row] = item
-            else:
-                seen.shapes[np.shape(item) if isinstance(item, np.ndarray) else ()] += 1
-                seen.keys[item_key(item)].append(row)
+        for row, look in zip(rows.tolist(), _looks(dataset, rows), strict=True):
+            if look.fault:
+                seen.broken[row] = look.fault
+                continue
+            seen.shapes[look.shape] += 1
+            seen.keys[look.key].append(row)
+            for note in look.notes:
+                seen.notes[note].append(row)
     return seen
 
 
-def _items(dataset: Dataset, rows: NDArray[np.int64]) -> list[Any]:
-    """The items; where a batch of a view cannot be read, it is read one by one."""
+def _looks(dataset: Dataset, rows: NDArray[np.int64]) -> list[Look]:
+    """A look at each item; where a batch of a view cannot be read, it is read one by one."""
     try:
-        return tried(dataset, rows)
+        return looks(dataset, rows)
     except UserError:
-        return [_item(dataset, int(row)) for row in rows]
+        return [_look(dataset, int(row)) for row in rows]
 
 
-def _item(dataset: Dataset, row: int) -> Any:
+def _look(dataset: Dataset, row: int) -> Look:
     try:
-        return tried(dataset, np.array([row]))[0]
+        return looks(dataset, np.array([row]))[0]
     except UserError as error:
-        return Fault(str(error).splitlines()[0])
+        return Look(fault=str(error).splitlines()[0])
+
+
+def _noted(seen: Seen, dataset: Dataset) -> Iterator[str]:
+    for note, rows in seen.notes.items():
+        yield f"{seen.name}: {_rows(len(rows))} of {seen.rows} {note}; the first is {name_of(dataset, rows[0])}"
+    if large := sum(count for shape, count in seen.shapes.items() if len(shape) == 3 and prod(shape[:2]) > _LARGE):
+        yield (
+            f"{seen.name}: {_rows(large)} of {seen.rows} with more than {_LARGE // 10**6} million pixels; "
+            "`side` of the source makes them small when they are read"
+        )
+    channels = Counter({shape[2]: 0 for shape in seen.shapes if len(shape) == 3})
+    for shape, count in seen.shapes.items():
+        channels[shape[2] if len(shape) == 3 else 0] += count
+    if channels[1] and channels[3]:
+        yield (
+            f"{seen.name}: {_rows(channels[1])} of {seen.rows} grey, {channels[3]} in colour; "
+            "`channels` of the source makes them alike"
+        )
+    yield from (f"{seen.name}: {text}" for text in beside_of(dataset))
 
 
 def _alone(seen: Seen, dataset: Dataset) -> Iterator[Finding]:
     """What is wrong with one set by itself."""
     if seen.broken:
         examples = [f"{name_of(dataset, row)}: {why}" for row, why in list(seen.broken.items())[:SHOWN]]
-        text = f"{_rows(len(seen.broken))} of {seen.rows} cannot be read"
+        text = f"{_rows(len(seen.broken))} of {seen.rows} cannot be read{_reasons(seen.broken.values())}"
         yield Finding("broken", (seen.name,), len(seen.broken), text, tuple(examples))
     for text in left_out_of(dataset):
         yield Finding("broken", (seen.name,), 1, f"left out: {text}")
     yield from _repeated(seen, dataset)
     yield from _sizes_within(seen)
     yield from _empty_classes(seen, dataset)
+
+
+def _reasons(faults: Iterable[str]) -> str:
+    """How many of the faults are of a kind that one can name."""
+    faults = list(faults)
+    counts = {kind: sum(bool(re.search(sign, fault)) for fault in faults) for kind, sign in _KINDS.items()}
+    told = [f"{count} {kind}" for kind, count in counts.items() if count]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _repeated(seen: Seen, dataset: Dataset) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import hashlib
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -30,6 +31,35 @@ class Fault(str):
     """Why an item cannot be read, in its place."""
 
 
+@dataclass(frozen=True)
+class Look:
+    """What is to be told of an item without keeping it.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        () for texts.
+    key : str
+        Its content key.
+    fault : str
+        Why it cannot be read; then there is nothing else.
+    notes : tuple of str
+        What a user may not expect of it.
+    """
+
+    shape: tuple[int, ...] = ()
+    key: str = ""
+    fault: str = ""
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def at(cls, item: Any, notes: tuple[str, ...] = ()) -> Look:
+        """Of one item, or of the ``Fault`` in its place."""
+        if isinstance(item, Fault):
+            return cls(fault=item)
+        return cls(np.shape(item) if isinstance(item, np.ndarray) else (), item_key(item), notes=notes)
+
+
 class Rows(ABC):
     """What all data sets of outfield share: checked labels, part names, content keys.
 
@@ -41,12 +71,16 @@ class Rows(ABC):
         The part of a pooled set that a row belongs to.
     left_out : tuple of str
         What a reader or a shift could have given and did not, each with its reason.
+    beside : tuple of str
+        What lay beside the data and was never meant by them: hidden files, other files.
 
     Raises
     ------
     UserError
         No rows; or labels or parts of another length.
     """
+
+    beside: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -98,6 +132,10 @@ class Rows(ABC):
         """The items of ``rows``, with a ``Fault`` in the place of those that cannot be read."""
         return list(self.read(rows))
 
+    def looks(self, rows: slice | NDArray[np.int64]) -> list[Look]:
+        """A look at each of ``rows``; fewer items are in memory at a time than with ``tried``."""
+        return [Look.at(item) for item in self.tried(rows)]
+
     def name_of(self, row: int) -> str:
         """What messages call a row: its file where it has one, else its number."""
         return f"row {row}"
@@ -135,9 +173,9 @@ class ArrayDataset(Rows):
         parts: ArrayLike | None = None,
         left_out: Iterable[str] = (),
     ) -> None:
+        _check_shape(items)
         super().__init__(len(items), labels, classes, parts, left_out)
         self.items = items[..., None] if items.ndim == 3 else items
-        _check_shape(self.items)
         if self.items.dtype != np.uint8:
             _check_values(self.items)
 
@@ -177,12 +215,16 @@ class _View(Rows):
         parts = parts_of(of)
         super().__init__(len(rows), labels, classes, None if parts is None else parts[rows], left_out_of(of))
         self.of, self.rows = of, rows
+        self.beside = beside_of(of)
 
     def read(self, rows: slice | NDArray[np.int64]) -> Batch:
         return self.of.read(self.rows[rows])
 
     def tried(self, rows: slice | NDArray[np.int64]) -> list[Any]:
         return tried(self.of, self.rows[rows])
+
+    def looks(self, rows: slice | NDArray[np.int64]) -> list[Look]:
+        return looks(self.of, self.rows[rows])
 
     def name_of(self, row: int) -> str:
         return name_of(self.of, int(self.rows[row]))
@@ -433,6 +475,16 @@ def tried(dataset: Dataset, rows: slice | NDArray[np.int64]) -> list[Any]:
     return dataset.tried(rows) if isinstance(dataset, Rows) else list(dataset.read(rows))
 
 
+def looks(dataset: Dataset, rows: slice | NDArray[np.int64]) -> list[Look]:
+    """A look at each of the rows of any data set."""
+    return dataset.looks(rows) if isinstance(dataset, Rows) else [Look.at(item) for item in dataset.read(rows)]
+
+
+def beside_of(dataset: Dataset) -> tuple[str, ...]:
+    """What lay beside the data and was passed over, in sentences."""
+    return dataset.beside if isinstance(dataset, Rows) else ()
+
+
 def name_of(dataset: Dataset, row: int) -> str:
     """What messages call a row of any data set."""
     return dataset.name_of(row) if isinstance(dataset, Rows) else f"row {row}"
@@ -518,7 +570,7 @@ def _checked_labels(labels: ArrayLike | None, count: int) -> Labels:
 def _check_shape(items: NDArray[Any]) -> None:
     if items.dtype.kind not in "uif":
         raise UserError(f"Expected an array of numbers, but got {items.dtype}. Save it as uint8 or float32.")
-    if items.ndim not in (2, 4):
+    if items.ndim not in (2, 3, 4) or 0 in items.shape[1:]:
         raise UserError(
             f"Expected pictures [n, H, W, C] or [n, H, W], or rows [n, D], but got shape {items.shape}. "
             "Reshape the array."

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from outfield import keys
 from outfield.data.base import Batch
+from outfield.data.pictures import cut
 from outfield.errors import UserError
 
 Preprocess = Callable[[Batch], Tensor]
@@ -91,7 +92,7 @@ class Pictures:
         height, width = picture.shape[:2]
         if self.side is None or (self.crop == 1 and height == width == self.side):
             return picture
-        return _centre(_resized(picture, self._resized_to(width, height), self.interpolation), self.side)
+        return _centre(picture, self._resized_to(width, height), self.side, self.interpolation)
 
     def _resized_to(self, width: int, height: int) -> tuple[int, int]:
         short = floor((self.side or 0) / self.crop)
@@ -234,18 +235,13 @@ def _column(values: Sequence[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float32)[:, None, None]
 
 
-def _resized(picture: NDArray[Any], size: tuple[int, int], interpolation: str) -> NDArray[Any]:
-    method = Image.Resampling[interpolation.upper()]
-    if picture.dtype == np.uint8:
-        image = Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture)
-        return np.asarray(image.resize(size, method)).reshape(size[1], size[0], -1)
-    planes = [np.asarray(Image.fromarray(plane).resize(size, method)) for plane in np.moveaxis(picture, 2, 0)]
-    return np.stack(planes, axis=2)
-
-
-def _centre(picture: NDArray[Any], side: int) -> NDArray[Any]:
-    top, left = (round((edge - side) / 2) for edge in picture.shape[:2])
-    return picture[top : top + side, left : left + side]
+def _centre(picture: NDArray[Any], size: tuple[int, int], side: int, interpolation: str) -> NDArray[Any]:
+    """The centre of a picture that is resized to ``size`` (width, height)."""
+    method, corner = Image.Resampling[interpolation.upper()], tuple(round((edge - side) / 2) for edge in size)
+    grey = picture.squeeze(2) if picture.shape[2] == 1 else picture
+    planes = [grey] if picture.dtype == np.uint8 else np.moveaxis(picture, 2, 0)
+    cuts = [np.asarray(cut(Image.fromarray(plane), size, (corner[0], corner[1]), side, method)) for plane in planes]
+    return cuts[0].reshape(side, side, -1) if picture.dtype == np.uint8 else np.stack(cuts, axis=2)
 
 
 def _stacked(pictures: Sequence[NDArray[Any]], side: int | None) -> NDArray[Any]:

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outfield import seals
+from outfield.data.tree import Tree
+from outfield.errors import UserError
 from outfield.registry import kinds
 from outfield.studies.outcome import Outcome, Spent
 
@@ -85,18 +87,23 @@ def _looked_at(paths: Iterable[Path]) -> Iterator[tuple[str, os.stat_result | No
 def _stat(path: str) -> os.stat_result | None:
     try:
         return os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
 def _below(folder: str) -> Iterator[tuple[str, os.stat_result | None]]:
-    """Every file below a folder, in one order; what Python compiled aside."""
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if name != "__pycache__")
-        for name in sorted(names):
-            path = os.path.join(place, name)
-            with suppress(OSError):
-                yield path, os.stat(path)
+    """Every file below a folder, in one order; what Python compiled aside, and links followed once.
+
+    A folder that cannot be read looks different every time.
+    """
+    try:
+        names = Tree.below(Path(folder), skip=lambda name: name == "__pycache__").files
+    except UserError:
+        yield f"{folder} {time.time_ns()}", None
+        return
+    for path in (os.path.join(folder, name) for name in names):
+        with suppress(OSError):
+            yield path, os.stat(path)
 
 
 @dataclass(frozen=True)

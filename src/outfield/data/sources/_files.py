@@ -2,82 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, UnidentifiedImageError
 
 from outfield.data.base import Batch
-from outfield.data.datasets import Fault, Rows, item_key, stack
+from outfield.data.datasets import Fault, Look, Rows, item_key, stack
+from outfield.data.limits import FILE_BYTES
+from outfield.data.sources._decoding import Decoding, reason
+from outfield.data.sources._names import is_picture, passed_over, printable
 from outfield.errors import NotThere, UserError
+
+__all__ = [
+    "Broken",
+    "Decoding",
+    "FileDataset",
+    "Paths",
+    "bounded",
+    "by_folder",
+    "existing",
+    "is_picture",
+    "located",
+    "passed_over",
+    "printable",
+    "refusal",
+]
 
 Broken = Literal["refuse", "leave out"]
 SHOWN = 20
 """Broken pictures that a message names; the others are counted."""
 _SHARE = 32
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How an encoded picture becomes uint8 [H, W, C].
-
-    Palettes are resolved, transparency is dropped, 16-bit grey is scaled to 8 bits.
-
-    Parameters
-    ----------
-    channels : int, optional
-        1 (grey, ITU-R 601 luma) or 3; None keeps grey grey and colour colour.
-    side : int, optional
-        Resize the shorter edge to this (bilinear, anti-aliased) and cut out the centre; None keeps the size.
-    """
-
-    channels: int | None = None
-    side: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.channels not in (None, 1, 3) or (self.side is not None and self.side < 1):
-            raise UserError(
-                f"Expected channels 1, 3 or none and side >= 1 or none, but got {self.channels} and {self.side}. "
-                "Mend them."
-            )
-
-    def __call__(self, content: bytes) -> NDArray[np.uint8]:
-        with Image.open(BytesIO(content)) as image:
-            picture = self._sized(self._coloured(_eight_bits(image)))
-        pixels = np.asarray(picture)
-        return pixels.reshape(*pixels.shape[:2], -1)
-
-    def _coloured(self, image: Image.Image) -> Image.Image:
-        grey = image.mode in ("1", "L", "LA", "La") if self.channels is None else self.channels == 1
-        return image.convert("L" if grey else "RGB")
-
-    def _sized(self, image: Image.Image) -> Image.Image:
-        if self.side is None or image.size == (self.side, self.side):
-            return image
-        factor = self.side / min(image.size)
-        width, height = (max(self.side, round(edge * factor)) for edge in image.size)
-        left, top = (width - self.side) // 2, (height - self.side) // 2
-        resized = image.resize((width, height), Image.Resampling.BILINEAR)
-        return resized.crop((left, top, left + self.side, top + self.side))
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    if image.mode == "P" or "transparency" in image.info:
-        return image.convert("RGBA").convert("RGB")
-    if not image.mode.startswith(("I", "F")):
-        return image
-    values = np.asarray(image, dtype=np.float64)
-    most = 1.0 if image.mode == "F" else 65535.0
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > most:
-        raise ValueError(f"values between {values.min():g} and {values.max():g}, expected 0 to {most:g}")
-    return Image.fromarray(np.rint(values / most * 255).astype(np.uint8))
 
 
 class FileDataset(Rows):
@@ -89,6 +50,7 @@ class FileDataset(Rows):
     content : function from a row's number to the bytes of its file
     decoding : Decoding
     where : what the whole is called in messages
+    beside : what lay beside the pictures and was passed over, in sentences
     """
 
     def __init__(
@@ -101,9 +63,13 @@ class FileDataset(Rows):
         labels: ArrayLike | None = None,
         classes: Sequence[str] | None = None,
         left_out: Sequence[str] = (),
+        beside: Sequence[str] = (),
     ) -> None:
-        super().__init__(len(names), labels, classes, left_out=left_out)
-        self.names, self.content, self.decoding, self.where = names, content, decoding, where
+        shown = None if classes is None else [printable(name) for name in classes]
+        super().__init__(len(names), labels, shown, left_out=left_out)
+        self.content, self.decoding, self.where = content, decoding, printable(where)
+        self.names = [printable(name) for name in names]
+        self.beside = tuple(beside)
 
     def read(self, rows: slice | NDArray[np.int64]) -> Batch:
         pictures = self.tried(rows)
@@ -115,10 +81,16 @@ class FileDataset(Rows):
     def row_keys(self) -> NDArray[np.str_]:
         """Of the files' bytes and the decoding: nothing is decoded for a key."""
         how = repr(self.decoding).encode()
-        return np.array(_in_threads(lambda row: item_key((self.content(row), how)), np.arange(len(self))))
+        made = _in_threads(lambda row: _or_fault(lambda: item_key((self.content(row), how))), np.arange(len(self)))
+        if faults := {row: key for row, key in enumerate(made) if isinstance(key, Fault)}:
+            raise self._refused(faults)
+        return np.array(made)
 
     def tried(self, rows: slice | NDArray[np.int64]) -> list[NDArray[np.uint8] | Fault]:
         return _in_threads(self._picture, self._where(rows))
+
+    def looks(self, rows: slice | NDArray[np.int64]) -> list[Look]:
+        return _in_threads(self._look, self._where(rows))
 
     def name_of(self, row: int) -> str:
         return self.names[row]
@@ -149,19 +121,22 @@ class FileDataset(Rows):
             labels=None if self.labels is None else self.labels[kept],
             classes=self.classes,
             left_out=[*self.left_out, *(f"{self.names[row]}: {fault}" for row, fault in faults.items())],
+            beside=self.beside,
         )
 
     def _picture(self, row: int) -> NDArray[np.uint8] | Fault:
-        try:
-            return self.decoding(self.content(row))
-        except (OSError, ValueError, SyntaxError, EOFError, KeyError, Image.DecompressionBombError) as error:
-            return Fault(_reason(error))
+        picture: NDArray[np.uint8] | Fault = _or_fault(lambda: self.decoding(self.content(row)))
+        return picture
+
+    def _look(self, row: int) -> Look:
+        read = _or_fault(lambda: self.decoding.notes(self.content(row)))
+        return Look(fault=read) if isinstance(read, Fault) else Look.at(*read)
 
     def _fault(self, row: int) -> str:
         picture = self._picture(row)
         return picture if isinstance(picture, Fault) else ""
 
-    def _refused(self, faults: dict[int, str]) -> UserError:
+    def _refused(self, faults: Mapping[int, str]) -> UserError:
         return refusal(self.where, [f"{self.names[row]}: {fault}" for row, fault in faults.items()], len(self))
 
 
@@ -195,7 +170,8 @@ def by_folder(
     if not all(folders):
         loose = names[folders.index("")]
         raise UserError(
-            f"Expected every picture of {where} in a class folder, or none, but {loose!r} lies outside. Move it."
+            f"Expected every picture of {printable(where)} in a class folder, or none, but {loose!r} lies outside. "
+            "Move it."
         )
     chosen = tuple(sorted(set(folders)) if classes is None else classes)
     if absent := [name for name in chosen if name not in set(folders)]:
@@ -205,20 +181,26 @@ def by_folder(
     return rows, [number[folders[row]] for row in rows], chosen
 
 
-def is_picture(name: str) -> bool:
-    """Whether a file's name is one of a picture that Pillow may read, and not hidden."""
-    Image.init()
-    return Path(name).suffix.lower() in Image.EXTENSION and not Path(name).name.startswith(("._", "."))
-
-
 @dataclass(frozen=True)
 class Paths:
-    """Bytes of files by number."""
+    """Bytes of regular files by number; ``OSError`` for pipes, devices, and files that are too large."""
 
     files: Sequence[Path]
 
     def __call__(self, row: int) -> bytes:
-        return self.files[row].read_bytes()
+        file = self.files[row]
+        about = file.stat()
+        if not S_ISREG(about.st_mode):
+            raise OSError("is no regular file")
+        bounded(about.st_size)
+        with file.open("rb") as stream:
+            return stream.read(FILE_BYTES())
+
+
+def bounded(size: int) -> None:
+    """``OSError`` where a file has more bytes than an encoded picture may have."""
+    if size > FILE_BYTES():
+        raise OSError(f"is too large: {FILE_BYTES.exceeded(size, 'bytes')}")
 
 
 @dataclass(frozen=True)
@@ -232,11 +214,19 @@ class _Kept:
         return self.content(int(self.rows[row]))
 
 
+def located(path: str | Path) -> Path:
+    """The path, with ``~`` expanded; ``NotThere`` where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise NotThere(f"Expected the home folder in {path}, but there is no such user. Mend the path.") from None
+
+
 def existing(path: str, kind: Literal["file", "folder"]) -> Path:
     """The path, expanded; ``NotThere`` where there is no such file or folder."""
-    found = Path(path).expanduser()
+    found = located(path)
     if not (found.is_file() if kind == "file" else found.is_dir()):
-        raise NotThere(f"Expected a {kind} at {found}, but there is none. Mend the path.")
+        raise NotThere(f"Expected a {kind} at {printable(str(found))}, but there is none. Mend the path.")
     return found
 
 
@@ -253,7 +243,11 @@ def _in_threads(work: Callable[[int], Any], rows: NDArray[np.int64]) -> list[Any
         return [result for results in pool.map(some, starts) for result in results]
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "is no picture that Pillow can identify"
-    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+def _or_fault(read: Callable[[], Any]) -> Any:
+    """What is read, or a ``Fault``: a damaged file makes decoders raise whatever they like."""
+    try:
+        return read()
+    except UserError:
+        raise
+    except Exception as error:
+        return Fault(reason(error))

@@ -1,21 +1,31 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset
-from outfield.errors import NotThere, UserError
+from outfield.data.limits import ARRAY_BYTES
+from outfield.data.sources._files import existing, located, printable
+from outfield.errors import UserError, reading
 
 
 @dataclass(frozen=True)
 class Arrays(Source):
-    """Pictures or feature vectors in a ``.npy`` file (memory-mapped) or in a ``.npz`` archive.
+    """Pictures or feature vectors in a ``.npy`` file or in a ``.npz`` archive.
+
+    Of an archive the named arrays alone are read. What lies uncompressed in its file is memory-mapped, of any size; a
+    compressed array is unpacked into memory, and is refused before that where it is larger than 4 GiB
+    (``OUTFIELD_MOST_ARRAY_BYTES``).
 
     Parameters
     ----------
@@ -31,7 +41,8 @@ class Arrays(Source):
     Raises
     ------
     UserError
-        No such file or array, an unreadable file, pickled objects, NaN, labels of another length.
+        No such file or array, an unreadable file, pickled objects, NaN, labels of another length; a compressed array
+        that is too large.
 
     Examples
     --------
@@ -49,59 +60,146 @@ class Arrays(Source):
 
     def files(self) -> tuple[Path, ...]:
         return tuple(
-            Path(name) for name in (self.path, self.labels) if name and (name == self.path or name[-4:] == ".npy")
+            located(name) for name in (self.path, self.labels) if name and (name == self.path or name[-4:] == ".npy")
         )
 
     def load(self) -> Dataset:
-        content = _content(Path(self.path))
-        if isinstance(content, np.ndarray):
-            labels = None if self.labels is None else _array(Path(self.labels))
-            return ArrayDataset(content, labels, self.classes)
-        items = self._chosen(content)
-        return ArrayDataset(items, None if self.labels is None else self._labels(content), self.classes)
+        path = existing(self.path, "file")
+        if not _is_archive(path):
+            return ArrayDataset(_mapped(path), None if self.labels is None else _file(self.labels), self.classes)
+        names = names_in(path)
+        items = _member(path, self._chosen(names))
+        return ArrayDataset(items, None if self.labels is None else self._labels(path, names), self.classes)
 
-    def _chosen(self, archive: dict[str, NDArray[Any]]) -> NDArray[Any]:
-        others = [name for name in archive if name != self.labels]
+    def _chosen(self, names: tuple[str, ...]) -> str:
+        others = [name for name in names if name != self.labels]
         name = self.items or (others[0] if len(others) == 1 else "images" if "images" in others else None)
-        if name is None or name not in archive:
+        if name is None or name not in names:
             raise UserError(
-                f"Expected an array {name or 'of items'} in {self.path}, but it has {', '.join(archive)}. "
+                f"Expected an array {name or 'of items'} in {self.path}, but it has {_listed(names)}. "
                 "Name the items with `items` and the labels with `labels`."
             )
-        return archive[name]
+        return name
 
-    def _labels(self, archive: dict[str, NDArray[Any]]) -> NDArray[Any]:
-        if self.labels in archive:
-            return archive[self.labels]
+    def _labels(self, path: Path, names: tuple[str, ...]) -> NDArray[Any]:
+        if self.labels in names:
+            return _member(path, self.labels)
         if self.labels and self.labels.endswith(".npy"):
-            return _array(Path(self.labels))
+            return _file(self.labels)
         raise UserError(
-            f"Expected labels {self.labels!r} in {self.path}, but it has {', '.join(archive)}. Name one of these."
+            f"Expected labels {self.labels!r} in {self.path}, but it has {_listed(names)}. Name one of these."
         )
 
 
-def _array(path: Path) -> NDArray[Any]:
-    content = _content(path)
-    if isinstance(content, dict):
+def names_in(path: Path) -> tuple[str, ...]:
+    """The names of the arrays of a ``.npz`` archive.
+
+    Raises
+    ------
+    UserError
+        It is damaged, or no archive.
+    """
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        return tuple(dict.fromkeys(name.removesuffix(".npy") for name in archive.namelist()))
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(map(printable, names)) or "none"
+
+
+def _file(name: str) -> NDArray[Any]:
+    path = existing(name, "file")
+    if _is_archive(path):
         raise UserError(f"Expected a .npy file of labels, but {path} is an archive. Name a .npy file.")
-    return content
+    return _mapped(path)
 
 
-def _content(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
-    if not path.is_file():
-        raise NotThere(f"Expected a .npy or .npz file at {path}, but there is none. Mend the path.")
-    try:
-        with path.open("rb") as file:
-            if file.read(2) != b"PK":
-                array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-                return array
-            file.seek(0)
-            archive = np.load(file, allow_pickle=False)
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        pickled = "pickle" in str(error).lower() or "Python objects" in str(error)
+def _is_archive(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    with reading(printable(str(path)), "arrays of numbers", "Save plain arrays with numpy.save or numpy.savez."):
+        yield
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a ``.npy`` file says of its array, before it is read."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, file: IO[bytes], path: Path) -> _Header:
+        version = np.lib.format.read_magic(file)
+        if version not in _READ:
+            raise ValueError(f"it is of version {'.'.join(map(str, version))} of the format")
+        shape, fortran, dtype = _READ[version](file)
+        if dtype.hasobject:
+            raise UserError(
+                f"Expected arrays of numbers in {path}, but got pickled objects, which are never loaded. "
+                "Save plain arrays with numpy.save or numpy.savez."
+            )
+        return cls(shape, fortran, dtype)
+
+    @property
+    def bytes(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
+
+_READ = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def _mapped(path: Path, start: int = 0) -> NDArray[Any]:
+    """The array that begins at a byte of a file, memory-mapped."""
+    with _reading(path), path.open("rb") as file:
+        file.seek(start)
+        header = _Header.of(file, path)
+        if not prod(header.shape):
+            return np.zeros(header.shape, header.dtype)
+        order = "F" if header.fortran else "C"
+        return np.memmap(path, header.dtype, "r", file.tell(), header.shape, order)
+
+
+def _member(path: Path, name: str) -> NDArray[Any]:
+    """One array of an archive: memory-mapped where it is stored as it is, else unpacked."""
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+        with archive.open(entry) as file:
+            header = _Header.of(file, path)
+            if header.bytes != entry.file_size - file.tell():
+                raise ValueError(
+                    f"{name} has {entry.file_size:,} bytes, shape {header.shape} of {header.dtype} another"
+                )
+            if entry.compress_type != zipfile.ZIP_STORED:
+                return _unpacked(file, header, f"{path}:{name}")
+            for _ in iter(partial(file.read, 2**20), b""):
+                pass
+    return _mapped(path, _start(path, entry))
+
+
+def _unpacked(file: IO[bytes], header: _Header, where: str) -> NDArray[Any]:
+    if header.bytes > ARRAY_BYTES():
         raise UserError(
-            f"Expected arrays of numbers in {path}, but "
-            + ("got pickled objects, which are never loaded. " if pickled else f"could not read it ({error}). ")
-            + "Save plain arrays with numpy.save or numpy.savez."
-        ) from error
+            f"Expected an array that fits into memory at {printable(where)}, but unpacked it has "
+            f"{ARRAY_BYTES.exceeded(header.bytes, 'bytes')}, or save it with numpy.save: that file is memory-mapped."
+        )
+    flat, end = np.empty(header.bytes, np.uint8), 0
+    for block in iter(partial(file.read, 2**20), b""):
+        flat[end : end + len(block)] = np.frombuffer(block, np.uint8)
+        end += len(block)
+    if end != header.bytes:
+        raise ValueError("it ends too early")
+    return flat.view(header.dtype).reshape(header.shape, order="F" if header.fortran else "C")
+
+
+def _start(path: Path, entry: zipfile.ZipInfo) -> int:
+    """Where the content of a stored member begins: after its own header, a name and an extra field."""
+    with path.open("rb") as file:
+        file.seek(entry.header_offset + 26)
+        name, extra = (int.from_bytes(file.read(2), "little") for _ in range(2))
+    return entry.header_offset + 30 + name + extra

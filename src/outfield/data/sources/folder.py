@@ -1,12 +1,22 @@
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from outfield.data.base import Dataset, Source
-from outfield.data.sources._files import Broken, Decoding, FileDataset, Paths, by_folder, existing, is_picture
+from outfield.data.sources._files import (
+    Broken,
+    Decoding,
+    FileDataset,
+    Paths,
+    by_folder,
+    existing,
+    is_picture,
+    located,
+    passed_over,
+)
+from outfield.data.sources._names import is_foreign
+from outfield.data.tree import Tree
 from outfield.errors import UserError
 
 
@@ -14,7 +24,8 @@ from outfield.errors import UserError
 class Folder(Source):
     """Pictures in a folder, ``class/.../picture``, or without labels where they lie in no subfolder.
 
-    Files are read when they are needed. Hidden files and files that are no pictures by their name are passed over.
+    Files are read when they are needed. Hidden files, an operating system's own (``__MACOSX``, ``Thumbs.db``) and files
+    that are no raster pictures by their name are passed over. A link to a folder is followed once.
 
     Parameters
     ----------
@@ -23,9 +34,11 @@ class Folder(Source):
         The subfolders to keep, in the order of the model's outputs; by default all, sorted by name.
     channels : int, optional
         1 (grey, ITU-R 601 luma) or 3; None keeps grey grey and colour colour. Transparency is dropped, palettes are
-        resolved, 16-bit grey is scaled to 8 bits.
+        resolved to colour, 16-bit grey is scaled to 8 bits; of several frames or pages the first is read.
     side : int, optional
         Resize the shorter edge to this and cut out the centre.
+    upright : bool
+        Turn pictures as their EXIF orientation says. Not done by default, as torchvision's loader does not.
     broken : {"refuse", "leave out"}
         What to do with pictures that cannot be decoded: an error that lists them when they are met, or read all of
         them first and go on without, each named in ``left_out`` of the data set.
@@ -51,35 +64,33 @@ class Folder(Source):
     classes: tuple[str, ...] | None = None
     channels: int | None = None
     side: int | None = None
+    upright: bool = False
     broken: Broken = "refuse"
 
     def files(self) -> tuple[Path, ...]:
-        return (Path(self.path).expanduser(),)
+        return (located(self.path),)
 
     def load(self) -> Dataset:
         root = existing(self.path, "folder")
-        found = sorted(_pictures(root))
+        tree = Tree.below(root, skip=is_foreign)
+        found = [name for name in tree.files if is_picture(name)]
         if not found:
             raise UserError(f"Expected pictures in {root}, but found none. Point it to a folder of pictures.")
-        rows, labels, classes = by_folder(found, str(root), self.classes or _subfolders(root))
+        rows, labels, classes = by_folder(found, str(root), self.classes or _subfolders(root, tree.again))
         files = [root / found[row] for row in rows]
         whole = FileDataset(
             list(map(str, files)),
             Paths(files),
-            Decoding(self.channels, self.side),
+            Decoding(self.channels, self.side, self.upright),
             str(root),
             labels=labels,
             classes=classes,
+            beside=passed_over(tree.skipped, (name for name in tree.files if not is_picture(name)), tree.again),
         )
         return whole.settled(self.broken)
 
 
-def _subfolders(root: Path) -> tuple[str, ...] | None:
-    return tuple(sorted(path.name for path in root.iterdir() if path.is_dir() and path.name[0] != ".")) or None
-
-
-def _pictures(root: Path) -> Iterator[str]:
-    """Paths below the root, with ``/`` between their parts."""
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        subfolders[:] = [name for name in subfolders if name[0] != "."]
-        yield from (Path(folder, name).relative_to(root).as_posix() for name in files if is_picture(name))
+def _subfolders(root: Path, again: list[str]) -> tuple[str, ...] | None:
+    """The classes: folders at the root, but for links back to it."""
+    names = {path.name for path in root.iterdir() if path.is_dir() and not is_foreign(path.name)}
+    return tuple(sorted(names - set(again))) or None

@@ -35,7 +35,7 @@ class Hub(Source):
         The column of the labels; None for no labels.
     values : tuple of str, optional
         The class names that are kept, in the order of the classes 0, 1, ....
-    channels, side, broken : see ``Folder``
+    channels, side, upright, broken : see ``Folder``
 
     Raises
     ------
@@ -53,6 +53,7 @@ class Hub(Source):
     values: tuple[str, ...] | None = None
     channels: int | None = None
     side: int | None = None
+    upright: bool = False
     broken: Broken = "refuse"
 
     def load(self) -> Dataset:
@@ -70,7 +71,7 @@ class Hub(Source):
         whole = FileDataset(
             [f"{self.repo}:{self.split}:{row}" for row in where],
             _Encoded(_undecoded(rows, inputs[0]), where),
-            Decoding(self.channels, self.side),
+            Decoding(self.channels, self.side, self.upright),
             self.repo,
             labels=labels,
             classes=classes,

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from outfield.data.base import Dataset, Source
-from outfield.data.sources._files import Broken, Decoding, FileDataset, Paths, existing, refusal
-from outfield.errors import NotThere, UserError, reading
+from outfield.data.sources._files import Broken, Decoding, FileDataset, Paths, existing, located, printable, refusal
+from outfield.errors import NotThere, UserError
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Imglist(Source):
         The folder that its paths start from.
     classes : tuple of str, optional
         Names of the classes 0, 1, ....
-    channels, side, broken : see ``Folder``
+    channels, side, upright, broken : see ``Folder``
 
     Raises
     ------
@@ -52,10 +52,11 @@ class Imglist(Source):
     classes: tuple[str, ...] | None = None
     channels: int | None = None
     side: int | None = None
+    upright: bool = False
     broken: Broken = "refuse"
 
     def files(self) -> tuple[Path, ...]:
-        names, root = Path(self.path).expanduser(), Path(self.root).expanduser()
+        names, root = located(self.path), located(self.root)
         return (names, *(root / name for name, _ in _rows(names))) if names.is_file() else (names,)
 
     def load(self) -> Dataset:
@@ -69,7 +70,7 @@ class Imglist(Source):
         whole = FileDataset(
             list(map(str, files)),
             Paths(files),
-            Decoding(self.channels, self.side),
+            Decoding(self.channels, self.side, self.upright),
             self.path,
             labels=None if (labels == -1).all() else labels,
             classes=self.classes,
@@ -83,16 +84,14 @@ class Imglist(Source):
         if len(absent) == len(files):
             raise NotThere(
                 f"Expected the pictures of {self.path} in {self.root}, but none of {len(files)} is there, the first at "
-                f"{files[0]}. Put them there, or mend `root`."
+                f"{printable(str(files[0]))}. Put them there, or mend `root`."
             )
         if absent:
-            raise refusal(self.path, [f"{file}: is not there" for file in absent], len(files))
+            raise refusal(self.path, [f"{printable(str(file))}: is not there" for file in absent], len(files))
 
 
 def _rows(path: Path) -> Iterator[tuple[str, int]]:
-    with reading(path, "a list of pictures in UTF-8", "Save it in UTF-8."):
-        lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_lines(path), 1):
         if line.strip():
             name, _, label = line.strip().rpartition(" ")
             if not name or not label.lstrip("-").isdigit():
@@ -100,3 +99,8 @@ def _rows(path: Path) -> Iterator[tuple[str, int]]:
                     f"Expected `relative/path label` on line {number} of {path}, but got {line!r}. Mend that line."
                 )
             yield name.strip(), int(label)
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines of UTF-8; names of other bytes survive, as the file system spells them."""
+    return [line.rstrip("\r") for line in path.read_bytes().decode("utf-8-sig", "surrogateescape").split("\n")]

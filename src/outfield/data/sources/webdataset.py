@@ -5,20 +5,34 @@ import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from glob import glob
+from itertools import islice
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from outfield.data.base import Dataset, Source
-from outfield.data.sources._files import Broken, Decoding, FileDataset, is_picture
-from outfield.errors import UserError
+from outfield.data.limits import SHARDS
+from outfield.data.sources._files import (
+    Broken,
+    Decoding,
+    FileDataset,
+    bounded,
+    is_picture,
+    located,
+    passed_over,
+    printable,
+)
+from outfield.data.sources._names import has_foreign
+from outfield.errors import UserError, reading
 
 
 @dataclass(frozen=True)
 class Webdataset(Source):
     """Pictures in WebDataset's shards: uncompressed tar archives whose files share a key, ``key.jpg`` and ``key.cls``.
 
-    The shards are indexed once, then read in any order. The label is the number in ``key.cls``, or the entry
-    ``label`` of ``key.json``.
+    The shards are indexed once, then read in any order. The label is the whole number in ``key.cls``, or the entry
+    ``label`` of ``key.json``. Hidden files and folders and an operating system's own are passed over.
 
     Parameters
     ----------
@@ -28,12 +42,13 @@ class Webdataset(Source):
         The extension or the entry of ``key.json`` that holds the label.
     classes : tuple of str, optional
         Names of the classes 0, 1, ....
-    channels, side, broken : see ``Folder``
+    channels, side, upright, broken : see ``Folder``
 
     Raises
     ------
     UserError
-        No such shard, a compressed or damaged one, no picture, labels for some pictures only; broken pictures.
+        No such shard, a compressed or damaged one, no picture, one name twice, labels for some pictures only; broken
+        pictures.
 
     Examples
     --------
@@ -56,23 +71,25 @@ class Webdataset(Source):
     classes: tuple[str, ...] | None = None
     channels: int | None = None
     side: int | None = None
+    upright: bool = False
     broken: Broken = "refuse"
 
     def files(self) -> tuple[Path, ...]:
-        return tuple(map(Path, _ranged(str(Path(self.path).expanduser()))))
+        return tuple(map(Path, _ranged(self.path)))
 
     def load(self) -> Dataset:
-        samples = [sample for shard in _shards(self.path) for sample in _samples(shard)]
-        pictures = [sample for sample in samples if sample.picture]
+        shards = [_Shard.of(path) for path in _shards(self.path)]
+        pictures = [sample for shard in shards for sample in shard.samples.values() if sample.picture]
         if not pictures:
             raise UserError(f"Expected pictures in {self.path}, but found none. Point it to shards of pictures.")
         whole = FileDataset(
             [f"{sample.shard}:{sample.key}" for sample in pictures],
             _Slices([sample.slice_of(sample.picture) for sample in pictures]),
-            Decoding(self.channels, self.side),
+            Decoding(self.channels, self.side, self.upright),
             self.path,
             labels=self._labels(pictures),
             classes=self.classes,
+            beside=passed_over((name for shard in shards for name in shard.foreign), ()),
         )
         return whole.settled(self.broken)
 
@@ -84,7 +101,7 @@ class Webdataset(Source):
         if 0 < len(absent) < len(labels):
             raise UserError(
                 f"Expected a label for every picture of {self.path}, or for none, but {len(absent)} have none, "
-                f"the first {absent[0]}. Mend the shards."
+                f"the first {printable(absent[0])}. Mend the shards."
             )
         return None if absent else [label for label in labels if label is not None]
 
@@ -99,10 +116,67 @@ class _Sample:
 
     @property
     def picture(self) -> str:
-        return next((extension for extension in self.files if is_picture(f"x.{extension}")), "")
+        """The extension of the picture: the plainest, ``jpg`` before ``seg.png``."""
+        pictures = [extension for extension in self.files if is_picture(f"x.{extension}")]
+        return min(pictures, key=lambda extension: extension.count("."), default="")
 
     def slice_of(self, extension: str) -> tuple[Path, int, int]:
         return (self.shard, *self.files[extension])
+
+    def __str__(self) -> str:
+        return printable(f"{self.shard}:{self.key}")
+
+
+@dataclass
+class _Shard:
+    """The samples of one archive by key, and the files of operating systems in it."""
+
+    path: Path
+    samples: dict[str, _Sample] = field(default_factory=dict)
+    foreign: list[str] = field(default_factory=list)
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, path: Path) -> _Shard:
+        shard = cls(path)
+        do = "Unpack it if it is compressed, else get it again."
+        with reading(printable(str(path)), "an uncompressed tar archive", do), path.open("rb") as file:
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                for member in archive:
+                    shard.note(member)
+            _check_end(file, archive.offset)
+        return shard
+
+    def note(self, member: tarfile.TarInfo) -> None:
+        """A file, or a hard link to one before it, of a sample."""
+        name = "/".join(part for part in member.name.split("/") if part not in ("", "."))
+        if member.issparse() or member.size < 0:
+            raise ValueError(f"{name!r} is a sparse file, or its size is negative")
+        if ".." in name.split("/"):
+            raise ValueError(f"{name!r} leads out of it")
+        place = self.places.get(member.linkname) if member.islnk() else (member.offset_data, member.size)
+        if has_foreign(name):
+            self.foreign.append(name)
+        elif place is not None and (member.isfile() or member.islnk()):
+            self.places[member.name] = place
+            self._add(name, place)
+
+    def _add(self, name: str, place: tuple[int, int]) -> None:
+        folder, _, file = name.rpartition("/")
+        stem, _, extension = file.partition(".")
+        key = f"{folder}/{stem}".lstrip("/")
+        sample = self.samples.setdefault(key, _Sample(self.path, key))
+        if extension.lower() in sample.files:
+            raise ValueError(f"it has two files {name!r}")
+        sample.files[extension.lower()] = place
+
+
+def _check_end(file: BinaryIO, offset: int) -> None:
+    """``ValueError`` unless nothing but zeros follows where ``tarfile`` stopped: it stops in silence at damage."""
+    file.seek(offset)
+    for block in iter(partial(file.read, 2**20), b""):
+        if block.strip(b"\0"):
+            raise ValueError(f"it is damaged at byte {offset:,}, and what follows cannot be read")
 
 
 @dataclass(frozen=True)
@@ -113,61 +187,60 @@ class _Slices:
 
     def __call__(self, row: int) -> bytes:
         path, start, size = self.slices[row]
+        bounded(size)
         with path.open("rb") as file:
             file.seek(start)
-            return file.read(size)
+            content = file.read(size)
+        if len(content) < size:
+            raise OSError(f"holds {len(content):,} bytes where the archive states {size:,}")
+        return content
 
 
 def _shards(pattern: str) -> list[Path]:
     names = _named(pattern)
-    absent = [name for name in names if not Path(name).is_file()]
+    absent = [printable(name) for name in names if not Path(name).is_file()]
     if absent:
         raise UserError(f"Expected shards {pattern}, but there is no {', '.join(absent[:5])}. Mend the path.")
     return [Path(name) for name in names]
 
 
 def _named(pattern: str) -> list[str]:
-    ranged = _ranged(str(Path(pattern).expanduser()))
-    return [name for one in ranged for name in ([] if Path(one).is_file() else sorted(glob(one))) or [one]]
+    return [name for one in _ranged(pattern) for name in ([] if Path(one).is_file() else sorted(glob(one))) or [one]]
 
 
-def _ranged(pattern: str) -> Iterator[str]:
-    found = re.search(r"\{(\d+)\.\.(\d+)\}", pattern)
+def _ranged(pattern: str) -> list[str]:
+    """The names that a pattern's ranges stand for."""
+    names = list(islice(_expanded(str(located(pattern))), SHARDS() + 1))
+    if len(names) > SHARDS():
+        raise UserError(
+            f"Expected at most {SHARDS():,} shards, but {pattern} names more. "
+            f"Mend its range, or set ${SHARDS.variable}."
+        )
+    return names
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    found = re.search(r"\{([0-9]{1,18})\.\.([0-9]{1,18})\}", pattern)
     if found is None:
         yield pattern
         return
     first, last = found.groups()
     for number in range(int(first), int(last) + 1):
-        yield from _ranged(f"{pattern[: found.start()]}{number:0{len(first)}}{pattern[found.end() :]}")
-
-
-def _samples(shard: Path) -> list[_Sample]:
-    samples: dict[str, _Sample] = {}
-    try:
-        with tarfile.open(shard, "r:") as archive:
-            for member in archive:
-                folder, _, name = member.name.rpartition("/")
-                stem, _, extension = name.partition(".")
-                if member.isfile() and stem:
-                    sample = samples.setdefault(f"{folder}/{stem}", _Sample(shard, f"{folder}/{stem}".lstrip("/")))
-                    sample.files[extension.lower()] = (member.offset_data, member.size)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise UserError(
-            f"Expected an uncompressed tar archive at {shard}, but got: {error}. Unpack or get it again."
-        ) from error
-    return list(samples.values())
+        yield from _expanded(f"{pattern[: found.start()]}{number:0{len(first)}}{pattern[found.end() :]}")
 
 
 def _label(sample: _Sample, name: str) -> int | None:
-    try:
+    with reading(sample, f"a number as the label {name!r}", "Mend it."):
         if name in sample.files:
             return int(_text(sample, name))
         entry = json.loads(_text(sample, "json")).get(name) if "json" in sample.files else None
-        return None if entry is None else int(entry)
-    except (ValueError, AttributeError) as error:
-        raise UserError(
-            f"Expected a number as the label {name!r} of {sample.shard}:{sample.key}, but got: {error}. Mend it."
-        ) from error
+        return None if entry is None else _whole(entry)
+
+
+def _whole(entry: Any) -> int:
+    if isinstance(entry, bool) or (isinstance(entry, float) and not entry.is_integer()):
+        raise ValueError(f"got {entry!r}, no whole number")
+    return int(entry)
 
 
 def _text(sample: _Sample, extension: str) -> str:

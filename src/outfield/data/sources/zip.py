@@ -6,25 +6,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from outfield.data.base import Dataset, Source
-from outfield.data.sources._files import Broken, Decoding, FileDataset, by_folder, existing, is_picture
-from outfield.errors import UserError
+from outfield.data.sources._files import (
+    Broken,
+    Decoding,
+    FileDataset,
+    bounded,
+    by_folder,
+    existing,
+    is_picture,
+    located,
+    passed_over,
+)
+from outfield.data.sources._names import has_foreign, printable
+from outfield.errors import UserError, reading
 
 
 @dataclass(frozen=True)
 class Zip(Source):
     """Pictures in a zip archive, ``class/.../picture``, read from it without unpacking.
 
+    Hidden files, an operating system's own (``__MACOSX``) and files that are no raster pictures by their name are
+    passed over. Of several members with one name the last is read, as unpacking does.
+
     Parameters
     ----------
     path : str
     under : str
         A folder inside the archive that the classes lie in.
-    classes, channels, side, broken : see ``Folder``
+    classes, channels, side, upright, broken : see ``Folder``
 
     Raises
     ------
     UserError
-        No such file, no zip archive, no picture in it; and as ``Folder``.
+        No such file, no zip archive, no picture in it, a name that leads out of it; and as ``Folder``.
 
     Examples
     --------
@@ -44,39 +58,53 @@ class Zip(Source):
     classes: tuple[str, ...] | None = None
     channels: int | None = None
     side: int | None = None
+    upright: bool = False
     broken: Broken = "refuse"
 
     def files(self) -> tuple[Path, ...]:
-        return (Path(self.path).expanduser(),)
+        return (located(self.path),)
 
     def load(self) -> Dataset:
-        prefix = f"{self.under.strip('/')}/" if self.under else ""
-        found = [name for name in _names(existing(self.path, "file")) if name.startswith(prefix) and is_picture(name)]
+        path = existing(self.path, "file")
+        members, prefix = _members(path), f"{self.under.strip('/')}/" if self.under else ""
+        inside = {name[len(prefix) :]: member for name, member in members.items() if name.startswith(prefix)}
+        found = sorted(name for name in inside if is_picture(name))
         if not found:
             raise UserError(
                 f"Expected pictures in {self.path}{' under ' + prefix if prefix else ''}, but found none. "
                 "Name the folder inside the archive with `under`, or choose another archive."
             )
-        found.sort()
-        rows, labels, classes = by_folder([name[len(prefix) :] for name in found], self.path, self.classes)
+        rows, labels, classes = by_folder(found, self.path, self.classes)
         names = [found[row] for row in rows]
+        foreign = [name for name in inside if has_foreign(name)]
         whole = FileDataset(
-            [f"{self.path}:{name}" for name in names],
-            _Members(Path(self.path).expanduser(), names),
-            Decoding(self.channels, self.side),
+            [f"{self.path}:{prefix}{name}" for name in names],
+            _Members(path, [inside[name] for name in names]),
+            Decoding(self.channels, self.side, self.upright),
             self.path,
             labels=labels,
             classes=classes,
+            beside=passed_over(foreign, set(inside) - set(found) - set(foreign)),
         )
         return whole.settled(self.broken)
 
 
-def _names(file: Path) -> list[str]:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise UserError(f"Expected a zip archive at {file}, but it cannot be read ({error}). Get it again.") from error
+def _members(file: Path) -> dict[str, str]:
+    """The names of all files in an archive as paths inside it, to the names that the archive has for them."""
+    with reading(printable(str(file)), "a zip archive", "Get it again."), zipfile.ZipFile(file) as archive:
+        names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    windows = not any("/" in name for name in names)
+    return {_inside(name.replace("\\", "/") if windows else name, file): name for name in names}
+
+
+def _inside(name: str, file: Path) -> str:
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise UserError(
+            f"Expected names inside the archive in {file}, but {printable(name)!r} leads out of it. "
+            "Get another archive."
+        )
+    return "/".join(parts)
 
 
 @dataclass
@@ -94,7 +122,12 @@ class _Members:
         process = os.getpid()
         if process not in self.handles:
             self.handles[process] = zipfile.ZipFile(self.path)
-        try:
-            return self.handles[process].read(self.names[row])
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-            raise OSError(str(error)) from error
+        member = self.handles[process].getinfo(self.names[row])
+        if member.flag_bits & 1:
+            raise OSError("is encrypted")
+        bounded(member.file_size)
+        with self.handles[process].open(member) as file:
+            content = file.read(member.file_size)
+        if len(content) < member.file_size:
+            raise OSError(f"holds {len(content):,} bytes where the archive states {member.file_size:,}")
+        return content
