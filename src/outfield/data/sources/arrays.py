@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset
+from outfield.data.labels import unless_unlabelled
+from outfield.data.sources._rows import labelled
 from outfield.errors import NotThere, UserError
 
 
@@ -24,7 +26,8 @@ class Arrays(Source):
     items : str, optional
         The name of the items in an archive; needed where it is not the only array beside the labels.
     labels : str, optional
-        The name of the labels in the archive, or the path of a ``.npy`` file with them; None for no labels.
+        The name of the labels in the archive, or the path of a ``.npy`` file with them; None for no labels. They are
+        numbers of classes or, as texts, their names; where all are -1, there are none.
     classes : tuple of str, optional
         Names of the classes 0, 1, ....
 
@@ -55,10 +58,20 @@ class Arrays(Source):
     def load(self) -> Dataset:
         content = _content(Path(self.path))
         if isinstance(content, np.ndarray):
-            labels = None if self.labels is None else _array(Path(self.labels))
-            return ArrayDataset(content, labels, self.classes)
-        items = self._chosen(content)
-        return ArrayDataset(items, None if self.labels is None else self._labels(content), self.classes)
+            return self._labelled(content, None if self.labels is None else _array(Path(self.labels)))
+        return self._labelled(self._chosen(content), None if self.labels is None else self._labels(content))
+
+    def _labelled(self, items: NDArray[Any], labels: NDArray[Any] | None) -> Dataset:
+        """The items with their labels: numbers of classes, or, as texts, their names; none where all are -1."""
+        if labels is None:
+            return ArrayDataset(items, None, self.classes)
+        if labels.dtype.kind in "US" and labels.ndim == 1 and len(labels) == len(items):
+            found = labelled(labels.tolist(), self.classes, "refuse", self.path)
+            return ArrayDataset(items[found.rows], found.numbers, found.classes, left_out=found.left_out)
+        checked = ArrayDataset(items, labels, self.classes)
+        if checked.labels is not None:
+            checked.labels = unless_unlabelled(checked.labels)
+        return checked
 
     def _chosen(self, archive: dict[str, NDArray[Any]]) -> NDArray[Any]:
         others = [name for name in archive if name != self.labels]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from outfield.data.base import Dataset, Source
+from outfield.data.labels import unless_unlabelled
 from outfield.data.sources._files import Broken, Decoding, FileDataset, Paths, existing, refusal
-from outfield.errors import NotThere, UserError
+from outfield.errors import NotThere, UserError, reading
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,13 @@ class Imglist(Source):
         root = existing(self.root, "folder")
         files = [root / name for name, _ in rows]
         self._check_present(files)
-        labels = np.array([label for _, label in rows])
+        labels = np.array([label for _, label in rows], dtype=np.int64)
         whole = FileDataset(
             list(map(str, files)),
             Paths(files),
             Decoding(self.channels, self.side),
             self.path,
-            labels=None if (labels == -1).all() else labels,
+            labels=unless_unlabelled(labels),
             classes=self.classes,
         )
         return whole.settled(self.broken)
@@ -89,11 +91,19 @@ class Imglist(Source):
             raise refusal(self.path, [f"{file}: is not there" for file in absent], len(files))
 
 
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+def _text(path: Path) -> str:
+    with reading(path, "a list of pictures", "Save it as UTF-8."):
+        return path.read_text(encoding="utf-8-sig")
+
+
 def _rows(path: Path) -> Iterator[tuple[str, int]]:
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(_text(path).splitlines(), 1):
         if line.strip():
             name, _, label = line.strip().rpartition(" ")
-            if not name or not label.lstrip("-").isdigit():
+            if not name or not _NUMBER.fullmatch(label):
                 raise UserError(
                     f"Expected `relative/path label` on line {number} of {path}, but got {line!r}. Mend that line."
                 )

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from outfield.data.base import Dataset, Source
+from outfield.data.labels import unless_unlabelled
 from outfield.data.sources._files import Broken, Decoding, FileDataset, is_picture
 from outfield.errors import UserError
 
@@ -76,7 +80,7 @@ class Webdataset(Source):
         )
         return whole.settled(self.broken)
 
-    def _labels(self, samples: list[_Sample]) -> list[int] | None:
+    def _labels(self, samples: list[_Sample]) -> NDArray[np.int64] | None:
         labels = [_label(sample, self.label) for sample in samples]
         absent = [
             f"{sample.shard}:{sample.key}" for sample, label in zip(samples, labels, strict=True) if label is None
@@ -86,7 +90,7 @@ class Webdataset(Source):
                 f"Expected a label for every picture of {self.path}, or for none, but {len(absent)} have none, "
                 f"the first {absent[0]}. Mend the shards."
             )
-        return None if absent else [label for label in labels if label is not None]
+        return None if absent else unless_unlabelled(np.array(labels, dtype=np.int64))
 
 
 @dataclass
@@ -161,13 +165,21 @@ def _samples(shard: Path) -> list[_Sample]:
 def _label(sample: _Sample, name: str) -> int | None:
     try:
         if name in sample.files:
-            return int(_text(sample, name))
+            return _whole(_text(sample, name))
         entry = json.loads(_text(sample, "json")).get(name) if "json" in sample.files else None
-        return None if entry is None else int(entry)
-    except (ValueError, AttributeError) as error:
+        return None if entry is None else _whole(entry)
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
         raise UserError(
             f"Expected a number as the label {name!r} of {sample.shard}:{sample.key}, but got: {error}. Mend it."
         ) from error
+
+
+def _whole(value: str | float) -> int:
+    if isinstance(value, float) and value != int(value):
+        raise ValueError(f"{value} is no whole number")
+    if abs(number := int(value)) >= 2**62:
+        raise ValueError(f"{number} is too large")
+    return number
 
 
 def _text(sample: _Sample, extension: str) -> str:
