@@ -301,3 +301,114 @@ def test_public_evaluate_takes_classes() -> None:
     assert labels.mapping(None) == (None, {})
     with pytest.raises(UserError, match="classes as a list of names"):
         labels.mapping("cat")
+
+
+def test_the_id_sets_of_a_study_agree_on_the_classes(tmp_path: Path) -> None:
+    from outfield.studies.sets import survey
+    from outfield.studies.spec import Spec
+
+    def split(name: str, cells: str, start: int) -> dict[str, str]:
+        rows = "\n".join(f"{start + i},{cell}" for i, cell in enumerate(cells.split()))
+        (tmp_path / f"{name}.csv").write_text(f"x,y\n{rows}\n")
+        return {"name": "table", "path": str(tmp_path / f"{name}.csv"), "label": "y"}
+
+    sets = {"train": split("a", "ant bee cat", 0), "val": split("b", "Cat ANT", 10), "test": split("c", "bee cat", 20)}
+    ood = [{"name": "far", "category": "far", "source": split("d", "dog", 30)}]
+    content = {
+        "name": "s", "id": {"name": "i", **sets}, "ood": ood, "network": "small_cnn", "detectors": ["msp"],
+        "models": [{"strategy": "baseline"}],
+    }  # fmt: skip
+    found = survey(Spec.parse(content))
+    numbers = {one.role: one.data.labels.tolist() for one in found.members}
+    assert found.problems == [] and numbers == {"train": [0, 1, 2], "val": [2, 0], "test": [1, 2], "ood": [0]}
+    split("c", "bee Katze", 20)
+    assert "test set 'test': " in (problems := survey(Spec.parse(content)).problems)[0]
+    assert len(problems) == 1 and "does not know Katze (1 of 2 rows)" in problems[0]
+
+
+def test_names_in_the_metadata_of_an_onnx_file(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx import TensorProto, helper, numpy_helper
+
+    from outfield.models.onnx import OnnxModel
+
+    def saved(key: str, value: str) -> Path:
+        weights = numpy_helper.from_array(np.eye(3, dtype=np.float32), "w")
+        graph = helper.make_graph(
+            [helper.make_node("MatMul", ["x", "w"], ["y"])],
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+            [weights],
+        )
+        proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        helper.set_model_props(proto, {key: value})
+        onnx.save(proto, tmp_path / "m.onnx")
+        return tmp_path / "m.onnx"
+
+    for key, value in (
+        ("names", "{0: 'ant', 1: 'bee', 2: 'cat'}"),
+        ("classes", '["ant", "bee", "cat"]'),
+        ("id2label", '{"0": "ant", "2": "cat", "1": "bee"}'),
+    ):
+        assert OnnxModel(saved(key, value)).classes == ("ant", "bee", "cat")
+    for value in ("['ant', 'bee']", "{1: 'ant', 2: 'bee', 3: 'cat'}", "ant", "[1, 2, 3]", "__import__('os')"):
+        assert OnnxModel(saved("names", value)).classes is None
+    with pytest.raises(UserError, match="names for 3 classes, but got 2"):
+        OnnxModel(saved("names", ""), classes=["a", "b"])
+
+
+def test_names_of_estimators_and_configurations() -> None:
+    from types import SimpleNamespace
+
+    from sklearn.naive_bayes import GaussianNB
+
+    from outfield.models.sklearn import SklearnModel
+    from outfield.models.transformers import _classes
+
+    x = [[0.0], [0.2], [1.0], [1.2]]
+    assert SklearnModel(GaussianNB().fit(x, [2.0, 2.0, 7.0, 7.0])).classes == ("2", "7")
+    with pytest.raises(UserError, match="names for 2 classes, but got 3.*classes_: 0, 1"):
+        SklearnModel(GaussianNB().fit(x, [0, 0, 1, 1]), classes=["a", "b", "c"])
+    assert _classes(SimpleNamespace(id2label={0: "LABEL_0", 1: "LABEL_1"})) is None
+    assert _classes(SimpleNamespace(id2label={1: "no", 0: "yes"})) == ("yes", "no")
+
+
+def test_labels_of_nli_sets_in_any_case(tmp_path: Path) -> None:
+    from outfield.trajectory.nli.sets import read
+
+    path = tmp_path / "own.JSONL"
+    said = ["Entailment", "CONTRADICTION ", 0.0, 2, None, "-", "", "neutral"]
+    path.write_text("\n".join(json.dumps({"sentence1": "a", "sentence2": "b", "gold_label": one}) for one in said))
+    pairs = read("snli", path)
+    assert pairs.labels.tolist() == [1, 0, 1, 0] and pairs.left_out == {"label -": 3, "label neutral": 1}
+    path.write_text("\n".join(json.dumps({"sentence1": "a", "sentence2": "b", "gold_label": one}) for one in said))
+    with pytest.raises(UserError, match=r"labels of hans, .* has - \(3 rows\), 2 \(1 rows\), CONTRADICTION \(1 rows\)"):
+        read("hans", path)
+    both = ("Non Entailment", "entailment")
+    path.write_text("\n".join(json.dumps({"sentence1": "a", "sentence2": "b", "label": one}) for one in both))
+    assert read("hans", path).labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("first", ["entailment", "NOT_ENTAILMENT"])
+def test_a_trained_head_of_two_classes_is_read_in_its_own_order(first: str) -> None:
+    from outfield.trajectory.nli.models import Encoded, Encoder
+
+    names = {0: first, 1: "not_entailment" if first == "entailment" else "Entailment"}
+
+    class Head(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+            self.config = type("Config", (), {"id2label": names})()
+
+        def forward(self, input_ids: torch.Tensor, **_: Any) -> Any:
+            logits = torch.tensor([[5.0, 0.0]]).repeat(len(input_ids), 1)
+            return type("Out", (), {"logits": logits})()
+
+    about = {"is_fast": True, "pad_token_id": 0, "eos_token_id": 1, "model_max_length": 9}
+    tokenizer = type("Tokenizer", (), {**about, "model_input_names": ["input_ids"]})()
+    encoder = Encoder(Head(), tokenizer, max_tokens=None, padding="right")
+    answer = int(encoder.logits(Encoded(((2, 3),), ((0, 0),), 0), [0]).argmax())
+    assert answer == (1 if first == "entailment" else 0)

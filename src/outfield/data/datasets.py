@@ -326,7 +326,8 @@ def in_order(
         raise UserError(
             f"Expected classes that {of} knows, but it does not know {labelling.listed([own[n] for n in absent])} "
             f"({int(counts[absent].sum())} of {len(dataset)} rows): it {there}. Map them: "
-            f"classes={{{own[absent[0]]!r}: ...}}, or --classes {own[absent[0]]}=...; or leave their rows out."
+            f"classes={{{own[absent[0]]!r}: ...}}, or --classes {own[absent[0]]}=...; or name them alike; or leave "
+            "their rows out."
         )
     return relabelled(dataset, _renumbered(dataset.labels, order.tolist()), classes)
 
