@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from outfield.card.card import Card
 from outfield.card.choice import choose
-from outfield.card.data import aligned, dataset, id_splits, ood_members
+from outfield.card.data import dataset, id_splits, ood_members
 from outfield.card.run import evaluate
 from outfield.cli import app
 from outfield.data.datasets import ArrayDataset, ListDataset, relabelled
@@ -203,14 +203,6 @@ def test_id_data_are_split_where_a_split_is_missing() -> None:
     assert id_splits(FIT, VAL, TEST)[1] == ()
     with pytest.raises(UserError, match="id_test"):
         id_splits(FIT, None, None)
-
-
-def test_labels_follow_the_models_order_of_classes() -> None:
-    data = ArrayDataset(np.zeros((3, 2)), [0, 1, 2], ["cat", "dog", "owl"])
-    assert aligned(data, ("owl", "ant", "dog", "cat")).labels.tolist() == [3, 2, 0]
-    assert aligned(data, None) is data and aligned(data, ("x", "y", "z")) is data
-    with pytest.raises(UserError, match="does not know owl"):
-        aligned(data, ("cat", "dog"))
 
 
 # evaluate

@@ -141,7 +141,8 @@ def test_a_foreign_dataset_serves_every_view() -> None:
     [
         (np.zeros((0, 4, 4), np.uint8), None, "at least one row"),
         (np.zeros((3, 4, 4), np.uint8), [0, 1], r"3 labels, one for each row, but got shape \(2,\)"),
-        (np.zeros((2, 4, 4), np.uint8), [0.0, 1.0], "labels that are integers"),
+        (np.zeros((2, 4, 4), np.uint8), [0.5, np.nan], "whole numbers, but 2 of 2 are not, the first 0.5 in row 0"),
+        (np.zeros((2, 4, 4), np.uint8), ["0", "1"], "labels that are integers"),
         (np.array([[0.0, 1.0], [np.nan, 0.0]]), None, "row 1 has NaN"),
         (np.full((1, 4, 4), 200.0), None, r"pictures in \[0, 1\].*Divide by 255"),
         (np.zeros((1, 4, 4), np.int64), None, "uint8 or float"),

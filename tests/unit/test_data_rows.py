@@ -79,13 +79,13 @@ def test_faults_of_texts(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl.gz").write_text("not compressed")
     cases = {
         "x.csv": r"1 of 2 have not: rows 1 ",
-        "bad.jsonl": "could not read it",
+        "bad.jsonl": "cannot be read",
         "list.jsonl": "column 'text' in row 1 of .*it has words",
         "none.csv": "found none",
         "x.json": "got entries train. Name the entry",
         "x.doc": "Expected a .jsonl",
-        "latin.csv": "could not read it",
-        "x.jsonl.gz": "could not read it",
+        "latin.csv": "cannot be read",
+        "x.jsonl.gz": "cannot be read",
         "absent.csv": "there is none",
     }
     for name, message in cases.items():
@@ -121,7 +121,7 @@ def test_faults_of_tables(tmp_path: Path) -> None:
         Table(path).load()
     with pytest.raises(UserError, match="column 'c'"):
         Table(path, columns=("c",)).load()
-    with pytest.raises(UserError, match="could not read it"):
+    with pytest.raises(UserError, match="cannot be read"):
         Table(str(tmp_path / "bad.parquet")).load()
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
 from outfield import registry
+from outfield.data import labels
 from outfield.data.base import Dataset, Source
-from outfield.data.datasets import ArrayDataset, ListDataset, relabelled, split
+from outfield.data.datasets import ArrayDataset, ListDataset, in_order, relabelled, split
+from outfield.data.sources._rows import records
 from outfield.data.sources.arrays import names_in
-from outfield.errors import UserError
+from outfield.errors import UserError, reading
 from outfield.studies.sets import Member
 from outfield.studies.spec import Category
 
@@ -55,7 +58,8 @@ def dataset(what: Any) -> Dataset:
 
 
 def _source(path: Path) -> Source:
-    kind = "folder" if path.is_dir() else _KINDS.get(path.suffix, "")
+    ending = _ending(path)
+    kind = "folder" if path.is_dir() else _KINDS.get(ending, "")
     if not path.exists() or not kind:
         raise UserError(
             f"Expected data at {path}: a folder of pictures or a file ({', '.join(_KINDS)}), but "
@@ -65,7 +69,7 @@ def _source(path: Path) -> Source:
     if kind == "text" and "text" not in columns:
         kind = "table"
     params = {"label": "label"} if "label" in columns else {}
-    if path.suffix == ".npz":
+    if ending == ".npz":
         params = {"labels": "labels"} if "labels" in names_in(path) else {}
     source: Source = registry.create("sources", kind, path=str(path), **params)
     return source
@@ -83,16 +87,24 @@ _KINDS = {
 }
 
 
+def _ending(path: Path) -> str:
+    """The ending that says what a file holds, whatever its case, that of a compression aside."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
 def _columns(path: Path) -> tuple[str, ...]:
     """The names of a table's columns."""
     import polars as pl
 
-    if path.suffix == ".parquet":
-        return tuple(pl.read_parquet_schema(path))
-    if path.suffix in (".jsonl", ".json"):
-        read = pl.read_ndjson if path.suffix == ".jsonl" else pl.read_json
-        return tuple(read(path).columns)
-    return tuple(pl.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",", n_rows=1).columns)
+    ending = _ending(path)
+    with reading(path, "a table", "Mend it, or save it as UTF-8."):
+        if ending == ".parquet":
+            return tuple(pl.read_parquet_schema(path))
+        if ending in (".jsonl", ".json"):
+            return tuple(dict.fromkeys(name for row in records(path) if isinstance(row, dict) for name in row))
+        separator = "\t" if ending == ".tsv" else ","
+        header = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False)
+        return tuple("" if name is None else str(name) for name in header.row(0))
 
 
 def id_splits(train: Any, val: Any, test: Any) -> tuple[dict[str, Dataset], tuple[str, ...]]:
@@ -201,27 +213,95 @@ def kind_of(data: Dataset) -> str:
     return "image" if first.ndim == 3 else "tabular"
 
 
-def aligned(data: Dataset, classes: tuple[str, ...] | None) -> Dataset:
-    """The data with labels in the model's order of classes, where both name their classes.
+@dataclass(frozen=True)
+class Aligned:
+    """ID data with labels in the model's order, the names of its classes, and what a reader must know of them."""
+
+    parts: dict[str, Dataset]
+    classes: tuple[str, ...] | None
+    notes: tuple[str, ...] = ()
+
+
+def aligned(parts: Mapping[str, Dataset], model: Sequence[str] | None, classes: Any = None) -> Aligned:
+    """ID data with labels in the model's order of classes: by name where both name them, else by number, which is told.
+
+    Names are compared without case, with spaces, underscores and hyphens alike. A model that has no names, or 0, 1, ...
+    or LABEL_0, LABEL_1, ... for names, takes the data's classes by number. Labels without names are numbers of the
+    model's outputs, or its own label values where it was fitted on whole numbers (1, 2, 3).
+
+    Parameters
+    ----------
+    parts : data sets by name, whose classes may be named in different orders
+    model : names of the model's classes, or None
+    classes : names of the outputs, in their place; or a mapping of the data's names to the model's names or numbers
 
     Raises
     ------
     UserError
-        Some of the data's classes are the model's, and others are not.
+        Rows of classes that the model does not have; names that cannot be told apart; a mapping of other names.
+
+    Examples
+    --------
+    >>> data = ArrayDataset(np.eye(2), labels=[0, 1], classes=["entailment", "neutral"])
+    >>> aligned({"test": data}, ("NEUTRAL", "ENTAILMENT")).parts["test"].labels
+    array([1, 0])
     """
-    own = data.classes
-    if classes is None or own is None or data.labels is None or own == classes:
-        return data
-    known = set(own) & set(classes)
-    if not known:
-        return data
-    if absent := [name for name in own if name not in known]:
+    named, mapped = labels.mapping(classes)
+    known = named or (None if model is None else tuple(model))
+    own = tuple(dict.fromkeys(name for one in parts.values() if one.labels is not None for name in one.classes or ()))
+    if strange := [name for name in mapped if labels.places([name], own, "the data")[0] < 0]:
         raise UserError(
-            f"Expected classes that the model knows, but it does not know {', '.join(absent[:5])}. "
-            "Leave their inputs out of the ID data, or name the model's classes: classes=[...]."
+            f"Expected classes of the data to map, but they do not have {labels.listed(strange)}: they have "
+            f"{labels.listed(own) or 'no names'}. Mend the mapping."
         )
-    order = np.array([classes.index(name) for name in own])
-    return relabelled(data, order[data.labels], classes)
+    if not own:
+        return Aligned(_by_value(parts, known), known)
+    if mapped or not labels.numbers_only(known):
+        return Aligned({role: in_order(one, known, mapped) for role, one in parts.items()}, class_names(known, None))
+    return _by_number(parts, own, known)
+
+
+def _by_value(parts: Mapping[str, Dataset], known: tuple[str, ...] | None) -> dict[str, Dataset]:
+    """Labels without names, where they are the model's own label values, as numbers of its outputs."""
+    sets = [one.labels for one in parts.values() if one.labels is not None]
+    if not sets or labels.by_value(np.concatenate(sets), known) is None:
+        return dict(parts)
+    return {
+        role: one if one.labels is None else relabelled(one, labels.by_value(one.labels, known), known)
+        for role, one in parts.items()
+    }
+
+
+def _by_number(parts: Mapping[str, Dataset], own: tuple[str, ...], known: tuple[str, ...] | None) -> Aligned:
+    """The data's classes as the outputs of a model that has numbers for names."""
+    numbers = tuple(map(str, range(len(known or own))))
+    if known is not None and (labels.places(own, numbers) >= 0).any():
+        return Aligned({role: in_order(one, numbers) for role, one in parts.items()}, known)
+    order = max((one.classes or () for one in parts.values() if one.labels is not None), key=len)
+    _check_order(order)
+    told = {role: in_order(one, order, of="the ID data") for role, one in parts.items()}
+    shown = ", ".join(f"{number} = {name}" for number, name in enumerate(order[:NAMED]))
+    more = f", ... {len(order) - 1} = {order[-1]}" if len(order) > NAMED else ""
+    note = (
+        f"The model does not name its classes, so those of the data are taken by number: {shown}{more}. Where its "
+        "outputs stand in another order, name them: classes=[...], or --classes."
+    )
+    return Aligned(told, class_names(known, order), () if order == numbers[: len(order)] else (note,))
+
+
+NAMED = 10
+"""Classes that a note shows."""
+
+
+def _check_order(order: tuple[str, ...]) -> None:
+    """Class folders 0, 1, 10, 2 are sorted as words, as torchvision sorts them: their numbers say another order."""
+    by_size = labels.ordered(order)
+    if all(map(labels.is_number, order)) and order != by_size:
+        raise UserError(
+            f"Expected classes in one order, but by number they are {labels.listed(by_size)}, and as words, as folders "
+            f"are sorted, {labels.listed(order)}; the model does not name its outputs. Name them in their order: "
+            "classes=[...], or --classes."
+        )
 
 
 def class_names(model: tuple[str, ...] | None, data: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -232,5 +312,5 @@ def class_names(model: tuple[str, ...] | None, data: tuple[str, ...] | None) -> 
     >>> class_names(("0", "1"), ("cat", "dog")), class_names(("dog", "cat"), ("cat", "dog"))
     (('cat', 'dog'), ('dog', 'cat'))
     """
-    numbered = model is None or model == tuple(map(str, range(len(model))))
+    numbered = labels.numbers_only(model)
     return data if numbered and data is not None and (model is None or len(data) == len(model)) else model

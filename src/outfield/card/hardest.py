@@ -150,7 +150,7 @@ def class_name(number: int, classes: Sequence[str] | None) -> str:
     >>> class_name(1, ["cat", "dog"]), class_name(1, None)
     ('dog', 'class 1')
     """
-    return classes[number] if classes is not None and number < len(classes) else f"class {number}"
+    return classes[number] if classes is not None and 0 <= number < len(classes) else f"class {number}"
 
 
 def _softmax(logits: NDArray[Any]) -> NDArray[np.float64]:

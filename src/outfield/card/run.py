@@ -14,8 +14,9 @@ from outfield import keys, registry
 from outfield.card.card import Card
 from outfield.card.choice import choose, paired
 from outfield.card.classes import by_class
-from outfield.card.data import aligned, class_names, id_splits, kind_of, ood_members
+from outfield.card.data import aligned, id_splits, kind_of, ood_members
 from outfield.card.hardest import Judged, hardest
+from outfield.data import labels
 from outfield.data.base import Dataset
 from outfield.data.datasets import in_memory, left_out_of, sample, shifted
 from outfield.detectors._asks import asks
@@ -63,6 +64,7 @@ def evaluate(
     probe_limit: int = PROBED,
     seed: int = 0,
     cache: Cache | None = None,
+    classes: Sequence[str] | Mapping[str, str | int] | None = None,
     tell: Tell = lambda *_: None,
     **options: Any,
 ) -> Card:
@@ -88,10 +90,13 @@ def evaluate(
     seed : int
     cache : Cache, optional
         By default the user's: a second evaluation of the same model and data makes no pass.
+    classes : sequence of str or mapping, optional
+        Names of the model's outputs, in their order; or the data's names of classes to the model's names or numbers,
+        where they differ: ``{"entailment": "yes"}``. See ``outfield.card.data.aligned``.
     tell : callable, optional
         ``tell(stage, done, total)`` while it works.
     options
-        Of ``open_model``: ``head``, ``features``, ``layers``, ``preprocess``, ``classes``, ``device``, ...
+        Of ``open_model``: ``head``, ``features``, ``layers``, ``preprocess``, ``device``, ...
 
     Raises
     ------
@@ -112,8 +117,11 @@ def evaluate(
     'mds'
     """
     parts, notes = id_splits(id_train, id_val, id_test)
+    outputs, _ = labels.mapping(classes)
+    options = options if outputs is None else {**options, "classes": outputs}
     opened = open_model(model, **{"example": parts["test"].read(slice(0, 2)), **options})
-    sets = _sets({role: aligned(data, opened.classes) for role, data in parts.items()}, ood_members(ood), shifts, seed)
+    known = aligned(parts, opened.classes, classes)
+    sets = _sets(known.parts, ood_members(ood), shifts, seed)
     sets = _limited(sets, probe_limit, seed)
     chosen, left_out = _applicable(opened, _detectors(detectors))
     with work_folder("card") as folder:
@@ -131,7 +139,7 @@ def evaluate(
         {member.name: str(member.category) for member in sets.ood},
         seed,
     )
-    judged, names = _judged(bench, choice.best, scores), class_names(opened.classes, sets.test.data.classes)
+    judged, names = _judged(bench, choice.best, scores), known.classes
     return Card(
         repr(opened),
         rows,
@@ -140,7 +148,7 @@ def evaluate(
         by_class(judged, names),
         kind_of(sets.test.data),
         left_out,
-        (*notes, *_notes(sets, probe_limit), *warned),
+        (*notes, *known.notes, *_notes(sets, probe_limit), *warned),
     )
 
 

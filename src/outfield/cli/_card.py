@@ -15,7 +15,7 @@ from rich.table import Table
 from outfield import registry
 from outfield.card.card import Card, check_ending
 from outfield.card.data import name_of_path
-from outfield.errors import UserError
+from outfield.errors import UserError, reading
 from outfield.models.preprocess import Pictures
 
 
@@ -73,6 +73,29 @@ def ood_of(given: Sequence[str]) -> dict[str, dict[str, Path]]:
             raise UserError(f"Expected --ood CATEGORY=PATH, but got {one!r}. Write, say, --ood near=data/letters.")
         found.setdefault(category, {})[name_of_path(Path(path))] = Path(path)
     return found
+
+
+def classes_of(given: str | None) -> list[str] | dict[str, str] | None:
+    """Names of a model's outputs, or the data's names to the model's, from ``a,b`` or ``a=b,c=d`` or a file of lines.
+
+    Examples
+    --------
+    >>> classes_of("cat,dog"), classes_of("cat=CAT,dog=1")
+    (['cat', 'dog'], {'cat': 'CAT', 'dog': '1'})
+    """
+    if given is None:
+        return None
+    with reading(given, "names of classes", "Save it as UTF-8."):
+        lines = Path(given).read_text(encoding="utf-8-sig").splitlines() if Path(given).is_file() else given.split(",")
+    names = [line.strip() for line in lines if line.strip()]
+    pairs = [name.partition("=") for name in names]
+    if not any(equals for _, equals, _ in pairs):
+        return names
+    if odd := [name for name, (one, _, other) in zip(names, pairs, strict=True) if not one or not other]:
+        raise UserError(
+            f"Expected --classes DATA=MODEL for every class, but got {odd[0]!r}. Write, say, cat=CAT,dog=1."
+        )
+    return {one.strip(): other.strip() for one, _, other in pairs}
 
 
 def limits_of(given: Sequence[str]) -> dict[str, float]:

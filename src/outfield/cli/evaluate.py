@@ -21,6 +21,13 @@ def evaluate(
     detectors: Annotated[str, Option(help="'all', or names with commas between.")] = "all",
     head: Annotated[str | None, Option(help="The head, instead of what is found.")] = None,
     features: Annotated[str | None, Option(help="The features, instead of what is found.")] = None,
+    classes: Annotated[
+        str | None,
+        Option(
+            help="Names of the model's outputs in their order, with commas between; or the data's names of classes to "
+            "the model's names or numbers, DATA=MODEL,DATA=MODEL; or a file of either, one a line."
+        ),
+    ] = None,
     side: Annotated[int | None, Option(help="Resize pictures to this side; torch models only.")] = None,
     channels: Annotated[int | None, Option(help="Channels of the pictures, 1 or 3; torch models only.")] = None,
     device: Annotated[str | None, Option(help="cpu, cuda, mps; by default where the model is.")] = None,
@@ -35,13 +42,24 @@ def evaluate(
 ) -> None:
     """One model's behaviour card: accuracy, calibration, shifts, detectors, blind spots."""
     from outfield.card.run import evaluate as run
-    from outfield.cli._card import checked, id_paths, limits_of, ood_of, preprocess_of, print_card, saved, telling
+    from outfield.cli._card import (
+        checked,
+        classes_of,
+        id_paths,
+        limits_of,
+        ood_of,
+        preprocess_of,
+        print_card,
+        saved,
+        telling,
+    )
 
     limits, paths = limits_of(fail_under or []), checked([json, save], hf)
     given: dict[str, Any] = {
         "head": head,
         "features": features,
         "device": device,
+        "classes": classes_of(classes),
         "preprocess": preprocess_of(side, channels),
     }
     with telling() as tell:

@@ -28,10 +28,8 @@ def _dumped(content: Any) -> bytes:
 
 def columns(table: pl.DataFrame, headings: dict[str, str] | None = None) -> list[dict[str, Any]]:
     """Names and headings of a table's columns, and whether they hold numbers."""
-    named = headings or {name: name.replace("_", " ") for name in table.columns}
-    return [
-        {"name": name, "title": heading, "numeric": table.schema[name].is_numeric()} for name, heading in named.items()
-    ]
+    named, types = headings or {name: name.replace("_", " ") for name in table.columns}, table.schema
+    return [{"name": name, "title": heading, "numeric": types[name].is_numeric()} for name, heading in named.items()]
 
 
 def csv(pieces: Iterable[pl.DataFrame], name: str, header: Sequence[str] = ()) -> StreamingResponse:

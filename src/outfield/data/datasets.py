@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from outfield import keys
+from outfield.data import labels as labelling
 from outfield.data.base import Batch, Dataset, Shift
 from outfield.errors import UserError
 
 CHUNK = 512
 """Rows that are read at a time where a whole data set is walked through."""
 
+_LARGEST = np.iinfo(np.int64).max
 Labels: TypeAlias = "NDArray[np.int64] | None"
 Names: TypeAlias = "tuple[str, ...] | None"
 
@@ -266,12 +268,11 @@ class _Concatenated(Rows):
     def __init__(self, named: Mapping[str, Dataset]) -> None:
         self.of = tuple(named.values())
         self.ends = np.cumsum([len(dataset) for dataset in self.of])
-        labels = [dataset.labels for dataset in self.of]
-        known = [part for part in labels if part is not None]
+        labels, classes = _pooled_labels(self.of)
         super().__init__(
             int(self.ends[-1]) if named else 0,
-            np.concatenate(known) if known and len(known) == len(labels) else None,
-            self.of[0].classes if self.of else None,
+            labels,
+            classes,
             np.repeat(list(named), [len(dataset) for dataset in self.of]),
             [text for dataset in self.of for text in left_out_of(dataset)],
         )
@@ -323,6 +324,56 @@ def relabelled(dataset: Dataset, labels: ArrayLike | None, classes: Sequence[str
     )
 
 
+def in_order(
+    dataset: Dataset,
+    classes: Sequence[str] | None,
+    mapped: Mapping[str, str | int] | None = None,
+    of: str = "the model",
+) -> Dataset:
+    """The data set with its labels in the order of other names of classes, compared as ``labels.places`` does.
+
+    Parameters
+    ----------
+    dataset : Dataset with labels and names of classes; one without either is returned as it is
+    classes : the other names, or None where they are numbers alone and all is ``mapped``
+    mapped : names of the data to names or numbers of the others, where they differ
+    of : what has these names, as the message says it
+
+    Raises
+    ------
+    UserError
+        Rows of classes that are not among the others; names that cannot be told apart.
+
+    Examples
+    --------
+    >>> data = ArrayDataset(np.eye(2), labels=[0, 1], classes=["entailment", "neutral"])
+    >>> in_order(data, ["NEUTRAL", "ENTAILMENT"]).labels
+    array([1, 0])
+    >>> in_order(data, ["yes", "no"], {"entailment": "yes", "neutral": "no"}).labels
+    array([0, 1])
+    """
+    if dataset.labels is None or dataset.classes is None or (not mapped and dataset.classes == tuple(classes or ())):
+        return dataset
+    own, mapped = dataset.classes, mapped or {}
+    counts = np.bincount(_renumbered(dataset.labels, range(len(own))) + 1, minlength=len(own) + 1)[1:]
+    used = [number for number in range(len(own)) if counts[number]]
+    order = np.full(len(own), -1)
+    by_user = dict(zip(labelling.places(list(mapped), own, "the data").tolist(), mapped.values(), strict=True))
+    rest = [number for number in used if number not in by_user]
+    order[rest] = labelling.places([own[number] for number in rest], classes or (), of)
+    for number in set(used) & set(by_user):
+        order[number] = labelling.target(by_user[number], classes)
+    if absent := [number for number in rest if order[number] < 0]:
+        there = f"names {labelling.listed(classes)}" if classes else "names none"
+        raise UserError(
+            f"Expected classes that {of} knows, but it does not know {labelling.listed([own[n] for n in absent])} "
+            f"({int(counts[absent].sum())} of {len(dataset)} rows): it {there}. Map them: "
+            f"classes={{{own[absent[0]]!r}: ...}}, or --classes {own[absent[0]]}=...; or name them alike; or leave "
+            "their rows out."
+        )
+    return relabelled(dataset, _renumbered(dataset.labels, order.tolist()), classes)
+
+
 def of_classes(dataset: Dataset, classes: Sequence[int]) -> Rows:
     """The rows of some classes, their labels counted anew 0, 1, ... in the order given.
 
@@ -343,7 +394,8 @@ def of_classes(dataset: Dataset, classes: Sequence[int]) -> Rows:
     rows = np.flatnonzero(np.isin(dataset.labels, classes))
     order = {int(label): place for place, label in enumerate(classes)}
     labels = np.array([order[int(label)] for label in dataset.labels[rows]])
-    chosen = None if dataset.classes is None else tuple(dataset.classes[label] for label in classes)
+    known = dataset.classes or ()
+    chosen = tuple(known[one] if 0 <= one < len(known) else str(one) for one in classes) if known else None
     return _View(dataset, rows, labels, chosen)
 
 
@@ -369,7 +421,8 @@ def shifted(dataset: Dataset, shift: Shift, severity: int, seed: int = 0) -> Row
 def concatenated(named: Mapping[str, Dataset]) -> Rows:
     """Data sets after one another; ``parts`` holds the name of the set that a row came from.
 
-    Labels are kept where every set has them, class names are the first set's.
+    Labels are kept where every set has them; where the sets name other classes, the names are put together and the
+    labels counted anew. Sets of which only some name their classes keep their numbers, without names.
 
     Examples
     --------
@@ -538,6 +591,36 @@ def _batches(dataset: Dataset) -> Iterator[Batch]:
         yield dataset.read(slice(start, min(start + CHUNK, len(dataset))))
 
 
+def _pooled_labels(of: Sequence[Dataset]) -> tuple[Labels, Names]:
+    """Labels and class names of several data sets after one another."""
+    known = [(one.labels, one.classes) for one in of if one.labels is not None]
+    if not known or len(known) < len(of):
+        return None, of[0].classes if of else None
+    names = {classes for _, classes in known}
+    if len(names) == 1:
+        return np.concatenate([labels for labels, _ in known]), known[0][1]
+    if None in names:
+        return np.concatenate([labels for labels, _ in known]), None
+    union = tuple(dict.fromkeys(name for _, classes in known for name in classes or ()))
+    place = {name: number for number, name in enumerate(union)}
+    return np.concatenate(
+        [_renumbered(labels, [place[name] for name in names or ()]) for labels, names in known]
+    ), union
+
+
+def _renumbered(labels: NDArray[np.int64], order: Sequence[int]) -> NDArray[np.int64]:
+    """Labels by their new numbers; -1, which says that there is none, stays."""
+    inside = (labels >= 0) & (labels < len(order))
+    if (odd := ~inside & (labels != -1)).any():
+        raise UserError(
+            f"Expected labels from 0 to {len(order) - 1}, as there are names of {len(order)} classes, but "
+            f"{int(odd.sum())} of {len(labels)} rows have others, the first {int(labels[odd][0])}. Mend the labels."
+        )
+    found = np.full(len(labels), -1)
+    found[inside] = np.asarray(order, dtype=np.int64)[labels[inside]]
+    return found
+
+
 def _strata(dataset: Dataset) -> NDArray[Any]:
     parts = parts_of(dataset)
     if dataset.labels is not None:
@@ -562,7 +645,14 @@ def _checked_labels(labels: ArrayLike | None, count: int) -> Labels:
         raise UserError(
             f"Expected {count} labels, one for each row, but got shape {checked.shape}. Pass the labels of these rows."
         )
-    if not np.issubdtype(checked.dtype, np.integer):
+    if checked.dtype.kind == "f" and not (odd := ~(np.abs(checked) < 2**53) | (checked != np.rint(checked))).any():
+        return checked.astype(np.int64)
+    if checked.dtype.kind == "f":
+        raise UserError(
+            f"Expected labels that are whole numbers, but {int(odd.sum())} of {count} are not, the first "
+            f"{checked[odd][0]} in row {int(np.flatnonzero(odd)[0])}. Mend or leave out these rows."
+        )
+    if checked.dtype.kind not in "iub" or (checked.dtype.kind == "u" and checked.max() > _LARGEST):
         raise UserError(f"Expected labels that are integers, but got {checked.dtype}. Number the classes 0, 1, ....")
     return checked.astype(np.int64)
 

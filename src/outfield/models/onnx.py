@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -178,14 +179,23 @@ class OnnxModel:
         linear = self.graph.linear(self.logits_name)
         self.features_name = self._known(features) if features else linear.features if linear else None
         self.layers = tuple(map(self._known, layers or ()))
-        self.classes = None if classes is None else tuple(map(str, classes))
         names = [name for name in (self.logits_name, self.features_name, *self.layers) if name]
         self.session = _session(self.graph.with_outputs(names), self.device.type)
         self.input = self._sole_input()
+        self.classes = self._names(classes)
         self.preprocess = preprocess or self._own_preprocess()
         self.linear = linear if linear and self._follows(linear, self.prepare(self._example(example))) else None
         if self.linear is None and not features:
             self.features_name = None
+
+    def _names(self, given: Sequence[str] | None) -> tuple[str, ...] | None:
+        """The names of the classes: those given, else those of the file's metadata, where there is one for each."""
+        names = stated_names(self.graph.proto) if given is None else tuple(map(str, given))
+        shape = next(one.shape for one in self.session.get_outputs() if one.name == self.logits_name)
+        count = shape[-1] if shape and isinstance(shape[-1], int) else len(names or ())
+        if given is not None and len(given) != count:
+            raise UserError(f"Expected names for {count} classes, but got {len(given)}. Pass one for each logit.")
+        return names if names is not None and len(names) == count else None
 
     def _known(self, name: str) -> str:
         if name in self.graph.makers:
@@ -306,6 +316,34 @@ class OnnxModel:
             names=[self.logits_name, self.features_name, *self.layers],
             code=code_of(type(self)),
         )
+
+
+NAMES = ("names", "classes", "class_names", "labels", "id2label")
+"""Entries of a file's metadata that exporters write the names of the classes to."""
+
+
+def stated_names(proto: Any) -> tuple[str, ...] | None:
+    """Names of the classes in a file's metadata: a list, or a mapping of 0, 1, ... to them, in JSON or as Python."""
+    said = {one.key.lower(): one.value for one in proto.metadata_props}
+    found = (_parsed(said[key]) for key in NAMES if key in said)
+    return next((names for names in found if names), None)
+
+
+def _parsed(text: str) -> tuple[str, ...] | None:
+    try:
+        value = ast.literal_eval(text) if len(text) < LONGEST else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    if isinstance(value, dict):
+        numbered = {str(number): name for number, name in value.items()}
+        value = [numbered.get(str(number)) for number in range(len(value))]
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        return None
+    return tuple(value)
+
+
+LONGEST = 10_000_000
+"""Characters of names that are read."""
 
 
 def _read(path: Path) -> Any:

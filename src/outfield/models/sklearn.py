@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from outfield import keys
+from outfield.data import labels
 from outfield.data.base import Batch
 from outfield.errors import UserError
 from outfield.models.libraries import library
@@ -79,7 +80,7 @@ class SklearnModel:
         self.estimator = estimator
         _check_fitted(estimator)
         self.method = _method(estimator)
-        self.classes = tuple(map(str, estimator.classes_ if classes is None else classes))
+        self.classes = _names(estimator, classes)
         self._before, self._after, self.features_name = _cut(estimator, features)
         self.columns: int | None = getattr(estimator, "n_features_in_", None)
         self.preprocess = preprocess
@@ -252,6 +253,18 @@ def _check_fitted(estimator: Any) -> None:
             f"Expected one label for each input, but {type(estimator).__name__} was fitted on "
             f"{len(estimator.classes_)}. Fit a classifier for each."
         )
+
+
+def _names(estimator: Any, classes: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the classes: those given, else ``classes_``, whole numbers alike however they are written."""
+    if classes is None:
+        return tuple(labels.name(one) or "" for one in estimator.classes_)
+    if len(classes) != len(estimator.classes_):
+        raise UserError(
+            f"Expected names for {len(estimator.classes_)} classes, but got {len(classes)}. Pass one for each of "
+            f"classes_: {labels.listed([str(one) for one in estimator.classes_])}."
+        )
+    return tuple(map(str, classes))
 
 
 def _method(estimator: Any) -> str:

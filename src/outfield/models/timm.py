@@ -47,9 +47,15 @@ class TimmModel(TorchModel):
             noise(*_size(module)) if example is None else example,
             preprocess=preprocess or pictures(module),
             name=name or config.get("architecture") or type(module).__name__,
-            classes=classes or config.get("label_names"),
+            classes=classes or _names(module, config),
             **options,
         )
+
+
+def _names(module: nn.Module, config: dict[str, Any]) -> Sequence[str] | None:
+    """The names in the configuration, unless the head was made anew for another number of classes."""
+    names = config.get("label_names")
+    return names if names and len(names) == getattr(module, "num_classes", len(names)) else None
 
 
 def open_timm(reference: str, *, weights: str | Path | None = None, network: Any = None, **options: Any) -> TimmModel:

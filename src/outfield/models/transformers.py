@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from outfield import keys
 from outfield.data.base import Batch
+from outfield.data.labels import numbers_only
 from outfield.errors import UserError
 from outfield.models.libraries import library
 from outfield.models.preprocess import Pictures, Preprocess, noise, picture
@@ -263,8 +264,8 @@ def _tokens(module: Any, tokenizer: Any) -> Tokens:
 
 def _classes(config: Any) -> tuple[str, ...] | None:
     """The names of the classes, unless they are the placeholders LABEL_0, LABEL_1, ..."""
-    names = tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
-    return None if all(name == f"LABEL_{i}" for i, name in enumerate(names)) else names
+    names = tuple(str(config.id2label.get(i, i)) for i in range(len(config.id2label)))
+    return None if numbers_only(names) else names
 
 
 def _loaded(reference: str, load: Any, **options: Any) -> Any:

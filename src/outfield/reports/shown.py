@@ -69,7 +69,8 @@ class Shown:
     @property
     def numeric(self) -> tuple[bool, ...]:
         """Which columns of the table hold numbers."""
-        return tuple(self.display.table.schema[name].is_numeric() for name in self.display.headings())
+        types = self.display.table.schema
+        return tuple(types[name].is_numeric() for name in self.display.headings())
 
     @property
     def long(self) -> bool:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from outfield import keys
 from outfield.data.base import Dataset, Source
-from outfield.data.datasets import row_keys, sample, sampled_rows, shifted, subset
+from outfield.data.datasets import in_order, row_keys, sample, sampled_rows, shifted, subset
+from outfield.data.labels import numbers_only, places
 from outfield.errors import NotThere, Problems, UserError
 from outfield.features.cache import Cache
 from outfield.studies.kept import Kept
@@ -144,7 +145,40 @@ def survey(spec: Spec, cache: Cache | None = None) -> Found:
         except UserError as error:
             found.problems.append(f"{role} set {name!r}: {error}")
     found.problems += in_two_roles(found.members)
+    found.members, strange = _alike(found.members)
+    found.problems += strange
     return found
+
+
+def _alike(members: list[Member]) -> tuple[list[Member], list[str]]:
+    """The sets with the labels of the ID data in the order of the training set's classes, and what does not fit."""
+    train = next((one.data.classes for one in members if one.role == "train"), None)
+    found, problems = [], []
+    for one in members:
+        try:
+            of_id = one.role in ("val", "test", "shift")
+            found.append(replace(one, data=ordered_like(one.data, train)) if of_id else one)
+        except UserError as error:
+            problems.append(f"{one.label}: {error}")
+    return found, problems
+
+
+def ordered_like(data: Dataset, classes: tuple[str, ...] | None) -> Dataset:
+    """Data with labels in the order of the training set's classes, where both name them.
+
+    A training set that has 0, 1, ... for names takes other names by number.
+
+    Raises
+    ------
+    UserError
+        Rows of classes that the training set does not have.
+    """
+    if data.classes is None or classes is None or data.classes == classes:
+        return data
+    if numbers_only(classes) and (places(data.classes, classes) < 0).all():
+        return data
+    ordered = in_order(data, classes, of="the ID training set")
+    return data if ordered is data else Kept(ordered)
 
 
 def named(spec: Spec) -> Iterator[tuple[str, Role, Plugin, Category | None]]:

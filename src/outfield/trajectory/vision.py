@@ -26,7 +26,7 @@ from outfield.strategies import train
 from outfield.strategies._loop import Moment
 from outfield.studies.executors.base import Executor
 from outfield.studies.recipes import TrainedRecipe, recipes
-from outfield.studies.sets import Member, Sets, load
+from outfield.studies.sets import Member, Sets, load, ordered_like
 from outfield.trajectory.runs import Outcome, Told, follow, resumable
 from outfield.trajectory.spec import Trajectory
 from outfield.trajectory.tracker import HALVES, EvalSet, Run, Tracker
@@ -77,7 +77,7 @@ def track(
 
 def _same_labels(spec: Trajectory, sets: Sets) -> Iterator[Member]:
     for one in spec.same_labels:
-        data = one.source.build("sources").load()
+        data = ordered_like(one.source.build("sources").load(), sets.train.data.classes)
         if data.labels is None or int(data.labels.max()) >= sets.classes:
             raise UserError(
                 f"Expected the {sets.classes} ID classes as labels of {one.name!r}, but got "

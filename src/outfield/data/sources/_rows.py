@@ -2,38 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gzip
+import json
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from outfield.data import labels
 from outfield.errors import UserError
 
 SHOWN = 10
 """Rows that a message names; the others are counted."""
 
 
-def column(names: Sequence[str], wanted: str, where: str) -> str:
-    """``wanted``, where it is there; ``UserError`` with the names that are, otherwise."""
-    if wanted not in names:
-        raise UserError(f"Expected a column {wanted!r} in {where}, but it has {', '.join(names)}. Name one of these.")
+def column(names: Collection[str], wanted: str, where: str) -> str:
+    """``wanted``, where it is there once; ``UserError`` with the names that are, otherwise."""
+    count = names[wanted] if isinstance(names, Counter) else list(names).count(wanted)
+    if count > 1:
+        raise UserError(f"Expected one column {wanted!r} in {where}, but it has {count}. Give them names of their own.")
+    if not count:
+        raise UserError(
+            f"Expected a column {wanted!r} in {where}, but it has {labels.listed(list(names))}. "
+            f"Name one of these.{other_separator(names)}"
+        )
     return wanted
 
 
-def numbered(values: Sequence[Any], chosen: Sequence[str] | None) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Labels 0, 1, ... of label values, -1 for values that are not chosen, and the names of the classes.
+def utf8(file: Path) -> Path:
+    """The file, where it does not begin as UTF-16 does.
 
-    The classes are ``chosen`` in that order; or all values, sorted, integers by size.
+    Raises
+    ------
+    UserError
+        It does.
     """
-    texts = ["" if value is None else str(value) for value in values]
-    classes = tuple(chosen) if chosen is not None else tuple(sorted(set(texts), key=_by_size))
-    number = {name: place for place, name in enumerate(classes)}
-    return np.array([number.get(text, -1) for text in texts], dtype=np.int64), classes
+    with file.open("rb") as content:
+        if content.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            raise UserError(f"Expected a table in UTF-8 at {file}, but it is in UTF-16. Save it as UTF-8.")
+    return file
 
 
-def kept(sound: NDArray[np.bool_], broken: str, where: str, what: str) -> tuple[NDArray[np.int64], list[str]]:
-    """The sound rows, and what is to be said about the others.
+def records(file: Path) -> list[Any]:
+    """The rows of a file of JSON: one a line in ``.jsonl``, a list in ``.json``; gzipped or not."""
+    name = file.name.lower()
+    with (
+        gzip.open(file, "rt", encoding="utf-8-sig") if name.endswith(".gz") else file.open(encoding="utf-8-sig") as text
+    ):
+        if name.removesuffix(".gz").endswith(".jsonl"):
+            return [json.loads(line) for line in text if line.strip()]
+        content = json.load(text)
+    return content if isinstance(content, list) else [content]
+
+
+def other_separator(names: Collection[str]) -> str:
+    """What to do where a header of one name looks like several."""
+    only = next(iter(names), "") if len(names) == 1 else ""
+    found = next((mark for mark in (";", "\t", "|", ",") if mark in only), None)
+    said = {"\t": "tabs", ",": "commas"}.get(found or "", repr(found))
+    return "" if found is None else f" Its columns seem to be separated by {said}: write commas (.csv) or tabs (.tsv)."
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The rows of a table that are kept for their labels, and what these are.
+
+    ``rows`` are numbers of rows; ``numbers`` their labels and ``classes`` the names, or None where no row has a label;
+    ``left_out`` tells of the other rows.
+    """
+
+    rows: NDArray[np.int64]
+    numbers: NDArray[np.int64] | None
+    classes: tuple[str, ...] | None
+    left_out: list[str]
+
+
+def labelled(
+    values: Sequence[Any],
+    chosen: Sequence[Any] | None,
+    broken: str,
+    where: str,
+    rows: NDArray[np.int64] | None = None,
+) -> Labelled:
+    """Labels 0, 1, ... of label values, and the names of the classes.
+
+    Without ``chosen``, the classes are all values, numbers by size, then words; a set without any label has none.
+    With it, they are those values in that order, and rows of other values, or of none, are left out and counted.
+    ``rows`` are the numbers of the rows that the values are of, by default 0, 1, ....
+
+    Raises
+    ------
+    UserError
+        Some rows have no label and may not be left out; or no row is of a chosen value.
+    """
+    rows = np.arange(len(values)) if rows is None else rows
+    if chosen is not None:
+        return _chosen(values, [str(labels.name(one)) for one in chosen], where, rows)
+    found = labels.names(values)
+    if not any(found):
+        return Labelled(rows, None, None, [])
+    at, left_out = kept(np.array([one is not None for one in found]), broken, where, "a label", rows)
+    present = [str(found[place]) for place in at]
+    classes = labels.ordered(present)
+    number = {one: place for place, one in enumerate(classes)}
+    return Labelled(rows[at], np.array([number[one] for one in present], dtype=np.int64), classes, left_out)
+
+
+def _chosen(values: Sequence[Any], chosen: Sequence[str], where: str, rows: NDArray[np.int64]) -> Labelled:
+    found = list(map(labels.name, values))
+    present = labels.ordered(one for one in found if one is not None)
+    number = {present[at]: place for place, at in enumerate(labels.places(chosen, present, where)) if at >= 0}
+    numbers = np.array([-1 if one is None else number.get(one, -1) for one in found], dtype=np.int64)
+    at, said = np.flatnonzero(numbers >= 0), labels.listed(chosen)
+    if not len(at):
+        raise UserError(
+            f"Expected rows labelled {said} in {where}, but found none: it has {labels.listed(present) or 'no labels'}."
+            " Mend `values`."
+        )
+    absent = len(found) - len(at)
+    left_out = [f"{where}: {absent} rows with other labels than {said}"] if absent else []
+    return Labelled(rows[at], numbers[at], tuple(chosen), left_out)
+
+
+def kept(
+    sound: NDArray[np.bool_], broken: str, where: str, what: str, rows: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], list[str]]:
+    """The places of the sound rows, and what is to be said about the others, by their numbers in ``rows``.
 
     Raises
     ------
@@ -43,14 +141,11 @@ def kept(sound: NDArray[np.bool_], broken: str, where: str, what: str) -> tuple[
     faulty = np.flatnonzero(~sound)
     if not len(faulty):
         return np.arange(len(sound)), []
-    shown = ", ".join(map(str, faulty[:SHOWN].tolist())) + (" ..." if len(faulty) > SHOWN else "")
+    numbers = (faulty if rows is None else rows[faulty])[:SHOWN].tolist()
+    shown = ", ".join(map(str, numbers)) + (" ..." if len(faulty) > SHOWN else "")
     if broken != "leave out":
         raise UserError(
             f"Expected every row of {where} to have {what}, but {len(faulty)} of {len(sound)} have not: rows {shown} "
             "(the first is 0). Mend them, or set `broken: leave out` to go on without them."
         )
     return np.flatnonzero(sound), [f"{where}: {len(faulty)} rows without {what}: {shown}"]
-
-
-def _by_size(text: str) -> tuple[int, int, str]:
-    return (0, int(text), text) if text.lstrip("-").isdigit() else (1, 0, text)

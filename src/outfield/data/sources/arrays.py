@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset
+from outfield.data.labels import unless_unlabelled
 from outfield.data.limits import ARRAY_BYTES
 from outfield.data.sources._files import existing, located, printable
+from outfield.data.sources._rows import labelled
 from outfield.errors import UserError, reading
 
 
@@ -34,7 +36,8 @@ class Arrays(Source):
     items : str, optional
         The name of the items in an archive; needed where it is not the only array beside the labels.
     labels : str, optional
-        The name of the labels in the archive, or the path of a ``.npy`` file with them; None for no labels.
+        The name of the labels in the archive, or the path of a ``.npy`` file with them; None for no labels. They are
+        numbers of classes or, as texts, their names; where all are -1, there are none.
     classes : tuple of str, optional
         Names of the classes 0, 1, ....
 
@@ -66,10 +69,22 @@ class Arrays(Source):
     def load(self) -> Dataset:
         path = existing(self.path, "file")
         if not _is_archive(path):
-            return ArrayDataset(_mapped(path), None if self.labels is None else _file(self.labels), self.classes)
+            return self._labelled(_mapped(path), None if self.labels is None else _file(self.labels))
         names = names_in(path)
         items = _member(path, self._chosen(names))
-        return ArrayDataset(items, None if self.labels is None else self._labels(path, names), self.classes)
+        return self._labelled(items, None if self.labels is None else self._labels(path, names))
+
+    def _labelled(self, items: NDArray[Any], labels: NDArray[Any] | None) -> Dataset:
+        """The items with their labels: numbers of classes, or, as texts, their names; none where all are -1."""
+        if labels is None:
+            return ArrayDataset(items, None, self.classes)
+        if labels.dtype.kind in "US" and labels.ndim == 1 and len(labels) == len(items):
+            found = labelled(labels.tolist(), self.classes, "refuse", self.path)
+            return ArrayDataset(items[found.rows], found.numbers, found.classes, left_out=found.left_out)
+        checked = ArrayDataset(items, labels, self.classes)
+        if checked.labels is not None:
+            checked.labels = unless_unlabelled(checked.labels)
+        return checked
 
     def _chosen(self, names: tuple[str, ...]) -> str:
         others = [name for name in names if name != self.labels]

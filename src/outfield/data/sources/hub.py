@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +10,8 @@ from numpy.typing import NDArray
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ListDataset
 from outfield.data.sources._files import Broken, Decoding, FileDataset
-from outfield.data.sources._rows import column, kept, numbered
+from outfield.data.sources._rows import Labelled, column, kept, labelled
 from outfield.errors import MissingExtra, UserError
-
-_Numbers: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Hub(Source):
         The column of the pictures or texts; two text columns give pairs. By default the first picture column, or
         the first text column.
     label : str, optional
-        The column of the labels; None for no labels.
+        The column of the labels; None for no labels. Where all are -1, as in test splits, there are none.
     values : tuple of str, optional
         The class names that are kept, in the order of the classes 0, 1, ....
     channels, side, upright, broken : see ``Folder``
@@ -60,37 +57,29 @@ class Hub(Source):
         rows = self._rows()
         names = list(rows.features)
         inputs = [column(names, name, self.repo) for name in self.inputs or (_first_input(rows, self.repo),)]
-        labels, classes = self._labels(rows, names)
-        where = np.arange(len(rows)) if labels is None else np.flatnonzero(labels >= 0)
+        found = self._labels(rows, names)
         read = self._pictures if _is_picture(rows, inputs[0]) else self._texts
-        return read(rows, inputs, where, None if labels is None else labels[where], classes)
+        return read(rows, inputs, found)
 
-    def _pictures(
-        self, rows: Any, inputs: list[str], where: _Numbers, labels: _Numbers | None, classes: Sequence[str] | None
-    ) -> Dataset:
+    def _pictures(self, rows: Any, inputs: list[str], found: Labelled) -> Dataset:
         whole = FileDataset(
-            [f"{self.repo}:{self.split}:{row}" for row in where],
-            _Encoded(_undecoded(rows, inputs[0]), where),
+            [f"{self.repo}:{self.split}:{row}" for row in found.rows],
+            _Encoded(_undecoded(rows, inputs[0]), found.rows),
             Decoding(self.channels, self.side, self.upright),
             self.repo,
-            labels=labels,
-            classes=classes,
-            left_out=self._other(rows, where),
+            labels=found.numbers,
+            classes=found.classes,
+            left_out=found.left_out,
         )
         return whole.settled(self.broken)
 
-    def _texts(
-        self, rows: Any, inputs: list[str], where: _Numbers, labels: _Numbers | None, classes: Sequence[str] | None
-    ) -> Dataset:
+    def _texts(self, rows: Any, inputs: list[str], found: Labelled) -> Dataset:
         texts = list(zip(*(rows[name] for name in inputs), strict=True))
-        sound, faults = kept(np.array([all(texts[row]) for row in where]), self.broken, self.repo, "text")
-        items = [texts[row] if len(inputs) > 1 else texts[row][0] for row in where[sound]]
-        left_out = [*self._other(rows, where), *faults]
-        return ListDataset(items, None if labels is None else labels[sound], classes, left_out=left_out)
-
-    def _other(self, rows: Any, where: _Numbers) -> list[str]:
-        absent = len(rows) - len(where)
-        return [f"{self.repo}: {absent} rows with other labels"] if absent else []
+        has_text = np.array([all(texts[row]) for row in found.rows])
+        sound, faults = kept(has_text, self.broken, self.repo, "text", found.rows)
+        items = [texts[row] if len(inputs) > 1 else texts[row][0] for row in found.rows[sound]]
+        labels = None if found.numbers is None else found.numbers[sound]
+        return ListDataset(items, labels, found.classes, left_out=[*found.left_out, *faults])
 
     def _rows(self) -> Any:
         try:
@@ -106,13 +95,16 @@ class Hub(Source):
                 "Mend `repo`, `config` or `split`."
             ) from error
 
-    def _labels(self, rows: Any, names: list[str]) -> tuple[_Numbers | None, Sequence[str] | None]:
+    def _labels(self, rows: Any, names: list[str]) -> Labelled:
         if self.label is None:
-            return None, None
+            return Labelled(np.arange(len(rows)), None, None, [])
         values, known = rows[column(names, self.label, self.repo)], getattr(rows.features[self.label], "names", None)
-        if known is not None:
-            values = [known[value] if value >= 0 else "" for value in values]
-        return numbered(list(values), self.values or known)
+        if known is None:
+            return labelled(list(values), self.values, self.broken, self.repo)
+        named = [None if value is None or value < 0 else known[value] for value in values]
+        if not any(named):
+            return Labelled(np.arange(len(rows)), None, None, [])
+        return labelled(named, self.values or known, self.broken, self.repo)
 
 
 @dataclass(frozen=True)
@@ -120,7 +112,7 @@ class _Encoded:
     """Bytes of the pictures of a column, by number."""
 
     column: Any
-    where: _Numbers
+    where: NDArray[np.int64]
 
     def __call__(self, row: int) -> bytes:
         cell = self.column[int(self.where[row])]

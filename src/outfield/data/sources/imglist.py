@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from outfield.data.base import Dataset, Source
+from outfield.data.labels import unless_unlabelled
 from outfield.data.sources._files import Broken, Decoding, FileDataset, Paths, existing, located, printable, refusal
 from outfield.errors import NotThere, UserError
 
@@ -66,13 +68,13 @@ class Imglist(Source):
         root = existing(self.root, "folder")
         files = [root / name for name, _ in rows]
         self._check_present(files)
-        labels = np.array([label for _, label in rows])
+        labels = np.array([label for _, label in rows], dtype=np.int64)
         whole = FileDataset(
             list(map(str, files)),
             Paths(files),
             Decoding(self.channels, self.side, self.upright),
             self.path,
-            labels=None if (labels == -1).all() else labels,
+            labels=unless_unlabelled(labels),
             classes=self.classes,
         )
         return whole.settled(self.broken)
@@ -90,11 +92,14 @@ class Imglist(Source):
             raise refusal(self.path, [f"{printable(str(file))}: is not there" for file in absent], len(files))
 
 
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+
+
 def _rows(path: Path) -> Iterator[tuple[str, int]]:
     for number, line in enumerate(_lines(path), 1):
         if line.strip():
             name, _, label = line.strip().rpartition(" ")
-            if not name or not label.lstrip("-").isdigit():
+            if not name or not _NUMBER.fullmatch(label):
                 raise UserError(
                     f"Expected `relative/path label` on line {number} of {path}, but got {line!r}. Mend that line."
                 )

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset
+from outfield.data.labels import MISSING, listed
 from outfield.data.sources._files import Broken, existing
-from outfield.data.sources._rows import column, kept, numbered
-from outfield.errors import UserError
+from outfield.data.sources._rows import column, kept, labelled, other_separator, records, utf8
+from outfield.errors import UserError, reading
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,7 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table(Source):
-    """Rows of numbers [n, D] of a table: ``.csv``, ``.tsv`` or ``.parquet``.
+    """Rows of numbers [n, D] of a table: ``.csv``, ``.tsv``, ``.parquet``, ``.jsonl`` or ``.json``.
+
+    True and false count as 1 and 0. Labels are what ``outfield.data.labels.names`` makes of their column: an empty cell
+    is no label, whole numbers are called alike (1.0 is 1), numbers come in the order of their size. ``NA`` is no label
+    where the other labels are numbers, and a class of that name where they are words.
 
     Parameters
     ----------
@@ -31,7 +39,8 @@ class Table(Source):
         The label values that are kept, in the order of the classes 0, 1, ...; by default all, sorted: give
         them where several files must agree. Rows of other values are left out and counted in ``left_out``.
     broken : {"refuse", "leave out"}
-        What to do with rows that have no number in a column: nothing, NA, NaN, infinity.
+        What to do with rows that have no number in a column (nothing, NA, NaN, infinity, a text), or no label where
+        others have one.
 
     Raises
     ------
@@ -59,51 +68,101 @@ class Table(Source):
         return (Path(self.path).expanduser(),)
 
     def load(self) -> Dataset:
-        frame = self._frame()
-        names = [column(frame.columns, name, self.path) for name in self.columns or frame.columns if name != self.label]
-        _check_numeric(frame, names, self.path)
-        numbers = frame.select(names).cast(_float()).to_numpy()
-        where, left_out = kept(np.isfinite(numbers).all(axis=1), self.broken, self.path, "a number in every column")
-        if self.label is None:
+        header, frame = self._read()
+        label = None if self.label is None else column(header, self.label, self.path)
+        named = [column(header, name, self.path) for name in self.columns or () if name != label]
+        numbers, odd = _numbers(frame, named or [name for name in frame.columns if name != label], self.path)
+        sound = np.isfinite(numbers).all(axis=1)
+        where, left_out = kept(sound, self.broken, self.path, f"a number in every column{odd}")
+        if label is None:
             return ArrayDataset(numbers[where], left_out=left_out)
-        labels, classes = numbered(frame[column(frame.columns, self.label, self.path)].to_list(), self.values)
-        other = where[labels[where] < 0]
-        left_out += [f"{self.path}: {len(other)} rows with other labels"] if len(other) else []
-        where = where[labels[where] >= 0]
-        return ArrayDataset(numbers[where], labels[where], classes, left_out=left_out)
+        found = labelled(frame[label].to_list(), self.values, self.broken, self.path)
+        here = sound[found.rows]
+        labels = None if found.numbers is None else found.numbers[here]
+        return ArrayDataset(numbers[found.rows[here]], labels, found.classes, left_out=[*left_out, *found.left_out])
 
-    def _frame(self) -> pl.DataFrame:
-        import polars as pl
-
+    def _read(self) -> tuple[Counter[str], pl.DataFrame]:
+        """How often each column is named, and the rows: of texts where the file states no types."""
         file = existing(self.path, "file")
-        try:
-            if file.suffix.lower() == ".parquet":
-                return pl.read_parquet(file)
-            separator = "\t" if file.suffix.lower() == ".tsv" else ","
-            return pl.read_csv(file, separator=separator, infer_schema_length=None, null_values=["NA", "NaN", "nan"])
-        except (pl.exceptions.PolarsError, OSError) as error:
-            first = str(error).splitlines()[0]
-            raise UserError(f"Expected a table in {file}, but could not read it ({first}). Mend it.") from error
+        with reading(file, "a table", f"Mend it: {_FORM}"):
+            header, frame = _parsed(utf8(file), Path(file.name.lower().removesuffix(".gz")).suffix)
+        if frame.is_empty():
+            raise UserError(f"Expected rows in {file}, but it has none. Point it to a table that holds rows.")
+        return Counter(header), frame
 
 
-def _float() -> pl.DataType:
+_FORM = "UTF-8, as many cells in a line as the header names, separated by commas in .csv and by tabs in .tsv."
+
+
+def _parsed(file: Path, suffix: str) -> tuple[Sequence[str], pl.DataFrame]:
+    """The names of the columns as the file has them, and its rows."""
     import polars as pl
 
-    return pl.Float64()
+    if suffix in (".parquet", ".jsonl", ".json"):
+        frame = pl.read_parquet(file) if suffix == ".parquet" else _of_records(file)
+        return frame.columns, frame
+    separator = "\t" if suffix == ".tsv" else ","
+    first = pl.read_csv(file, separator=separator, has_header=False, n_rows=1, infer_schema=False)
+    header = ["" if name is None else str(name) for name in first.row(0)]
+    return header, pl.read_csv(file, separator=separator, infer_schema=False)
 
 
-def _check_numeric(frame: pl.DataFrame, names: list[str], path: str) -> None:
-    odd = [
-        name for name in names if not (frame.schema[name].is_numeric() or frame.schema[name].base_type() is _boolean())
-    ]
-    if odd or not names:
+def _of_records(file: Path) -> pl.DataFrame:
+    import polars as pl
+
+    rows = records(file)
+    if not all(isinstance(row, dict) for row in rows):
+        odd = next(row for row in rows if not isinstance(row, dict))
         raise UserError(
-            f"Expected numeric columns in {path}, but {', '.join(odd) or 'there is no column'} "
-            "is not. Name the numeric ones with `columns`, or encode it as numbers."
+            f"Expected rows in {file} that name their columns, as {{'a': 1}}, but got {odd!r:.60}. Mend it."
         )
+    return pl.DataFrame(rows, infer_schema_length=None, strict=False)
 
 
-def _boolean() -> type[pl.DataType]:
+def _numbers(frame: pl.DataFrame, names: Sequence[str], path: str) -> tuple[NDArray[np.float64], str]:
+    """The columns as numbers [n, D], NaN where a cell holds none, and the first text among them, in words."""
     import polars as pl
 
-    return pl.Boolean
+    types = frame.schema
+    odd = [name for name in names if not _may_hold_numbers(types[name])]
+    if odd or not names:
+        raise _not_numeric(odd, path)
+    texts = [name for name in names if types[name] == pl.String]
+    cells = frame.select(names).with_columns(pl.col(texts).str.strip_chars()) if texts else frame.select(names)
+    values = cells.cast(pl.Float64, strict=False).to_numpy(writable=True)
+    said = ""
+    for place in np.flatnonzero(np.isnan(values).any(axis=0)).tolist() if texts else ():
+        values[:, place], words = _with_truth(cells[:, place], values[:, place])
+        if len(words) and not np.isfinite(values[:, place]).any():
+            odd.append(names[place])
+        elif len(words):
+            said = said or f" (row {words[0]} has {cells[:, place][int(words[0])]!r:.40} as {names[place]!r})"
+    if odd:
+        raise _not_numeric(odd, path)
+    return values, said
+
+
+def _with_truth(cells: pl.Series, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """A column of texts with true and false as 1 and 0, and the rows whose text is none of it."""
+    import polars as pl
+
+    if cells.dtype != pl.String:
+        return values, np.array([], dtype=np.int64)
+    lower = cells.str.to_lowercase()
+    for word, number in (("true", 1.0), ("false", 0.0)):
+        values = np.where((lower == word).fill_null(False), number, values)
+    gap = cells.is_null() | cells.is_in(["", *sorted(MISSING)])
+    return values, np.flatnonzero(np.isnan(values) & ~gap.to_numpy())
+
+
+def _may_hold_numbers(kind: pl.DataType) -> bool:
+    import polars as pl
+
+    return kind.is_numeric() or kind in (pl.Boolean, pl.String, pl.Null)
+
+
+def _not_numeric(odd: Sequence[str], path: str) -> UserError:
+    return UserError(
+        f"Expected numeric columns in {path}, but {listed(odd) or 'there is no column'} "
+        f"is not.{other_separator(odd)} Name the numeric ones with `columns`, or encode it as numbers."
+    )

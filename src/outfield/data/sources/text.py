@@ -5,6 +5,7 @@ import gzip
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,15 +14,17 @@ import numpy as np
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ListDataset
 from outfield.data.sources._files import Broken, existing
-from outfield.data.sources._rows import column, kept, numbered
-from outfield.errors import UserError
+from outfield.data.sources._rows import column, kept, labelled, utf8
+from outfield.errors import UserError, reading
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
 @dataclass(frozen=True)
 class Text(Source):
-    """Texts, or pairs of texts, of a table: ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` or ``.txt`` (tabs), also gzipped.
+    """Texts, or pairs of texts, of a table: ``.jsonl``, ``.json``, ``.csv``, ``.tsv``, ``.txt`` (tabs), ``.parquet``.
+
+    All but the last may be gzipped.
 
     Parameters
     ----------
@@ -38,7 +41,7 @@ class Text(Source):
     quotes : bool
         Whether quotation marks enclose fields; False where they are part of the text.
     broken : {"refuse", "leave out"}
-        What to do with rows that have no text.
+        What to do with rows that have no text, or no label where others have one; see ``Table`` for what is no label.
 
     Raises
     ------
@@ -73,24 +76,25 @@ class Text(Source):
         where, left_out = kept(sound, self.broken, self.path, "text")
         labels, classes = None, None
         if self.label is not None:
-            known, classes = numbered([self._cell(rows[row], int(row), self.label) for row in where], self.values)
-            left_out += self._unlabelled(known)
-            where, labels = where[known >= 0], known[known >= 0]
+            values = [self._cell(rows[row], int(row), self.label) for row in where]
+            found = labelled(values, self.values, self.broken, self.path, where)
+            where, labels, classes = found.rows, found.numbers, found.classes
+            left_out += found.left_out
         items = [texts[row][0] if len(self.text) == 1 else tuple(texts[row]) for row in where]
         return ListDataset(items, labels, classes, left_out=left_out)
 
     def _rows(self) -> list[Mapping[str, Any]]:
         file = existing(self.path, "file")
-        try:
-            with _opened(file) as lines:
-                rows = list(self._parsed(lines, Path(file.name.removesuffix(".gz")).suffix.lower()))
-        except (csv.Error, json.JSONDecodeError, UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
-            raise UserError(
-                f"Expected a table of texts in {file}, but could not read it ({error}). Mend it."
-            ) from error
+        suffix = Path(file.name.lower().removesuffix(".gz")).suffix
+        with reading(file, "a table of texts", "Mend it, or save it as UTF-8."):
+            rows = _of_parquet(file) if suffix == ".parquet" else self._of_lines(file, suffix)
         if not rows:
             raise UserError(f"Expected rows in {file}, but found none. Point it to a table that holds rows.")
         return rows
+
+    def _of_lines(self, file: Path, suffix: str) -> list[Mapping[str, Any]]:
+        with _opened(utf8(file)) as lines:
+            return list(self._parsed(lines, suffix))
 
     def _parsed(self, lines: TextIO, suffix: str) -> Iterator[Mapping[str, Any]]:
         if suffix == ".jsonl":
@@ -98,16 +102,27 @@ class Text(Source):
         elif suffix == ".json":
             yield from map(_row, self._entry(json.load(lines)))
         elif suffix in _SEPARATORS:
-            separator = _SEPARATORS[suffix]
-            if self.quotes:
-                yield from csv.DictReader(lines, delimiter=separator)
-            else:
-                yield from csv.DictReader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)
+            quoting = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
+            yield from self._records(csv.reader(lines, delimiter=_SEPARATORS[suffix], quoting=quoting))
         else:
             raise UserError(
                 f"Expected a .jsonl, .json, .csv, .tsv or .txt file, but got {self.path}. "
                 "Save the texts as one of these."
             )
+
+    def _records(self, table: Iterator[list[str]]) -> Iterator[Mapping[str, Any]]:
+        """Rows by the names of the header; cells that a line lacks are None."""
+        header = next((cells for cells in table if cells), [])
+        for name in (*self.text, *filter(None, [self.label])):
+            column(header, name, self.path)
+        for number, cells in enumerate(filter(None, table)):
+            if any(map(str.strip, cells[len(header) :])):
+                raise UserError(
+                    f"Expected {len(header)} cells in every row of {self.path}, as the header has, but row {number} "
+                    f"(the first is 0) has {len(cells)}: {cells[-1]!r:.40} is beyond. Enclose texts in quotation "
+                    "marks, or, where these are part of the text, set `quotes: false`."
+                )
+            yield dict(zip_longest(header, cells[: len(header)]))
 
     def _entry(self, content: Any) -> list[Any]:
         if self.under is not None:
@@ -125,17 +140,15 @@ class Text(Source):
             column([str(known) for known in row], name, f"row {number} of {self.path}")
         return row[name]
 
-    def _unlabelled(self, labels: np.ndarray[Any, np.dtype[np.int64]]) -> list[str]:
-        absent = int((labels < 0).sum())
-        if absent == len(labels):
-            raise UserError(
-                f"Expected rows labelled {', '.join(self.values or ())} in {self.path}, but found none. Mend `values`."
-            )
-        return [f"{self.path}: {absent} rows with other labels than {', '.join(self.values or ())}"] if absent else []
+
+def _of_parquet(file: Path) -> list[Mapping[str, Any]]:
+    import polars as pl
+
+    return list(pl.read_parquet(file).iter_rows(named=True))
 
 
 def _opened(file: Path) -> TextIO:
-    if file.suffix == ".gz":
+    if file.suffix.lower() == ".gz":
         return gzip.open(file, "rt", encoding="utf-8-sig", newline="")
     return file.open(encoding="utf-8-sig", newline="")
 

@@ -9,9 +9,13 @@ from functools import partial
 from glob import glob
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from outfield.data.base import Dataset, Source
+from outfield.data.labels import unless_unlabelled
 from outfield.data.limits import SHARDS
 from outfield.data.sources._files import (
     Broken,
@@ -93,7 +97,7 @@ class Webdataset(Source):
         )
         return whole.settled(self.broken)
 
-    def _labels(self, samples: list[_Sample]) -> list[int] | None:
+    def _labels(self, samples: list[_Sample]) -> NDArray[np.int64] | None:
         labels = [_label(sample, self.label) for sample in samples]
         absent = [
             f"{sample.shard}:{sample.key}" for sample, label in zip(samples, labels, strict=True) if label is None
@@ -103,7 +107,7 @@ class Webdataset(Source):
                 f"Expected a label for every picture of {self.path}, or for none, but {len(absent)} have none, "
                 f"the first {printable(absent[0])}. Mend the shards."
             )
-        return None if absent else [label for label in labels if label is not None]
+        return None if absent else unless_unlabelled(np.array(labels, dtype=np.int64))
 
 
 @dataclass
@@ -232,15 +236,17 @@ def _expanded(pattern: str) -> Iterator[str]:
 def _label(sample: _Sample, name: str) -> int | None:
     with reading(sample, f"a number as the label {name!r}", "Mend it."):
         if name in sample.files:
-            return int(_text(sample, name))
+            return _whole(_text(sample, name))
         entry = json.loads(_text(sample, "json")).get(name) if "json" in sample.files else None
         return None if entry is None else _whole(entry)
 
 
-def _whole(entry: Any) -> int:
-    if isinstance(entry, bool) or (isinstance(entry, float) and not entry.is_integer()):
-        raise ValueError(f"got {entry!r}, no whole number")
-    return int(entry)
+def _whole(value: str | float) -> int:
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError(f"{value} is no whole number")
+    if abs(number := int(value)) >= 2**62:
+        raise ValueError(f"{number} is too large")
+    return number
 
 
 def _text(sample: _Sample, extension: str) -> str:

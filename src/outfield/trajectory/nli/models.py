@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from outfield.data.labels import folded
 from outfield.errors import UserError
 from outfield.models.libraries import library
 from outfield.trajectory.nli.sets import Pairs
@@ -140,7 +141,15 @@ class PairModel:
 
 
 class Encoder(PairModel):
-    """Sequence classification: the pair as two segments, two logits from a head that is trained."""
+    """Sequence classification: the pair as two segments, two logits from a head that is trained.
+
+    A head of two classes that is there already keeps what it knows: where its names say that entailment comes first,
+    its logits are read in the other order.
+    """
+
+    def __init__(self, module: Any, tokenizer: Any, *, max_tokens: int | None, padding: str) -> None:
+        super().__init__(module, tokenizer, max_tokens=max_tokens, padding=padding)
+        self.order = answer_order(getattr(module.config, "id2label", None) or {})
 
     def _tokens(self, premise: str, hypothesis: str) -> tuple[list[int], list[int]]:
         found = self.tokenizer(premise, hypothesis)
@@ -151,7 +160,19 @@ class Encoder(PairModel):
         if "token_type_ids" not in self.tokenizer.model_input_names:
             batch.pop("token_type_ids")
         found: Tensor = self.wrapped(**batch).logits
-        return found
+        return found if self.order == (0, 1) else found[:, self.order]
+
+
+def answer_order(names: Mapping[int, str]) -> tuple[int, int]:
+    """Where a head of two classes has no entailment, and where entailment, by the names in its configuration.
+
+    Examples
+    --------
+    >>> answer_order({0: "ENTAILMENT", 1: "not_entailment"}), answer_order({0: "LABEL_0", 1: "LABEL_1"})
+    ((1, 0), (0, 1))
+    """
+    first, second = (folded(str(names.get(place, ""))) in ("entailment", "entails") for place in (0, 1))
+    return (1, 0) if first and not second else (0, 1)
 
 
 class Causal(PairModel):

@@ -20,12 +20,15 @@ from typing import Any, TextIO
 import numpy as np
 
 from outfield import keys
+from outfield.data import labels as labelling
 from outfield.errors import MissingExtra, UnknownName, UserError
 
 REMOVED = None
 """What a label maps to when its rows are left out: neutral of a three-way set, and rows without a gold label."""
 EMPTY = "empty text"
 """Why a pair is left out whose premise or hypothesis has no words."""
+NONE = "-"
+"""What SNLI and MNLI write for a pair without a gold label; a label that is absent or empty counts as that."""
 
 THREE_WAY: Mapping[str, int | None] = {"entailment": 1, "neutral": REMOVED, "contradiction": 0}
 _NUMBERS: Mapping[str, int | None] = {"0": 1, "1": REMOVED, "2": 0}
@@ -198,12 +201,14 @@ def read(name: str, path: Path | str) -> Pairs:
     )
     for number, row in enumerate(rows, 1):
         _check_row(row, (premise, hypothesis, label), f"row {number} of {where}")
-    _check_labels(name, style, where, {str(row[label]) for row in rows})
+    said = [labelling.name(row[label]) or NONE for row in rows]
+    meaning = _meanings(style)
+    _check_labels(name, style, where, Counter(one for one in said if labelling.folded(one) not in meaning))
     kept, left_out = [], Counter[str]()
-    for row in rows:
-        value, texts = style.labels[str(row[label])], (row[premise] or "", row[hypothesis] or "")
+    for row, one in zip(rows, said, strict=True):
+        value, texts = meaning[labelling.folded(one)], (row[premise] or "", row[hypothesis] or "")
         if value is REMOVED:
-            left_out[f"label {row[label]}"] += 1
+            left_out[f"label {one}"] += 1
         elif not all(map(str.strip, texts)):
             left_out[EMPTY] += 1
         else:
@@ -225,11 +230,18 @@ def _check_row(row: Mapping[str, Any], columns: tuple[str, str, str], where: str
             raise UserError(f"Expected a text as {name} in {where}, but got {row[name]!r:.60}. Write it as a text.")
 
 
-def _check_labels(name: str, style: Format, where: str, found: set[str]) -> None:
-    if unknown := found - set(style.labels):
+def _meanings(style: Format) -> dict[str, int | None]:
+    """What each label means, by its name without case, with spaces, underscores and hyphens alike."""
+    meaning = {labelling.folded(one): value for one, value in style.labels.items()}
+    return {**meaning, NONE: REMOVED} if NONE in style.labels else meaning
+
+
+def _check_labels(name: str, style: Format, where: str, unknown: Mapping[str, int]) -> None:
+    if unknown:
+        shown = ", ".join(f"{one} ({count} rows)" for one, count in sorted(unknown.items())[:5])
         raise UserError(
-            f"Expected the labels of {name}, {', '.join(style.labels)}, but {where} has {', '.join(sorted(found))} "
-            f"({', '.join(sorted(unknown))} is not among them). Name the set that the file is of."
+            f"Expected the labels of {name}, {', '.join(style.labels)}, but {where} has {shown}, which are not "
+            "among them. Name the set that the file is of."
         )
 
 
@@ -300,19 +312,19 @@ def _table(lines: TextIO, separator: str, style: Format) -> Iterator[Mapping[str
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[TextIO, str]]:
     """The lines of a file and the suffix that says what they are."""
-    if path.suffix == ".zip":
+    if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as archive:
-            inner = [n for n in archive.namelist() if Path(n).suffix in (".jsonl", ".tsv")]
+            inner = [n for n in archive.namelist() if Path(n).suffix.lower() in (".jsonl", ".tsv")]
             if len(inner) != 1:
                 raise UserError(f"Expected one .jsonl or .tsv in {path}, but got {inner}. Unpack it and name the file.")
             with archive.open(inner[0]) as raw:
-                yield io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), Path(inner[0]).suffix
-    elif path.suffix == ".gz":
+                yield io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), Path(inner[0]).suffix.lower()
+    elif path.suffix.lower() == ".gz":
         with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as lines:
-            yield lines, path.with_suffix("").suffix
+            yield lines, path.with_suffix("").suffix.lower()
     else:
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            yield lines, path.suffix
+            yield lines, path.suffix.lower()
 
 
 def _hub(where: str) -> Iterator[Mapping[str, Any]]:
