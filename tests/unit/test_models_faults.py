@@ -186,7 +186,7 @@ def test_a_fault_inside_a_model_that_could_run_stays_visible() -> None:
         model.forward(model.prepare(COLOUR))
 
 
-@pytest.mark.parametrize("output", [torch.zeros(2), torch.zeros(2, 3, 4), torch.zeros(2, 1), {"x": 1}, None, ()])
+@pytest.mark.parametrize("output", [torch.zeros(2), torch.zeros(2, 3, 4), torch.zeros(2, 0), {"x": 1}, None, ()])
 def test_outputs_without_logits(output: Any) -> None:
     with pytest.raises(UserError, match=r"logits \[n, classes\] of at least 2 classes"):
         logits_of(output)

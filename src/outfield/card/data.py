@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from outfield import registry
+from outfield.data import forms
 from outfield.data.base import Dataset, Source
-from outfield.data.datasets import ArrayDataset, ListDataset, relabelled, split
+from outfield.data.datasets import relabelled, split
 from outfield.errors import UserError
 from outfield.studies.sets import Member
 from outfield.studies.spec import Category
@@ -21,11 +23,12 @@ SHARES = {"train": 0.5, "val": 0.1, "test": 0.4}
 
 
 def dataset(what: Any) -> Dataset:
-    """A data set from a path, a source, ``(items, labels)``, an array or a list of texts.
+    """A data set from a path, a source, ``(items, labels)``, an array, a tensor, a frame, a list or a torch data set.
 
     A folder holds pictures by class; files are read by their ending: ``.zip`` (pictures), ``.npy`` and ``.npz``
     (arrays, labels of the name ``labels``), ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` (texts where there is a column
-    ``text``, else numbers; labels in the column ``label``), ``.parquet`` (numbers).
+    ``text``, else numbers; labels in the column ``label``), ``.parquet`` (numbers). Everything else, with labels or
+    without, is what ``outfield.data.forms.dataset_of`` takes.
 
     Raises
     ------
@@ -44,13 +47,22 @@ def dataset(what: Any) -> Dataset:
     if isinstance(what, Dataset):
         return what
     items, labels = what if isinstance(what, tuple) and len(what) == 2 else (what, None)
-    if isinstance(items, np.ndarray):
-        return ArrayDataset(items, labels)
-    if isinstance(items, Sequence) and not isinstance(items, str):
-        return ListDataset(items, labels)
+    several = isinstance(what, tuple) and len(what) > 2 and any(hasattr(one, "shape") for one in what)
+    if forms.is_data(items) and not several:
+        return forms.dataset_of(items, labels)
     raise UserError(
-        f"Expected data as a path, a source, a data set, an array, or (items, labels), but got {type(what).__name__}."
+        "Expected data as a path, a source, a data set, an array, a tensor, a frame, a list, a torch data set, or "
+        f"(items, labels), but got {_called(what)}."
     )
+
+
+def _called(what: Any) -> str:
+    """What was given, in words; of a tuple, its parts."""
+    if isinstance(what, tuple):
+        return f"a tuple of {len(what)}: {', '.join(type(one).__name__ for one in what)}"
+    if type(what).__name__ == "DataLoader":
+        return "a DataLoader: pass its data set, loader.dataset"
+    return type(what).__name__
 
 
 def _source(path: Path) -> Source:
@@ -196,6 +208,8 @@ def kind_of(data: Dataset) -> str:
     ('text', 'tabular')
     """
     first = data.read(slice(0, 1))[0]
+    if isinstance(first, Mapping):
+        return "tabular"
     if not isinstance(first, np.ndarray):
         return "text"
     return "image" if first.ndim == 3 else "tabular"
@@ -222,6 +236,38 @@ def aligned(data: Dataset, classes: tuple[str, ...] | None) -> Dataset:
         )
     order = np.array([classes.index(name) for name in own])
     return relabelled(data, order[data.labels], classes)
+
+
+def by_value(data: Dataset, values: NDArray[Any] | None) -> Dataset:
+    """The data with labels counted from 0, where a classifier was fitted on other numbers (1, 2, 3) and these are such.
+
+    Parameters
+    ----------
+    values : array, optional
+        The labels that the classifier was fitted on, where they are numbers other than 0, 1, ...
+
+    Raises
+    ------
+    UserError
+        A label that the classifier was not fitted on.
+
+    Examples
+    --------
+    >>> by_value(ArrayDataset(np.zeros((2, 1)), [3, 1]), np.array([1, 2, 3])).labels
+    array([2, 0])
+    """
+    if values is None or data.labels is None or data.classes is not None:
+        return data
+    if unknown := sorted(set(data.labels.tolist()) - set(values.tolist())):
+        raise UserError(
+            f"Expected labels that the classifier was fitted on ({_some(values)}), but got {_some(unknown)} too. "
+            "Leave those inputs out of the ID data, or label them as in training."
+        )
+    return relabelled(data, np.searchsorted(values, data.labels))
+
+
+def _some(values: Any) -> str:
+    return ", ".join(f"{value:g}" for value in list(values)[:5]) + (", ..." if len(values) > 5 else "")
 
 
 def class_names(model: tuple[str, ...] | None, data: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -15,10 +15,11 @@ from outfield import keys, registry
 from outfield.card.card import Card
 from outfield.card.choice import choose, paired
 from outfield.card.classes import by_class
-from outfield.card.data import aligned, class_names, id_splits, kind_of, ood_members
+from outfield.card.data import aligned, by_value, class_names, id_splits, kind_of, ood_members
 from outfield.card.hardest import Judged, hardest
-from outfield.data.base import Dataset
+from outfield.data.base import Batch, Dataset
 from outfield.data.datasets import in_memory, left_out_of, sample, shifted
+from outfield.data.forms import gap
 from outfield.detectors._asks import asks
 from outfield.detectors.base import Detector
 from outfield.errors import Problems, UserError
@@ -73,7 +74,8 @@ def evaluate(
     model : str or object
         As for ``open_model``.
     id_test, id_train, id_val : data
-        ID data with labels: paths, sources, data sets, or ``(items, labels)``. Detectors are fitted on the training
+        ID data with labels: paths, sources, data sets, or ``(items, labels)``, where items are an array, a tensor, a frame
+        of any library, a list of pictures or texts, or a mapping of input names to arrays; or a torch data set. Detectors are fitted on the training
         data; without it, on a part of the test data.
     ood : mapping
         ``{"near": data, "far": [data, data]}``, ``{"near": {"NAME": data}}`` or ``{"NAME": ("near", data)}``.
@@ -112,8 +114,10 @@ def evaluate(
     'mds'
     """
     parts, notes = id_splits(id_train, id_val, id_test)
-    opened = open_model(model, **{"example": parts["test"].read(slice(0, 2)), **options})
-    sets = _sets({role: aligned(data, opened.classes) for role, data in parts.items()}, ood_members(ood), shifts, seed)
+    members = ood_members(ood)
+    example = _example(parts["test"], [*parts.values(), *(member.data for member in members)])
+    opened = open_model(model, **{"example": example, **options})
+    sets = _sets(_numbered(parts, opened), members, shifts, seed)
     sets = _limited(sets, probe_limit, seed)
     chosen, left_out = _applicable(opened, _detectors(detectors))
     with tempfile.TemporaryDirectory() as folder:
@@ -140,8 +144,34 @@ def evaluate(
         by_class(judged, names),
         kind_of(sets.test.data),
         left_out,
-        (*notes, *_notes(sets, probe_limit), *warned),
+        (*notes, *getattr(opened, "notes", ()), *_notes(sets, probe_limit), *warned),
     )
+
+
+def _example(test: Dataset, sets: Sequence[Dataset]) -> Batch:
+    """Items to open the model with: two of the test data; of tables, one that lacks a number where any does."""
+    lacking = next(((data, row) for data in sets if (row := gap(data)) is not None), None)
+    return test.read(slice(0, 2)) if lacking is None else lacking[0].read(np.array([lacking[1]]))
+
+
+def _numbered(parts: Mapping[str, Dataset], model: Model) -> dict[str, Dataset]:
+    """The ID data with labels in the model's order of classes.
+
+    Raises
+    ------
+    UserError
+        The parts number their classes each in another way, and the model does not name its own.
+    """
+    named = {role: data.classes for role, data in parts.items() if data.labels is not None and data.classes is not None}
+    if model.classes is None and len(set(named.values())) > 1:
+        told = "; ".join(f"{role} has {len(names)}: {', '.join(names[:4])}" for role, names in named.items())
+        raise UserError(
+            f"Expected the same classes in all ID data, for the model does not name its own, but {told}. "
+            "Name them in the order of the logits: classes=[...]."
+        )
+    return {
+        role: aligned(by_value(data, getattr(model, "values", None)), model.classes) for role, data in parts.items()
+    }
 
 
 def _sets(parts: Mapping[str, Dataset], ood: tuple[Member, ...], shifts: Sequence[str] | str, seed: int) -> Sets:
