@@ -295,9 +295,7 @@ def test_models_of_two_inputs_take_a_mapping(tmp_path: Path) -> None:
     far = {"ids": ids[:40], "numbers": FAR.reshape(40, 2, 1)}
     card = made(net, (given, LABELS), {"mine": far}, tmp_path)
     assert card.choice.table["mean"].max() > 0.9 and card.hardest[0].inputs[0].text.startswith("ids ")
-    with pytest.raises(
-        UserError, match=r"takes ids, numbers: pass items by name, \(\{'ids': ..., 'numbers': ...\}, lab"
-    ):
+    with pytest.raises(UserError, match=r"takes ids, numbers: pass .* \(\{'ids': ..., 'numbers': ...\}, labels"):
         open_model(Two(), example=ROWS)
     with pytest.raises(UserError, match="inputs ids, numbers, but got ids"):
         made(net, (given, LABELS), {"mine": {"ids": ids}}, tmp_path)
@@ -366,7 +364,7 @@ class Wrong(nn.Module):
 
 @pytest.mark.parametrize(
     ("kind", "message"),
-    [("rows", "each of 2 inputs, but the model returned 1"), ("whole", "int64"), ("map", r"\[2, 2, 1, 1\]|a dict|tensor"),
+    [("rows", "each of 2 inputs, but the model returned 1"), ("whole", "int64"), ("map", r"tensor \[2, 2, 1, 1\]"),
      ("none", "NoneType")],
 )  # fmt: skip
 def test_models_that_return_something_else(kind: str, message: str) -> None:

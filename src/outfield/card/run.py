@@ -74,9 +74,9 @@ def evaluate(
     model : str or object
         As for ``open_model``.
     id_test, id_train, id_val : data
-        ID data with labels: paths, sources, data sets, or ``(items, labels)``, where items are an array, a tensor, a frame
-        of any library, a list of pictures or texts, or a mapping of input names to arrays; or a torch data set. Detectors are fitted on the training
-        data; without it, on a part of the test data.
+        ID data with labels: paths, sources, data sets, or ``(items, labels)``, where items are an array, a tensor, a
+        frame of any library, a list of pictures or texts, or a mapping of input names to arrays; or a torch data set.
+        Detectors are fitted on the training data; without it, on a part of the test data.
     ood : mapping
         ``{"near": data, "far": [data, data]}``, ``{"near": {"NAME": data}}`` or ``{"NAME": ("near", data)}``.
     shifts : "standard" or sequence of str

@@ -1,4 +1,4 @@
-"""What users hold data in becomes a data set: arrays, tensors, frames of any library, pictures, records, torch data sets.
+"""What users hold data in becomes a data set: arrays, tensors, frames, pictures, records, torch data sets.
 
 Nothing here imports torch, pandas or PIL: their objects are told by what they offer.
 """
@@ -176,7 +176,7 @@ def _one_hot(values: NDArray[Any]) -> bool:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or value != value or type(value).__name__ in ("NAType", "NaTType")
+    return value is None or value != value or type(value).__name__ in ("NAType", "NaTType")  # noqa: PLR0124
 
 
 def _check_count(count: int, labels: NDArray[np.int64] | None) -> None:

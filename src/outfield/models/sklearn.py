@@ -195,8 +195,8 @@ class SklearnModel:
             reason = str(error).strip().splitlines()
             raise UserError(
                 f"Expected rows that {self.name!r} can take, but it failed ({type(error).__name__}): "
-                f"{reason[0] if reason else 'without a reason'} Pass rows like those that it was fitted on; where numbers "
-                "are missing, pass a pipeline with an imputer, or a classifier that takes them."
+                f"{reason[0] if reason else 'without a reason'} Pass rows like those that it was fitted on; where "
+                "numbers are missing, pass a pipeline with an imputer, or a classifier that takes them."
             ) from error
 
     def evaluating(self) -> AbstractContextManager[None]:

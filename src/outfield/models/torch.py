@@ -32,8 +32,8 @@ class TorchModel:
     Parameters
     ----------
     module : nn.Module
-        Returns logits [n, C]; or an object or mapping with ``logits`` (or ``out``), or a tuple that begins with them. One
-        logit [n, 1] or [n], or its sigmoid where the linear layer before it shows that it is one, makes two classes.
+        Returns logits [n, C]; or an object or mapping with ``logits`` (or ``out``), or a tuple that begins with them.
+        One logit [n, 1] or [n], or its sigmoid where the linear layer before it shows that it is one, is two classes.
     example : Batch
         A few items of the data, to trace with.
     preprocess : callable, optional
