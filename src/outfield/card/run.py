@@ -18,7 +18,7 @@ from outfield.card.classes import by_class
 from outfield.card.data import aligned, by_value, class_names, id_splits, kind_of, ood_members
 from outfield.card.hardest import Judged, hardest
 from outfield.data.base import Batch, Dataset
-from outfield.data.datasets import in_memory, left_out_of, sample, shifted
+from outfield.data.datasets import in_memory, left_out_of, row_keys, sample, shifted
 from outfield.data.forms import gap
 from outfield.detectors._asks import asks
 from outfield.detectors.base import Detector
@@ -145,6 +145,8 @@ def evaluate(
         kind_of(sets.test.data),
         left_out,
         (*notes, *getattr(opened, "notes", ()), *_notes(sets, probe_limit), *warned),
+        scores,
+        {one.name: keys.of_array(row_keys(one.data)) for one in (sets.test, *sets.ood)},
     )
 
 

@@ -119,8 +119,8 @@ class SklearnModel:
     def __repr__(self) -> str:
         head = "no linear head"
         if self._linear is not None:
-            classes, features = self._linear.weight.shape
-            head = f"head {type(self.last).__name__!r} [{classes} classes, {features} features]"
+            classes, width = self._linear.weight.shape
+            head = f"head {type(self.last).__name__!r} [{classes} classes, {width} features]"
         before = f", preprocess {shown(self.preprocess)}" if self.preprocess else ""
         features = f"features {self.features_name}" if self.features_name else "no features, since numbers are missing"
         return f"SklearnModel({self.name!r}, logits of {self.method}, {features}, {head}{before})"
