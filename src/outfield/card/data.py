@@ -204,7 +204,7 @@ def kind_of(data: Dataset) -> str:
 
     Examples
     --------
-    >>> kind_of(ListDataset(["a film"])), kind_of(ArrayDataset(np.zeros((2, 3))))
+    >>> kind_of(dataset(["a film"])), kind_of(dataset(np.zeros((2, 3))))
     ('text', 'tabular')
     """
     first = data.read(slice(0, 1))[0]
@@ -253,6 +253,7 @@ def by_value(data: Dataset, values: NDArray[Any] | None) -> Dataset:
 
     Examples
     --------
+    >>> from outfield.data.datasets import ArrayDataset
     >>> by_value(ArrayDataset(np.zeros((2, 1)), [3, 1]), np.array([1, 2, 3])).labels
     array([2, 0])
     """

@@ -252,7 +252,8 @@ def open_sklearn(reference: str, *, trusted: Sequence[str] = (), **options: Any)
         ) from None
     raise UserError(
         f"Expected only types of scikit-learn in {path.name}, but it holds {', '.join(unknown)}. If you trust them: "
-        f"open_model('sklearn:{path}', trusted={unknown})."
+        f"open_model('sklearn:{path}', trusted={unknown}), or on the command line "
+        f"{' '.join(f'--trust {name}' for name in unknown)}."
     )
 
 

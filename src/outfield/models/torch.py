@@ -365,6 +365,8 @@ def _named_logits(output: Any) -> Any:
 def load_into(module: nn.Module, weights: Mapping[str, Tensor], about: str = "the model") -> nn.Module:
     """The module with these weights, every one of them; counters of batch normalisation, which old files lack, aside.
 
+    Where all of them stand under one attribute (``model.``, as in checkpoints of Lightning) they are taken from there.
+
     Raises
     ------
     UserError
@@ -377,6 +379,7 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], about: str = "th
     outfield.errors.UserError: Expected the weights of tiny, but got others: bias missing; scale unknown. ...
     """
     own = module.state_dict()
+    weights = _within(weights, [name for name in own if not name.endswith("num_batches_tracked")])
     faults = {
         "missing": [name for name in own if name not in weights and not name.endswith("num_batches_tracked")],
         "unknown": [name for name in weights if name not in own],
@@ -390,6 +393,21 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], about: str = "th
         )
     module.load_state_dict(dict(weights))
     return module
+
+
+def _within(weights: Mapping[str, Tensor], own: Sequence[str]) -> Mapping[str, Tensor]:
+    """The weights under the attribute that holds a whole network; as they are where none does."""
+    if not own or all(name in weights for name in own):
+        return weights
+    before = [name.removesuffix(own[0]) for name in weights if name.endswith(f".{own[0]}")]
+    whole = [prefix for prefix in before if all(prefix + name in weights for name in own)]
+    if len(whole) > 1:
+        raise UserError(
+            f"Expected the weights of one network, but the file holds {len(whole)}, under {', '.join(sorted(whole))}. "
+            "Save those that are meant in a file of their own."
+        )
+    prefix = whole[0] if whole else ""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
 def _some(names: Sequence[str]) -> str:
@@ -418,6 +436,11 @@ def load_weights(path: Path) -> dict[str, Tensor]:
                 f"Expected a file of tensors at {path}, but it holds other Python objects, and loading those can run "
                 "any code. If you trust it, load it yourself and save its tensors: "
                 "safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')."
+            ) from None
+        if "TorchScript" in str(error):
+            raise UserError(
+                f"Expected a file of tensors at {path}, but it is a TorchScript archive, whose layers stay closed. "
+                "Save the weights of the network that it was made from: torch.save(network.state_dict(), 'net.pt')."
             ) from None
         raise UserError(
             f"Expected a file of tensors at {path}, but it cannot be read ({type(error).__name__}). "
