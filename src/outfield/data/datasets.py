@@ -534,6 +534,8 @@ def _check_shape(items: NDArray[Any]) -> None:
             f"Expected pictures [n, H, W, C] or [n, H, W], or rows [n, D], but got shape {items.shape}. "
             "Reshape the array."
         )
+    if 0 in items.shape:
+        raise UserError(f"Expected items that hold numbers, but got shape {items.shape}. Leave empty ones out.")
     if items.ndim == 4 and items.shape[3] not in (1, 3):
         first = "Move the channels last: np.moveaxis(items, 1, 3)." if items.shape[1] in (1, 3) else "Keep 1 or 3."
         raise UserError(f"Expected pictures with 1 or 3 channels last, but got shape {items.shape}. {first}")

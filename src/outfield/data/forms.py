@@ -109,6 +109,8 @@ def dataset_of(items: Any, labels: Any = None) -> Dataset:
     if (frame := _frame(items)) is not None:
         return _of_frame(frame, labels)
     items = _values(items)
+    if isinstance(items, np.ndarray) and not items.ndim:
+        raise UserError(f"Expected items, but got the single value {items.item()!r}. {HINT}")
     given, classes = labels_of(labels)
     if isinstance(items, Mapping):
         items = _records(items)
@@ -268,7 +270,10 @@ def _listed(items: Any) -> Any:
     if isinstance(items, (str, bytes)) or not isinstance(items, Sequence):
         raise UserError(f"Expected items, but got {_said(items)}. {HINT}")
     found = [item(one) for one in items]
-    if not all(isinstance(one, np.ndarray) for one in found):
+    kinds = {_kind(one) for one in found}
+    if len(kinds) > 1:
+        raise UserError(f"Expected items of one kind, but got {' and '.join(sorted(kinds))}. Pass each as a data set.")
+    if kinds != {"arrays"}:
         return found
     shapes = {one.shape for one in found}
     if shapes == {()}:
@@ -308,6 +313,11 @@ def item(what: Any) -> Any:
     if values.dtype.kind not in "biuf":
         raise UserError(f"Expected an item of numbers, a picture or a text, but got {_said(what)}. {HINT}")
     return values[:, :, None] if values.ndim == 2 else values
+
+
+def _kind(one: Any) -> str:
+    kinds = {np.ndarray: "arrays", str: "texts", tuple: "groups of texts"}
+    return kinds.get(type(one), "records")
 
 
 def _entry(value: Any) -> Any:

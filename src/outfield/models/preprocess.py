@@ -235,10 +235,13 @@ def numbers_of(batch: Batch) -> NDArray[Any]:
     array([[ 1., nan]])
     """
     if not len(batch) or not isinstance(batch[0], Mapping):
-        return np.asarray(batch)
+        return _one_array(batch)
     names = list(batch[0])
+    if odd := [row for row in batch if not isinstance(row, Mapping) or row.keys() != batch[0].keys()]:
+        has = ", ".join(map(str, odd[0])) if isinstance(odd[0], Mapping) else _called(odd[0])
+        raise UserError(f"Expected records of {', '.join(names)} each, but got one of {has}. Give all the same names.")
     for name in names:
-        if odd := [row[name] for row in batch if not _number(row.get(name))]:
+        if odd := [row[name] for row in batch if not _number(row[name])]:
             raise UserError(
                 f"Expected a number in the column {name!r}, but got {str(odd[0])[:40]!r}. "
                 "Encode it as numbers, or pass a pipeline that does."
@@ -246,6 +249,16 @@ def numbers_of(batch: Batch) -> NDArray[Any]:
     return np.array(
         [[np.nan if _absent(row[name]) else row[name] for name in names] for row in batch], dtype=np.float64
     )
+
+
+def _one_array(batch: Batch) -> NDArray[Any]:
+    try:
+        return np.asarray(batch)
+    except ValueError:
+        raise UserError(
+            f"Expected rows of one length, but got items of several shapes, the first {_called(batch[0])}. "
+            "Pass data that the model reads."
+        ) from None
 
 
 def _absent(value: Any) -> bool:

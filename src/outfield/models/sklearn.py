@@ -153,7 +153,7 @@ class SklearnModel:
         return torch.from_numpy(_dense(values))
 
     def _rows(self, batch: Batch) -> Any:
-        if self.preprocess is None and isinstance(batch[0], str):
+        if self.preprocess is None and isinstance(batch[0], str) and (self.named or self._before is not None):
             return list(batch) if not self.named else _frame([[text] for text in batch], self.named)
         if self.preprocess is None and isinstance(batch[0], Mapping) and (self.named or self._encodes(batch)):
             return self._framed(batch)
