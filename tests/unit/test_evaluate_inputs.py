@@ -303,6 +303,22 @@ def test_models_of_two_inputs_take_a_mapping(tmp_path: Path) -> None:
         made(net, (given, LABELS), {"mine": far | {"ids": ids[:40] + 9}}, tmp_path)
 
 
+class Sum(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(2, 2)
+
+    def forward(self, age: torch.Tensor, pay: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.stack([age, pay], dim=1))
+
+
+def test_columns_go_to_the_inputs_that_bear_their_names() -> None:
+    net = Sum()
+    frame = dataset(FRAME[["pay", "age"]]).read(slice(None))
+    model = open_model(net, example=frame)
+    torch.testing.assert_close(model.forward(model.prepare(frame)).logits, net.head(torch.from_numpy(ROWS)))
+
+
 def test_named_inputs_come_back_as_they_were() -> None:
     record = {"a": np.arange(6, dtype=np.int64).reshape(2, 3), "b": np.array([True, False]), "c": np.float32(0.5)}
     named = Named.of([record])

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
+from decimal import Decimal
 from math import floor
 from typing import Any
 
@@ -266,7 +267,7 @@ def _absent(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return _absent(value) or isinstance(value, (bool, int, float, np.generic))
+    return _absent(value) or isinstance(value, (bool, int, float, Decimal, np.bool_, np.integer, np.floating))
 
 
 def fitting(example: Batch) -> Preprocess:

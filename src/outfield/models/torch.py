@@ -85,7 +85,7 @@ class TorchModel:
         self.name, self.forwards = name, 0
         self.module = unwrapped(module) if device is None else unwrapped(module).to(device)
         self.device = _placed(self.module).device
-        self.preprocess = preprocess or fitting(example)
+        self.preprocess = preprocess or (Named.of(example) if _asks_for(self.module, example) else fitting(example))
         self.feature_layer = features
         self._example_shape: tuple[int, ...] = ()
         found = self._traced(example, head)
@@ -298,6 +298,13 @@ class TorchModel:
         if x.ndim == 2:
             return "Pass rows with the columns that it was trained on."
         return "Pass `preprocess` that gives the size it was trained on, for example Pictures(side=32)."
+
+
+def _asks_for(module: nn.Module, example: Batch) -> bool:
+    """Whether the items are records whose names are what ``forward`` takes."""
+    if not len(example) or not isinstance(example[0], Mapping):
+        return False
+    return set(example[0]) <= set(_parameters(module))
 
 
 def _parameters(module: nn.Module) -> Mapping[str, inspect.Parameter]:
