@@ -61,3 +61,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'outfield' has no attribute {name!r}")
     module, _, attribute = _PLACES[name].rpartition(".")
     return getattr(import_module(f"outfield.{module}"), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

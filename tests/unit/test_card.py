@@ -14,6 +14,7 @@ import torch
 from huggingface_hub import ModelCard
 from PIL import Image
 from scipy.stats import rankdata
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -415,6 +416,32 @@ def test_the_command_writes_the_card_and_keeps_limits(world: Path) -> None:
     assert (
         failed.exit_code == 1 and "FAIL accuracy on ID data is" in failed.output and "FAIL auroc" not in failed.output
     )
+
+
+def test_the_command_takes_weights_with_their_network(world: Path) -> None:
+    torch.save({"state_dict": create("networks", "small_cnn", classes=6, width=4).state_dict()}, world / "net.ckpt")
+    where = ["--id", str(world / "id"), "--ood", f"near={world / 'eights'}", "--detectors", "msp"]
+    named = ["--network", "small_cnn?classes=6&width=4"]
+    done = CliRunner().invoke(app(), ["evaluate", str(world / "net.ckpt"), *where, *named])
+    assert done.exit_code == 0 and "TorchModel('net', head 'head' [6 classes" in done.output, done.output
+    failed = CliRunner().invoke(app(), ["evaluate", str(world / "net.ckpt"), *where])
+    assert isinstance(failed.exception, UserError) and "--network" in str(failed.exception)
+
+
+def test_the_command_trusts_the_types_that_it_is_told(tmp_path: Path) -> None:
+    skops = pytest.importorskip("skops.io")
+    draw = np.random.default_rng(0)
+    rows, labels = draw.normal(size=(80, 2)), np.arange(80) % 2
+    forest = RandomForestClassifier(3, random_state=0).fit(rows, labels)
+    skops.dump(forest, tmp_path / "rf.skops")
+    pl.DataFrame({"a": rows[:, 0], "b": rows[:, 1], "label": labels}).write_csv(tmp_path / "id.csv")
+    pl.DataFrame({"a": rows[:, 0] + 5, "b": rows[:, 1]}).write_csv(tmp_path / "far.csv")
+    given = ["evaluate", f"sklearn:{tmp_path / 'rf.skops'}", "--id", str(tmp_path / "id.csv")]
+    given += ["--ood", f"far={tmp_path / 'far.csv'}", "--detectors", "msp"]
+    failed = CliRunner().invoke(app(), given)
+    assert isinstance(failed.exception, UserError) and "--trust sklearn.tree._tree.Tree" in str(failed.exception)
+    done = CliRunner().invoke(app(), [*given, "--trust", "sklearn.tree._tree.Tree"])
+    assert done.exit_code == 0, (done.output, done.exception)
 
 
 @pytest.mark.parametrize(

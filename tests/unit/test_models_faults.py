@@ -186,7 +186,7 @@ def test_a_fault_inside_a_model_that_could_run_stays_visible() -> None:
         model.forward(model.prepare(COLOUR))
 
 
-@pytest.mark.parametrize("output", [torch.zeros(2), torch.zeros(2, 3, 4), torch.zeros(2, 1), {"x": 1}, None, ()])
+@pytest.mark.parametrize("output", [torch.zeros(2), torch.zeros(2, 3, 4), torch.zeros(2, 0), {"x": 1}, None, ()])
 def test_outputs_without_logits(output: Any) -> None:
     with pytest.raises(UserError, match=r"logits \[n, classes\] of at least 2 classes"):
         logits_of(output)
@@ -262,6 +262,103 @@ def test_a_library_that_is_broken_says_why(monkeypatch: pytest.MonkeyPatch) -> N
         open_model("timm:resnet18")
 
 
+# files of weights
+
+
+@pytest.mark.parametrize("kind", ["own.safetensors", "bare.pt", "lightning.ckpt", "prefixed.pth"])
+def test_weights_with_the_network_that_they_belong_to(kind: str, tmp_path: Path) -> None:
+    net = network().eval()
+    own = {name: value.clone() for name, value in net.state_dict().items()}
+    path = tmp_path / kind
+    if kind == "own.safetensors":
+        save_file(own, path)
+    elif kind == "lightning.ckpt":
+        under = {f"model.{name}": value for name, value in own.items()} | {"criterion.weight": torch.ones(3)}
+        torch.save({"epoch": 3, "state_dict": under, "hyper_parameters": {"lr": 0.1}, "callbacks": {}}, path)
+    else:
+        torch.save(own if kind == "bare.pt" else {f"module.net.{name}": value for name, value in own.items()}, path)
+    expected = TorchModel(net, COLOUR)
+    for named in ("small_cnn?classes=3&channels=3&width=4", network()):
+        model = open_model(path, network=named, example=COLOUR)
+        assert model.name == path.stem
+        torch.testing.assert_close(
+            model.forward(model.prepare(COLOUR)).logits, expected.forward(expected.prepare(COLOUR)).logits
+        )
+
+
+def test_a_network_that_is_passed_is_left_as_it_was(tmp_path: Path) -> None:
+    torch.save(network().state_dict(), tmp_path / "net.pt")
+    mine = network()
+    before = {name: value.clone() for name, value in mine.state_dict().items()}
+    open_model(tmp_path / "net.pt", network=mine, example=COLOUR)
+    assert all(torch.equal(value, before[name]) for name, value in mine.state_dict().items())
+
+
+def test_weights_without_a_network_or_with_another(tmp_path: Path) -> None:
+    path = tmp_path / "net.ckpt"
+    own = network().state_dict()
+    torch.save({"state_dict": own}, path)
+    (tmp_path / "make.py").write_text("def make():\n    return 3\n")
+    for named, message in (
+        (None, r"last matrix 'head.weight' \[3, 16\], alone. Say which: .*--network"),
+        ("small_cnn", r"classes of the network 'small_cnn'.*small_cnn\?classes=..."),
+        ("small_cnn?classes=4&channels=3&width=4", "others: head.weight, head.bias of another shape"),
+        ("small_cnn?classes", "key=value"),
+        ("small_cnn?classes=ten", "network that can be made"),
+        ("small_cnn?clases=3", "clases"),
+        ("smal_cnn?classes=3", "Did you mean 'small_cnn'"),
+        (f"{tmp_path / 'make.py'}:make", "returned a int"),
+        (3, "got a int"),
+        (nn.Sequential(*[nn.Identity()] * 7, nn.Linear(2, 2)), "others: 7.weight, 7.bias missing"),
+    ):
+        with pytest.raises(UserError, match=message):
+            open_model(path, network=named, example=COLOUR)
+    with pytest.raises(UserError, match="`example`"):
+        open_model(path, network=network())
+    twice = {f"{at}.{name}": value for at in ("model", "ema") for name, value in own.items()}
+    torch.save(twice, path)
+    with pytest.raises(UserError, match="holds 2, under ema., model."):
+        open_model(path, network=network(), example=COLOUR)
+
+
+def test_weights_of_timm_need_timm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save(network().state_dict(), tmp_path / "net.pth")
+
+    def absent(name: str) -> Any:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(libraries, "import_module", absent)
+    with pytest.raises(MissingExtra, match=r"outfield\[vision\]"):
+        open_model(tmp_path / "net.pth", network="timm:resnet18?num_classes=10", example=COLOUR)
+
+
+def test_weights_beside_their_configuration_and_pickles_of_transformers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = transformers()
+    monkeypatch.chdir(tmp_path)
+    library.BertConfig(
+        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+        architectures=["BertForSequenceClassification"],
+    ).save_pretrained(tmp_path)  # fmt: skip
+    torch.save({"weight": torch.zeros(2, 2)}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(UserError, match="config.json beside it: pass the folder"):
+        open_model(tmp_path / "pytorch_model.bin")
+    torch.save({"weight": Command()}, tmp_path / "pytorch_model.bin")
+    for what in (tmp_path / "pytorch_model.bin", f"hf:{tmp_path}"):
+        with pytest.raises(UserError, match="run any code|Hugging Face model"):
+            open_model(what)
+    assert not Path("was-here").exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "message"), [(nn.Linear, "got the class Linear"), ({"weight": torch.zeros(1)}, "such as a state dict")]
+)
+def test_what_is_nearly_a_model(what: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        open_model(what)
+
+
 # scikit-learn
 
 
@@ -329,7 +426,7 @@ def test_skops_files_with_other_types_or_damaged(tmp_path: Path) -> None:
 
     forest = RandomForestClassifier(2).fit(table().read(slice(None)), table().labels)
     skops.dump(forest, tmp_path / "forest.skops")
-    with pytest.raises(UserError, match=r"trusted=\['sklearn.tree._tree.Tree'\]"):
+    with pytest.raises(UserError, match=r"trusted=\['sklearn.tree._tree.Tree'\].*--trust sklearn.tree._tree.Tree"):
         open_model(tmp_path / "forest.skops")
     (tmp_path / "bad.skops").write_bytes(b"no zip")
     with pytest.raises(UserError, match="cannot be read"):
@@ -485,6 +582,27 @@ def test_pairs_of_texts_and_what_is_no_text() -> None:
         model.prepare([("a", "b"), "a"])
     with pytest.raises(UserError, match="loading failed"):
         open_model(bert(hf))
+
+
+def test_a_text_classifier_of_one_logit_has_two_classes() -> None:
+    library = transformers()
+    tokens = tokenizer(library)
+    options = {"vocab_size": len(tokens), "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+               "intermediate_size": 8, "num_labels": 1}  # fmt: skip
+    torch.manual_seed(0)
+    config = library.BertConfig(**options, id2label={0: "toxic"})
+    net = library.BertForSequenceClassification(config).eval()
+    model: Any = open_model(net, preprocess=tokens)
+    assert model.classes == ("not toxic", "toxic") and "sigmoid" in model.notes[0]
+    items = texts().read(slice(None))
+    out = model.forward(model.prepare(items))
+    with torch.inference_mode():
+        logit = net(**tokens(list(items), padding=True, return_tensors="pt")).logits[:, 0]
+    torch.testing.assert_close(out.logits.softmax(1)[:, 1], logit.sigmoid(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.head(out.features), out.logits, atol=1e-4, rtol=0)
+    config.problem_type = "regression"
+    with pytest.raises(UserError, match="regression"):
+        open_model(net, preprocess=tokens)
 
 
 def test_a_decoder_takes_its_logits_from_the_last_real_token() -> None:

@@ -12,6 +12,10 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
     assert getattr(outfield, name).__doc__
 
 
+def test_dir_shows_the_public_names() -> None:
+    assert set(outfield.__all__) <= set(dir(outfield))
+
+
 def test_there_is_one_place_for_each_name() -> None:
     assert sorted(outfield._PLACES) == sorted(outfield.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

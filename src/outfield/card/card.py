@@ -50,6 +50,10 @@ class Card:
         Detector to why it does not apply.
     notes : tuple of str
         What a reader must know.
+    scores : mapping of str to frame
+        The scores of each detector, input by input: set, part, row, score. They are not saved.
+    contents : mapping of str to str
+        What each set holds, as a key: equal for the same inputs.
     """
 
     model: str
@@ -60,6 +64,8 @@ class Card:
     inputs: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    scores: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    contents: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Card({self.name!r}: {' '.join(self.sentences)})"

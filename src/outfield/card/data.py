@@ -10,9 +10,9 @@ from typing import Any, get_args
 import numpy as np
 
 from outfield import registry
-from outfield.data import labels
+from outfield.data import forms, labels
 from outfield.data.base import Dataset, Source
-from outfield.data.datasets import ArrayDataset, ListDataset, in_order, relabelled, split
+from outfield.data.datasets import in_order, relabelled, split
 from outfield.data.sources._rows import records
 from outfield.data.sources.arrays import names_in
 from outfield.errors import UserError, reading
@@ -25,11 +25,12 @@ SHARES = {"train": 0.5, "val": 0.1, "test": 0.4}
 
 
 def dataset(what: Any) -> Dataset:
-    """A data set from a path, a source, ``(items, labels)``, an array or a list of texts.
+    """A data set from a path, a source, ``(items, labels)``, an array, a tensor, a frame, a list or a torch data set.
 
     A folder holds pictures by class; files are read by their ending: ``.zip`` (pictures), ``.npy`` and ``.npz``
     (arrays, labels of the name ``labels``), ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` (texts where there is a column
-    ``text``, else numbers; labels in the column ``label``), ``.parquet`` (numbers).
+    ``text``, else numbers; labels in the column ``label``), ``.parquet`` (numbers). Everything else, with labels or
+    without, is what ``outfield.data.forms.dataset_of`` takes.
 
     Raises
     ------
@@ -47,14 +48,23 @@ def dataset(what: Any) -> Dataset:
         return what.load()
     if isinstance(what, Dataset):
         return what
-    items, labels = what if isinstance(what, tuple) and len(what) == 2 else (what, None)
-    if isinstance(items, np.ndarray):
-        return ArrayDataset(items, labels)
-    if isinstance(items, Sequence) and not isinstance(items, str):
-        return ListDataset(items, labels)
+    items, named = what if isinstance(what, tuple) and len(what) == 2 else (what, None)
+    several = isinstance(what, tuple) and len(what) > 2 and any(hasattr(one, "shape") for one in what)
+    if forms.is_data(items) and not several:
+        return forms.dataset_of(items, named)
     raise UserError(
-        f"Expected data as a path, a source, a data set, an array, or (items, labels), but got {type(what).__name__}."
+        "Expected data as a path, a source, a data set, an array, a tensor, a frame, a list, a torch data set, or "
+        f"(items, labels), but got {_called(what)}."
     )
+
+
+def _called(what: Any) -> str:
+    """What was given, in words; of a tuple, its parts."""
+    if isinstance(what, tuple):
+        return f"a tuple of {len(what)}: {', '.join(type(one).__name__ for one in what)}"
+    if type(what).__name__ == "DataLoader":
+        return "a DataLoader: pass its data set, loader.dataset"
+    return type(what).__name__
 
 
 def _source(path: Path) -> Source:
@@ -204,10 +214,12 @@ def kind_of(data: Dataset) -> str:
 
     Examples
     --------
-    >>> kind_of(ListDataset(["a film"])), kind_of(ArrayDataset(np.zeros((2, 3))))
+    >>> kind_of(dataset(["a film"])), kind_of(dataset(np.zeros((2, 3))))
     ('text', 'tabular')
     """
     first = data.read(slice(0, 1))[0]
+    if isinstance(first, Mapping):
+        return "tabular"
     if not isinstance(first, np.ndarray):
         return "text"
     return "image" if first.ndim == 3 else "tabular"
@@ -242,6 +254,7 @@ def aligned(parts: Mapping[str, Dataset], model: Sequence[str] | None, classes: 
 
     Examples
     --------
+    >>> from outfield.data.datasets import ArrayDataset
     >>> data = ArrayDataset(np.eye(2), labels=[0, 1], classes=["entailment", "neutral"])
     >>> aligned({"test": data}, ("NEUTRAL", "ENTAILMENT")).parts["test"].labels
     array([1, 0])

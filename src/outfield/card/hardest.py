@@ -171,8 +171,13 @@ def _shown(one: Judged, rows: Numbers) -> Iterator[Input]:
 
 
 def _words(item: Any) -> str:
-    if isinstance(item, np.ndarray):
-        return ", ".join(f"{value:.3g}" for value in item[:8]) + (", ..." if len(item) > 8 else "")
+    if isinstance(item, Mapping):
+        item = ", ".join(f"{name} {_words(value)}" for name, value in item.items())
+    if isinstance(item, np.ndarray) and item.ndim:
+        flat = item.ravel()
+        return ", ".join(f"{value:.3g}" for value in flat[:8]) + (", ..." if len(flat) > 8 else "")
+    if not isinstance(item, (str, tuple, list)):
+        return f"{item:.3g}" if isinstance(item, float) else str(item)
     text = item if isinstance(item, str) else " / ".join(map(str, item))
     return text if len(text) <= 240 else f"{text[:239]}…"
 

@@ -17,8 +17,9 @@ from outfield.card.classes import by_class
 from outfield.card.data import aligned, id_splits, kind_of, ood_members
 from outfield.card.hardest import Judged, hardest
 from outfield.data import labels
-from outfield.data.base import Dataset
-from outfield.data.datasets import in_memory, left_out_of, sample, shifted
+from outfield.data.base import Batch, Dataset
+from outfield.data.datasets import in_memory, left_out_of, row_keys, sample, shifted
+from outfield.data.forms import gap
 from outfield.detectors._asks import asks
 from outfield.detectors.base import Detector
 from outfield.errors import Problems, UserError
@@ -75,8 +76,9 @@ def evaluate(
     model : str or object
         As for ``open_model``.
     id_test, id_train, id_val : data
-        ID data with labels: paths, sources, data sets, or ``(items, labels)``. Detectors are fitted on the training
-        data; without it, on a part of the test data.
+        ID data with labels: paths, sources, data sets, or ``(items, labels)``, where items are an array, a tensor, a
+        frame of any library, a list of pictures or texts, or a mapping of input names to arrays; or a torch data set.
+        Detectors are fitted on the training data; without it, on a part of the test data.
     ood : mapping
         ``{"near": data, "far": [data, data]}``, ``{"near": {"NAME": data}}`` or ``{"NAME": ("near", data)}``.
     shifts : "standard" or sequence of str
@@ -105,6 +107,7 @@ def evaluate(
 
     Examples
     --------
+    >>> import tempfile
     >>> from sklearn.linear_model import LogisticRegression
     >>> rng = np.random.default_rng(0)
     >>> rows, labels = rng.normal(size=(300, 2)), np.arange(300) % 2
@@ -119,9 +122,11 @@ def evaluate(
     parts, notes = id_splits(id_train, id_val, id_test)
     outputs, _ = labels.mapping(classes)
     options = options if outputs is None else {**options, "classes": outputs}
-    opened = open_model(model, **{"example": parts["test"].read(slice(0, 2)), **options})
+    members = ood_members(ood)
+    example = _example(parts["test"], [*parts.values(), *(member.data for member in members)])
+    opened = open_model(model, **{"example": example, **options})
     known = aligned(parts, opened.classes, classes)
-    sets = _sets(known.parts, ood_members(ood), shifts, seed)
+    sets = _sets(known.parts, members, shifts, seed)
     sets = _limited(sets, probe_limit, seed)
     chosen, left_out = _applicable(opened, _detectors(detectors))
     with work_folder("card") as folder:
@@ -148,8 +153,16 @@ def evaluate(
         by_class(judged, names),
         kind_of(sets.test.data),
         left_out,
-        (*notes, *known.notes, *_notes(sets, probe_limit), *warned),
+        (*notes, *known.notes, *getattr(opened, "notes", ()), *_notes(sets, probe_limit), *warned),
+        scores,
+        {one.name: keys.of_array(row_keys(one.data)) for one in (sets.test, *sets.ood)},
     )
+
+
+def _example(test: Dataset, sets: Sequence[Dataset]) -> Batch:
+    """Items to open the model with: two of the test data; of tables, one that lacks a number where any does."""
+    lacking = next(((data, row) for data in sets if (row := gap(data)) is not None), None)
+    return test.read(slice(0, 2)) if lacking is None else lacking[0].read(np.array([lacking[1]]))
 
 
 def _sets(parts: Mapping[str, Dataset], ood: tuple[Member, ...], shifts: Sequence[str] | str, seed: int) -> Sets:

@@ -79,6 +79,8 @@ def of_study(folder: Path | str, model: str, *, cache: Cache | None = None, seed
         "" if test is None else kind_of(test),
         _left_out(folder, tables),
         notes,
+        tables,
+        _measured_data(folder, rows),
     )
 
 

@@ -8,7 +8,11 @@ from typer import Argument, Exit, Option
 
 def evaluate(
     model: Annotated[
-        str, Argument(help="timm:NAME, hf:NAME-or-folder, onnx:FILE, sklearn:FILE.skops, FILE.py:FUNCTION")
+        str,
+        Argument(
+            help="timm:NAME, hf:NAME-or-folder, onnx:FILE, sklearn:FILE.skops, FILE.py:FUNCTION, or a file of weights "
+            "(.ckpt, .pth, .safetensors) with --network"
+        ),
     ],
     *,
     id_data: Annotated[
@@ -30,6 +34,13 @@ def evaluate(
     ] = None,
     side: Annotated[int | None, Option(help="Resize pictures to this side; torch models only.")] = None,
     channels: Annotated[int | None, Option(help="Channels of the pictures, 1 or 3; torch models only.")] = None,
+    network: Annotated[
+        str | None,
+        Option(help="Of a file of weights: timm:resnet18?num_classes=10, small_cnn?classes=6, FILE.py:FUNCTION."),
+    ] = None,
+    trust: Annotated[
+        list[str] | None, Option(metavar="TYPE", help="A type in a .skops file that may be loaded; several times.")
+    ] = None,
     device: Annotated[str | None, Option(help="cpu, cuda, mps; by default where the model is.")] = None,
     fail_under: Annotated[
         list[str] | None, Option(help="METRIC=LIMIT, say auroc=.9: exit code 1 where the card does not keep it.")
@@ -60,6 +71,8 @@ def evaluate(
         "features": features,
         "device": device,
         "classes": classes_of(classes),
+        "network": network,
+        "trusted": trust or None,
         "preprocess": preprocess_of(side, channels),
     }
     with telling() as tell:

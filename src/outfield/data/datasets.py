@@ -154,6 +154,8 @@ class ArrayDataset(Rows):
     items : array [n, H, W, C] or [n, H, W], uint8 or float in [0, 1]; or [n, D], numbers
     labels : array of integers [n], optional
     classes, parts, left_out : see ``Rows``
+    missing : bool
+        Whether NaN may stand for a missing number in rows [n, D]; what reads them then says whether it can.
 
     Raises
     ------
@@ -174,12 +176,14 @@ class ArrayDataset(Rows):
         classes: Sequence[str] | None = None,
         parts: ArrayLike | None = None,
         left_out: Iterable[str] = (),
+        *,
+        missing: bool = False,
     ) -> None:
         _check_shape(items)
         super().__init__(len(items), labels, classes, parts, left_out)
         self.items = items[..., None] if items.ndim == 3 else items
         if self.items.dtype != np.uint8:
-            _check_values(self.items)
+            _check_values(self.items, missing=missing and self.items.ndim == 2)
 
     def read(self, rows: slice | NDArray[np.int64]) -> Batch:
         items = np.asarray(self.items[rows])
@@ -544,7 +548,7 @@ def name_of(dataset: Dataset, row: int) -> str:
 
 
 def item_key(item: Any) -> str:
-    """Content key of one item: a picture, a feature vector, a text or a tuple of texts.
+    """Content key of one item: a picture, a feature vector, a text, a tuple of texts, or a record.
 
     Examples
     --------
@@ -556,10 +560,17 @@ def item_key(item: Any) -> str:
         blake.update(f"{item.dtype.str}{item.shape}".encode())
         blake.update(np.ascontiguousarray(item).data)
         return blake.hexdigest()
+    if isinstance(item, Mapping):
+        item = [part for name, value in item.items() for part in (str(name), _value_key(value))]
     for text in (item,) if isinstance(item, (str, bytes)) else item:
         content = text.encode() if isinstance(text, str) else text
         blake.update(len(content).to_bytes(8, "little") + content)
     return blake.hexdigest()
+
+
+def _value_key(value: Any) -> str:
+    """The content of one value of a record; of a number, what it is, whatever type holds it."""
+    return item_key(value) if isinstance(value, np.ndarray) else repr(getattr(value, "item", lambda: value)())
 
 
 def row_rng(name: str, seed: int, row: int) -> np.random.Generator:
@@ -665,18 +676,21 @@ def _check_shape(items: NDArray[Any]) -> None:
             f"Expected pictures [n, H, W, C] or [n, H, W], or rows [n, D], but got shape {items.shape}. "
             "Reshape the array."
         )
+    if 0 in items.shape:
+        raise UserError(f"Expected at least one row, but got shape {items.shape}. Leave empty data out.")
     if items.ndim == 4 and items.shape[3] not in (1, 3):
         first = "Move the channels last: np.moveaxis(items, 1, 3)." if items.shape[1] in (1, 3) else "Keep 1 or 3."
         raise UserError(f"Expected pictures with 1 or 3 channels last, but got shape {items.shape}. {first}")
 
 
-def _check_values(items: NDArray[Any]) -> None:
+def _check_values(items: NDArray[Any], *, missing: bool = False) -> None:
     if items.ndim == 4 and items.dtype.kind != "f":
         raise UserError(f"Expected pictures as uint8 or float in [0, 1], but got {items.dtype}. Convert them.")
     for start in range(0, len(items), CHUNK):
         chunk = np.asarray(items[start : start + CHUNK])
-        if not np.isfinite(chunk).all():
-            row = start + int(np.flatnonzero(~np.isfinite(chunk.reshape(len(chunk), -1)).all(axis=1))[0])
+        sound = np.isfinite(chunk) | np.isnan(chunk) if missing else np.isfinite(chunk)
+        if not sound.all():
+            row = start + int(np.flatnonzero(~sound.reshape(len(chunk), -1).all(axis=1))[0])
             raise UserError(f"Expected finite values, but row {row} has NaN or infinity. Mend or remove that row.")
         if items.ndim == 4 and (chunk.min() < 0 or chunk.max() > 1):
             raise UserError(

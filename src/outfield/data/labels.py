@@ -230,18 +230,30 @@ def unless_unlabelled(numbers: NDArray[np.int64]) -> NDArray[np.int64] | None:
 def by_value(labels: NDArray[np.int64], known: Sequence[str] | None) -> NDArray[np.int64] | None:
     """Numbers of the outputs for labels that are the model's own label values, as a classifier fitted on 1, 2, 3 has.
 
-    None where the labels are numbers of outputs: the model's names are no whole numbers, or some label is not one.
+    None where the labels are numbers of outputs: the model's names are no whole numbers, or no label is one of them.
+
+    Raises
+    ------
+    UserError
+        Some labels are the model's label values and others are not: neither reading is safe.
 
     Examples
     --------
-    >>> by_value(np.array([3, 1]), ("1", "2", "3")), by_value(np.array([0, 1]), ("1", "2", "3"))
+    >>> by_value(np.array([3, 1]), ("1", "2", "3")), by_value(np.array([0, 1]), ("3", "5"))
     (array([2, 0]), None)
     """
     if known is None or numbers_only(known) or not all(_WHOLE.fullmatch(one) for one in known):
         return None
     number = {int(float(one)): place for place, one in enumerate(known)}
-    found = [number.get(int(label), -1) for label in labels]
-    return None if -1 in found else np.array(found, dtype=np.int64)
+    found = np.array([number.get(int(label), -1) for label in labels], dtype=np.int64)
+    if (found < 0).all():
+        return None
+    if strange := [str(label) for label in sorted({int(label) for label in labels[found < 0]})]:
+        raise UserError(
+            f"Expected labels that the model was fitted on ({listed(known)}), but got {listed(strange)} beside them. "
+            "Label the data as in training, or name the model's outputs: classes=[...]."
+        )
+    return found
 
 
 def mapping(given: Any) -> tuple[tuple[str, ...] | None, Mapping[str, str | int]]:

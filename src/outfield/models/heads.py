@@ -53,15 +53,26 @@ class Site:
     pool: str = "as it is"
 
     def head(self, module: nn.Module) -> Head:
-        """Weight [C, D] and bias [C] as they are now, not copied."""
+        """Weight [C, D] and bias [C] as they are now, not copied; those of one logit as of two classes."""
         weight = attrgetter(self.weight)(module).detach().flatten(1)
         bias = weight.new_zeros(len(weight)) if self.bias is None else attrgetter(self.bias)(module).detach()
-        return Head(weight, bias)
+        return Head(weight, bias) if len(weight) > 1 else Head(two_sided(weight.T).T, two_sided(bias[:, None])[0])
 
     def features(self, calls: Sequence[Tensor], head: Head, logits: Tensor) -> Tensor:
         """The head's input in the right call, pooled to [n, D]."""
         x = calls[self.call]
         return _chosen_token(x, head, logits) if self.pool == ONE_TOKEN else POOLS[self.pool](x)
+
+
+def two_sided(logit: Tensor) -> Tensor:
+    """One logit [n, 1] of a binary classifier as two [n, 2], whose softmax is its sigmoid: ``[-z, z] / 2``.
+
+    Examples
+    --------
+    >>> two_sided(torch.tensor([[3.0]]))
+    tensor([[-1.5000,  1.5000]])
+    """
+    return torch.cat([-logit, logit], dim=1) / 2
 
 
 def _chosen_token(x: Tensor, head: Head, logits: Tensor) -> Tensor:

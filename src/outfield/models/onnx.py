@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,21 @@ from torch import Tensor
 from outfield import keys
 from outfield.data.base import Batch
 from outfield.errors import UserError
-from outfield.models.heads import pooled
+from outfield.models.heads import pooled, two_sided
 from outfield.models.libraries import library
-from outfield.models.preprocess import Pictures, Preprocess, Table, code_of, shown, stated
+from outfield.models.preprocess import Named, Pictures, Preprocess, Table, code_of, shown, stated
+from outfield.models.torch import logits_of
 from outfield.types import Head, Outputs
 
 _SAME = ("Identity", "Cast", "Dropout", "Flatten", "Reshape", "Squeeze")
 _POOLS = ("GlobalAveragePool", "ReduceMean")
-_DTYPES = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16, "tensor(double)": torch.float64}
+_DTYPES = {
+    "tensor(float)": torch.float32, "tensor(float16)": torch.float16, "tensor(double)": torch.float64,
+    "tensor(int64)": torch.int64, "tensor(int32)": torch.int32, "tensor(int16)": torch.int16,
+    "tensor(int8)": torch.int8, "tensor(uint8)": torch.uint8, "tensor(bool)": torch.bool,
+}  # fmt: skip
+FLOOR = 1e-12
+"""Smallest probability whose logarithm is taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +41,8 @@ class Linear:
     features: str
     name: str
     head: Head
+    single: bool = False
+    """Whether it makes one logit, which the head then has as two."""
 
 
 class Graph:
@@ -45,12 +54,23 @@ class Graph:
         self.weights = {one.name: one for one in proto.graph.initializer}
 
     def logits(self) -> str:
-        """The tensor of logits: the output of that name or the first one; before the softmax where it ends in one."""
-        outputs = [output.name for output in self.proto.graph.output]
-        name = "logits" if "logits" in outputs else outputs[0]
+        """The tensor of logits: the output of that name or the first of fractions; before the softmax it may end in.
+
+        A sigmoid of one linear logit is passed over too: it is a binary classifier.
+        """
+        outputs = self.proto.graph.output
+        floats = [one.name for one in outputs if one.type.tensor_type.elem_type in (0, 1, 10, 11)]
+        name = "logits" if "logits" in floats else floats[0] if floats else outputs[0].name
         while (node := self.makers.get(name)) is not None and node.op_type in ("Softmax", "LogSoftmax", "Identity"):
             name = node.input[0]
-        return str(name)
+        return str(self._before_sigmoid(name))
+
+    def _before_sigmoid(self, name: str) -> str:
+        node = self.makers.get(name)
+        if node is None or node.op_type != "Sigmoid":
+            return name
+        linear = self.linear(node.input[0])
+        return str(node.input[0]) if linear is not None and linear.single else name
 
     def linear(self, name: str) -> Linear | None:
         """The linear operation that makes a tensor, where there is one: Gemm, MatMul with Add, or a 1 x 1 Conv."""
@@ -122,14 +142,38 @@ class Graph:
         return content
 
 
+_NUMPY = {name: str(dtype).removeprefix("torch.") for name, dtype in _DTYPES.items()}
+PROBABILITIES = ("probabilities", "output_probability")
+"""What exporters of scikit-learn call them."""
+
+
+@dataclass(frozen=True)
+class ChannelsLast(Pictures):
+    """``Pictures`` for graphs that read [n, H, W, C]."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        return super().__call__(batch).permute(0, 2, 3, 1).contiguous()
+
+    @property
+    def scale(self) -> Tensor:
+        """``std``, shaped to divide one input [H, W, C]."""
+        return torch.tensor(self.std, dtype=torch.float32)
+
+
 def _linear(node: Any, weight: NDArray[Any], bias: NDArray[Any] | None) -> Linear:
     wide = torch.from_numpy(np.array(weight, np.float32))
     added = torch.zeros(len(wide)) if bias is None else torch.from_numpy(np.array(bias, np.float32)).flatten()
-    return Linear(node.input[0], node.input[1], Head(wide, added.expand(len(wide)).clone()))
+    added = added.expand(len(wide)).clone()
+    if len(wide) > 1:
+        return Linear(node.input[0], node.input[1], Head(wide, added))
+    return Linear(node.input[0], node.input[1], Head(two_sided(wide.T).T, two_sided(added[:, None])[0]), single=True)
 
 
 class OnnxModel:
-    """An ONNX classifier of one input.
+    """An ONNX classifier of one input, or of several that items give by name.
+
+    Inputs are given in the type that the graph reads: token numbers as whole numbers, 8-bit pictures as 0 to 255.
+    One logit makes two classes.
 
     Parameters
     ----------
@@ -156,7 +200,7 @@ class OnnxModel:
     MissingExtra
         onnx or onnxruntime is not installed.
     UserError
-        No such file, or no ONNX; several inputs; no logits [n, C]; names of no tensors.
+        No such file, or no ONNX; several inputs and items without their names; no logits [n, C]; names of no tensors.
     """
 
     def __init__(
@@ -181,9 +225,10 @@ class OnnxModel:
         self.layers = tuple(map(self._known, layers or ()))
         names = [name for name in (self.logits_name, self.features_name, *self.layers) if name]
         self.session = _session(self.graph.with_outputs(names), self.device.type)
-        self.input = self._sole_input()
         self.classes = self._names(classes)
-        self.preprocess = preprocess or self._own_preprocess()
+        self.inputs = self.session.get_inputs()
+        self.input = self.inputs[0]
+        self.preprocess = preprocess or self._own_preprocess(example)
         self.linear = linear if linear and self._follows(linear, self.prepare(self._example(example))) else None
         if self.linear is None and not features:
             self.features_name = None
@@ -205,19 +250,15 @@ class OnnxModel:
             f"The last ones are: {', '.join(list(self.graph.makers)[-8:])}."
         )
 
-    def _sole_input(self) -> Any:
-        inputs = self.session.get_inputs()
-        if len(inputs) != 1:
-            raise UserError(
-                f"Expected a model of one input, but {self.path.name} has {', '.join(one.name for one in inputs)}. "
-                "Export it with one."
-            )
-        return inputs[0]
-
-    def _own_preprocess(self) -> Preprocess:
+    def _own_preprocess(self, example: Batch | None) -> Preprocess:
+        if len(self.inputs) > 1:
+            return self._by_name(example)
         shape = [size if isinstance(size, int) else None for size in self.input.shape]
-        if len(shape) == 4 and shape[1] in (1, 3, None):
-            return Pictures(side=shape[2] if shape[2] == shape[3] else None, channels=shape[1])
+        eight_bit = (1 / 255,) if self.input.type == "tensor(uint8)" else (1.0,)
+        if len(shape) == 4 and shape[1] in (1, 3, None) and shape[3] not in (1, 3):
+            return Pictures(side=shape[2] if shape[2] == shape[3] else None, channels=shape[1], std=eight_bit)
+        if len(shape) == 4 and shape[3] in (1, 3):
+            return ChannelsLast(side=shape[1] if shape[1] == shape[2] else None, channels=shape[3], std=eight_bit)
         if len(shape) == 2:
             return Table(columns=shape[1])
         raise UserError(
@@ -225,13 +266,28 @@ class OnnxModel:
             "Pass `preprocess`."
         )
 
+    def _by_name(self, example: Batch | None) -> Named:
+        """Several inputs, each from the items' array of its name, in the graph's types."""
+        names = [one.name for one in self.inputs]
+        if example is None or not len(example) or not isinstance(example[0], Mapping) or set(names) - set(example[0]):
+            given = ", ".join(f"{name!r}: ..." for name in names)
+            raise UserError(
+                f"Expected items with an array for each input of {self.path.name} ({', '.join(names)}). "
+                f"Pass them by name, ({{{given}}}, labels), or export the model with one input."
+            )
+        shapes = {name: np.shape(example[0][name]) for name in names}
+        return Named(tuple((one.name, shapes[one.name], _NUMPY.get(one.type, "float32")) for one in self.inputs))
+
     def _example(self, example: Batch | None) -> Batch:
         if example is not None and len(example):
             return example
         shape = self.input.shape[1:]
         if example is None and all(isinstance(size, int) for size in shape):
-            values = np.random.default_rng(0).random((2, *shape), dtype=np.float32)
-            return values if values.ndim == 2 else np.moveaxis(values, 1, -1)
+            whole = len(shape) == 1 and "int" in self.input.type
+            values = np.random.default_rng(0).random((2, *shape), dtype=np.float32) * (not whole)
+            return (
+                values if values.ndim == 2 or isinstance(self.preprocess, ChannelsLast) else np.moveaxis(values, 1, -1)
+            )
         raise UserError(f"Expected an example of at least one item: the input is {self.input.shape}. Pass `example`.")
 
     def _follows(self, linear: Linear, x: Tensor) -> bool:
@@ -268,13 +324,37 @@ class OnnxModel:
         return frozenset(name for name, value in has.items() if value)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of how the model was read."""
+        single = self.linear is not None and self.linear.single
+        return ("The model gives one logit an input: it counts as two classes through the sigmoid.",) if single else ()
+
+    @property
     def input_std(self) -> Tensor:
         scale: Tensor = getattr(self.preprocess, "scale", torch.ones(()))
         return scale.to(self.device)
 
     def prepare(self, batch: Batch) -> Tensor:
+        """The items in the type that the graph reads.
+
+        Raises
+        ------
+        UserError
+            Fractions where it reads whole numbers, or numbers that its type does not hold.
+        """
         x = self.preprocess(batch)
-        return x.to(_DTYPES.get(self.input.type, x.dtype))
+        if isinstance(self.preprocess, Named):
+            return x
+        dtype = _DTYPES.get(self.input.type, x.dtype)
+        if dtype.is_floating_point or not x.is_floating_point():
+            return x.to(dtype)
+        whole = x.round() if isinstance(self.preprocess, Pictures) else x
+        if not torch.equal(whole.to(dtype).to(x.dtype), whole):
+            raise UserError(
+                f"Expected whole numbers, as {self.path.name} reads {self.input.type}, but got {x.min():g} to "
+                f"{x.max():g}. Pass `preprocess` that gives such numbers."
+            )
+        return whole.to(dtype)
 
     def forward(self, x: Tensor, layers: Sequence[str] = ()) -> Outputs:
         """One pass; files of a fixed batch size are run in pieces of that size, the last one filled up."""
@@ -291,18 +371,46 @@ class OnnxModel:
         names = list(dict.fromkeys([self.logits_name, *filter(None, [self.features_name]), *layers]))
         fixed = self.input.shape[0] if isinstance(self.input.shape[0], int) else None
         pieces = [self._piece(names, piece, fixed) for piece in x.detach().cpu().split(fixed or len(x))]
-        return {name: torch.cat([piece[i] for piece in pieces]) for i, name in enumerate(names)}
+        out = {name: torch.cat([piece[i] for piece in pieces]) for i, name in enumerate(names)}
+        return out | {self.logits_name: self._two_or_more(out[self.logits_name], len(x))}
+
+    def _two_or_more(self, raw: Tensor, rows: int) -> Tensor:
+        """Logits for two classes or more of what the graph gives."""
+        logits = logits_of(raw, rows)
+        if self.log_of:
+            logits = logits.clamp_min(FLOOR).log()
+        if logits.shape[1] > 1:
+            return logits
+        maker = self.graph.makers[self.logits_name].op_type
+        return two_sided(torch.logit(logits) if maker == "Sigmoid" else logits)
+
+    @property
+    def log_of(self) -> bool:
+        """Whether the graph gives probabilities by name, as exported classifiers of scikit-learn do."""
+        return self.logits_name in PROBABILITIES
 
     def _piece(self, names: Sequence[str], x: Tensor, fixed: int | None) -> list[Tensor]:
         filled = torch.cat([x, x[-1:].expand(fixed - len(x), *x.shape[1:])]) if fixed else x
         try:
-            values = self.session.run(names, {self.input.name: filled.numpy()})
+            values = self.session.run(names, self._fed(filled))
         except Exception as error:  # onnxruntime's errors have no base class of their own
             raise UserError(
                 f"Expected inputs {self.input.shape} ({self.input.type}), but {self.path.name} failed on "
                 f"{list(x.shape)}: {str(error).splitlines()[0]} Pass `preprocess` that gives what it reads."
             ) from error
-        return [torch.from_numpy(np.array(value[: len(x)])) for value in values]
+        short = [name for name, value in zip(names, values, strict=True) if np.ndim(value) < 1 or len(value) < len(x)]
+        if short:
+            raise UserError(
+                f"Expected a row of {', '.join(short)} for each of {len(x)} inputs, but {self.path.name} gave fewer. "
+                "Export it so that the first axis is the batch."
+            )
+        return [torch.from_numpy(np.array(value[: len(x)] if fixed else value)) for value in values]
+
+    def _fed(self, x: Tensor) -> dict[str, NDArray[Any]]:
+        if not isinstance(self.preprocess, Named):
+            return {self.input.name: x.numpy()}
+        types = {one.name: _DTYPES.get(one.type, torch.float32) for one in self.inputs}
+        return {name: value.to(types[name]).numpy() for name, value in self.preprocess.apart(x).items()}
 
     def evaluating(self) -> AbstractContextManager[None]:
         """Nothing to do: an exported file has no training mode."""

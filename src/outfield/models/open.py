@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,14 @@ OPENERS = {
     "hf": "outfield.models.transformers:open_transformers",
     "onnx": "outfield.models.onnx:OnnxModel",
     "sklearn": "outfield.models.sklearn:open_sklearn",
+    "weights": "outfield.models.weights:open_weights",
 }
 """What stands before the colon, and what opens it."""
-FORMS = "timm:NAME, hf:NAME-or-folder, onnx:FILE, sklearn:FILE.skops or FILE.py:CALLABLE"
+WEIGHTS = (".ckpt", ".pth", ".pt", ".safetensors", ".bin", ".tar")
+"""Endings of files that hold weights alone: of torch, Lightning, safetensors and transformers."""
+FORMS = (
+    "timm:NAME, hf:NAME-or-folder, onnx:FILE, sklearn:FILE.skops, FILE.py:CALLABLE, or a file of weights with `network`"
+)
 
 
 def open_model(
@@ -43,14 +48,15 @@ def open_model(
     ----------
     what : str or object
         ``timm:NAME`` (or a folder of one), ``hf:NAME-or-folder``, ``onnx:FILE``, ``sklearn:FILE.skops``,
-        ``FILE.py:CALLABLE`` (a function without arguments that returns a model object); or a module of torch, timm or
-        transformers, a fitted classifier of scikit-learn, or what is a ``Model`` already.
+        ``FILE.py:CALLABLE`` (a function without arguments that returns a model object); a file of weights (``.ckpt``,
+        ``.pth``, ``.pt``, ``.safetensors``) with ``network``; or a module of torch, timm or transformers, a fitted
+        classifier of scikit-learn, or what is a ``Model`` already.
     example : Batch, optional
         A few items of the data; needed for torch modules, whose input nobody states.
     head, features, layers, preprocess, name, classes, device : optional
         Instead of what is found; see the adapter.
     options
-        The adapter's own: ``weights`` and ``network`` of timm, ``trusted`` of scikit-learn.
+        The adapter's own: ``network`` of weights, ``weights`` and ``network`` of timm, ``trusted`` of scikit-learn.
 
     Raises
     ------
@@ -85,9 +91,10 @@ def _by_name(what: str, options: dict[str, Any]) -> Model:
         return _made(_opener(OPENERS[kind]), rest, options)
     path, _, function = what.rpartition(":")
     if path.endswith(".py") and function:
-        return open_model(_called(Path(path), function), **{"name": function, **options})
+        return open_model(called(Path(path), function), **{"name": function, **options})
     known = {".onnx": "onnx", ".skops": "sklearn", ".pkl": "sklearn", ".joblib": "sklearn"}
-    if (kind := known.get(Path(what).suffix, "")) or (Path(what) / "config.json").is_file():
+    known |= dict.fromkeys(WEIGHTS, "weights")
+    if (kind := known.get(Path(what).suffix.lower(), "")) or (Path(what) / "config.json").is_file():
         return _by_name(f"{kind or _of_folder(Path(what))}:{what}", options)
     raise UserError(f"Expected a model as {FORMS}, but got {what!r}. Write it in one of these forms.")
 
@@ -122,6 +129,13 @@ def _of_object(what: Any, options: dict[str, Any]) -> Model:
         return _of_module(what, options)
     if hasattr(what, "get_params") and hasattr(what, "predict"):
         return _made(_opener("outfield.models.sklearn:SklearnModel"), what, options)
+    if isinstance(what, type):
+        raise UserError(f"Expected a model, but got the class {what.__name__}. Make an instance of it, trained.")
+    if isinstance(what, Mapping):
+        raise UserError(
+            f"Expected a model, but got a mapping of {len(what)} names, such as a state dict. "
+            "Load it into its network, and pass that: network.load_state_dict(weights)."
+        )
     raise UserError(
         f"Expected a torch module, a fitted classifier, or a model as {FORMS}, but got a {type(what).__name__}. "
         "Wrap it in a torch module that returns logits [n, classes]."
@@ -149,7 +163,7 @@ def _of_module(what: Any, options: dict[str, Any]) -> Model:
     return _made(TorchModel, what, options)
 
 
-def _called(path: Path, name: str) -> Any:
+def called(path: Path, name: str) -> Any:
     """What the function of a Python file returns."""
     if not path.is_file():
         raise UserError(f"Expected a Python file at {path}, but there is none. Check the path.")

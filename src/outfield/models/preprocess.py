@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
+from decimal import Decimal
 from math import floor
 from typing import Any
 
@@ -106,17 +107,21 @@ class Pictures:
 class Table:
     """Rows of numbers to a tensor [n, D]; pictures are flattened, their values left as they are.
 
+    Rows of a frame are taken in the order of its columns.
+
     Parameters
     ----------
     columns : int, optional
         D that the model expects.
     double : bool
         As float64 rather than float32.
+    missing : bool
+        Whether NaN may stand for a missing number.
 
     Raises
     ------
     UserError
-        What is no array of numbers, or has another number of columns.
+        What is no array of numbers, has another number of columns, or lacks numbers.
 
     Examples
     --------
@@ -127,9 +132,10 @@ class Table:
 
     columns: int | None = None
     double: bool = False
+    missing: bool = False
 
     def __call__(self, batch: Batch) -> Tensor:
-        rows = np.asarray(batch)
+        rows = numbers_of(batch)
         if rows.dtype.kind not in "biuf":
             raise UserError(f"Expected rows of numbers, but got {_called(batch[0])}. Pass data that the model reads.")
         rows = rows.reshape(len(rows), -1).astype(np.float64 if self.double else np.float32)
@@ -138,7 +144,146 @@ class Table:
                 f"Expected rows of {self.columns} numbers, as the model was trained on, but got {rows.shape[1]}. "
                 "Pass the same columns."
             )
+        if not self.missing and (lacking := int(np.isnan(rows).any(axis=1).sum())):
+            raise UserError(
+                f"Expected a number in every column, but {lacking} of {len(rows)} rows of a batch lack one (NaN), and "
+                "this model cannot take that. Fill or remove them, or pass a pipeline with an imputer."
+            )
         return torch.from_numpy(rows)
+
+
+@dataclass(frozen=True)
+class Named:
+    """Records of arrays, ``{"a": [...], "b": [...]}``, to the inputs of a model by their names.
+
+    All of them travel as one tensor [n, D], each laid flat beside the last, and ``apart`` gives them back as they were.
+
+    Parameters
+    ----------
+    inputs : tuple of (name, shape of one item, type)
+
+    Raises
+    ------
+    UserError
+        Records that lack an input, or have one of another shape.
+
+    Examples
+    --------
+    >>> named = Named.of([{"a": np.zeros((2, 2), np.float32), "b": np.array([7])}])
+    >>> x = named([{"a": np.ones((2, 2), np.float32), "b": np.array([3])}])
+    >>> x.shape, named.apart(x)["b"]
+    (torch.Size([1, 5]), tensor([[3]]))
+    """
+
+    inputs: tuple[tuple[str, tuple[int, ...], str], ...]
+
+    @classmethod
+    def of(cls, example: Batch) -> Named:
+        """The inputs that an example has; numbers that are no arrays are inputs of one number each."""
+        record = {name: np.asarray(value) for name, value in example[0].items()}
+        return cls(tuple((name, value.shape, value.dtype.name) for name, value in record.items()))
+
+    def __call__(self, batch: Batch) -> Tensor:
+        return torch.cat([torch.from_numpy(self._flat(batch, *one)) for one in self.inputs], dim=1)
+
+    def _flat(self, batch: Batch, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[np.float64]:
+        if not all(isinstance(item, Mapping) and name in item for item in batch):
+            has = ", ".join(map(str, batch[0])) if isinstance(batch[0], Mapping) else _called(batch[0])
+            names = ", ".join(one for one, *_ in self.inputs)
+            raise UserError(f"Expected records with the inputs {names}, but got {has}. Pass each input by its name.")
+        values = [np.asarray(item[name]) for item in batch]
+        if odd := [value for value in values if value.shape != shape or value.dtype.kind not in "biuf"]:
+            raise UserError(
+                f"Expected numbers of shape {shape} for the input {name!r}, as the first item has, but got "
+                f"{odd[0].dtype} of shape {odd[0].shape}. Make the items alike."
+            )
+        rows = np.stack(values).reshape(len(values), -1).astype(np.float64)
+        if not np.isfinite(rows).all() or (np.dtype(dtype).kind in "iu" and np.abs(rows).max(initial=0) > 1 << 24):
+            raise UserError(
+                f"Expected finite numbers for the input {name!r}, whole ones up to {1 << 24:,}, but it has others. "
+                "Mend or remove those items."
+            )
+        return rows
+
+    def apart(self, x: Tensor) -> dict[str, Tensor]:
+        """The inputs by name, [n, ...] each: whole numbers as they were, fractions in the tensor's precision."""
+        sizes = [int(np.prod(shape)) for _, shape, _ in self.inputs]
+        pieces = zip(self.inputs, x.split(sizes, dim=1), strict=True)
+        return {
+            name: _typed(piece.reshape(len(x), *shape), np.dtype(dtype).kind) for (name, shape, dtype), piece in pieces
+        }
+
+    @property
+    def fractions(self) -> bool:
+        """Whether no input is whole numbers, so that the logits can be differentiated by all."""
+        return all(np.dtype(dtype).kind == "f" for *_, dtype in self.inputs)
+
+
+def _typed(values: Tensor, kind: str) -> Tensor:
+    return values if kind == "f" else values.bool() if kind == "b" else values.round().long()
+
+
+def numbers_of(batch: Batch) -> NDArray[Any]:
+    """A batch as one array; records as rows in the order of their columns, what they lack as NaN.
+
+    Raises
+    ------
+    UserError
+        Records with values that are no numbers.
+
+    Examples
+    --------
+    >>> numbers_of([{"a": 1, "b": None}])
+    array([[ 1., nan]])
+    """
+    if not len(batch) or not isinstance(batch[0], Mapping):
+        return _one_array(batch)
+    names = list(batch[0])
+    if odd := [row for row in batch if not isinstance(row, Mapping) or row.keys() != batch[0].keys()]:
+        has = ", ".join(map(str, odd[0])) if isinstance(odd[0], Mapping) else _called(odd[0])
+        raise UserError(f"Expected records of {', '.join(names)} each, but got one of {has}. Give all the same names.")
+    for name in names:
+        if odd := [row[name] for row in batch if not _number(row[name])]:
+            raise UserError(
+                f"Expected a number in the column {name!r}, but got {str(odd[0])[:40]!r}. "
+                "Encode it as numbers, or pass a pipeline that does."
+            )
+    return np.array(
+        [[np.nan if _absent(row[name]) else row[name] for name in names] for row in batch], dtype=np.float64
+    )
+
+
+def _one_array(batch: Batch) -> NDArray[Any]:
+    try:
+        return np.asarray(batch)
+    except ValueError:
+        raise UserError(
+            f"Expected rows of one length, but got items of several shapes, the first {_called(batch[0])}. "
+            "Pass data that the model reads."
+        ) from None
+
+
+def _absent(value: Any) -> bool:
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
+
+
+def _number(value: Any) -> bool:
+    return _absent(value) or isinstance(value, (bool, int, float, Decimal, np.bool_, np.integer, np.floating))
+
+
+def fitting(example: Batch) -> Preprocess:
+    """The preprocessing that fits what an example holds: rows, records of arrays, or pictures.
+
+    Examples
+    --------
+    >>> fitting(np.zeros((1, 3))), fitting(np.zeros((1, 8, 8, 3)))
+    (Table(columns=None, double=False, missing=False), Pictures(side=None, channels=None, ...))
+    """
+    first = example[0] if len(example) else None
+    if isinstance(first, Mapping):
+        alone = all(np.ndim(value) == 0 for value in first.values())
+        return Table() if alone else Named.of(example)
+    return Table() if isinstance(first, np.ndarray) and first.ndim == 1 else Pictures()
 
 
 def stated(preprocess: Any) -> Any:
@@ -174,6 +319,8 @@ def shown(preprocess: Any) -> str:
     >>> shown(Pictures(side=32))
     'Pictures(side=32)'
     """
+    if isinstance(preprocess, Named):
+        return f"inputs by name: {', '.join(name for name, *_ in preprocess.inputs)}"
     if not isinstance(preprocess, (Pictures, Table)):
         return str(getattr(preprocess, "__name__", preprocess))
     fields = {one.name: (getattr(preprocess, one.name), one.default) for one in dataclasses.fields(preprocess)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -80,10 +80,11 @@ class SklearnModel:
         self.estimator = estimator
         _check_fitted(estimator)
         self.method = _method(estimator)
-        self.classes = _names(estimator, classes)
+        self.classes = _class_names(estimator, classes)
         self._before, self._after, self.features_name = _cut(estimator, features)
         self.columns: int | None = getattr(estimator, "n_features_in_", None)
         self.preprocess = preprocess
+        self.named = _column_names(estimator)
         self.last = self._after.steps[-1][1] if hasattr(self._after, "steps") else self._after
         self._linear: Head | None = None
         self._linear = self._found_head(example)
@@ -91,24 +92,38 @@ class SklearnModel:
     def _found_head(self, example: Batch | None) -> Head | None:
         """The coefficients of the last step, where they give the logits from the features of the example."""
         head = _coefficients(self.last)
-        if example is None and self.columns:
-            example = np.random.default_rng(0).random((4, self.columns))
-        if head is None or example is None:
+        if example is None and self.columns and head is not None:
+            return self._found_on_noise(self.columns)
+        if example is None or not len(example):
             return None
-        out = self.forward(self.prepare(example))
+        x = self.prepare(example)
+        if x.isnan().any():
+            self.features_name = ""
+            return None
+        if head is None:
+            return None
+        out = self.forward(x)
         self.forwards = 0
         if not out.has("features") or out.features.shape[1] != head.weight.shape[1]:
             return None
         gap = (head(out.features) - out.logits).abs().max()
         return head if gap <= 1e-4 * max(1.0, float(out.logits.abs().max())) else None
 
+    def _found_on_noise(self, columns: int) -> Head | None:
+        """The head, checked with noise; none where the inputs are no numbers."""
+        try:
+            return self._found_head(np.random.default_rng(0).random((4, columns)))
+        except UserError:
+            return None
+
     def __repr__(self) -> str:
         head = "no linear head"
         if self._linear is not None:
-            classes, features = self._linear.weight.shape
-            head = f"head {type(self.last).__name__!r} [{classes} classes, {features} features]"
+            classes, width = self._linear.weight.shape
+            head = f"head {type(self.last).__name__!r} [{classes} classes, {width} features]"
         before = f", preprocess {shown(self.preprocess)}" if self.preprocess else ""
-        return f"SklearnModel({self.name!r}, logits of {self.method}, features {self.features_name}, {head}{before})"
+        features = f"features {self.features_name}" if self.features_name else "no features, since numbers are missing"
+        return f"SklearnModel({self.name!r}, logits of {self.method}, {features}, {head}{before})"
 
     @property
     def head(self) -> Head | None:
@@ -116,32 +131,73 @@ class SklearnModel:
 
     @property
     def offers(self) -> frozenset[str]:
-        return frozenset({"features"} | ({"head"} if self._linear else set()))
+        has = {"features": self.features_name, "head": self._linear}
+        return frozenset(name for name, value in has.items() if value)
 
     @property
     def input_std(self) -> Tensor:
         return torch.ones(())
 
     def prepare(self, batch: Batch) -> Tensor:
-        """The rows after the steps of the pipeline that come before the features, [n, D]."""
+        """The rows after the steps of the pipeline that come before the features, [n, D].
+
+        Raises
+        ------
+        UserError
+            Columns of the estimator that the rows lack; rows that it cannot take.
+        """
         rows = self._rows(batch)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="X does not have valid feature names")
-            values = self._before.transform(rows) if self._before is not None else rows
+            values = self._asked(rows, self._before.transform) if self._before is not None else rows
         return torch.from_numpy(_dense(values))
 
     def _rows(self, batch: Batch) -> Any:
-        if self.preprocess is None and isinstance(batch[0], str):
-            return list(batch)
-        rows: Any = (self.preprocess or Table(self.columns, double=True))(batch).numpy()
-        names = getattr(self.estimator, "feature_names_in_", None)
-        return rows if names is None else _frame(rows, names)
+        if self.preprocess is None and isinstance(batch[0], str) and (self.named or self._before is not None):
+            return list(batch) if not self.named else _frame([[text] for text in batch], self.named)
+        if self.preprocess is None and isinstance(batch[0], Mapping) and (self.named or self._encodes(batch)):
+            return self._framed(batch)
+        rows: Any = (self.preprocess or Table(self.columns, double=True, missing=True))(batch).numpy()
+        return _frame(rows, self.named) if self.named else rows
+
+    def _encodes(self, batch: Batch) -> bool:
+        """Whether a step of the pipeline has to make numbers of these records."""
+        texts = any(isinstance(value, str) for record in batch for value in record.values())
+        return self._before is not None and texts
+
+    def _framed(self, batch: Batch) -> Any:
+        """The rows as a frame: of the library that they came in, the columns those that the estimator was fitted on."""
+        import narwhals as nw
+        import polars as pl
+
+        frame = getattr(batch, "frame", None)
+        frame = nw.from_native(pl.DataFrame(list(batch))) if frame is None else frame
+        if absent := [name for name in self.named if name not in frame.columns]:
+            raise UserError(
+                f"Expected the columns that {type(self.last).__name__} was fitted on, but {', '.join(absent[:5])} "
+                f"{'is' if len(absent) == 1 else 'are'} not among {', '.join(map(str, frame.columns[:8]))}. Add them."
+            )
+        return (frame.select(self.named) if self.named else frame).to_native()
 
     def forward(self, x: Tensor, layers: Sequence[str] = ()) -> Outputs:
         """Logits and features of prepared rows."""
         self.forwards += len(x)
-        values = getattr(self._after, self.method)(x.numpy())
-        return Outputs(torch.from_numpy(_logits(np.asarray(values), self.method)), x, head=self._linear)
+        rows = _frame(x.numpy(), self.named) if self.named and self._before is None else x.numpy()
+        values = self._asked(rows, getattr(self._after, self.method))
+        logits = torch.from_numpy(_logits(np.asarray(values), self.method))
+        return Outputs(logits, x if self.features_name else None, head=self._linear)
+
+    def _asked(self, rows: Any, method: Callable[[Any], Any]) -> Any:
+        """What the estimator makes of the rows; whatever it raises is told with its reason."""
+        try:
+            return method(rows)
+        except Exception as error:  # estimators raise anything on rows that they cannot take
+            reason = str(error).strip().splitlines()
+            raise UserError(
+                f"Expected rows that {self.name!r} can take, but it failed ({type(error).__name__}): "
+                f"{reason[0] if reason else 'without a reason'} Pass rows like those that it was fitted on; where "
+                "numbers are missing, pass a pipeline with an imputer, or a classifier that takes them."
+            ) from error
 
     def evaluating(self) -> AbstractContextManager[None]:
         """Nothing to do: a fitted estimator has no training mode."""
@@ -196,7 +252,8 @@ def open_sklearn(reference: str, *, trusted: Sequence[str] = (), **options: Any)
         ) from None
     raise UserError(
         f"Expected only types of scikit-learn in {path.name}, but it holds {', '.join(unknown)}. If you trust them: "
-        f"open_model('sklearn:{path}', trusted={unknown})."
+        f"open_model('sklearn:{path}', trusted={unknown}), or on the command line "
+        f"{' '.join(f'--trust {name}' for name in unknown)}."
     )
 
 
@@ -255,7 +312,7 @@ def _check_fitted(estimator: Any) -> None:
         )
 
 
-def _names(estimator: Any, classes: Sequence[str] | None) -> tuple[str, ...]:
+def _class_names(estimator: Any, classes: Sequence[str] | None) -> tuple[str, ...]:
     """The names of the classes: those given, else ``classes_``, whole numbers alike however they are written."""
     if classes is None:
         return tuple(labels.name(one) or "" for one in estimator.classes_)
@@ -320,11 +377,23 @@ def _dense(values: Any) -> NDArray[np.float64]:
             f"Expected at most {WIDEST} features, but the last step before the classifier gives {values.shape[1]}. "
             "Add one that reduces them, such as TruncatedSVD."
         )
-    return np.ascontiguousarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float64)
+    dense = values.toarray() if hasattr(values, "toarray") else values
+    try:
+        return np.ascontiguousarray(dense, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"Expected numbers as features, but what goes into the classifier holds others ({error}). "
+            "Encode them in a step of the pipeline before it."
+        ) from None
 
 
-def _frame(rows: NDArray[Any], names: Sequence[str]) -> Any:
+def _column_names(estimator: Any) -> tuple[str, ...]:
+    """The columns that the estimator was fitted on, in their order; none where they had no names."""
+    return tuple(map(str, getattr(estimator, "feature_names_in_", ())))
+
+
+def _frame(rows: Any, names: Sequence[str]) -> Any:
     """The rows under the column names that the estimator was fitted with."""
     import polars as pl
 
-    return pl.DataFrame(rows, schema=[str(name) for name in names])
+    return pl.DataFrame(rows, schema=list(names), orient="row")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from outfield import keys
 from outfield.data.base import Batch
 from outfield.errors import UserError
 from outfield.models import heads
-from outfield.models.preprocess import Pictures, Preprocess, code_of, shown, stated
+from outfield.models.preprocess import Named, Preprocess, code_of, fitting, shown, stated
 from outfield.types import Head, Outputs
 
 
@@ -31,11 +32,12 @@ class TorchModel:
     Parameters
     ----------
     module : nn.Module
-        Returns logits [n, C]; or an object or mapping with ``logits``, or a tuple that begins with them.
+        Returns logits [n, C]; or an object or mapping with ``logits`` (or ``out``), or a tuple that begins with them.
+        One logit [n, 1] or [n], or its sigmoid where the linear layer before it shows that it is one, is two classes.
     example : Batch
         A few items of the data, to trace with.
     preprocess : callable, optional
-        Items to input tensor; ``Pictures()`` by default.
+        Items to input tensor; by default ``Pictures()``, ``Table()`` or ``Named``, after what the example holds.
     head : str, optional
         Name of the linear head, where tracing finds the wrong one.
     features : str, optional
@@ -52,8 +54,7 @@ class TorchModel:
     Raises
     ------
     UserError
-        No example; a module that does not return logits of at least two classes, or returns NaN; names that are
-        no layers.
+        No example; a module that does not return logits, or returns NaN; names that are no layers.
 
     Examples
     --------
@@ -65,6 +66,8 @@ class TorchModel:
     """
 
     differentiable = True
+    single = ""
+    """What the module returns where it is one number an input: ``logit`` or ``probability``; else empty."""
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class TorchModel:
         self.name, self.forwards = name, 0
         self.module = unwrapped(module) if device is None else unwrapped(module).to(device)
         self.device = _placed(self.module).device
-        self.preprocess = preprocess or Pictures()
+        self.preprocess = preprocess or (Named.of(example) if _asks_for(self.module, example) else fitting(example))
         self.feature_layer = features
         self._example_shape: tuple[int, ...] = ()
         found = self._traced(example, head)
@@ -97,7 +100,25 @@ class TorchModel:
         x = self.prepare(example)
         self._example_shape = tuple(x.shape[1:])
         with self.evaluating():
+            with torch.inference_mode():
+                raw = logits_of(self._answer(x), len(x))
+            if raw.shape[1] > 1:
+                return heads.trace(self.module, x, self._logits, head)
+            return self._traced_single(x, raw, head)
+
+    def _traced_single(self, x: Tensor, raw: Tensor, head: str | None) -> heads.Trace:
+        """Of one number an input, whether it is a logit or a probability: the linear layer that made it shows."""
+        self.single = "logit"
+        if not bool(((raw >= 0) & (raw <= 1)).all()):
             return heads.trace(self.module, x, self._logits, head)
+        for self.single in ("logit", "probability"):
+            found = heads.trace(self.module, x, self._logits)
+            if found.site is not None and head in (None, found.site.name):
+                return found
+        raise UserError(
+            f"Expected one logit or a number for each class, but {self.name!r} returned one number in [0, 1] an input, "
+            "which may be a probability or a logit. Return the logit: leave the sigmoid out."
+        )
 
     def _check(self, logits: Tensor) -> None:
         heads.check_layers([*self.layers, *filter(None, [self.feature_layer])], self.module)
@@ -113,7 +134,19 @@ class TorchModel:
 
     def __repr__(self) -> str:
         layers, preprocess = ", ".join(self.layers) or "none", shown(self.preprocess)
-        return f"{type(self).__name__}({self.name!r}, {self._about_head()}, layers {layers}, preprocess {preprocess})"
+        single = f", two classes of one {self.single}" if self.single else ""
+        about = f"{self._about_head()}{single}, layers {layers}, preprocess {preprocess}"
+        return f"{type(self).__name__}({self.name!r}, {about})"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of how the model was read."""
+        if not self.single:
+            return ()
+        return (
+            f"The model gives one {self.single} an input: it counts as two classes through the sigmoid, class 1 where "
+            f"the {self.single} is above {'0' if self.single == 'logit' else '0.5'}.",
+        )
 
     def _about_head(self) -> str:
         if self.feature_layer:
@@ -138,7 +171,7 @@ class TorchModel:
             "features": self.site or self.feature_layer,
             "head": self.site,
             "layers": self.layers,
-            "gradients": self.differentiable,
+            "gradients": self.differentiable and getattr(self.preprocess, "fractions", True),
         }
         return frozenset(name for name, value in has.items() if value)
 
@@ -150,7 +183,8 @@ class TorchModel:
 
     def prepare(self, batch: Batch) -> Tensor:
         x = self.preprocess(batch).to(self.device)
-        return x.to(_placed(self.module).dtype) if x.is_floating_point() else x
+        whole = not getattr(self.preprocess, "fractions", True)
+        return x.to(_placed(self.module).dtype) if x.is_floating_point() and not whole else x
 
     def forward(self, x: Tensor, layers: Sequence[str] = ()) -> Outputs:
         """One forward pass; ``forwards`` counts the inputs of all passes so far.
@@ -199,18 +233,49 @@ class TorchModel:
         )
 
     def _run(self, x: Tensor) -> Any:
-        return self.module(x)
+        if not isinstance(self.preprocess, Named):
+            return self.module(x)
+        dtype = _placed(self.module).dtype
+        given = self.preprocess.apart(x).items()
+        return self.module(**{name: value.to(dtype) if value.is_floating_point() else value for name, value in given})
 
     def _logits(self, x: Tensor) -> Tensor:
+        raw = logits_of(self._answer(x), len(x))
+        if raw.shape[1] > 1:
+            return raw
+        return heads.two_sided(torch.logit(raw) if self.single == "probability" else raw)
+
+    def _answer(self, x: Tensor) -> Any:
+        """What the module returns; where it cannot take such inputs, what is to be done."""
         try:
-            return logits_of(self._run(x))
-        except (RuntimeError, ValueError, AssertionError) as error:
+            return self._run(x)
+        except IndexError as error:
+            raise self._cannot_take(x, error) from error
+        except (RuntimeError, ValueError, AssertionError, KeyError) as error:
             if isinstance(error, torch.OutOfMemoryError) or not self._reads_otherwise(x):
                 raise
-            raise UserError(
-                f"Expected inputs that {self.name!r} can take, but it failed on {list(x.shape)}: "
-                f"{str(error).splitlines()[0]} {self._hint(x)}"
-            ) from error
+            raise self._cannot_take(x, error) from error
+        except TypeError as error:
+            if self._binds():
+                raise
+            raise self._cannot_take(x, error) from error
+
+    def _cannot_take(self, x: Tensor, error: Exception) -> UserError:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return UserError(
+            f"Expected inputs that {self.name!r} can take, but it failed on {list(x.shape)}: {reason} {self._hint(x)}"
+        )
+
+    def _binds(self) -> bool:
+        """Whether the module's ``forward`` can be called with what it is given."""
+        names = [name for name, *_ in self.preprocess.inputs] if isinstance(self.preprocess, Named) else []
+        try:
+            inspect.signature(self.module.forward).bind(*([] if names else [0]), **dict.fromkeys(names))
+        except TypeError:
+            return False
+        except ValueError:  # it states no signature
+            return True
+        return True
 
     def _reads_otherwise(self, x: Tensor) -> bool:
         """Whether the model has not taken an input of this shape before."""
@@ -220,7 +285,30 @@ class TorchModel:
         reads = next((layer.in_channels for layer in self.module.modules() if isinstance(layer, nn.Conv2d)), None)
         if reads is not None and x.ndim == 4 and x.shape[1] != reads:
             return f"Its first convolution reads {reads} channels: pass preprocess=Pictures(channels={reads})."
+        if not self._binds():
+            wanted = [name for name, one in _parameters(self.module).items() if one.default is one.empty]
+            given = ", ".join(f"{name!r}: ..." for name in wanted)
+            return f"Its forward takes {', '.join(wanted)}: pass items by name, ({{{given}}}, labels)."
+        known = next((one.num_embeddings for one in self.module.modules() if isinstance(one, nn.Embedding)), None)
+        if known is not None and isinstance(self.preprocess, Named):
+            return f"Its embedding knows the numbers 0 to {known - 1:,}: look at the inputs."
+        if known is not None and x.is_floating_point():
+            first = next(iter(_parameters(self.module)), "x")
+            return f"It reads whole numbers: pass items by name, which keeps their type, ({{{first!r}: ...}}, labels)."
+        if x.ndim == 2:
+            return "Pass rows with the columns that it was trained on."
         return "Pass `preprocess` that gives the size it was trained on, for example Pictures(side=32)."
+
+
+def _asks_for(module: nn.Module, example: Batch) -> bool:
+    """Whether the items are records whose names are what ``forward`` takes."""
+    if not len(example) or not isinstance(example[0], Mapping):
+        return False
+    return set(example[0]) <= set(_parameters(module))
+
+
+def _parameters(module: nn.Module) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(module.forward).parameters
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -247,27 +335,44 @@ def _bad_weights(module: nn.Module) -> str:
     return "Its weights are finite: look at the preprocessing."
 
 
-def logits_of(output: Any) -> Tensor:
-    """The logits [n, C] of what a module returned: a tensor, an object or mapping with ``logits``, a tuple's first.
+def logits_of(output: Any, rows: int | None = None) -> Tensor:
+    """The logits [n, C] of what a module returned: a tensor, an object or mapping with ``logits`` or ``out``, a tuple's
+    first; a tensor [n] as [n, 1].
 
     Raises
     ------
     UserError
-        There are none, or of fewer than two classes.
+        There are none, of whole numbers, or for another number of inputs than ``rows``.
     """
-    found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", output)
+    found = _named_logits(output)
     found = found[0] if isinstance(found, (tuple, list)) and found else found
-    if isinstance(found, Tensor) and found.ndim == 2 and found.shape[1] > 1:
-        return found
-    shape = f"a tensor {list(found.shape)}" if isinstance(found, Tensor) else f"a {type(output).__name__}"
-    raise UserError(
-        f"Expected a model that returns logits [n, classes] of at least 2 classes, but it returned {shape}. "
-        "Wrap it in one that does."
-    )
+    if rows is not None and isinstance(found, Tensor) and found.shape == (rows,):
+        found = found[:, None]
+    if not isinstance(found, Tensor) or found.ndim != 2 or not found.shape[1] or not found.is_floating_point():
+        shape = f"a tensor {list(found.shape)}" if isinstance(found, Tensor) else f"a {type(output).__name__}"
+        whole = f" of {found.dtype}" if isinstance(found, Tensor) and not found.is_floating_point() else ""
+        raise UserError(
+            "Expected a model that returns logits [n, classes] of at least 2 classes, or one logit [n, 1], but it "
+            f"returned {shape}{whole}. Wrap it in one that does."
+        )
+    if rows is not None and len(found) != rows:
+        raise UserError(
+            f"Expected logits for each of {rows} inputs, but the model returned {len(found)} rows. "
+            "Let it return one row for each input, in their order."
+        )
+    return found
+
+
+def _named_logits(output: Any) -> Any:
+    if isinstance(output, Mapping):
+        return output.get("logits", output.get("out"))
+    return getattr(output, "logits", output)
 
 
 def load_into(module: nn.Module, weights: Mapping[str, Tensor], about: str = "the model") -> nn.Module:
     """The module with these weights, every one of them; counters of batch normalisation, which old files lack, aside.
+
+    Where all of them stand under one attribute (``model.``, as in checkpoints of Lightning) they are taken from there.
 
     Raises
     ------
@@ -281,6 +386,7 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], about: str = "th
     outfield.errors.UserError: Expected the weights of tiny, but got others: bias missing; scale unknown. ...
     """
     own = module.state_dict()
+    weights = _within(weights, [name for name in own if not name.endswith("num_batches_tracked")])
     faults = {
         "missing": [name for name in own if name not in weights and not name.endswith("num_batches_tracked")],
         "unknown": [name for name in weights if name not in own],
@@ -294,6 +400,21 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], about: str = "th
         )
     module.load_state_dict(dict(weights))
     return module
+
+
+def _within(weights: Mapping[str, Tensor], own: Sequence[str]) -> Mapping[str, Tensor]:
+    """The weights under the attribute that holds a whole network; as they are where none does."""
+    if not own or all(name in weights for name in own):
+        return weights
+    before = [name.removesuffix(own[0]) for name in weights if name.endswith(f".{own[0]}")]
+    whole = [prefix for prefix in before if all(prefix + name in weights for name in own)]
+    if len(whole) > 1:
+        raise UserError(
+            f"Expected the weights of one network, but the file holds {len(whole)}, under {', '.join(sorted(whole))}. "
+            "Save those that are meant in a file of their own."
+        )
+    prefix = whole[0] if whole else ""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
 def _some(names: Sequence[str]) -> str:
@@ -322,6 +443,11 @@ def load_weights(path: Path) -> dict[str, Tensor]:
                 f"Expected a file of tensors at {path}, but it holds other Python objects, and loading those can run "
                 "any code. If you trust it, load it yourself and save its tensors: "
                 "safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')."
+            ) from None
+        if "TorchScript" in str(error):
+            raise UserError(
+                f"Expected a file of tensors at {path}, but it is a TorchScript archive, whose layers stay closed. "
+                "Save the weights of the network that it was made from: torch.save(network.state_dict(), 'net.pt')."
             ) from None
         raise UserError(
             f"Expected a file of tensors at {path}, but it cannot be read ({type(error).__name__}). "

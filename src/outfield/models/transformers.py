@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from outfield import keys
 from outfield.data.base import Batch
 from outfield.data.labels import numbers_only
-from outfield.errors import UserError
+from outfield.errors import MissingExtra, UserError
 from outfield.models.libraries import library
 from outfield.models.preprocess import Pictures, Preprocess, noise, picture
 from outfield.models.torch import TorchModel
@@ -200,11 +201,9 @@ def open_transformers(reference: str, **options: Any) -> TorchModel:
         "ForSequenceClassification": transformers.AutoModelForSequenceClassification,
     }
     auto = next((auto for ending, auto in autos.items() if architecture.endswith(ending)), None)
-    if auto is None or config.problem_type in ("regression", "multi_label_classification"):
-        raise UserError(
-            f"Expected a classifier of pictures or texts into one of several classes in {reference!r}, but it holds "
-            f"{architecture} ({config.problem_type or 'no such head'}). Fine-tune a classifier first."
-        )
+    if auto is None:
+        raise _no_classifier(repr(reference), architecture, "no such head")
+    _check_problem(config, repr(reference), architecture)
     module, info = _loaded(reference, auto.from_pretrained, output_loading_info=True)
     if missing := sorted(info["missing_keys"]):
         raise UserError(
@@ -231,6 +230,7 @@ def wrap(module: Any, *, preprocess: Any = None, classes: Sequence[str] | None =
         There is no processor beside the model.
     """
     config = module.config
+    _check_problem(config, "the model", type(module).__name__)
     options = {"name": type(module).__name__, "classes": classes or _classes(config), **options}
     if type(module).__name__.endswith("ForSequenceClassification"):
         tokens = preprocess if isinstance(preprocess, Tokens) else _tokens(module, preprocess)
@@ -242,6 +242,19 @@ def wrap(module: Any, *, preprocess: Any = None, classes: Sequence[str] | None =
             getattr(config, "num_channels", 3), *(side if isinstance(side, (list, tuple)) else (side, side))
         )
     return TorchModel(module.eval(), preprocess=pictures, **options)
+
+
+def _check_problem(config: Any, where: str, architecture: str) -> None:
+    problem = getattr(config, "problem_type", None)
+    if problem in ("regression", "multi_label_classification"):
+        raise _no_classifier(where, architecture, problem)
+
+
+def _no_classifier(where: str, architecture: str, why: str) -> UserError:
+    return UserError(
+        f"Expected a classifier of pictures or texts into one of several classes in {where}, but it holds "
+        f"{architecture} ({why}). Fine-tune a classifier first."
+    )
 
 
 def _ready(preprocess: Any) -> bool:
@@ -263,16 +276,26 @@ def _tokens(module: Any, tokenizer: Any) -> Tokens:
 
 
 def _classes(config: Any) -> tuple[str, ...] | None:
-    """The names of the classes, unless they are the placeholders LABEL_0, LABEL_1, ..."""
+    """The names of the classes, unless they are the placeholders LABEL_0, LABEL_1, ...; two of one logit's name."""
     names = tuple(str(config.id2label.get(i, i)) for i in range(len(config.id2label)))
-    return None if numbers_only(names) else names
+    if numbers_only(names):
+        return None
+    return names if len(names) > 1 else (f"not {names[0]}", names[0])
 
 
 def _loaded(reference: str, load: Any, **options: Any) -> Any:
     try:
         return load(reference, **options)
-    except (OSError, ValueError, RuntimeError) as error:
+    except ImportError as error:
+        raise MissingExtra((getattr(error, "name", None) or "transformers").partition(".")[0], extra="text") from error
+    except Exception as error:  # files that are damaged, or pickles of anything, raise whatever they like
         reason = str(error).strip().splitlines()
+        if isinstance(error, pickle.UnpicklingError):
+            raise UserError(
+                f"Expected a Hugging Face model of tensors alone in {reference!r}, but its weights are a pickle of "
+                "other objects, and loading those can run any code. If you trust it, load it and save it again: "
+                "model.save_pretrained(folder), which writes safetensors."
+            ) from None
         raise UserError(
             f"Expected a Hugging Face model in {reference!r} with its configuration, weights and processor, but "
             f"loading failed: {reason[0] if reason else type(error).__name__} "

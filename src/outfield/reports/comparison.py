@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from math import isnan
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -29,6 +29,8 @@ LOWER_IS_BETTER = frozenset({"ece", "nll", "brier", "aurc", "fpr_at_95_id", "fpr
 PLACE = ("set", "part", "row")
 """What tells one scored input from another."""
 Z = float(stats.norm.ppf(0.975))
+Read = Callable[[], pl.DataFrame]
+"""Gives one detector's scores: set, part, row, score."""
 Verdict = Literal["better", "worse", "not told apart", "the same", "without an interval"]
 
 
@@ -51,6 +53,15 @@ MEASURES = (
 )
 
 
+@runtime_checkable
+class Evaluated(Protocol):
+    """A model that was evaluated: its rows, the scores of each detector, and the content of each set, labels aside."""
+
+    rows: pl.DataFrame
+    scores: Mapping[str, pl.DataFrame]
+    contents: Mapping[str, str]
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Pairs of values of a first and a second side; a difference is the second less the first.
@@ -63,12 +74,15 @@ class Comparison:
         A row a pair: strategy, seed, detector, set_kind, ood, ood_category, metric, first, second, difference.
     models : pair of str or None
         The two models, where it compares two; the unit is then the input, else the strategy or the model.
+    scores : pair of mappings, optional
+        The scores of each detector, where they are in memory and not in a study's folder.
     """
 
     names: tuple[str, str]
     sides: tuple[Results, Results]
     pairs: pl.DataFrame
     models: tuple[str, str] | None = None
+    scores: tuple[Mapping[str, pl.DataFrame], Mapping[str, pl.DataFrame]] | None = None
 
     def frame(self) -> pl.DataFrame:
         """The pairs."""
@@ -115,7 +129,7 @@ class Comparison:
     def notes(self) -> tuple[str, ...]:
         """What the means leave out, each with the measures that it is left out of."""
         if self.models is not None:
-            return self.inputs.notes if self.scored else ()
+            return self.inputs.notes if self.scored else (UNPAIRED,)
         titles: dict[str, list[str]] = {}
         for measure in MEASURES:
             rows = self.of(measure.metric, measure.kind)
@@ -267,23 +281,27 @@ class _Sum:
         return Estimate(value, value - half, value + half, n=sum(map(len, parts)))
 
 
+UNPAIRED = "The scores of each input are not there: these are differences of means, not paired and without intervals."
+
+
 def compare(
-    first: Path | str | pl.DataFrame,
-    second: Path | str | pl.DataFrame | None = None,
+    first: Path | str | pl.DataFrame | Evaluated,
+    second: Path | str | pl.DataFrame | Evaluated | None = None,
     *,
     model: str | None = None,
     versus: str | None = None,
 ) -> Comparison:
-    """Two studies, or two models of one or two studies, pair by pair.
+    """Two studies, two models of one or two studies, or the cards of two models, pair by pair.
 
     Of two studies every value of the second is compared with the value of the first that has the same strategy, seed,
     detector and data set; intervals resample strategies (models where none is repeated), then seeds. Of two models
-    AUROCs are compared on the same inputs, by DeLong's paired interval.
+    AUROCs are compared on the same inputs, by DeLong's paired interval; so they are of two cards that ``evaluate``
+    made, on the OOD sets of the same inputs.
 
     Parameters
     ----------
-    first, second : path or frame
-        Studies' folders or rows; two models may be of one study.
+    first, second : path, frame or card
+        Studies' folders or rows; two models may be of one study. Two cards of the same ID test data.
     model, versus : str, optional
         A model of the first and one of the second; ``versus`` is ``model`` where two studies have it.
 
@@ -302,7 +320,9 @@ def compare(
     >>> found.overview.select("name", "n").rows()
     [('mean AUROC', 2)]
     """
-    sides = (Results.of(first), Results.of(first if second is None else second))
+    if isinstance(first, Evaluated) or isinstance(second, Evaluated):
+        return _of_cards(first, second)
+    sides = (_results(first), _results(first if second is None else second))
     titles = tuple(_title(side, place) for side, place in zip(sides, ("first", "second"), strict=True))
     if model is None and versus is None:
         if second is None:
@@ -312,6 +332,60 @@ def compare(
     if chosen[0] == chosen[1] and (second is None or _one_folder(sides)):
         raise UserError(f"Expected two models, but got {chosen[0]} twice. Name another one with --versus.")
     return _of_models(sides, (titles[0], titles[1]), chosen)
+
+
+def _results(study: object) -> Results:
+    if not isinstance(study, (str, Path, pl.DataFrame)) and not hasattr(study, "iterdir"):
+        raise UserError(
+            f"Expected a study's folder, rows, or a card, but got a {type(study).__name__}. Pass two of one kind."
+        )
+    if str(study).endswith((".json", ".html", ".md")):
+        raise UserError(
+            f"Expected a study's folder or rows (.parquet), but got {study}. Compare cards in memory: "
+            "outfield.compare(first, second) of what outfield.evaluate returned."
+        )
+    return Results.of(study)  # type: ignore[arg-type]  # a path of any kind
+
+
+def _of_cards(first: object, second: object) -> Comparison:
+    """Two evaluated models on the inputs that both have seen."""
+    if not isinstance(first, Evaluated) or not isinstance(second, Evaluated):
+        got = " and ".join("a card" if isinstance(one, Evaluated) else type(one).__name__ for one in (first, second))
+        raise UserError(f"Expected two cards, but got {got}. Pass the cards of two models: compare(first, second).")
+    known = (first.contents, second.contents)
+    told = all(len(one) > 1 for one in known)
+    if told and known[0].get(ID) != known[1].get(ID):
+        raise UserError(
+            "Expected cards of the same ID test inputs, but they differ. Evaluate both models on the same id_test "
+            "(and both with or both without id_train: without it, a part of the test data is used to fit)."
+        )
+    common = [name for name in known[0] if name in known[1] and name != ID]
+    same = [name for name in common if known[0][name] == known[1][name]]
+    if told and not same:
+        sets = [", ".join(name for name in one if name != ID) for one in known]
+        why = "under the same names they hold other inputs" if common else "none has the same name"
+        raise UserError(
+            f"Expected an OOD set of the same inputs in both cards, but {why}: {sets[0]} and {sets[1]}. "
+            "Evaluate both models on the same ood."
+        )
+    sides = (Results.of(_keyed(first)), Results.of(_keyed(second)))
+    models = tuple(str(side.rows["model"][0]) for side in sides)
+    keys = tuple(key for key in KEYS if key not in ("strategy", "seed"))
+    pairs = _paired(sides[0].test, sides[1].test, keys)
+    return Comparison(
+        _apart(models[0], models[1]), sides, pairs.filter("same"), (models[0], models[1]), (first.scores, second.scores)
+    )
+
+
+def _keyed(card: Evaluated) -> pl.DataFrame:
+    """The rows of a card, each with the content of the inputs that it was measured on."""
+    contents = dict(card.contents)
+    if not contents:
+        return card.rows
+    of_set = pl.col("ood").replace_strict(contents, default=None, return_dtype=pl.String)
+    return card.rows.with_columns(
+        data_digest=pl.when(pl.col("set_kind") == "ood").then(of_set).otherwise(pl.lit(contents.get(ID)))
+    )
 
 
 def _apart(first: str, second: str) -> tuple[str, str]:
@@ -480,21 +554,29 @@ def _p(row: Mapping[str, float]) -> float:
     return float(2 * stats.norm.sf(abs(row["difference"]) / error)) if error else float(row["difference"] == 0)
 
 
-def _common(comparison: Comparison) -> dict[str, tuple[tuple[Path, str, str], tuple[Path, str, str]]]:
-    """Detector to where both models' scores are."""
+def _common(comparison: Comparison) -> dict[str, tuple[Read, Read]]:
+    """Detector to what reads both models' scores."""
     if comparison.models is None:
         raise UserError("Expected two models, but two studies are compared. Name models to pair inputs.")
+    if comparison.scores is not None:
+        one, two = comparison.scores
+        return {name: (partial(_itself, one[name]), partial(_itself, two[name])) for name in one if name in two}
     places = []
     for side, model in zip(comparison.sides, comparison.models, strict=True):
         if side.folder is None:
             raise UserError("Expected a study's folder, where each input's scores are, but these are rows alone.")
-        places.append({name: (side.folder, model, key) for name, key in jobs(side.folder, model).items()})
+        found = jobs(side.folder, model).items()
+        places.append({name: partial(query.scores, side.folder, model, key) for name, key in found})
     return {name: (places[0][name], places[1][name]) for name in places[0] if name in places[1]}
 
 
-def _side_by_side(one: tuple[Path, str, str], two: tuple[Path, str, str], comparison: Comparison) -> pl.DataFrame:
+def _itself(table: pl.DataFrame) -> pl.DataFrame:
+    return table
+
+
+def _side_by_side(one: Read, two: Read, comparison: Comparison) -> pl.DataFrame:
     """Both models' scores (set, part, row, first, second) on the ID test set and every OOD set of the same inputs."""
-    tables = [query.scores(*each).sort(PLACE, nulls_last=False) for each in (one, two)]
+    tables = [read().sort(PLACE, nulls_last=False) for read in (one, two)]
     same = comparison.of("auroc", "ood").filter("same")["ood"].unique().sort()
     sources = [_sources(side) for side in comparison.sides]
     wanted = [ID, *(ood for ood in same if sources[0].get(ood) == sources[1].get(ood))]
