@@ -412,3 +412,15 @@ def test_a_trained_head_of_two_classes_is_read_in_its_own_order(first: str) -> N
     encoder = Encoder(Head(), tokenizer, max_tokens=None, padding="right")
     answer = int(encoder.logits(Encoded(((2, 3),), ((0, 0),), 0), [0]).argmax())
     assert answer == (1 if first == "entailment" else 0)
+
+
+@pytest.mark.parametrize("ending", [".CSV", ".Tsv", ".PARQUET"])
+def test_results_of_any_ending_are_read(ending: str, tmp_path: Path) -> None:
+    from outfield.stats.frames import as_frame
+
+    path, frame = tmp_path / f"t{ending}", pl.DataFrame({"model": ["a"], "value": [1.0]})
+    if ending == ".PARQUET":
+        frame.write_parquet(path)
+    else:
+        frame.write_csv(path, separator="\t" if ending == ".Tsv" else ",")
+    assert as_frame(path).equals(frame)

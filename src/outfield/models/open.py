@@ -87,7 +87,7 @@ def _by_name(what: str, options: dict[str, Any]) -> Model:
     if path.endswith(".py") and function:
         return open_model(_called(Path(path), function), **{"name": function, **options})
     known = {".onnx": "onnx", ".skops": "sklearn", ".pkl": "sklearn", ".joblib": "sklearn"}
-    if (kind := known.get(Path(what).suffix, "")) or (Path(what) / "config.json").is_file():
+    if (kind := known.get(Path(what).suffix.lower(), "")) or (Path(what) / "config.json").is_file():
         return _by_name(f"{kind or _of_folder(Path(what))}:{what}", options)
     raise UserError(f"Expected a model as {FORMS}, but got {what!r}. Write it in one of these forms.")
 
