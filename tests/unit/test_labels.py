@@ -162,7 +162,9 @@ def test_labels_of_an_estimator_are_its_own_values() -> None:
     assert aligned({"test": unnamed}, one_two_three).parts["test"].labels.tolist() == [0, 1]
     assert aligned({"test": unnamed}, ("-1", "1", "2")).parts["test"].labels.tolist() == [1, 2]
     assert aligned({"test": unnamed}, ("a", "b", "c")).parts["test"].labels.tolist() == [1, 2]
-    assert aligned({"test": ArrayDataset(np.eye(2), [0, 2])}, one_two_three).parts["test"].labels.tolist() == [0, 2]
+    with pytest.raises(UserError, match=r"fitted on \(1, 2, 3\), but got 0 beside them"):
+        aligned({"test": ArrayDataset(np.eye(2), [0, 2])}, one_two_three)
+    assert aligned({"test": ArrayDataset(np.eye(2), [0, 1])}, ("3", "5", "8")).parts["test"].labels.tolist() == [0, 1]
 
 
 def test_an_estimator_fitted_on_other_numbers_is_right(tmp_path: Path) -> None:
@@ -412,3 +414,15 @@ def test_a_trained_head_of_two_classes_is_read_in_its_own_order(first: str) -> N
     encoder = Encoder(Head(), tokenizer, max_tokens=None, padding="right")
     answer = int(encoder.logits(Encoded(((2, 3),), ((0, 0),), 0), [0]).argmax())
     assert answer == (1 if first == "entailment" else 0)
+
+
+@pytest.mark.parametrize("ending", [".CSV", ".Tsv", ".PARQUET"])
+def test_results_of_any_ending_are_read(ending: str, tmp_path: Path) -> None:
+    from outfield.stats.frames import as_frame
+
+    path, frame = tmp_path / f"t{ending}", pl.DataFrame({"model": ["a"], "value": [1.0]})
+    if ending == ".PARQUET":
+        frame.write_parquet(path)
+    else:
+        frame.write_csv(path, separator="\t" if ending == ".Tsv" else ",")
+    assert as_frame(path).equals(frame)

@@ -42,7 +42,7 @@ def doctor(
     """Say what this installation has and lacks; with --data, what is wrong with data: broken, double, odd sizes."""
     if data is None:
         _installation()
-    elif data.suffix in (".yaml", ".yml"):
+    elif data.suffix.lower() in (".yaml", ".yml"):
         _study_data(data, root)
     else:
         _told(_sets_in(data))

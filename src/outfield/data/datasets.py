@@ -25,6 +25,7 @@ CHUNK = 512
 """Rows that are read at a time where a whole data set is walked through."""
 
 _LARGEST = np.iinfo(np.int64).max
+_LARGEST_FLOAT = float(np.finfo(np.float32).max)
 Labels: TypeAlias = "NDArray[np.int64] | None"
 Names: TypeAlias = "tuple[str, ...] | None"
 
@@ -547,6 +548,11 @@ def name_of(dataset: Dataset, row: int) -> str:
     return dataset.name_of(row) if isinstance(dataset, Rows) else f"row {row}"
 
 
+def fits_float32(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which values are finite in float32, as which they are read: no NaN, no infinity, nothing beyond 3.4e38."""
+    return np.asarray(np.abs(values) <= _LARGEST_FLOAT)
+
+
 def item_key(item: Any) -> str:
     """Content key of one item: a picture, a feature vector, a text, a tuple of texts, or a record.
 
@@ -688,10 +694,13 @@ def _check_values(items: NDArray[Any], *, missing: bool = False) -> None:
         raise UserError(f"Expected pictures as uint8 or float in [0, 1], but got {items.dtype}. Convert them.")
     for start in range(0, len(items), CHUNK):
         chunk = np.asarray(items[start : start + CHUNK])
-        sound = np.isfinite(chunk) | np.isnan(chunk) if missing else np.isfinite(chunk)
-        if not sound.all():
-            row = start + int(np.flatnonzero(~sound.reshape(len(chunk), -1).all(axis=1))[0])
-            raise UserError(f"Expected finite values, but row {row} has NaN or infinity. Mend or remove that row.")
+        fits = fits_float32(chunk) | np.isnan(chunk) if missing else fits_float32(chunk)
+        if not (sound := fits.reshape(len(chunk), -1).all(axis=1)).all():
+            row = start + int(np.flatnonzero(~sound)[0])
+            raise UserError(
+                f"Expected finite values, but row {row} has NaN or infinity, or a number beyond {_LARGEST_FLOAT:.1e}. "
+                "Mend or remove that row."
+            )
         if items.ndim == 4 and (chunk.min() < 0 or chunk.max() > 1):
             raise UserError(
                 f"Expected pictures in [0, 1], but got [{chunk.min():g}, {chunk.max():g}]. "

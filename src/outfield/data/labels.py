@@ -62,12 +62,14 @@ def name(value: Any) -> str | None:
     return str(int(float(text))) if odd else text or None
 
 
-def _of_number(value: int | float | Decimal) -> str | None:
-    if not isinstance(value, int) and not math.isfinite(value):
+def _of_number(value: float | Decimal) -> str | None:
+    if isinstance(value, int):
+        return str(value)
+    if not math.isfinite(value):
         if math.isnan(value):
             return None
         raise UserError(f"Expected labels that are numbers or words, but got {value}. Mend that label.")
-    return str(int(value)) if abs(value) < 2**53 and value == int(value) else str(value)
+    return str(int(value)) if abs(float(value)) < 2**53 and value == int(value) else str(value)
 
 
 def names(values: Iterable[Any]) -> list[str | None]:

@@ -234,7 +234,7 @@ def open_sklearn(reference: str, *, trusted: Sequence[str] = (), **options: Any)
     path = Path(reference)
     if not path.is_file():
         raise UserError(f"Expected a .skops file at {path}, but there is none. Check the path.")
-    if path.suffix != ".skops":
+    if path.suffix.lower() != ".skops":
         raise UserError(
             f"Expected a .skops file, but got {path.name}: loading a pickle can run any code. If you trust it, load it "
             "yourself and pass the object, or save it safely: skops.io.dump(model, 'model.skops')."

@@ -42,7 +42,7 @@ def _read(path: Path) -> pl.DataFrame:
 
     if not path.exists():
         raise UserError(f"Expected a table, but there is no file {path}. Pass the path of a CSV or Parquet file.")
-    if not path.is_dir() and path.suffix not in READERS:
+    if not path.is_dir() and path.suffix.lower() not in READERS:
         raise UserError(f"Expected a table as {', '.join(READERS)}, but got {path.name}. Convert it first.")
     try:
         return pl.read_parquet(path / "**" / "*.parquet") if path.is_dir() else _parsed(path)
@@ -55,10 +55,10 @@ def _read(path: Path) -> pl.DataFrame:
 def _parsed(path: Path) -> pl.DataFrame:
     import polars as pl
 
-    options: dict[str, Any] = {"infer_schema_length": None} if "csv" in READERS[path.suffix] else {}
-    if path.suffix == ".tsv":
+    options: dict[str, Any] = {"infer_schema_length": None} if "csv" in READERS[path.suffix.lower()] else {}
+    if path.suffix.lower() == ".tsv":
         options["separator"] = "\t"
-    frame: pl.DataFrame = getattr(pl, READERS[path.suffix])(path, **options)
+    frame: pl.DataFrame = getattr(pl, READERS[path.suffix.lower()])(path, **options)
     return frame
 
 

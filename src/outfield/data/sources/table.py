@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outfield.data.base import Dataset, Source
-from outfield.data.datasets import ArrayDataset
+from outfield.data.datasets import ArrayDataset, fits_float32
 from outfield.data.labels import MISSING, listed
 from outfield.data.sources._files import Broken, existing
 from outfield.data.sources._rows import column, kept, labelled, other_separator, records, utf8
@@ -72,7 +72,7 @@ class Table(Source):
         label = None if self.label is None else column(header, self.label, self.path)
         named = [column(header, name, self.path) for name in self.columns or () if name != label]
         numbers, odd = _numbers(frame, named or [name for name in frame.columns if name != label], self.path)
-        sound = np.isfinite(numbers).all(axis=1)
+        sound = np.asarray(fits_float32(numbers).all(axis=1))
         where, left_out = kept(sound, self.broken, self.path, f"a number in every column{odd}")
         if label is None:
             return ArrayDataset(numbers[where], left_out=left_out)
@@ -128,7 +128,7 @@ def _numbers(frame: pl.DataFrame, names: Sequence[str], path: str) -> tuple[NDAr
     if odd or not names:
         raise _not_numeric(odd, path)
     texts = [name for name in names if types[name] == pl.String]
-    cells = frame.select(names).with_columns(pl.col(texts).str.strip_chars()) if texts else frame.select(names)
+    cells = frame[list(names)].with_columns(pl.col(pl.String).str.strip_chars())
     values = cells.cast(pl.Float64, strict=False).to_numpy(writable=True)
     said = ""
     for place in np.flatnonzero(np.isnan(values).any(axis=0)).tolist() if texts else ():

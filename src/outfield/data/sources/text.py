@@ -102,8 +102,9 @@ class Text(Source):
         elif suffix == ".json":
             yield from map(_row, self._entry(json.load(lines)))
         elif suffix in _SEPARATORS:
-            quoting = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
-            yield from self._records(csv.reader(lines, delimiter=_SEPARATORS[suffix], quoting=quoting))
+            enclosed = csv.reader(lines, delimiter=_SEPARATORS[suffix])
+            plain = csv.reader(lines, delimiter=_SEPARATORS[suffix], quoting=csv.QUOTE_NONE)
+            yield from self._records(enclosed if self.quotes else plain)
         else:
             raise UserError(
                 f"Expected a .jsonl, .json, .csv, .tsv or .txt file, but got {self.path}. "
