@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from outfield import registry
 from outfield.data import forms
 from outfield.data.base import Dataset, Source
-from outfield.data.datasets import relabelled, split
+from outfield.data.datasets import Rows, relabelled, split
 from outfield.errors import UserError
 from outfield.studies.sets import Member
 from outfield.studies.spec import Category
@@ -41,7 +41,7 @@ def dataset(what: Any) -> Dataset:
     (3, 1)
     """
     if isinstance(what, (str, Path)):
-        return _source(Path(what)).load()
+        return _loaded(Path(what))
     if isinstance(what, Source):
         return what.load()
     if isinstance(what, Dataset):
@@ -63,6 +63,15 @@ def _called(what: Any) -> str:
     if type(what).__name__ == "DataLoader":
         return "a DataLoader: pass its data set, loader.dataset"
     return type(what).__name__
+
+
+def _loaded(path: Path) -> Dataset:
+    """The data at a path; a table of numbers keeps the names of its columns."""
+    source = _source(path)
+    data = source.load()
+    if registry.name_of("sources", source) != "table" or not isinstance(data, Rows):
+        return data
+    return forms.ColumnedDataset(data, [name for name in _columns(path) if name != getattr(source, "label", None)])
 
 
 def _source(path: Path) -> Source:
