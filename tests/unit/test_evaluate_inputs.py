@@ -255,6 +255,12 @@ def test_what_is_no_data_says_what_to_do(data: Any, message: str) -> None:
         dataset(data)
 
 
+@pytest.mark.parametrize("ood", [None, FAR, [FAR], "far", 3])
+def test_ood_sets_come_under_their_categories(ood: Any) -> None:
+    with pytest.raises(UserError, match="under their categories"):
+        evaluate(nn.Linear(2, 2), id_test=(ROWS, LABELS), ood=ood)
+
+
 # labels
 
 

@@ -156,6 +156,11 @@ def ood_members(ood: Mapping[str, Any]) -> tuple[Member, ...]:
     >>> [(member.name, member.category) for member in one]
     [('mine', 'near'), ('theirs', 'far')]
     """
+    if not isinstance(ood, Mapping):
+        raise UserError(
+            f"Expected OOD sets under their categories ({', '.join(CATEGORIES)}), but got {_called(ood)}. "
+            "Pass, say, ood={'far': data}."
+        )
     members = tuple(
         Member(name, "ood", dataset(what), category) for key in ood for name, category, what in _named(key, ood[key])
     )
