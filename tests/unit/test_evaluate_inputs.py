@@ -110,6 +110,21 @@ def test_numeric_frames_serve_models_of_arrays(tmp_path: Path) -> None:
     torch.testing.assert_close(out.logits, net(torch.from_numpy(ROWS)))
 
 
+def test_columns_of_a_file_are_told_by_their_names(tmp_path: Path) -> None:
+    estimator = LogisticRegression().fit(FRAME[["age", "pay"]], LABELS)
+    turned = FRAME[["pay", "age"]].assign(label=LABELS)
+    turned.to_csv(tmp_path / "id.csv", index=False)
+    FAR_FRAME[["pay", "age"]].to_csv(tmp_path / "far.csv", index=False)
+    model, rows = open_model(estimator), dataset(tmp_path / "id.csv").read(slice(None))
+    torch.testing.assert_close(
+        model.forward(model.prepare(rows)).logits, model.forward(model.prepare(ROWS)).logits, atol=1e-4, rtol=1e-4
+    )
+    assert accuracy(made(estimator, tmp_path / "id.csv", tmp_path / "far.csv", tmp_path / "cache")) > 0.9
+    FAR_FRAME[["pay"]].to_csv(tmp_path / "short.csv", index=False)
+    with pytest.raises(UserError, match="age is not among pay"):
+        made(estimator, tmp_path / "id.csv", tmp_path / "short.csv", tmp_path / "cache")
+
+
 # missing numbers
 
 
@@ -238,6 +253,12 @@ def test_lists_of_pictures_and_rows() -> None:
 def test_what_is_no_data_says_what_to_do(data: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         dataset(data)
+
+
+@pytest.mark.parametrize("ood", [None, FAR, [FAR], "far", 3])
+def test_ood_sets_come_under_their_categories(ood: Any) -> None:
+    with pytest.raises(UserError, match="under their categories"):
+        evaluate(nn.Linear(2, 2), id_test=(ROWS, LABELS), ood=ood)
 
 
 # labels

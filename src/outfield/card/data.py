@@ -12,7 +12,7 @@ import numpy as np
 from outfield import registry
 from outfield.data import forms, labels
 from outfield.data.base import Dataset, Source
-from outfield.data.datasets import in_order, relabelled, split
+from outfield.data.datasets import Rows, in_order, relabelled, split
 from outfield.data.sources._rows import records
 from outfield.data.sources.arrays import names_in
 from outfield.errors import UserError, reading
@@ -43,7 +43,7 @@ def dataset(what: Any) -> Dataset:
     (3, 1)
     """
     if isinstance(what, (str, Path)):
-        return _source(Path(what)).load()
+        return _loaded(Path(what))
     if isinstance(what, Source):
         return what.load()
     if isinstance(what, Dataset):
@@ -65,6 +65,15 @@ def _called(what: Any) -> str:
     if type(what).__name__ == "DataLoader":
         return "a DataLoader: pass its data set, loader.dataset"
     return type(what).__name__
+
+
+def _loaded(path: Path) -> Dataset:
+    """The data at a path; a table of numbers keeps the names of its columns."""
+    source = _source(path)
+    data = source.load()
+    if registry.name_of("sources", source) != "table" or not isinstance(data, Rows):
+        return data
+    return forms.ColumnedDataset(data, [name for name in _columns(path) if name != getattr(source, "label", None)])
 
 
 def _source(path: Path) -> Source:
@@ -157,6 +166,11 @@ def ood_members(ood: Mapping[str, Any]) -> tuple[Member, ...]:
     >>> [(member.name, member.category) for member in one]
     [('mine', 'near'), ('theirs', 'far')]
     """
+    if not isinstance(ood, Mapping):
+        raise UserError(
+            f"Expected OOD sets under their categories ({', '.join(CATEGORIES)}), but got {_called(ood)}. "
+            "Pass, say, ood={'far': data}."
+        )
     members = tuple(
         Member(name, "ood", dataset(what), category) for key in ood for name, category, what in _named(key, ood[key])
     )

@@ -57,6 +57,44 @@ class FrameDataset(Rows):
         return Records([{str(name): value for name, value in row.items()} for row in some.iter_rows(named=True)], some)
 
 
+class Columned(np.ndarray[Any, Any]):
+    """Rows of numbers that know the names of their columns."""
+
+    columns: tuple[str, ...] = ()
+
+
+class ColumnedDataset(Rows):
+    """Rows of numbers of a table, with the names of their columns.
+
+    Parameters
+    ----------
+    of : Dataset
+        Of rows [n, D].
+    columns : sequence of str
+
+    Examples
+    --------
+    >>> ColumnedDataset(dataset_of(np.zeros((2, 1))), ["age"]).read(slice(0, 1)).columns
+    ('age',)
+    """
+
+    def __init__(self, of: Rows, columns: Sequence[str]) -> None:
+        super().__init__(len(of), of.labels, of.classes, of.parts, of.left_out)
+        self.of, self.columns = of, tuple(columns)
+
+    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+        values = np.asarray(self.of.read(rows)).view(Columned)
+        values.columns = self.columns
+        return values
+
+    def name_of(self, row: int) -> str:
+        return self.of.name_of(row)
+
+    @cached_property
+    def row_keys(self) -> NDArray[np.str_]:
+        return self.of.row_keys
+
+
 class MappedDataset(Rows):
     """A torch data set of items, or of (item, label) pairs, that is read when it is asked for.
 

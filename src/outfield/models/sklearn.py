@@ -157,8 +157,24 @@ class SklearnModel:
             return list(batch) if not self.named else _frame([[text] for text in batch], self.named)
         if self.preprocess is None and isinstance(batch[0], Mapping) and (self.named or self._encodes(batch)):
             return self._framed(batch)
+        batch = self._ordered(batch) if self.preprocess is None and self.named else batch
         rows: Any = (self.preprocess or Table(self.columns, double=True, missing=True))(batch).numpy()
         return _frame(rows, self.named) if self.named else rows
+
+    def _ordered(self, batch: Batch) -> Batch:
+        """Rows of a table whose columns have names, in the order that the estimator was fitted on."""
+        columns = list(getattr(batch, "columns", ()))
+        if not columns or tuple(columns) == self.named:
+            return batch
+        self._check_columns(columns)
+        return np.asarray(batch)[:, [columns.index(name) for name in self.named]]
+
+    def _check_columns(self, columns: Sequence[str]) -> None:
+        if absent := [name for name in self.named if name not in columns]:
+            raise UserError(
+                f"Expected the columns that {type(self.last).__name__} was fitted on, but {', '.join(absent[:5])} "
+                f"{'is' if len(absent) == 1 else 'are'} not among {', '.join(map(str, columns[:8]))}. Add them."
+            )
 
     def _encodes(self, batch: Batch) -> bool:
         """Whether a step of the pipeline has to make numbers of these records."""
@@ -172,11 +188,7 @@ class SklearnModel:
 
         frame = getattr(batch, "frame", None)
         frame = nw.from_native(pl.DataFrame(list(batch))) if frame is None else frame
-        if absent := [name for name in self.named if name not in frame.columns]:
-            raise UserError(
-                f"Expected the columns that {type(self.last).__name__} was fitted on, but {', '.join(absent[:5])} "
-                f"{'is' if len(absent) == 1 else 'are'} not among {', '.join(map(str, frame.columns[:8]))}. Add them."
-            )
+        self._check_columns(frame.columns)
         return (frame.select(self.named) if self.named else frame).to_native()
 
     def forward(self, x: Tensor, layers: Sequence[str] = ()) -> Outputs:
