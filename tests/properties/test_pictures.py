@@ -140,12 +140,12 @@ def test_a_side_is_a_resize_and_a_cut(seed: int, height: int, width: int, side: 
         ["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP", "PPM", "TGA", "JPEG2000", "ICO", "PCX", "QOI", "DDS"]
     ),
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6),
-    st.floats(0, 1),
-    st.booleans(),
+    st.tuples(st.booleans(), st.floats(0, 1), st.booleans()),
 )
 def test_damaged_bytes_are_a_fault_or_a_picture(
-    seed: int, kind: str, flips: list[tuple[float, int]], kept: float, cut: bool
+    seed: int, kind: str, flips: list[tuple[float, int]], way: tuple[bool, float, bool]
 ) -> None:
+    cut, kept, upright = way
     image = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8))
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -154,7 +154,7 @@ def test_damaged_bytes_are_a_fault_or_a_picture(
     for place, value in flips:
         content[int(place * (len(content) - 1))] = value
     damaged = bytes(content[: int(kept * len(content))] if cut else content)
-    data = FileDataset(["x"], [damaged].__getitem__, Decoding(side=8, upright=True), "here")
+    data = FileDataset(["x"], [damaged].__getitem__, Decoding(side=8, upright=upright), "here")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         (found,) = tried(data, slice(None))

@@ -9,6 +9,7 @@ import tracemalloc
 import zlib
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from outfield import registry
+from outfield.dashboard import sample
 from outfield.data import limits, pictures
 from outfield.data.check import check
 from outfield.data.datasets import concatenated, subset
@@ -25,6 +27,7 @@ from outfield.data.sources._files import Decoding, FileDataset
 from outfield.data.sources.folder import Folder
 from outfield.errors import UserError
 from outfield.models.preprocess import Pictures
+from outfield.studies.finished import Stamp
 from tests.support_pictures import png
 
 GREY16 = np.array([[0, 257, 30_000, 65_535]], np.uint16)
@@ -150,7 +153,10 @@ def test_notes_are_counted_through_views_and_are_no_findings(tmp_path: Path) -> 
         assert text in said, text
     assert "some: 4 rows of 7 grey, 3 in colour" in said
     assert {finding.kind for finding in report.findings} <= {"size", "duplicate"}
-    assert not check({"some": subset(data, [2])}).notes and check({"both": concatenated({"a": data})}).seen[0].rows == 7
+    assert (
+        not check({"some": subset(data, [2])}).notes
+        and len(check({"both": concatenated({"a": data, "b": data})}).notes) == 6
+    )
 
 
 def test_what_lies_beside_the_pictures_is_counted(tmp_path: Path) -> None:
@@ -358,3 +364,23 @@ def test_odd_names_survive(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError) as caught:
         Folder(str(folder / "none")).load()
     assert str(caught.value).encode() and "\n" not in str(caught.value)
+
+
+def test_the_stamp_of_a_folder_that_links_to_itself_ends(tmp_path: Path) -> None:
+    (tmp_path / "set" / "cat").mkdir(parents=True)
+    (tmp_path / "set" / "cat" / "x.png").write_bytes(b"...")
+    for name in ("one", "two", "cat/up"):
+        (tmp_path / "set" / name).symlink_to(tmp_path / "set")
+    before = Stamp.of([tmp_path / "set"])
+    assert before == Stamp.of([tmp_path / "set"]) and before.size > 0
+    (tmp_path / "set" / "cat" / "y.png").write_bytes(b"...")
+    assert Stamp.of([tmp_path / "set"]) != before
+
+
+def test_the_dashboard_does_not_enlarge_a_long_picture() -> None:
+    def shown(height: int, width: int) -> tuple[int, int]:
+        origin = SimpleNamespace(item=lambda name, row: np.zeros((height, width, 1), np.uint8))
+        with Image.open(BytesIO(sample.picture(origin, "test", 0))) as made:
+            return made.size
+
+    assert shown(8, 8) == (64, 64) and shown(5, 9) == (117, 65) and shown(60_000, 1) == (1, 60_000)

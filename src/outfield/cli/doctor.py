@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,7 +97,8 @@ def _in_file(path: Path) -> Source:
     ending = path.suffix.lower()
     if ending == ".npz":
         return Arrays(str(path), labels="labels" if "labels" in names_in(path) else None)
-    return {".npy": Arrays, ".tar": Webdataset}.get(ending, Zip)(str(path))
+    readers: dict[str, Callable[[str], Source]] = {".npy": Arrays, ".tar": Webdataset}
+    return readers.get(ending, Zip)(str(path))
 
 
 def _splits_first(name: str) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -281,17 +281,27 @@ class _Concatenated(Rows):
             np.repeat(list(named), [len(dataset) for dataset in self.of]),
             [text for dataset in self.of for text in left_out_of(dataset)],
         )
+        self.beside = tuple(text for dataset in self.of for text in beside_of(dataset))
 
     def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+        return stack(self._gathered(rows, lambda dataset, inside: dataset.read(inside)))
+
+    def looks(self, rows: slice | NDArray[np.int64]) -> list[Look]:
+        return self._gathered(rows, looks)
+
+    def _gathered(
+        self, rows: slice | NDArray[np.int64], read: Callable[[Dataset, NDArray[np.int64]], Iterable[Any]]
+    ) -> list[Any]:
+        """What ``read`` gives for the rows of each data set, in the order of ``rows``."""
         where = self._where(rows)
         items: list[Any] = [None] * len(where)
         owners = np.searchsorted(self.ends, where, side="right")
         for owner in np.unique(owners):
             places = np.flatnonzero(owners == owner)
             start = self.ends[owner] - len(self.of[owner])
-            for place, item in zip(places, self.of[owner].read(where[places] - start), strict=True):
+            for place, item in zip(places, read(self.of[owner], where[places] - start), strict=True):
                 items[place] = item
-        return stack(items)
+        return items
 
     def name_of(self, row: int) -> str:
         owner = int(np.searchsorted(self.ends, row, side="right"))

@@ -76,7 +76,7 @@ class Decoding:
             image.load()
             notes = _noted(image, raw, transparent, upright=self.upright) if ask else ()
             picture = self._sized(self._coloured(_eight_bits(self._turned(image)), grey=_is_grey(image.mode, raw)))
-            if ask and getattr(image, "n_frames", 1) > 1:
+            if ask and _has_frames(image):
                 notes += (FRAMES,)
         pixels = np.asarray(picture)
         return pixels.reshape(*pixels.shape[:2], -1), notes
@@ -131,10 +131,26 @@ def _is_grey(mode: str, raw: str) -> bool:
     return mode.startswith(("I", "F")) or mode in ("1", "L", "LA", "La") or raw.startswith("LA")
 
 
+def _is_turned(image: Image.Image) -> bool:
+    """Whether an orientation is stated that loading left; not where the EXIF data cannot be read."""
+    try:
+        return image.getexif().get(_ORIENTATION, 1) in range(2, 9)
+    except Exception:
+        return False
+
+
+def _has_frames(image: Image.Image) -> bool:
+    """Whether a second frame follows; not where what follows the first cannot be read."""
+    try:
+        return getattr(image, "n_frames", 1) > 1
+    except Exception:
+        return False
+
+
 def _noted(image: Image.Image, raw: str, transparent: bool, *, upright: bool) -> tuple[str, ...]:
     grey = _is_grey(image.mode, raw)
     found = {
-        TURNED: not upright and image.getexif().get(_ORIENTATION, 1) in range(2, 9),
+        TURNED: not upright and _is_turned(image),
         TRANSPARENT: transparent,
         PALETTE: image.mode in ("P", "PA"),
         DEEP_GREY: image.mode.startswith(("I", "F")) or (grey and ";16" in raw),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,8 +176,9 @@ def _mapped(path: Path, start: int = 0) -> NDArray[Any]:
         header = _Header.of(file, path)
         if not prod(header.shape):
             return np.zeros(header.shape, header.dtype)
-        order = "F" if header.fortran else "C"
-        return np.memmap(path, header.dtype, "r", file.tell(), header.shape, order)
+        order: Literal["C", "F"] = "F" if header.fortran else "C"
+        mapped: NDArray[Any] = np.memmap(path, header.dtype, "r", file.tell(), header.shape, order)
+        return mapped
 
 
 def _member(path: Path, name: str) -> NDArray[Any]:
