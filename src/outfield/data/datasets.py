@@ -560,7 +560,8 @@ def name_of(dataset: Dataset, row: int) -> str:
 
 def fits_float32(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Which values are finite in float32, as which they are read: no NaN, no infinity, nothing beyond 3.4e38."""
-    return np.asarray(np.abs(values) <= _LARGEST_FLOAT)
+    largest = min(_LARGEST_FLOAT, float(np.finfo(values.dtype).max)) if values.dtype.kind == "f" else _LARGEST_FLOAT
+    return np.asarray(np.abs(values) <= largest)
 
 
 def item_key(item: Any) -> str:
