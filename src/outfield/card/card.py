@@ -17,6 +17,8 @@ from outfield.card.classes import COLUMNS
 from outfield.card.hardest import Group, as_json
 from outfield.errors import UserError
 from outfield.places import place
+from outfield.reports.findings import Finding, ordered
+from outfield.reports.findings.chance import chance, no_detector
 from outfield.reports.results import CATEGORIES, Results, in_order
 from outfield.store.write import atomically
 from outfield.types import Estimate
@@ -76,8 +78,18 @@ class Card:
 
     @property
     def recommended(self) -> str:
-        """The detector to take."""
+        """The detector to take, where the card is ``sound``."""
         return self.choice.best
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What bars a recommendation: a model at or below chance, one class for all, no detector that tells."""
+        return ordered((*chance(self.rows), *no_detector(self.rows)))
+
+    @property
+    def sound(self) -> bool:
+        """Whether a detector is recommended; ``recommended`` then is one that comes first by AUROC, no more."""
+        return not self.findings
 
     @cached_property
     def results(self) -> Results:
@@ -219,6 +231,11 @@ class Card:
 
     def _recommendation(self) -> str:
         first, earned = self.choice.table.row(0, named=True), self.choice.held_out
+        if not self.sound:
+            return (
+                f"No detector is recommended. {' '.join(found.sentence for found in self.findings)} By mean AUROC "
+                f"{self.recommended} comes first with {first['mean']:.3f} [{first['low']:.3f}, {first['high']:.3f}]."
+            )
         return (
             f"Take {self.recommended}: mean AUROC {first['mean']:.3f} [{first['low']:.3f}, {first['high']:.3f}] over "
             f"the categories of OOD data ({', '.join(self.results.categories)}). {_earned(earned)} With other inputs "
@@ -267,8 +284,10 @@ class Card:
                 {"shift": row["shift"], "severity": row["severity"], "metric": row["metric"]} | _values(row)
                 for row in shifts.iter_rows(named=True)
             ],
+            "findings": [{"code": one.code, "severity": one.severity, "text": one.sentence} for one in self.findings],
             "recommended": {
-                "detector": self.recommended,
+                "detector": self.recommended if self.sound else None,
+                "first": self.recommended,
                 "probability": self.choice.surety,
                 "held_out": self.choice.held_out and _values(vars(self.choice.held_out)),
                 "not_clearly_worse": list(self.choice.alike),

@@ -65,6 +65,7 @@ def which_detector(card: Card) -> Display:
     }
     figure = Figure(strip(drawn, "mean AUROC"), min_width=320)
     title = f"Take {card.recommended}{', or one not clearly worse' if card.choice.alike else ''}"
+    title = title if card.sound else "No detector is recommended"
     return Display("detectors", title, caption, table, (figure,), columns, legend="information")
 
 
