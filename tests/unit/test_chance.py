@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from outfield.card.choice import choose
+from outfield.card.hardest import Judged, hardest
 from outfield.metrics.base import Predictions
 from outfield.reports.findings.chance import chance, no_detector
 from outfield.studies.job import _measure, _metrics, _of_classes
@@ -61,3 +63,34 @@ def test_detectors_that_tell_nothing_are_told(low, said):
     ]
     found = list(no_detector(pl.DataFrame(rows, schema_overrides={"part": pl.String})))
     assert [one.code for one in found] == (["OF019"] if said else [])
+
+
+def test_a_card_names_all_detectors_that_tie():
+    rng = np.random.default_rng(0)
+    known, near, far = rng.normal(size=60), rng.normal(1, 1, 50), rng.normal(2, 1, 50)
+    one = {"test": known, "near": near, "far": far}
+    scores = {
+        "zeta": one,
+        "alpha": {name: 3 * values for name, values in one.items()},
+        "poor": {n: -v for n, v in one.items()},
+    }
+    found = choose(scores, {"near": "near", "far": "far"})
+    assert (found.best, found.tied) == ("alpha", ("alpha", "zeta"))
+    assert found.table["detector"].to_list() == ["alpha", "zeta", "poor"]
+    assert found.table["probability"].to_list() == pytest.approx([0.5, 0.5, 0.0])
+    assert {name for name, _ in found.without.values()} == {"alpha or zeta"}
+
+
+@pytest.mark.parametrize("with_logits", [True, False])
+def test_hardest_inputs_that_tie_are_not_picked_by_row_order(with_logits):
+    n = 40
+    logits = np.zeros((n, 2), np.float32)
+    logits[[31, 7], 0] = 9, 8  # the lowest energies
+    sets = [
+        Judged(name, ood, np.zeros(n), np.arange(n), None, logits if with_logits else None)
+        for name, ood in (("far", True), ("test", False))
+    ]
+    group = hardest(sets, None, count=2)[0]
+    assert "40 inputs tie at the score 0" in group.note
+    rows = [one.row for one in group.inputs]
+    assert rows == [31, 7] if with_logits else rows != [0, 1]

@@ -180,7 +180,9 @@ class Card:
         key = ["ood", "part"]
         accepted = cells.filter(pl.col("metric") == "fpr_at_95_id")
         auroc = cells.filter(pl.col("metric") == "auroc", pl.col("detector") == self.recommended)
-        least = accepted.sort("value", "detector").group_by(key, maintain_order=True).first()
+        lowest = accepted.filter(pl.col("value") == pl.col("value").min().over(key, mapping_strategy="group_to_rows"))
+        by_place = lowest.sort("detector").group_by(key, maintain_order=True)
+        least = by_place.agg(pl.col("value").first(), pl.col("detector").str.join(" or "))
         own = accepted.filter(pl.col("detector") == self.recommended)
         table = own.select(*key, category="ood_category", accepted="value")
         table = table.join(auroc.select(*key, "low", "high", auroc="value"), on=key, how="left", nulls_equal=True)
@@ -237,13 +239,19 @@ class Card:
                 f"{self.recommended} comes first with {first['mean']:.3f} [{first['low']:.3f}, {first['high']:.3f}]."
             )
         return (
-            f"Take {self.recommended}: mean AUROC {first['mean']:.3f} [{first['low']:.3f}, {first['high']:.3f}] over "
+            f"Take {' or '.join(self.choice.tied)}{self._tie()}: "
+            f"mean AUROC {first['mean']:.3f} [{first['low']:.3f}, {first['high']:.3f}] over "
             f"the categories of OOD data ({', '.join(self.results.categories)}). {_earned(earned)} With other inputs "
             f"of these sets the choice would be the same with probability {self.choice.surety:.2f}; {self._alike()}."
         )
 
+    def _tie(self) -> str:
+        """That several come first, and which of them the rest of the card is about."""
+        tied = self.choice.tied
+        return "" if len(tied) < 2 else f" ({len(tied)} detectors tie exactly; the card goes on with {tied[0]})"
+
     def _alike(self) -> str:
-        alike = self.choice.alike
+        alike = [name for name in self.choice.alike if name not in self.choice.tied]
         if not alike:
             return "every other detector is clearly worse"
         named = ", ".join(alike[:3]) + (f" and {len(alike) - 3} more" if len(alike) > 3 else "")
@@ -290,6 +298,7 @@ class Card:
                 "first": self.recommended,
                 "probability": self.choice.surety,
                 "held_out": self.choice.held_out and _values(vars(self.choice.held_out)),
+                "tied": list(self.choice.tied),
                 "not_clearly_worse": list(self.choice.alike),
                 "without": {name: {"detector": d, "auroc": a} for name, (d, a) in self.choice.without.items()},
             },
@@ -351,7 +360,7 @@ def _place(row: Mapping[str, Any]) -> str:
 
 
 def _seen(row: Mapping[str, Any], detector: str) -> str:
-    if row["seen_by"] == detector:
+    if detector in row["seen_by"].split(" or "):
         return "no other detector accepts less of it"
     return f"{row['seen_by']} accepts {row['accepted_then']:.0%}"
 
