@@ -81,7 +81,7 @@ def no_detector(rows: pl.DataFrame) -> Iterator[Finding]:
     known = rows.filter(*at).drop_nulls(["value", "low"])
     for (model,), own in known.group_by("model", maintain_order=True):
         if (own["low"] <= 0.5).all():
-            best = own["value"].max()
+            best = float(own["value"].to_numpy().max())
             yield Finding(
                 "OF019", "warning",
                 f"On {model!r} no detector tells ID from OOD data: of {own.height} AUROCs, the highest {best:.3f}, "
