@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 from scipy import stats as theory
 
-from outfield import stats
+from outfield import registry, stats
 from outfield.errors import UserError
 from outfield.stats import intervals
 from outfield.stats.smooth import residuals
@@ -404,6 +404,55 @@ def _(rng: Rng) -> bool:
 def _(rng: Rng) -> bool:
     shift = np.sqrt(2) * theory.norm.ppf(0.9)
     return inside(stats.delong(rng.normal(size=200), rng.normal(shift, 1, 200)).estimate, 0.9)
+
+
+def importance(rng: Rng, n: int) -> np.ndarray:
+    """Weights that carry a normal sample of mean 0 to one of mean .7, and are unequal by as much."""
+    x = rng.normal(size=n)
+    return np.stack([x, np.exp(0.7 * x)])
+
+
+def _weighted(name: str, n: int, claimed: tuple[float, float]) -> None:
+    @case(f"{name} with importance weights, {n} and {n}", "coverage", claimed)
+    def run(rng: Rng) -> bool | None:
+        (known, known_weights), (unknown, unknown_weights) = importance(rng, n), importance(rng, n)
+        metric = registry.create("metrics", name)
+        found = metric(known, unknown + 1, weights=known_weights, ood_weights=unknown_weights)
+        return None if np.isnan(found.low) else inside(found, weighted_truth(name))
+
+
+def _weighted_prediction(name: str, n: int, claimed: tuple[float, float]) -> None:
+    @case(f"{name} with importance weights, {n}", "coverage", claimed)
+    def run(rng: Rng) -> bool:
+        x, weights = importance(rng, n)
+        labels = (rng.random(n) < theory.norm.cdf(1 + x)).astype(int)
+        return inside(registry.create("metrics", name)(said(x), labels, weights=weights), weighted_truth(name))
+
+
+def said(x: np.ndarray) -> np.ndarray:
+    """Logits of a classifier that is surer of class 1 the larger x is, and somewhat too sure."""
+    return np.stack([np.zeros(len(x)), 1.5 + 3 * x], axis=1)
+
+
+@cache
+def weighted_truth(name: str) -> float:
+    """The value for the samples that the weights stand for: normal of mean .7."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0.7, 1, 1_000_000), rng.normal(0.7, 1, 1_000_000)
+    if registry.find("metrics", name).inputs == "ranking":
+        return float(registry.create("metrics", name)(x, y + 1).value)
+    labels = (rng.random(len(x)) < theory.norm.cdf(1 + x)).astype(int)
+    return float(registry.create("metrics", name)(said(x), labels).value)
+
+
+_weighted("fpr_at_95_id", 300, (0.92, 1.0))
+_weighted("fpr_at_95_ood", 300, (0.92, 1.0))
+for _size in (60, 300):
+    _weighted("auroc", _size, (0.90, 0.99))
+    _weighted_prediction("accuracy", _size, (0.92, 0.99))
+    _weighted_prediction("nll", _size, (0.87, 0.985))
+    _weighted_prediction("brier", _size, (0.90, 0.985))
+    _weighted_prediction("ece", _size, (0.92, 1.0))
 
 
 @case("paired AUROCs, equal detectors, 200 and 200", "size", (0.03, 0.065))

@@ -89,7 +89,8 @@ class Outputs:
     logits : Tensor, shape [n, C]
     features : Tensor, shape [n, D]
         Penultimate features: the exact input of the last linear layer.
-    labels : Tensor of int64, shape [n]
+    labels : Tensor, shape [n]
+        Class numbers, of any type whose values are whole; int64 once they are here.
     head : Head
         Shared, never copied per row.
     layers : mapping of name to Tensor, each [n, ...]
@@ -98,7 +99,7 @@ class Outputs:
     Raises
     ------
     UserError
-        Fields of different lengths; or a field is read that is absent (ask ``has`` first).
+        Fields of different lengths; labels that are no class numbers; or a field is read that is absent (ask ``has``).
 
     Examples
     --------
@@ -123,7 +124,7 @@ class Outputs:
                 f"Expected values with one row for each input, but got lengths {lengths}. "
                 "Pass values of one and the same extraction."
             )
-        wide = {name: _widened(value) for name, value in self._rows()}
+        wide = {name: _numbers(value) if name == "labels" else _widened(value) for name, value in self._rows()}
         self.__dict__.update({name: wide.pop(name) for name in self.present if name != "head"}, layers=wide)
 
     def _rows(self) -> Iterator[tuple[str, Tensor]]:
@@ -181,6 +182,28 @@ class Outputs:
 
 def _widened(value: Tensor) -> Tensor:
     return value.float() if value.is_floating_point() and value.element_size() < 4 else value
+
+
+def _numbers(labels: Tensor) -> Tensor:
+    """Labels as int64."""
+    import torch
+
+    if labels.ndim != 1:
+        one_hot = " One-hot labels become numbers by labels.argmax(dim=1)." if labels.ndim == 2 else ""
+        raise UserError(
+            f"Expected labels of shape [n], the number of each row's class, but got {list(labels.shape)}.{one_hot}"
+        )
+    if labels.dtype == torch.int64:
+        return labels
+    if labels.is_complex():
+        raise UserError("Expected labels as whole numbers, but got complex ones. Pass the number of each row's class.")
+    whole = labels.to(torch.int64)
+    if odd := int((whole != labels).sum()):
+        raise UserError(
+            f"Expected labels as whole numbers, but {odd} of {len(labels)} are not whole. "
+            "Pass the number of each row's class; leave rows without a class out."
+        )
+    return whole
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,54 @@ def check_extreme_rows(detector: Detector) -> None:
     assert torch.isfinite(detector.score(extreme, state)).all()
 
 
+def check_rows_that_are_not_finite(detector: Detector) -> None:
+    """NaN, or infinity, in what it needs: the score NaN for exactly those rows."""
+    state, out = fitted(detector), world().outputs("test", detector)[:9]
+    whole = detector.score(out, state)
+    for odd in (torch.nan, torch.inf, -torch.inf):
+        spoilt = out.map(lambda values, odd=odd: at_row(values, 4, odd))  # type: ignore[misc]
+        found = detector.score(spoilt, state)
+        assert torch.isnan(found).nonzero().flatten().tolist() == [4]
+        assert close(found[torch.arange(9) != 4], whole[torch.arange(9) != 4])
+
+
+def at_row(values: Tensor, row: int, value: float) -> Tensor:
+    """The same values with one number of one row replaced, where they are floats."""
+    if values.is_floating_point():
+        values = values.clone()
+        values[row].view(-1)[0] = value
+    return values
+
+
+def check_fit_refuses_what_is_not_finite(detector: Detector) -> None:
+    if not detector.fits_on:
+        return
+    train, val = (world().outputs(split, detector) for split in ("train", "val"))
+    train, val = (out.map(lambda values: at_row(values, 3, torch.nan)) for out in (train, val))
+    with pytest.raises(UserError, match=r"Expected finite .* (1 of|row 3)"):
+        detector.fit(FitData.of(train, val))
+
+
+def check_types_of_labels(detector: Detector) -> None:
+    """Class numbers of any type give one fit; what is no class number is refused."""
+    train, val = (world().outputs(split, detector) for split in ("train", "val"))
+    state = detector.fit(FitData.of(train, val))
+    for dtype in (torch.uint8, torch.int16, torch.float64, torch.float16):
+        other = [replace(out, labels=out.labels.to(dtype)) for out in (train, val)]
+        assert same(detector.fit(FitData.of(other[0], other[1])), state)
+    for odd, text in (
+        (torch.nn.functional.one_hot(train.labels), "One-hot"),
+        (train.labels + 0.5, "whole"),
+        (train.labels[:-1], "lengths"),
+    ):
+        with pytest.raises(UserError, match=text):
+            detector.fit(FitData.of(replace(train, labels=odd), val))
+    if detector.fits_on:
+        with pytest.raises(UserError, match="labels from 0 to"):
+            beyond = [replace(out, labels=out.labels + 1) for out in (train, val)]
+            detector.fit(FitData.of(beyond[0], beyond[1]))
+
+
 def check_inference_mode(detector: Detector) -> None:
     with torch.inference_mode():
         inside = scores(detector)
@@ -219,7 +267,8 @@ CHECKS: tuple[Callable[[Detector], None], ...] = (
     check_shape, check_direction, check_rows_alone, check_reads_what_it_needs, check_fits_on_what_it_says,
     check_state_is_saved, check_fits_again, check_chunks_and_shards, check_parameters, check_bounds, check_grid,
     check_half_precision, check_extreme_rows, check_inference_mode, check_a_thousand_and_one_rows,
-    check_inputs_untouched, check_absent_class, check_declares,
+    check_inputs_untouched, check_absent_class, check_declares, check_rows_that_are_not_finite,
+    check_fit_refuses_what_is_not_finite, check_types_of_labels,
 )  # fmt: skip
 
 
@@ -365,6 +414,18 @@ class _NothingForTheAbsent(_Sound):
         return {"scale": super().fit(data)["scale"] * (counts / counts).prod()}
 
 
+class _HidesTheSpoilt(_Sound):
+    needs: ClassVar[frozenset[str]] = frozenset({"head"})
+
+    def score(self, out: Outputs, state: State) -> Tensor:
+        return super().score(out, state).nan_to_num()
+
+
+class _FitsOnWhatever(_Sound):
+    def fit(self, data: FitData) -> State:
+        return {"scale": torch.ones(1, dtype=torch.float64)}
+
+
 class _Undocumented(_Sound):
     """No source."""
 
@@ -395,6 +456,9 @@ FAULTS = (
     (_Overwrites, check_inputs_untouched),
     (_NothingForTheAbsent, check_absent_class),
     (_Undocumented, check_declares),
+    (_FitsOnWhatever, check_fit_refuses_what_is_not_finite),
+    (_HidesTheSpoilt, check_rows_that_are_not_finite),
+    (_FitsOnWhatever, check_types_of_labels),
 )
 
 

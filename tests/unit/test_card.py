@@ -407,8 +407,13 @@ def command(world: Path, *more: str, ood: str = "near=eights") -> Any:
 def test_the_command_writes_the_card_and_keeps_limits(world: Path) -> None:
     done = command(world, "--save", str(world / "card.html"), "--json", str(world / "card.json"), "--shifts", "blur")
     assert done.exit_code == 0, done.output
-    assert "Take " in done.output and "head 'head' [6 classes" in done.output.replace("\n", " ")
-    assert json.loads((world / "card.json").read_text())["shifts"] and (world / "card.html").stat().st_size > 100_000
+    assert "No detector is recommended." in done.output and "OF0" in done.output, "the net is untrained"
+    assert "head 'head' [6 classes" in done.output.replace("\n", " ")
+    told = json.loads((world / "card.json").read_text())
+    assert told["recommended"]["detector"] is None and told["recommended"]["first"] in ("msp", "mds")
+    assert told["findings"][0]["code"] in ("OF016", "OF017", "OF018")
+    assert 'id="findings"' in (world / "card.html").read_text()
+    assert told["shifts"] and (world / "card.html").stat().st_size > 100_000
     done = command(world, "--hf", str(world / "README.md"))
     assert done.exit_code == 0, done.output
     assert ModelCard.load(world / "README.md").data.eval_results and "Model card:" in done.output

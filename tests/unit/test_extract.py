@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -139,9 +139,32 @@ def test_nan_logits_name_where(tmp_path: Path) -> None:
     with torch.no_grad():
         net.module[-1].weight.fill_(float("nan"))  # type: ignore[union-attr,operator]
     with pytest.raises(
-        UserError, match="model 'net' on x gave NaN or infinity for 23 of 23 inputs, the first at row 0"
+        UserError, match=r"finite head, but the weight of model 'net' on x holds NaN .* in 3 of 3 classes"
     ):
         extract(net, data(), Cache(tmp_path), about="model 'net' on x")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("what", ["logits", "features"])
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
+def test_no_value_that_is_not_finite_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, odd: float
+) -> None:
+    net = model()
+    forward = net.forward
+
+    def spoilt(x: Any, layers: Any = ()) -> Outputs:
+        out = forward(x, layers)
+        values = getattr(out, what).clone()
+        values[[1, 4], 0] = odd
+        return Outputs(**{"logits": out.logits, "features": out.features, what: values})
+
+    monkeypatch.setattr(net, "forward", spoilt)
+    for half in (False, True):
+        with pytest.raises(
+            UserError, match=rf"finite {what}, but far gave NaN or infinity for 2 of 23 .*\(rows 1, 4\)"
+        ):
+            extract(net, data(), Cache(tmp_path), about="far", half=half)
     assert not list(tmp_path.iterdir())
 
 

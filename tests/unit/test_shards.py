@@ -15,6 +15,7 @@ from outfield.detectors.base import Detector
 from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.features.extract import Shards, Values, cached, extract, extract_shard, shard_rows
+from outfield.features.finite import CheckedStored
 from outfield.features.fit_data import FitData
 from outfield.features.joined import Joined, joined
 from outfield.models.networks.small_cnn import SmallCNN
@@ -99,7 +100,9 @@ class Merged(FitData):
     def _pass(self, wanted: Any, split: Any) -> None:
         from outfield.features.folds import run
 
-        chunks = self.train if split == "train" else self.val
+        checked = self.train if split == "train" else self.val
+        assert isinstance(checked, CheckedStored)
+        chunks = checked.chunks
         assert isinstance(chunks, Values)
         cuts = list(pairwise((0, *np.cumsum(CUTS[-1]))))
         shards = {cut: run(wanted, [chunks.rows(slice(*cut))], first=cut[0]) for cut in reversed(cuts)}

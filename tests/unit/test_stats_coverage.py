@@ -34,6 +34,9 @@ SHORT = [
     "partial correlation, spline, truth 0, n = 12",
     "circular shift, stationary, phi = .5, n = 100",
     "AUROC .9, DeLong on the logit scale, 200 and 200",
+    "auroc with importance weights, 300 and 300",
+    "accuracy with importance weights, 60",
+    "nll with importance weights, 300",
 ]
 
 

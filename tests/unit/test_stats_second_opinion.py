@@ -297,11 +297,20 @@ def test_recommendation_is_judged_on_sets_it_was_not_chosen_on():
     found = stats.recommend(values, detectors=list("abc"), sets=list("xyz"))
     worst = rank.max(axis=0)
     assert found.best == "abc"[int(worst.argmin())] == "b"
-    chosen = ["abc"[int(np.delete(rank, s, 0).max(0).argmin())] for s in range(3)]
-    assert list(found.chosen.values()) == chosen
-    held_out = np.mean([rank[s, "abc".index(name)] for s, name in enumerate(chosen)])
+    without = [np.delete(rank, s, 0).max(0) for s in range(3)]
+    chosen = [np.flatnonzero(one == one.min()) for one in without]
+    assert list(found.chosen.values()) == [" or ".join("abc"[i] for i in picked) for picked in chosen]
+    held_out = np.mean([rank[s, picked].mean() for s, picked in enumerate(chosen)])
     assert found.held_out.value == pytest.approx(held_out)
     assert found.optimism.value == pytest.approx(held_out - rank[:, 1].mean())
+
+
+def test_detectors_that_tie_are_named_together():
+    values = np.repeat(normal(3, 6, 3, 1), 3, axis=2)
+    values[..., 2] -= 5
+    found = stats.recommend(values, detectors=["b", "a", "c"], sets=list("xyz"))
+    assert (found.tied, found.safest, found.best, found.stability) == (("a", "b"), "a or b", "a", 1.0)
+    assert set(found.chosen.values()) == {"a or b"}
 
 
 # --- partial ---

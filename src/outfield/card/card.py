@@ -17,6 +17,8 @@ from outfield.card.classes import COLUMNS
 from outfield.card.hardest import Group, as_json
 from outfield.errors import UserError
 from outfield.places import place
+from outfield.reports.findings import Finding, ordered
+from outfield.reports.findings.chance import chance, no_detector
 from outfield.reports.results import CATEGORIES, Results, in_order
 from outfield.store.write import atomically
 from outfield.types import Estimate
@@ -82,8 +84,18 @@ class Card:
 
     @property
     def recommended(self) -> str:
-        """The detector to take."""
+        """The detector to take, where the card is ``sound``."""
         return self.choice.best
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What bars a recommendation: a model at or below chance, one class for all, no detector that tells."""
+        return ordered((*chance(self.rows), *no_detector(self.rows)))
+
+    @property
+    def sound(self) -> bool:
+        """Whether a detector is recommended; ``recommended`` then is one that comes first by AUROC, no more."""
+        return not self.findings
 
     @cached_property
     def results(self) -> Results:
@@ -174,7 +186,9 @@ class Card:
         key = ["ood", "part"]
         accepted = cells.filter(pl.col("metric") == "fpr_at_95_id")
         auroc = cells.filter(pl.col("metric") == "auroc", pl.col("detector") == self.recommended)
-        least = accepted.sort("value", "detector").group_by(key, maintain_order=True).first()
+        lowest = accepted.filter(pl.col("value") == pl.col("value").min().over(key, mapping_strategy="group_to_rows"))
+        by_place = lowest.sort("detector").group_by(key, maintain_order=True)
+        least = by_place.agg(pl.col("value").first(), pl.col("detector").str.join(" or "))
         own = accepted.filter(pl.col("detector") == self.recommended)
         table = own.select(*key, category="ood_category", accepted="value")
         table = table.join(auroc.select(*key, "low", "high", auroc="value"), on=key, how="left", nulls_equal=True)
@@ -225,14 +239,25 @@ class Card:
 
     def _recommendation(self) -> str:
         first, earned = self.choice.table.row(0, named=True), self.choice.held_out
+        if not self.sound:
+            return (
+                f"No detector is recommended. {' '.join(found.sentence for found in self.findings)} By mean AUROC "
+                f"{self.recommended} comes first with {first['mean']:.3f} [{first['low']:.3f}, {first['high']:.3f}]."
+            )
         return (
-            f"Take {self.recommended}: mean AUROC {first['mean']:.3f} [{first['low']:.3f}, {first['high']:.3f}] over "
+            f"Take {' or '.join(self.choice.tied)}{self._tie()}: "
+            f"mean AUROC {first['mean']:.3f} [{first['low']:.3f}, {first['high']:.3f}] over "
             f"the categories of OOD data ({', '.join(self.results.categories)}). {_earned(earned)} With other inputs "
             f"of these sets the choice would be the same with probability {self.choice.surety:.2f}; {self._alike()}."
         )
 
+    def _tie(self) -> str:
+        """That several come first, and which of them the rest of the card is about."""
+        tied = self.choice.tied
+        return "" if len(tied) < 2 else f" ({len(tied)} detectors tie exactly; the card goes on with {tied[0]})"
+
     def _alike(self) -> str:
-        alike = self.choice.alike
+        alike = [name for name in self.choice.alike if name not in self.choice.tied]
         if not alike:
             return "every other detector is clearly worse"
         named = ", ".join(alike[:3]) + (f" and {len(alike) - 3} more" if len(alike) > 3 else "")
@@ -273,10 +298,13 @@ class Card:
                 {"shift": row["shift"], "severity": row["severity"], "metric": row["metric"]} | _values(row)
                 for row in shifts.iter_rows(named=True)
             ],
+            "findings": [{"code": one.code, "severity": one.severity, "text": one.sentence} for one in self.findings],
             "recommended": {
-                "detector": self.recommended,
+                "detector": self.recommended if self.sound else None,
+                "first": self.recommended,
                 "probability": self.choice.surety,
                 "held_out": self.choice.held_out and _values(vars(self.choice.held_out)),
+                "tied": list(self.choice.tied),
                 "not_clearly_worse": list(self.choice.alike),
                 "without": {name: {"detector": d, "auroc": a} for name, (d, a) in self.choice.without.items()},
             },
@@ -338,7 +366,7 @@ def _place(row: Mapping[str, Any]) -> str:
 
 
 def _seen(row: Mapping[str, Any], detector: str) -> str:
-    if row["seen_by"] == detector:
+    if detector in row["seen_by"].split(" or "):
         return "no other detector accepts less of it"
     return f"{row['seen_by']} accepts {row['accepted_then']:.0%}"
 

@@ -15,6 +15,8 @@ from outfield.metrics._ranking import Placements
 from outfield.types import Estimate
 
 DRAWS = 10_000
+TIE = 1e-12
+"""Mean AUROCs no further apart are equal but for rounding."""
 Scores = Mapping[str, NDArray[np.float64]]
 """Scores of one detector by data set; the ID test set is called ``test``."""
 ID = "test"
@@ -27,13 +29,14 @@ class Choice:
     Attributes
     ----------
     best : str
+        Of detectors that tie exactly, the first by name.
     surety : float
         Probability that other inputs of the same sets would lead to the same choice.
     table : frame
         Per detector: ``mean`` AUROC with its interval, ``probability`` of being the best, its ``difference`` to the
         best with its interval, and its weakest set.
     without : mapping
-        OOD set to what is chosen when it is left out, and what that earns on it (AUROC).
+        OOD set to what is chosen when it is left out, and what that earns on it (AUROC); of ties all, and their mean.
     held_out : Estimate, optional
         Mean AUROC, every category weighing the same, where each set is judged by the detector that was chosen without
         it: what the rule is worth on sets that it has not seen. None where there is one set only.
@@ -52,6 +55,11 @@ class Choice:
     def alike(self) -> tuple[str, ...]:
         """Detectors whose difference to the best has an interval that holds 0."""
         return tuple(self.table.filter(pl.col("high_difference") >= 0, pl.col("detector") != self.best)["detector"])
+
+    @property
+    def tied(self) -> tuple[str, ...]:
+        """All detectors of the highest mean AUROC, equal to rounding; the best alone where none ties with it."""
+        return tuple(self.table.filter(pl.col("difference") >= -TIE).sort("detector")["detector"])
 
 
 @dataclass(frozen=True)
@@ -129,13 +137,29 @@ def choose(scores: Mapping[str, Scores], categories: Mapping[str, str], seed: in
     weights = _weights(categories)
     found = _moments([scores[name] for name in names], sets, weights)
     draws = np.random.default_rng(seed).multivariate_normal(found.mean, found.covariance, DRAWS, method="eigh")
-    probability = np.bincount(draws.argmax(axis=1), minlength=len(names)) / DRAWS
-    best = int(found.mean.argmax())
-    table = pl.DataFrame(list(_rows(names, sets, found, probability, best))).sort("mean", descending=True)
+    probability = _winning(draws)
+    best = min(_tied(found.mean), key=lambda i: names[i])
+    rows = pl.DataFrame(list(_rows(names, sets, found, probability, best)))
+    table = rows.sort(pl.col("difference").clip(None, -TIE), "detector", descending=[True, False])
     picks = _picks(categories, found.aurocs) if len(sets) > 1 else []
-    without = {sets[i]: (names[pick], float(found.aurocs[i, pick])) for i, pick in enumerate(picks)}
+    without = {
+        sets[i]: (" or ".join(sorted(names[one] for one in picked)), float(found.aurocs[i, picked].mean()))
+        for i, picked in enumerate(picks)
+    }
     n = sum(len(values) for values in scores[names[0]].values())
     return Choice(names[best], float(probability[best]), table, without, _held_out(picks, found, weights), n)
+
+
+def _tied(values: NDArray[np.float64]) -> list[int]:
+    """The places of the largest values, equal but for rounding."""
+    return [int(i) for i in np.flatnonzero(values >= values.max() - TIE)]
+
+
+def _winning(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of draws that each column wins, those of a tie shared evenly; ``TIE`` allows for a root's rounding."""
+    first = draws >= draws.max(axis=1, keepdims=True) - np.sqrt(TIE) / 10
+    shares: NDArray[np.float64] = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
+    return shares
 
 
 def _weights(categories: Mapping[str, str]) -> NDArray[np.float64]:
@@ -185,20 +209,20 @@ def _rows(
         }
 
 
-def _picks(categories: Mapping[str, str], aurocs: NDArray[np.float64]) -> list[int]:
-    """For each set, the detector that the rule picks without it."""
+def _picks(categories: Mapping[str, str], aurocs: NDArray[np.float64]) -> list[list[int]]:
+    """For each set, the detectors that the rule picks without it: several where they tie."""
     picks = []
     for i, name in enumerate(categories):
         rest = {other: category for other, category in categories.items() if other != name}
-        picks.append(int((_weights(rest) @ np.delete(aurocs, i, axis=0)).argmax()))
+        picks.append(_tied(_weights(rest) @ np.delete(aurocs, i, axis=0)))
     return picks
 
 
-def _held_out(picks: Sequence[int], found: _Moments, weights: NDArray[np.float64]) -> Estimate | None:
+def _held_out(picks: Sequence[Sequence[int]], found: _Moments, weights: NDArray[np.float64]) -> Estimate | None:
     """Mean AUROC of the picks, each on the set that it was chosen without; DeLong's interval, the picks held fast."""
     if not picks:
         return None
-    places = [found.places[i][pick] for i, pick in enumerate(picks)]
+    places = [_mean_places([found.places[i][one] for one in picked]) for i, picked in enumerate(picks)]
     mean = float(sum(weight * one.auroc for weight, one in zip(weights, places, strict=True)))
     known = sum(weight * one.id for weight, one in zip(weights, places, strict=True))
     variance = np.var(known, ddof=1) / len(places[0].id)
@@ -206,3 +230,8 @@ def _held_out(picks: Sequence[int], found: _Moments, weights: NDArray[np.float64
     half = float(stats.norm.ppf(0.975) * np.sqrt(variance))
     n = len(places[0].id) + sum(len(one.ood) for one in places)
     return Estimate(mean, max(mean - half, 0.0), min(mean + half, 1.0), n)
+
+
+def _mean_places(tied: Sequence[Placements]) -> Placements:
+    """The placements of one of several detectors, taken by lot."""
+    return Placements(np.mean([one.id for one in tied], axis=0), np.mean([one.ood for one in tied], axis=0))

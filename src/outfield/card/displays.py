@@ -64,7 +64,8 @@ def which_detector(card: Card) -> Display:
         "weakest_auroc": "AUROC there",
     }
     figure = Figure(strip(drawn, "mean AUROC"), min_width=320)
-    title = f"Take {card.recommended}{', or one not clearly worse' if card.choice.alike else ''}"
+    title = f"Take {' or '.join(card.choice.tied)}{', or one not clearly worse' if card.choice.alike else ''}"
+    title = title if card.sound else "No detector is recommended"
     return Display("detectors", title, caption, table, (figure,), columns, legend="information")
 
 

@@ -101,10 +101,12 @@ def _groups(one: Judged, at: float, classes: Sequence[str] | None, count: int) -
     if one.ood:
         note = f"{np.sum(one.scores <= at):,} of {n:,} score at most {at:.3g} and are accepted as ID."
         note += "" if one.parts is None else " Shown: the hardest of each part."
-        yield Group(f"{one.name}: most like ID data", _inputs(one, _most_like(one, count), classes), note)
+        shown = _most_like(one, count)
+        yield Group(f"{one.name}: most like ID data", _inputs(one, shown, classes), note + _tie(one, shown))
         return
     note = f"{np.sum(one.scores > at):,} of {n:,} score above {at:.3g} and are turned away."
-    yield Group("ID inputs that look foreign", _inputs(one, np.argsort(-one.scores)[:count], classes), note)
+    foreign = _order(one, -1)[:count]
+    yield Group("ID inputs that look foreign", _inputs(one, foreign, classes), note + _tie(one, foreign))
     if one.logits is not None and one.labels is not None:
         surety = np.where(one.logits.argmax(1) == one.labels, -1.0, _softmax(one.logits).max(1))
         wrong = [row for row in np.argsort(-surety)[:count] if surety[row] > 0]
@@ -113,11 +115,33 @@ def _groups(one: Judged, at: float, classes: Sequence[str] | None, count: int) -
 
 def _most_like(one: Judged, count: int) -> Numbers:
     """Rows of the lowest scores; of a pooled set one of each part, for the parts are what differs."""
-    order = np.argsort(one.scores, kind="stable")
+    order = _order(one, 1)
     if one.parts is None:
         return order[:count]
     _, first = np.unique(one.parts[order], return_index=True)
     return order[np.sort(first)][:count]
+
+
+def _order(one: Judged, sign: int) -> NDArray[np.int64]:
+    """Rows from the lowest score up, or with sign -1 from the highest down.
+
+    Rows of one score stand by their energy, else in a seeded order: the order of the rows says nothing of them.
+    """
+    if one.logits is None:
+        second = np.random.default_rng(0).random(len(one.scores))
+    else:
+        second = -np.logaddexp.reduce(one.logits.astype(np.float64), axis=1)
+    return np.lexsort((sign * second, sign * one.scores))
+
+
+def _tie(one: Judged, shown: Numbers) -> str:
+    """That several of the inputs shown have one score, and how they were put in order."""
+    values, counts = np.unique(one.scores[shown], return_counts=True)
+    if not len(values) or counts.max() < 2:
+        return ""
+    at = values[counts.argmax()]
+    by = "at random" if one.logits is None else "by the energy of their logits"
+    return f" {np.sum(one.scores == at):,} inputs tie at the score {at:.3g}; they are put in order {by}."
 
 
 def _inputs(one: Judged, rows: Numbers, classes: Sequence[str] | None) -> tuple[Input, ...]:

@@ -31,6 +31,7 @@ def section(card: Card) -> str:
     parts = [
         "## Behaviour outside the training distribution",
         "\n".join(f"{i}. {escaped(one)}" for i, one in enumerate(card.sentences, 1)),
+        *(f"> **{one.code} {one.title}**: {escaped(one.sentence)}" for one in card.findings),
         *(f"> {escaped(note)}" for note in card.notes),
         f"### On {escaped(card.id_name)}",
         _table(["Measure", "Value [95% interval]"], _measures(card)),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from outfield.card import displays
 from outfield.card.card import Card
 from outfield.reports.displays.base import Display
+from outfield.reports.findings import told
 from outfield.reports.page import provenance
 from outfield.reports.shown import built, counted, environment, legends, shown, vega
 
@@ -30,6 +31,7 @@ def html(card: Card) -> str:
         answer=card.sentences,
         facts=_facts(card),
         notes=card.notes,
+        findings=told(card.findings),
         left_out=_by_reason(card),
         legends=legends(card.results),
         sections={

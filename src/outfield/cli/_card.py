@@ -140,6 +140,8 @@ def print_card(card: Card, most: int = 10) -> None:
     """The card on a terminal."""
     console = Console()
     console.print(card.model, markup=False, highlight=False)
+    for found in card.findings:
+        console.print(str(found), style="bold red", markup=False, highlight=False)
     for sentence in (*card.sentences, *card.notes):
         console.print(f"- {sentence}", markup=False, highlight=False)
     table = Table("detector", "mean AUROC", "95%", "P(best)", "weakest set", "AUROC there")

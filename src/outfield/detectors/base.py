@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import wraps
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import torch
 from torch import Tensor
 
 from outfield.errors import UserError
+from outfield.features.finite import not_finite, rows_of
 from outfield.features.folds import Fold
 from outfield.types import Outputs, State
 
@@ -46,6 +49,8 @@ class Detector(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.title = vars(cls).get("title", cls.__name__)
+        if "score" in vars(cls):
+            cls.score = _of_finite_rows(vars(cls)["score"])  # type: ignore[method-assign, assignment]  # as was
 
     def __post_init__(self) -> None:
         for name, value in self.params.items():
@@ -97,4 +102,36 @@ class Detector(ABC):
 
     @abstractmethod
     def score(self, out: Outputs, state: State) -> Tensor:
-        """Scores [n], higher further out, each of its own row alone."""
+        """Scores [n], higher further out, each of its own row alone.
+
+        A row with NaN or infinity in what the detector needs has the score NaN, whatever the detector.
+        """
+
+
+def _of_finite_rows(score: Callable[[Any, Outputs, State], Tensor]) -> Callable[[Any, Outputs, State], Tensor]:
+    """A detector's score, kept from rows that are not finite: they are zero to it, and NaN to whoever asks."""
+
+    @wraps(score)
+    def of_finite_rows(self: Detector, out: Outputs, state: State) -> Tensor:
+        bad = [rows for values in _needed(out, self.needs) if (rows := not_finite(values)) is not None]
+        if not bad:
+            return score(self, out, state)
+        spoilt = torch.stack(bad).any(dim=0)
+        found = score(self, out.map(lambda values: _without(values, spoilt)), state)
+        return found.masked_fill(spoilt.to(found.device), torch.nan)
+
+    return of_finite_rows
+
+
+def _needed(out: Outputs, needs: frozenset[str]) -> Iterator[Tensor]:
+    """The values that a detector reads, as far as they are there."""
+    probed = tuple(needs - {"logits", "features", "head"})
+    for name, values in rows_of(out).items():
+        if name in needs or (probed and name.startswith(probed)):
+            yield values
+
+
+def _without(values: Tensor, rows: Tensor) -> Tensor:
+    if not values.is_floating_point():
+        return values
+    return values.masked_fill(rows.view(-1, *[1] * (values.ndim - 1)), 0.0)

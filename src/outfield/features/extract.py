@@ -19,6 +19,7 @@ from outfield import keys
 from outfield.data.base import Dataset
 from outfield.errors import UserError
 from outfield.features.cache import Cache, Entry
+from outfield.features.finite import check_finite, not_finite, rows_of
 from outfield.features.joined import Joined, joined
 from outfield.features.probes.base import Probe
 from outfield.features.rows import Rows, kept
@@ -30,6 +31,7 @@ GRAPH_BATCH = 64
 """Most inputs of a forward pass that keeps its graph on a processor: larger ones wait for memory."""
 CELLS = 1 << 23
 """Numbers of a chunk."""
+LOOK = "Look at the weights and the preprocessing."
 HALF = 65_504
 """The largest number of float16."""
 Progress = Callable[[int, int], None]
@@ -125,7 +127,8 @@ def extract(
     Raises
     ------
     UserError
-        No inputs; NaN or infinite logits; labels outside the head; shards that do not add up to the rows.
+        No inputs; NaN or infinity in logits, features, layers, probes or head; labels outside the head; shards that do
+        not add up to the rows.
     """
     cuts = shard_rows(len(data), shards, batch, about)
     wanted = _wanted(digest or model.digest(), data, half, probes)
@@ -262,6 +265,7 @@ class _Pass:
 
     def _fill(self, cache: Cache, batch: int, progress: Progress | None) -> None:
         batch = min(batch, GRAPH_BATCH) if self._graph and self.model.input_std.device.type == "cpu" else batch
+        _check_head(self.model.head, self.about)
         with ExitStack() as stack:
             entries = {key: stack.enter_context(self._entry(cache, key)) for key in self.missing}
             stack.enter_context(self.model.evaluating())
@@ -293,11 +297,15 @@ class _Pass:
             x = self.model.prepare(self.data.read(rows)).requires_grad_(self._graph)
             layers = self.model.layers if any(probe.needs_layers for probe in self._probes) else ()
             first = self.model.forward(x, layers)
-            _check_finite(first.logits, rows.start, self.about)
-            return {
-                key: self._outputs(first, rows) if probe is None else probe(self.model, x, first)
-                for key, probe in self.missing.items()
-            }
+            check_finite(rows_of(first), self.about or "the model", LOOK, rows.start)
+            return {key: self._of(probe, x, first, rows) for key, probe in self.missing.items()}
+
+    def _of(self, probe: Probe | None, x: Any, first: Outputs, rows: slice) -> dict[str, Tensor]:
+        if probe is None:
+            return self._outputs(first, rows)
+        values = probe(self.model, x, first)
+        check_finite(values, f"the probe of {self.about or 'the model'}", LOOK, rows.start)
+        return values
 
     def _outputs(self, first: Outputs, rows: slice) -> dict[str, Tensor]:
         values = {"logits": first.logits.float()}
@@ -321,13 +329,13 @@ def _append(entry: Entry, values: Mapping[str, Tensor]) -> None:
         entry.append(_file_name(name), value.detach().cpu().numpy())
 
 
-def _check_finite(logits: Tensor, start: int, about: str) -> None:
-    bad = torch.nonzero(~torch.isfinite(logits).all(dim=1)).flatten()
-    if len(bad):
-        raise UserError(
-            f"Expected finite logits, but {about or 'the model'} gave NaN or infinity for {len(bad)} of "
-            f"{len(logits)} inputs, the first at row {start + int(bad[0])}. Look at the weights and the preprocessing."
-        )
+def _check_head(head: Head | None, about: str) -> None:
+    for name, value in () if head is None else (("weight", head.weight), ("bias", head.bias)):
+        if (bad := not_finite(value)) is not None:
+            raise UserError(
+                f"Expected a finite head, but the {name} of {about or 'the model'} holds NaN or infinity in "
+                f"{int(bad.sum())} of {len(bad)} classes. Look at the weights."
+            )
 
 
 def check_labels(values: Values, about: str) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from outfield.errors import UserError
 from outfield.features import folds
 from outfield.features.banks import Bank
+from outfield.features.finite import Checked, CheckedStored
 from outfield.features.folds import Fold, Split
 from outfield.features.memory import give_back
 from outfield.features.moments import Moments, MomentSums
@@ -66,6 +67,11 @@ class FitData:
     val : Chunks, optional
         Outputs of held-out ID inputs; detectors that need them say so when they are absent.
 
+    Raises
+    ------
+    UserError
+        No training outputs. When rows are read: NaN or infinity in any of them, or labels that are no class.
+
     Examples
     --------
     >>> import torch
@@ -76,8 +82,8 @@ class FitData:
     """
 
     def __init__(self, train: Chunks, val: Chunks | None = None) -> None:
-        self.train = train
-        self._val = val
+        self.train = _checked(train)
+        self._val = None if val is None else _checked(val)
         self._totals: dict[Fold[Any, Any], Any] = {}
         self._results: dict[Fold[Any, Any], Any] = {}
         self._made: dict[Hashable, Any] = {}
@@ -177,6 +183,10 @@ class FitData:
     ) -> Outputs:
         """A seeded subsample of the training outputs; ``keep`` names the fields and layers wanted."""
         return self.fold(Bank(keep, share, limit, seed)).outputs()
+
+
+def _checked(chunks: Chunks) -> Chunks:
+    return CheckedStored(chunks) if isinstance(chunks, Stored) else Checked(chunks)
 
 
 def _drawn(bank: Bank, chunks: Stored) -> Rows:

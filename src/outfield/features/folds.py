@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from outfield.errors import UserError
 from outfield.types import Outputs
 
 A = TypeVar("A")
@@ -53,28 +52,10 @@ class Fold(ABC, Generic[A, R]):
 
 
 def run(folds: Sequence[Fold[Any, Any]], chunks: Iterable[Outputs], first: int = 0) -> list[Any]:
-    """Accumulators of several folds from one pass over ``chunks``; ``first`` is the number of the first row.
-
-    Raises
-    ------
-    UserError
-        A label is outside the classes of the logits.
-    """
+    """Accumulators of several folds from one pass over ``chunks``; ``first`` is the number of the first row."""
     totals: list[Any] = []
     for chunk in chunks:
-        _check_labels(chunk)
         totals = totals or [fold.start(chunk) for fold in folds]
         totals = [fold.update(total, chunk, first) for fold, total in zip(folds, totals, strict=True)]
         first += len(chunk)
     return totals
-
-
-def _check_labels(chunk: Outputs) -> None:
-    if not (chunk.has("labels") and chunk.has("logits")) or not len(chunk):
-        return
-    low, high, classes = int(chunk.labels.min()), int(chunk.labels.max()), chunk.logits.shape[1]
-    if low < 0 or high >= classes:
-        raise UserError(
-            f"Expected labels from 0 to {classes - 1}, one of the head's {classes} classes, but got labels from "
-            f"{low} to {high}. Map the labels of the fit data to the head's classes."
-        )

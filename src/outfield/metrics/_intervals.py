@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from outfield.metrics._weights import Weights, effective, mean, variance_of_mean, worth
 from outfield.types import Estimate
 
 LEVEL = 0.95
@@ -48,7 +49,28 @@ def mover(value: float, sources: Sequence[tuple[float, float]], weight: float = 
     return max(0.0, value - down), min(1.0, value + up)
 
 
-def mean_recall(correct: NDArray[Any], labels: NDArray[Any]) -> Estimate:
+def quantile(weights: Weights | None) -> float:
+    """Quantile of a two-sided 95% interval: the normal one; Student's for the effective size of unequal weights."""
+    if weights is None or weights.min() == weights.max():
+        return Z
+    from scipy import stats
+
+    return float(stats.t.ppf((1 + LEVEL) / 2, max(effective(weights) - 1, 1e-3)))
+
+
+def share(hits: NDArray[Any], weights: Weights | None) -> tuple[float, float, float]:
+    """A share of hits with Wilson's interval, for as many items as the weights are worth.
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in share(np.array([True, True, False]), None)]
+    [0.667, 0.208, 0.939]
+    """
+    value = mean(hits, weights)
+    return value, *wilson(value, worth(hits, weights))
+
+
+def mean_recall(correct: NDArray[Any], labels: NDArray[Any], weights: Weights | None = None) -> Estimate:
     """Mean over the labels that there are of the share of right items; the interval joins the labels' Wilson intervals.
 
     Examples
@@ -56,23 +78,38 @@ def mean_recall(correct: NDArray[Any], labels: NDArray[Any]) -> Estimate:
     >>> print(mean_recall(np.array([True, True, True, False]), np.array([1, 1, 1, 0])))
     0.500 [0.219, 0.897] (n = 4)
     """
+    shares = _recalls(correct, labels) if weights is None else _weighted_recalls(correct, labels, weights)
+    sources = [(recall - low, high - recall) for recall, low, high in shares]
+    value = float(np.mean([recall for recall, _, _ in shares]))
+    return Estimate(value, *mover(value, sources, weight=1 / len(shares)), len(correct))
+
+
+def _recalls(correct: NDArray[Any], labels: NDArray[Any]) -> list[tuple[float, float, float]]:
     _, at, counts = np.unique(labels, return_inverse=True, return_counts=True)
     recalls = [float(recall) for recall in np.bincount(at, correct) / counts]
-    ends = [wilson(recall, int(count)) for recall, count in zip(recalls, counts, strict=True)]
-    sources = [(recall - low, high - recall) for recall, (low, high) in zip(recalls, ends, strict=True)]
-    value = float(np.mean(recalls))
-    return Estimate(value, *mover(value, sources, weight=1 / len(recalls)), len(correct))
+    return [(recall, *wilson(recall, int(count))) for recall, count in zip(recalls, counts, strict=True)]
 
 
-def of_mean(values: NDArray[Any], floor: float = -np.inf, ceiling: float = np.inf) -> Estimate:
-    """Mean of independent values with its normal interval; without an interval for one value."""
-    n = len(values)
-    return of_influence(float(values.mean()), float(values.var(ddof=1)) / n if n > 1 else NAN, n, floor, ceiling)
+def _weighted_recalls(
+    correct: NDArray[Any], labels: NDArray[Any], weights: Weights
+) -> list[tuple[float, float, float]]:
+    of_label = (labels == label for label in np.unique(labels))
+    return [share(correct[rows], weights[rows]) for rows in of_label]
 
 
-def of_influence(value: float, variance: float, n: int, floor: float = 0.0, ceiling: float = 1.0) -> Estimate:
+def of_mean(
+    values: NDArray[Any], weights: Weights | None = None, floor: float = -np.inf, ceiling: float = np.inf
+) -> Estimate:
+    """Mean of independent values with its interval; without one for one value, or for values that are all the same."""
+    variance = variance_of_mean(values, weights) if values.min() < values.max() else NAN
+    return of_influence(mean(values, weights), variance, len(values), floor, ceiling, quantile=quantile(weights))
+
+
+def of_influence(
+    value: float, variance: float, n: int, floor: float = 0.0, ceiling: float = 1.0, *, quantile: float = Z
+) -> Estimate:
     """Normal interval of a value of known variance, cut at the ends of its range."""
     if isnan(variance):
         return Estimate(value, n=n)
-    half = Z * sqrt(variance)
+    half = quantile * sqrt(variance)
     return Estimate(value, max(floor, value - half), min(ceiling, value + half), n)

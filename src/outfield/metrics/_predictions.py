@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from outfield.errors import UserError
+from outfield.metrics._arrays import classes, numbers
+from outfield.metrics._weights import Weights, checked, counted
 
 CHUNK = 8192
 
@@ -28,13 +30,16 @@ class Predictions:
     Parameters
     ----------
     logits : array of floats [n, C]
-    labels : array of ints [n]
+    labels : array of whole numbers [n]
         In 0 .. C - 1.
+    weights : array [n], optional
+        How much each sample counts; a row of weight 0 is as good as absent.
 
     Raises
     ------
     UserError
-        No samples; lengths that differ; NaN or infinite logits; labels outside the head.
+        No samples; lengths that differ; NaN or infinite logits; labels that are no whole numbers or outside the head;
+        weights that are NaN, negative or all 0.
 
     Examples
     --------
@@ -46,11 +51,16 @@ class Predictions:
 
     logits: NDArray[Any]
     labels: NDArray[np.int64]
+    weights: Weights | None = None
 
-    def __init__(self, logits: ArrayLike, labels: ArrayLike) -> None:
-        object.__setattr__(self, "logits", np.asarray(logits))
-        object.__setattr__(self, "labels", np.asarray(labels))
-        self._check()
+    def __init__(self, logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> None:
+        said, true = numbers(logits, "logits"), classes(labels)
+        _check(said, true)
+        mass = checked(weights, len(true), "sample")
+        rows = counted(mass)
+        object.__setattr__(self, "logits", said[rows])
+        object.__setattr__(self, "labels", true[rows])
+        object.__setattr__(self, "weights", None if mass is None else mass[rows])
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -97,20 +107,21 @@ class Predictions:
         p, own = np.exp(log_p), log_p[np.arange(len(labels)), labels]
         return _PerSample(predicted, p.max(axis=1), own, (p**2).sum(axis=1) - 2 * np.exp(own) + 1)
 
-    def _check(self) -> None:
-        logits, labels = self.logits, self.labels
-        if logits.ndim != 2 or labels.shape != logits.shape[:1] or not labels.size:
-            raise UserError(
-                f"Expected logits [n, C] and labels [n] with n >= 1, but got shapes {list(logits.shape)} and "
-                f"{list(labels.shape)}. Pass both of the same samples."
-            )
-        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= logits.shape[1]:
-            raise UserError(
-                f"Expected labels as integers in 0 .. {logits.shape[1] - 1}, one of the head's classes, but got "
-                f"{labels.dtype} from {labels.min()} to {labels.max()}. Map the labels to the model's classes."
-            )
-        if bad := int((~np.isfinite(logits)).any(axis=1).sum()):
-            raise UserError(
-                f"Expected finite logits, but got NaN or infinity in {bad} of {len(labels)} rows. "
-                "Check the model's weights and the scaling of its inputs."
-            )
+
+def _check(logits: NDArray[Any], labels: NDArray[np.int64]) -> None:
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not labels.size:
+        one_hot = " One-hot labels become class numbers by labels.argmax(1)." if labels.shape == logits.shape else ""
+        raise UserError(
+            f"Expected logits [n, C] and labels [n] with n >= 1, but got shapes {list(logits.shape)} and "
+            f"{list(labels.shape)}. Pass both of the same samples.{one_hot}"
+        )
+    if labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise UserError(
+            f"Expected labels as integers in 0 .. {logits.shape[1] - 1}, one of the head's classes, but got "
+            f"{labels.dtype} from {labels.min()} to {labels.max()}. Map the labels to the model's classes."
+        )
+    if bad := int((~np.isfinite(logits)).any(axis=1).sum()):
+        raise UserError(
+            f"Expected finite logits, but got NaN or infinity in {bad} of {len(labels)} rows. "
+            "Check the model's weights and the scaling of its inputs."
+        )

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import ceil, sqrt
 
+import numpy as np
+
 from outfield.metrics._intervals import Z, mover, wilson
+from outfield.metrics._weights import Weights, effective, worth
 from outfield.types import Estimate
+
+BEYOND = 5
+"""Fewer effective weighted items beyond a threshold do not tell where it lies."""
 
 
 def ranks(n: int, percent: float) -> tuple[int, int, int]:
@@ -22,14 +28,40 @@ def ranks(n: int, percent: float) -> tuple[int, int, int]:
     return rank, max(1, round(rank - spread)), min(n, round(rank + spread))
 
 
-def share_at_rank(share: Callable[[int], float], n: int, m: int, percent: float) -> Estimate:
-    """``share(rank)`` of m items at the threshold that ``ranks`` picks among n, with its interval.
+def weighted_ranks(weights: Weights, percent: float) -> tuple[int, int, int]:
+    """The same of values whose weights, in ascending order, are given: ``percent`` of the weight is kept.
 
-    Two independent errors meet: the share at a given threshold (Wilson, m items), and the threshold (its order
-    statistics, n items). MOVER adds their deviations in squares.
+    The interval is that of the weight kept, for as many items as the weights are worth [1].
+
+    References
+    ----------
+    [1] Woodruff. Confidence Intervals for Medians and Other Position Measures. JASA 1952.
+
+    Examples
+    --------
+    >>> weighted_ranks(np.array([50.0, 44.0, 1.0, 5.0]), 95)[0]
+    3
     """
-    rank, lower, upper = ranks(n, percent)
-    value = share(rank)
-    low, high = wilson(value, m)
-    sources = [(value - low, high - value), (value - share(lower), share(upper) - value)]
+    kept, part = np.cumsum(weights), percent / 100
+    rank = int(np.searchsorted(kept, part * kept[-1] * (1 - 1e-12)))
+    spread = Z * sqrt(part * (1 - part) / worth(np.arange(len(weights)) <= rank, weights)) * kept[-1]
+    lower, upper = (int(np.abs(kept - end).argmin()) for end in (kept[rank] - spread, kept[rank] + spread))
+    return rank + 1, min(lower, rank) + 1, max(upper, rank) + 1
+
+
+def share_at_rank(
+    share: Callable[[int], tuple[float, float]], n: int, m: int, percent: float, weights: Weights | None = None
+) -> Estimate:
+    """The share of m items at the threshold that ``ranks`` picks among n, with its interval.
+
+    ``share(rank)`` is that share and how many items it is worth. Two independent errors meet: the share at a given
+    threshold (Wilson), and the threshold (its order statistics, n items). MOVER adds their deviations in squares. No
+    interval where fewer than 5 effective weighted items are expected beyond the threshold.
+    """
+    rank, lower, upper = ranks(n, percent) if weights is None else weighted_ranks(weights, percent)
+    value, items = share(rank)
+    if weights is not None and weights.min() < weights.max() and effective(weights) * (1 - percent / 100) < BEYOND:
+        return Estimate(value, n=m)
+    low, high = wilson(value, items)
+    sources = [(value - low, high - value), (value - share(lower)[0], share(upper)[0] - value)]
     return Estimate(value, *mover(value, sources), m)

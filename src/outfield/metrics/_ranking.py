@@ -11,16 +11,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from outfield.errors import OutfieldError, UserError
+from outfield.metrics._arrays import numbers, truths
 from outfield.metrics._intervals import NAN, Z, wilson
+from outfield.metrics._weights import FEW, Weights, checked, counted, effective, variance_of_mean
 from outfield.types import Estimate
 
 Scores: TypeAlias = NDArray[Any]
 Counts: TypeAlias = NDArray[np.int64]
+Masses: TypeAlias = NDArray[Any]
+"""Counts of samples as integers, or sums of their weights as floats."""
 
 
 def _scores(values: ArrayLike, what: str) -> Scores:
     """One axis of numbers, float32 kept, all else as float64."""
-    array = np.asarray(values)
+    array = numbers(values, f"{what} scores")
     array = array if array.dtype == np.float32 else array.astype(np.float64)
     if array.ndim != 1 or not array.size:
         raise UserError(
@@ -47,6 +51,8 @@ class IdScores:
         Higher means further out.
     correct : array of bool [n], optional
         Whether the model classified each sample rightly; the diagnostics need it.
+    weights : array [n], optional
+        How much each sample counts; whole numbers count as repeated rows, and a row of weight 0 is as good as absent.
 
     Attributes
     ----------
@@ -54,11 +60,14 @@ class IdScores:
         The scores in ascending order.
     correct : array of bool [n] or None
         In the order of ``values``.
+    weights : array [n] or None
+        In the order of ``values``; None where every sample counts once.
 
     Raises
     ------
     UserError
-        Empty or NaN scores; as many ``correct`` as scores are not there.
+        Empty or NaN scores, or no numbers; as many ``correct`` as scores are not there, or some are neither true nor
+        false; weights that are NaN, negative or all 0.
 
     Examples
     --------
@@ -69,11 +78,16 @@ class IdScores:
     0.8333333333333334
     """
 
-    def __init__(self, scores: ArrayLike, correct: ArrayLike | None = None) -> None:
+    def __init__(self, scores: ArrayLike, correct: ArrayLike | None = None, weights: ArrayLike | None = None) -> None:
         array = _scores(scores, "ID")
-        order = None if correct is None else np.argsort(array, kind="stable")
+        flags = None if correct is None else truths(correct, len(array))
+        mass = checked(weights, len(array), "ID")
+        rows = counted(mass)
+        array = array[rows]
+        order = None if flags is None and mass is None else np.argsort(array, kind="stable")
         self.values: Scores = np.sort(array) if order is None else array[order]
-        self.correct: NDArray[np.bool_] | None = None if order is None else _aligned(correct, array)[order]
+        self.correct: NDArray[np.bool_] | None = None if flags is None else flags[rows][order]
+        self.weights: Weights | None = None if mass is None else mass[rows][order]
         _refuse_nan(self.values, "ID")
 
     def __len__(self) -> int:
@@ -82,11 +96,30 @@ class IdScores:
     def __repr__(self) -> str:
         return f"IdScores({len(self)} samples)"
 
-    def against(self, ood_scores: ArrayLike) -> Ranking:
-        """These scores ranked against those of one OOD set."""
-        ood = np.sort(_scores(ood_scores, "OOD"))
+    def against(self, ood_scores: ArrayLike, weights: ArrayLike | None = None) -> Ranking:
+        """These scores ranked against those of one OOD set, whose samples may have weights of their own."""
+        ood = _scores(ood_scores, "OOD")
+        mass = checked(weights, len(ood), "OOD")
+        if mass is not None:
+            rows = counted(mass)
+            order = np.argsort(ood[rows], kind="stable")
+            ood, mass = ood[rows][order], mass[rows][order]
+        ood = np.sort(ood) if mass is None else ood
         _refuse_nan(ood, "OOD")
-        return Ranking(self, ood)
+        return Ranking(self, ood, mass)
+
+    @property
+    def mass(self) -> float:
+        """The samples' number, or the sum of their weights."""
+        return len(self) if self.weights is None else float(self._up_to[-1])
+
+    def below(self, places: Any) -> Masses:
+        """How many of the lowest samples there are up to each place, or what they weigh."""
+        return np.asarray(places if self.weights is None else self._up_to[places])
+
+    @cached_property
+    def _up_to(self) -> NDArray[np.float64]:
+        return up_to(self.weights if self.weights is not None else np.ones(len(self)))
 
     def part(self, correct: bool) -> IdScores:
         """The samples that the model classified rightly (or wrongly).
@@ -127,20 +160,22 @@ class IdScores:
         return _sorted_part(self, ~self.known)
 
 
-def _aligned(correct: ArrayLike | None, scores: Scores) -> NDArray[np.bool_]:
-    flags = np.asarray(correct).astype(bool)
-    if flags.shape != scores.shape:
-        raise UserError(
-            f"Expected `correct` with {len(scores)} entries, one for each ID score, but got {list(flags.shape)}. "
-            "Pass (predicted == labels) of the samples that were scored."
-        )
-    return flags
-
-
 def _sorted_part(scores: IdScores, keep: NDArray[np.bool_]) -> IdScores:
     part = IdScores.__new__(IdScores)
     part.values, part.correct = scores.values[keep], None
+    part.weights = None if scores.weights is None else scores.weights[keep]
     return part
+
+
+def up_to(weights: Weights) -> NDArray[np.float64]:
+    """Sums of the first 0, 1, .. n weights, [n + 1].
+
+    Examples
+    --------
+    >>> up_to(np.array([2.0, 0.5]))
+    array([0. , 2. , 2.5])
+    """
+    return np.concatenate(([0.0], np.cumsum(weights)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,10 +188,13 @@ class Ranking:
     ----------
     id : IdScores
     ood : array [m]
+    weights : array [m] or None
+        Of the OOD samples; None where each counts once.
     """
 
     id: IdScores
     ood: Scores
+    weights: Weights | None = None
 
     @property
     def n_id(self) -> int:
@@ -171,35 +209,68 @@ class Ranking:
         """Samples of both kinds."""
         return self.n_id + self.n_ood
 
+    @property
+    def weighted(self) -> bool:
+        """Whether samples of either kind have weights."""
+        return self.weights is not None or self.id.weights is not None
+
+    @property
+    def mass(self) -> float:
+        """The OOD samples' number, or the sum of their weights."""
+        return self.n_ood if self.weights is None else float(self._up_to[-1])
+
+    def below(self, places: Any) -> Masses:
+        """How many of the lowest OOD samples there are up to each place, or what they weigh."""
+        return np.asarray(places if self.weights is None else self._up_to[places])
+
     @cached_property
-    def id_below(self) -> Counts:
-        """For each OOD score: how many ID scores are below it, [m]."""
+    def _up_to(self) -> NDArray[np.float64]:
+        return up_to(self.weights if self.weights is not None else np.ones(self.n_ood))
+
+    @cached_property
+    def _first(self) -> Counts:
+        """For each OOD score the place of the first ID score that is not below it."""
         return np.searchsorted(self.id.values, self.ood, side="left")
 
     @cached_property
-    def id_at_most(self) -> Counts:
-        """For each OOD score: how many ID scores are not above it, [m]; unequal to ``id_below`` at ties alone."""
-        counts = self.id_below.copy()
-        tied = np.flatnonzero(self.id.values[np.minimum(counts, self.n_id - 1)] == self.ood)
-        counts[tied] = np.searchsorted(self.id.values, self.ood[tied], side="right")
-        return counts
+    def _last(self) -> Counts:
+        """For each OOD score the place behind the last ID score that is not above it."""
+        places = self._first.copy()
+        tied = np.flatnonzero(self.id.values[np.minimum(places, self.n_id - 1)] == self.ood)
+        places[tied] = np.searchsorted(self.id.values, self.ood[tied], side="right")
+        return places
 
     @cached_property
-    def ood_above(self) -> Counts:
-        """For each ID score: how many OOD scores are above it, [n]."""
-        return self._beyond(self.id_below)
+    def id_below(self) -> Masses:
+        """For each OOD score: how many ID scores are below it, or what they weigh, [m]."""
+        return self.id.below(self._first)
 
     @cached_property
-    def ood_at_least(self) -> Counts:
-        """For each ID score: how many OOD scores are not below it, [n]."""
-        return self._beyond(self.id_at_most)
+    def id_at_most(self) -> Masses:
+        """The same of ID scores that are not above it; unequal to ``id_below`` at ties alone."""
+        return self.id.below(self._last)
 
-    def _beyond(self, counts: Counts) -> Counts:
-        return self.n_ood - np.cumsum(np.bincount(counts, minlength=self.n_id + 1))[:-1]
+    @cached_property
+    def ood_above(self) -> Masses:
+        """For each ID score: how many OOD scores are above it, or what they weigh, [n]."""
+        return self._beyond(self._first)
+
+    @cached_property
+    def ood_at_least(self) -> Masses:
+        """The same of OOD scores that are not below it, [n]."""
+        return self._beyond(self._last)
+
+    def _beyond(self, places: Counts) -> Masses:
+        passed = np.cumsum(np.bincount(places, minlength=self.n_id + 1))[:-1]
+        return self.n_ood - passed if self.weights is None else self._up_to[-1] - self._up_to[passed]
 
     @cached_property
     def auroc(self) -> float:
         """P(ID < OOD) + P(ID = OOD) / 2: a quotient of integers, so exact to rounding."""
+        if self.weighted:
+            twice = self.id_below + self.id_at_most
+            own = np.ones(self.n_ood) if self.weights is None else self.weights
+            return min(1.0, float(own @ twice) / (2 * self.id.mass * self.mass))
         return int(self.id_below.sum() + self.id_at_most.sum()) / (2 * self.n_id * self.n_ood)
 
 
@@ -207,7 +278,8 @@ def delong(ranking: Ranking) -> float:
     """DeLong's variance of the AUROC, in O(n log n) [1, 2].
 
     With ``v_i`` the share of OOD scores above ID score i and ``v_j`` the share of ID scores below OOD score j
-    (ties 1/2), ``var(v_i) / n_id + var(v_j) / n_ood``. NaN where either kind has one sample.
+    (ties 1/2), ``var(v_i) / n_id + var(v_j) / n_ood``. NaN where either kind has one sample. With weights each part is
+    the variance of a weighted mean, which is the same for equal weights.
 
     Examples
     --------
@@ -224,6 +296,9 @@ def delong(ranking: Ranking) -> float:
         return NAN
     twice_id = ranking.ood_above + ranking.ood_at_least
     twice_ood = ranking.id_below + ranking.id_at_most
+    if ranking.weighted:
+        id_part = variance_of_mean(twice_id / (2 * ranking.mass), ranking.id.weights)
+        return id_part + variance_of_mean(twice_ood / (2 * ranking.id.mass), ranking.weights)
     id_part = twice_id.var(ddof=1) / (4 * ranking.n_ood**2 * ranking.n_id)
     return float(id_part + twice_ood.var(ddof=1) / (4 * ranking.n_id**2 * ranking.n_ood))
 
@@ -232,7 +307,8 @@ def auroc_estimate(ranking: Ranking) -> Estimate:
     """AUROC with DeLong's 95% interval on the logit scale.
 
     Where the variance is 0 (complete separation) the interval is Wilson's for ``min(n_id, n_ood)`` items: the
-    largest variance that an AUROC can have is ``A (1 - A) / min(n_id, n_ood)`` [1].
+    largest variance that an AUROC can have is ``A (1 - A) / min(n_id, n_ood)`` [1]. With weights, effective samples
+    are counted there, and fewer than 10 of them have that interval too: so few do not tell their own variance.
 
     References
     ----------
@@ -241,9 +317,14 @@ def auroc_estimate(ranking: Ranking) -> Estimate:
     value, variance = ranking.auroc, delong(ranking)
     if isnan(variance):
         return Estimate(value, n=ranking.n)
-    if variance == 0 or value in {0.0, 1.0}:
-        return Estimate(value, *wilson(value, min(ranking.n_id, ranking.n_ood)), ranking.n)
+    items = min(_worth(ranking.id.weights, ranking.n_id), _worth(ranking.weights, ranking.n_ood))
+    if variance <= (1e-24 if ranking.weighted else 0) or value in {0.0, 1.0} or (ranking.weighted and items < FEW):
+        return Estimate(value, *wilson(value, items), ranking.n)
     return Estimate(value, *logit_interval(value, sqrt(variance)), ranking.n)
+
+
+def _worth(weights: Weights | None, n: int) -> float:
+    return n if weights is None else effective(weights)
 
 
 def logit_interval(value: float, error: float) -> tuple[float, float]:
@@ -335,7 +416,8 @@ def delong_difference(first: Placements, second: Placements) -> Estimate:
     )
     difference = first.auroc - second.auroc
     half = Z * sqrt(max(variance, 0.0)) if not isnan(variance) else NAN
-    return Estimate(difference, difference - half, difference + half, len(first.id) + len(first.ood))
+    low, high = max(-1.0, difference - half), min(1.0, difference + half)
+    return Estimate(difference, *((NAN, NAN) if isnan(half) else (low, high)), len(first.id) + len(first.ood))
 
 
 def check_identities(
@@ -374,9 +456,8 @@ def check_identities(
 
 
 def _by_correctness(ranking: Ranking) -> float:
-    counts = {flag: count for flag in (True, False) if (count := ranking.id.count(flag))}
-    aurocs = {flag: Ranking(ranking.id.part(flag), ranking.ood).auroc for flag in counts}
-    return sum(counts[flag] * aurocs[flag] for flag in counts) / ranking.n_id
+    parts = [ranking.id.part(flag) for flag in (True, False) if ranking.id.count(flag)]
+    return sum(part.mass * Ranking(part, ranking.ood).auroc for part in parts) / ranking.id.mass
 
 
 def _by_part(known: IdScores, scores: Scores, parts: NDArray[Any]) -> float:

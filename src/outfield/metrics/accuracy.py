@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from outfield.metrics._intervals import wilson
+from outfield.metrics._intervals import share
 from outfield.metrics.base import PredictionMetric, Predictions
 from outfield.types import Estimate
 
@@ -26,5 +26,4 @@ class Accuracy(PredictionMetric):
     label: ClassVar[str] = "Accuracy"
 
     def of(self, data: Predictions) -> Estimate:
-        share = float(data.correct.mean())
-        return Estimate(share, *wilson(share, len(data)), len(data))
+        return Estimate(*share(data.correct, data.weights), len(data))

@@ -31,5 +31,14 @@ class AuprIn(RankingMetric):
     label: ClassVar[str] = "AUPR-in"
 
     def of(self, data: Ranking) -> Estimate:
-        stricter = (group_starts(data.id.values), data.n_ood - data.ood_at_least)
-        return area(group_ends(data.id.values), data.n_ood - data.ood_above, stricter, self.interpolation)
+        known = data.id
+        hits, before = known.below(group_ends(known.values)), known.below(group_starts(known.values))
+        stricter = (before, data.mass - data.ood_at_least)
+        return area(
+            hits,
+            data.mass - data.ood_above,
+            stricter,
+            self.interpolation,
+            weights=known.weights,
+            interval=not data.weighted,
+        )

@@ -14,7 +14,8 @@ class AuprOut(RankingMetric):
 
     ``step`` is average precision, ``sum_k (R_k - R_{k-1}) P_k``; ``trapezoid`` joins the points by straight lines,
     which is too optimistic [1], and gives the numbers of OpenOOD and pytorch-ood. It moves with the ratio of OOD to
-    ID samples: compare it within one data set only. The interval is the logit interval of [2]; ``n`` counts OOD.
+    ID samples: compare it within one data set only. The interval is the logit interval of [2]; there is none for
+    weighted samples. ``n`` counts OOD.
 
     Examples
     --------
@@ -33,5 +34,15 @@ class AuprOut(RankingMetric):
     label: ClassVar[str] = "AUPR-out"
 
     def of(self, data: Ranking) -> Estimate:
-        stricter = (data.n_ood - group_ends(data.ood), data.n_id - data.id_at_most)
-        return area(data.n_ood - group_starts(data.ood), data.n_id - data.id_below, stricter, self.interpolation)
+        known = data.id
+        hits = data.mass - data.below(group_starts(data.ood))
+        before = data.mass - data.below(group_ends(data.ood))
+        stricter = (before, known.mass - data.id_at_most)
+        return area(
+            hits,
+            known.mass - data.id_below,
+            stricter,
+            self.interpolation,
+            weights=data.weights,
+            interval=not data.weighted,
+        )

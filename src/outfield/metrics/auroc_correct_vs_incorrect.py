@@ -34,7 +34,8 @@ class AurocCorrectVsIncorrect(ErrorMetric):
     label: ClassVar[str] = "AUROC correct vs incorrect"
 
     def of(self, data: IdScores) -> Estimate:
-        return auroc_estimate(Ranking(data.part(True), data.part(False).values))
+        wrong = data.part(False)
+        return auroc_estimate(Ranking(data.part(True), wrong.values, wrong.weights))
 
     def defined(self, data: IdScores) -> bool:
         return bool(data.count(True) and data.count(False))

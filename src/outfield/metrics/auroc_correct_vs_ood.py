@@ -34,7 +34,7 @@ class AurocCorrectVsOod(DiagnosticMetric):
     label: ClassVar[str] = "AUROC correct vs OOD"
 
     def of(self, data: Ranking) -> Estimate:
-        return auroc_estimate(Ranking(data.id.part(True), data.ood))
+        return auroc_estimate(Ranking(data.id.part(True), data.ood, data.weights))
 
     def defined(self, data: Ranking) -> bool:
         return bool(data.id.count(True))

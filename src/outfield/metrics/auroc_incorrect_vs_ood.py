@@ -34,7 +34,7 @@ class AurocIncorrectVsOod(DiagnosticMetric):
     label: ClassVar[str] = "AUROC incorrect vs OOD"
 
     def of(self, data: Ranking) -> Estimate:
-        return auroc_estimate(Ranking(data.id.part(False), data.ood))
+        return auroc_estimate(Ranking(data.id.part(False), data.ood, data.weights))
 
     def defined(self, data: Ranking) -> bool:
         return bool(data.id.count(False))

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from outfield.errors import UserError
+from outfield.metrics._weights import mean
 from outfield.metrics.base import Ranking, RankingMetric
 from outfield.types import Estimate
 
@@ -23,7 +24,7 @@ class Autc(RankingMetric):
     Raises
     ------
     UserError
-        Infinite scores, which have no scale.
+        Infinite scores, which have no scale; ask ``defined`` first.
 
     Examples
     --------
@@ -51,5 +52,9 @@ class Autc(RankingMetric):
             span = high / 2 - low / 2
         if span == 0:
             return Estimate(0.5, n=data.n)
-        apart = float(np.mean((unknown / 2 - low / 2) / span) - np.mean((known / 2 - low / 2) / span))
+        far, near = (unknown / 2 - low / 2) / span, (known / 2 - low / 2) / span
+        apart = mean(far, data.weights) - mean(near, data.id.weights)
         return Estimate((1 - apart) / 2, n=data.n)
+
+    def defined(self, data: Ranking) -> bool:
+        return bool(np.isfinite([data.id.values[[0, -1]], data.ood[[0, -1]]]).all())

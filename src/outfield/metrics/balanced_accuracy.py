@@ -28,4 +28,4 @@ class BalancedAccuracy(PredictionMetric):
     label: ClassVar[str] = "Balanced accuracy"
 
     def of(self, data: Predictions) -> Estimate:
-        return mean_recall(data.correct, data.labels)
+        return mean_recall(data.correct, data.labels, data.weights)

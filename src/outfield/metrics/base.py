@@ -10,6 +10,10 @@ base                      ``inputs``      ``of`` takes                          
 ``ErrorMetric``           ``diagnostic``  ``IdScores`` with ``correct``          ``(id_scores, correct)``
 ``DiagnosticMetric``      ``diagnostic``  ``Ranking`` of such ``IdScores``       ``(id_scores, correct, ood)``
 ========================  ==============  =====================================  =============================
+
+Called on arrays, each takes ``weights=`` of its ID samples (and ``ood_weights=``): class-balanced, importance or survey
+weights. A value then is that of a data set in which a row of weight w stands w times. The interval knows that it does
+not: it is that of the rows that were drawn, each with its weight.
 """
 
 from __future__ import annotations
@@ -79,9 +83,16 @@ class RankingMetric(Metric[Ranking]):
     inputs: ClassVar[Literal["ranking", "predictions", "diagnostic"]] = "ranking"
     per_set: ClassVar[bool] = True
 
-    def __call__(self, id_scores: ArrayLike, ood_scores: ArrayLike) -> Estimate:
-        """Of plain scores [n] and [m], higher further out."""
-        return self.of(IdScores(id_scores).against(ood_scores))
+    def __call__(
+        self,
+        id_scores: ArrayLike,
+        ood_scores: ArrayLike,
+        *,
+        weights: ArrayLike | None = None,
+        ood_weights: ArrayLike | None = None,
+    ) -> Estimate:
+        """Of plain scores [n] and [m], higher further out, and of weights of the ID [n] and OOD samples [m]."""
+        return self.of(IdScores(id_scores, weights=weights).against(ood_scores, ood_weights))
 
 
 @dataclass(frozen=True)
@@ -91,9 +102,9 @@ class PredictionMetric(Metric[Predictions]):
     inputs: ClassVar[Literal["ranking", "predictions", "diagnostic"]] = "predictions"
     per_set: ClassVar[bool] = False
 
-    def __call__(self, logits: ArrayLike, labels: ArrayLike) -> Estimate:
-        """Of logits [n, C] and labels [n]."""
-        return self.of(Predictions(logits, labels))
+    def __call__(self, logits: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None) -> Estimate:
+        """Of logits [n, C], labels [n] and weights of the samples [n]."""
+        return self.of(Predictions(logits, labels, weights))
 
 
 @dataclass(frozen=True)
@@ -103,9 +114,9 @@ class ErrorMetric(Metric[IdScores]):
     inputs: ClassVar[Literal["ranking", "predictions", "diagnostic"]] = "diagnostic"
     per_set: ClassVar[bool] = False
 
-    def __call__(self, id_scores: ArrayLike, correct: ArrayLike) -> Estimate:
-        """Of ID scores [n] and whether each sample is classified rightly [n]."""
-        return self.of(IdScores(id_scores, correct))
+    def __call__(self, id_scores: ArrayLike, correct: ArrayLike, *, weights: ArrayLike | None = None) -> Estimate:
+        """Of ID scores [n], whether each sample is classified rightly [n], and weights of the samples [n]."""
+        return self.of(IdScores(id_scores, correct, weights))
 
 
 @dataclass(frozen=True)
@@ -115,6 +126,14 @@ class DiagnosticMetric(Metric[Ranking]):
     inputs: ClassVar[Literal["ranking", "predictions", "diagnostic"]] = "diagnostic"
     per_set: ClassVar[bool] = True
 
-    def __call__(self, id_scores: ArrayLike, correct: ArrayLike, ood_scores: ArrayLike) -> Estimate:
-        """Of ID scores [n], whether each is classified rightly [n], and OOD scores [m]."""
-        return self.of(IdScores(id_scores, correct).against(ood_scores))
+    def __call__(
+        self,
+        id_scores: ArrayLike,
+        correct: ArrayLike,
+        ood_scores: ArrayLike,
+        *,
+        weights: ArrayLike | None = None,
+        ood_weights: ArrayLike | None = None,
+    ) -> Estimate:
+        """Of ID scores [n], whether each is classified rightly [n], OOD scores [m], and weights of both kinds."""
+        return self.of(IdScores(id_scores, correct, weights).against(ood_scores, ood_weights))

@@ -29,4 +29,4 @@ class Brier(PredictionMetric):
     label: ClassVar[str] = "Brier score"
 
     def of(self, data: Predictions) -> Estimate:
-        return of_mean(data.squared_error, floor=0.0, ceiling=2.0)
+        return of_mean(data.squared_error, data.weights, floor=0.0, ceiling=2.0)

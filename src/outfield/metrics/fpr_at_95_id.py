@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from outfield.metrics._quantiles import share_at_rank
+from outfield.metrics._weights import worth
 from outfield.metrics.base import Ranking, RankingMetric
 from outfield.types import Estimate
 
@@ -33,7 +34,10 @@ class FprAt95Id(RankingMetric):
     label: ClassVar[str] = "FPR at 95% ID kept"
 
     def of(self, data: Ranking) -> Estimate:
-        def accepted(rank: int) -> float:
-            return float(np.searchsorted(data.ood, data.id.values[rank - 1], side="right")) / data.n_ood
+        def accepted(rank: int) -> tuple[float, float]:
+            place = int(np.searchsorted(data.ood, data.id.values[rank - 1], side="right"))
+            if data.weights is None:
+                return place / data.n_ood, data.n_ood
+            return float(data.below(place)) / data.mass, worth(np.arange(data.n_ood) < place, data.weights)
 
-        return share_at_rank(accepted, data.n_id, data.n_ood, percent=95)
+        return share_at_rank(accepted, data.n_id, data.n_ood, percent=95, weights=data.id.weights)

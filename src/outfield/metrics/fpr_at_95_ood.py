@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from outfield.metrics._quantiles import share_at_rank
+from outfield.metrics._weights import worth
 from outfield.metrics.base import Ranking, RankingMetric
 from outfield.types import Estimate
 
@@ -32,7 +33,13 @@ class FprAt95Ood(RankingMetric):
     label: ClassVar[str] = "FPR at 95% OOD caught"
 
     def of(self, data: Ranking) -> Estimate:
-        def flagged(rank: int) -> float:
-            return 1 - float(np.searchsorted(data.id.values, data.ood[-rank], side="left")) / data.n_id
+        known = data.id
 
-        return share_at_rank(flagged, data.n_ood, data.n_id, percent=95)
+        def flagged(rank: int) -> tuple[float, float]:
+            place = int(np.searchsorted(known.values, data.ood[-rank], side="left"))
+            if known.weights is None:
+                return 1 - place / data.n_id, data.n_id
+            return 1 - float(known.below(place)) / known.mass, worth(np.arange(data.n_id) >= place, known.weights)
+
+        highest_first = None if data.weights is None else data.weights[::-1]
+        return share_at_rank(flagged, data.n_ood, data.n_id, percent=95, weights=highest_first)

@@ -27,4 +27,4 @@ class Nll(PredictionMetric):
     label: ClassVar[str] = "NLL"
 
     def of(self, data: Predictions) -> Estimate:
-        return of_mean(-data.log_likelihood, floor=0.0)
+        return of_mean(-data.log_likelihood, data.weights, floor=0.0)

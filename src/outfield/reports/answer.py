@@ -82,8 +82,8 @@ def _safest(results: Results) -> str:
     found = results.recommendation
     worst, total = found.worst_rank[found.best], len(found.worst_rank)
     return (
-        f"The safest choice is {found.best}: even on its worst OOD set its mean rank is {number(worst, 1)} of {total}; "
-        f"detectors chosen this way on the other OOD sets had mean rank {number(found.held_out, 1)} and AUROC "
+        f"The safest choice is {found.safest}: even on its worst OOD set its mean rank is {number(worst, 1)} of "
+        f"{total}; detectors chosen this way on the other OOD sets had mean rank {number(found.held_out, 1)} and AUROC "
         f"{number(found.held_out_value, 3)} on the one set left out."
     )
 

@@ -15,6 +15,9 @@ from outfield.stats.ranks import ranks
 from outfield.stats.units import Panel, panel, resample_weights, unit_means
 from outfield.types import Estimate
 
+TIE = 1e-9
+"""Mean ranks no further apart are equal but for rounding."""
+
 if TYPE_CHECKING:
     import altair as alt
     import polars as pl
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 class Recommendation(Result):
     """The detector with the best worst-case mean rank, and what the same rule earns on sets it did not see.
 
+    ``best`` is the first of ``tied``, all detectors that share that rank exactly.
     ``worst_rank`` of a detector is its largest mean rank (over units) among the OOD sets.
     ``chosen[set]`` is what the rule picks without that set; ``held_out`` the mean over left-out sets
     of its mean rank there, ``held_out_value`` of its value there, ``optimism`` the rank that choosing and judging on
@@ -37,6 +41,12 @@ class Recommendation(Result):
     held_out_value: Estimate
     optimism: Estimate
     stability: float
+    tied: tuple[str, ...] = ()
+
+    @property
+    def safest(self) -> str:
+        """The best detector, or all that tie for it."""
+        return " or ".join(self.tied or (self.best,))
 
     def frame(self) -> pl.DataFrame:
         """Detectors by worst-case mean rank."""
@@ -46,7 +56,7 @@ class Recommendation(Result):
             {"detector": k, "worst_mean_rank": e.value, "low": e.low, "high": e.high}
             for k, e in self.worst_rank.items()
         ]
-        return pl.DataFrame(rows).sort("worst_mean_rank")
+        return pl.DataFrame(rows).sort("worst_mean_rank", "detector")
 
     def plot(self) -> alt.TopLevelMixin:
         from outfield.stats import _plots
@@ -120,7 +130,7 @@ def _panel(data: Any, detectors: Sequence[str], sets: Sequence[str], metric: str
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """The rule applied to mean ranks [b, sets, detectors]."""
+    """The rule applied to mean ranks [b, sets, detectors]; ``best`` and ``chosen`` are shares of those that tie."""
 
     worst: Array
     best: Array
@@ -132,17 +142,26 @@ class _Judged:
     @classmethod
     def of(cls, rank: Array, values: Array) -> _Judged:
         worst = rank.max(axis=1)
-        best = worst.argmin(axis=1)
         without = np.stack([np.delete(rank, s, axis=1).max(axis=1) for s in range(rank.shape[1])], axis=1)
-        chosen = without.argmin(axis=2)
-        there = np.take_along_axis(rank, chosen[:, :, None], axis=2)[..., 0]
-        earned = np.take_along_axis(values, chosen[:, :, None], axis=2)[..., 0].mean(axis=1)
-        seen = rank[np.arange(len(rank)), :, best].mean(axis=1)
-        return cls(worst, best, chosen, there.mean(axis=1), earned, there.mean(axis=1) - seen)
+        chosen = _shares(without)
+        there = (rank * chosen).sum(axis=2)
+        earned = (values * chosen).sum(axis=2).mean(axis=1)
+        seen = (rank.mean(axis=1) * _shares(worst)).sum(axis=1)
+        return cls(worst, _shares(worst), chosen, there.mean(axis=1), earned, there.mean(axis=1) - seen)
 
     @classmethod
     def join(cls, parts: Sequence[_Judged]) -> _Judged:
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+
+
+def _shares(worst: Array) -> Array:
+    """1 at the smallest of the last axis, shared evenly by those that tie but for rounding."""
+    first = worst <= worst.min(axis=-1, keepdims=True) + TIE
+    return np.asarray(first / first.sum(axis=-1, keepdims=True))
+
+
+def _named(names: Sequence[str], shares: Array) -> tuple[str, ...]:
+    return tuple(sorted(name for name, share in zip(names, shares, strict=True) if share > 0))
 
 
 def _draws(rank: Array, source: Panel, draws: int, seed: int) -> Any:
@@ -161,10 +180,12 @@ def _recommendation(
         return intervals.estimate(float(value), (low, high), source.n_units, confidence=confidence)
 
     worst = {name: estimate(whole.worst[0, i], samples.worst[:, i]) for i, name in enumerate(names)}
-    chosen = {ood: names[whole.chosen[0, i]] for i, ood in enumerate(oods)}
+    chosen = {ood: " or ".join(_named(names, whole.chosen[0, i])) for i, ood in enumerate(oods)}
+    tied = _named(names, whole.best[0])
     return Recommendation(
-        names[whole.best[0]], worst, chosen, estimate(whole.held_out[0], samples.held_out),
+        tied[0], worst, chosen, estimate(whole.held_out[0], samples.held_out),
         estimate(whole.value[0], samples.value), estimate(whole.optimism[0], samples.optimism),
-        float((samples.best == whole.best[0]).mean()), level=source.level, n_units=source.n_units, notes=source.notes,
-        correction="none (leave-one-OOD-set-out protocol)",
+        float(samples.best[:, whole.best[0] > 0].sum(axis=1).mean()),
+        level=source.level, n_units=source.n_units, notes=source.notes,
+        correction="none (leave-one-OOD-set-out protocol)", tied=tied,
     )  # fmt: skip

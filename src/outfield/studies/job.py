@@ -208,6 +208,8 @@ class Bench:
                 for name, estimate in _of_predictions(values):
                     yield _set_columns(member) | _measure(name, estimate) | {"passes": 1.0}
         test = ready.values[ready.sets.test]
+        for name, value in _of_classes(_predictions(test)).items():
+            yield _set_columns(ready.sets.test) | _measure(name, Estimate(value, n=len(test))) | {"passes": 1.0}
         if test.head is not None:
             for name, value in feature_statistics(test).items():
                 yield _set_columns(ready.sets.test) | _measure(name, Estimate(value, n=len(test)))
@@ -295,6 +297,18 @@ def _of_predictions(values: Values) -> Iterator[tuple[str, Estimate]]:
 
 def _predictions(values: Values) -> Predictions:
     return Predictions(values.arrays["logits"], values.arrays["labels"])
+
+
+def _of_classes(predictions: Predictions) -> dict[str, float]:
+    """How many classes the head and the labels have, and the shares of the most frequent label and prediction."""
+    labels, predicted = (np.bincount(values) for values in (predictions.labels, predictions.predicted))
+    n = len(predictions)
+    return {
+        "classes": float(predictions.n_classes),
+        "labels_present": float(np.count_nonzero(labels)),
+        "majority_share": float(labels.max()) / n,
+        "predicted_share": float(predicted.max()) / n,
+    }
 
 
 def _set_columns(member: Member) -> dict[str, Any]:

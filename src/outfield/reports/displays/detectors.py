@@ -92,6 +92,10 @@ def best_per_strategy(results: Results) -> Display:
     return Display("best", "Which detector for which strategy", caption, table, columns=columns, open=True)
 
 
+TIE = 1e-12
+"""Mean AUROCs no further apart are equal but for rounding."""
+
+
 def _safest(results: Results) -> str | None:
     """The safest choice, where there is a choice between detectors, sets and strategies."""
     try:
@@ -103,7 +107,9 @@ def _safest(results: Results) -> str | None:
 def _best(results: Results, safest: str | None) -> pl.DataFrame:
     cell = results.complete.group_by("strategy", "detector", "ood").agg(pl.col("value").mean())
     means = results.cells.rename({"value": "auroc"})
-    top = means.sort("auroc", "detector", descending=[True, False]).group_by("strategy", maintain_order=True).first()
+    first = means.filter(pl.col("auroc") >= pl.col("auroc").max().over("strategy") - TIE).sort("strategy", "detector")
+    rest = [name for name in first.columns if name not in ("strategy", "detector")]
+    top = first.group_by("strategy", maintain_order=True).agg(pl.col("detector").str.join(" or "), pl.col(rest).first())
     beside = means.filter(pl.col("detector").is_in([safest or ""])).select("strategy", safest="auroc")
     table = results.strategies.select("strategy", "family", "accuracy").join(top, on="strategy", maintain_order="left")
     for other in (_blind(cell), beside) if safest else (_blind(cell),):
@@ -178,7 +184,7 @@ def worst_case(results: Results) -> Display:
     )
     caption = (
         f"Mean rank over strategies on the OOD set where the detector ranks worst; 95% percentile intervals resample "
-        f"{_plural(found.level)}. {found.best} is the safest choice; {found.stability:.0%} of the resamples pick it "
+        f"{_plural(found.level)}. {found.safest} is the safest choice; {found.stability:.0%} of the resamples pick it "
         f"too. Choosing this way on all sets but one and judging on that one gives mean rank "
         f"{found.held_out.value:.1f} [{found.held_out.low:.1f}, {found.held_out.high:.1f}]."
     )

@@ -142,7 +142,7 @@ def recommendation(analysis: Analysis) -> Display:
     """The detector of best worst-case mean rank, judged on OOD sets that it was not chosen on."""
     found = analysis.recommendation
     caption = (
-        f"{found.best} has the best worst-case mean rank ({found.worst_rank[found.best]}). Chosen without a set and "
+        f"{found.safest} has the best worst-case mean rank ({found.worst_rank[found.best]}). Chosen without a set and "
         f"judged on it, the rule has mean rank {found.held_out} and AUROC {found.held_out_value}; choosing and judging "
         f"on the same sets would hide {found.optimism} ranks. {found.stability:.0%} of resamples pick the same one."
     )

@@ -27,6 +27,10 @@ TITLES: dict[str, str] = {
     "OF013": "Cells are missing",
     "OF014": "A scale was guessed, or values were clipped",
     "OF015": "Duplicate rows",
+    "OF016": "Accuracy at chance",
+    "OF017": "One class for all",
+    "OF018": "Accuracy below chance",
+    "OF019": "No detector tells ID from OOD",
 }
 """Code to its title; ``docs/findings/CODE.md`` is its page."""
 

@@ -10,6 +10,7 @@ import polars as pl
 from outfield.errors import UserError
 from outfield.reports.analysis import Analysis
 from outfield.reports.findings.base import Finding, ordered
+from outfield.reports.findings.chance import chance, no_detector
 from outfield.stats import spearman
 from outfield.stats.relate import Correlation
 from outfield.stats.units import Panel
@@ -290,8 +291,16 @@ def duplicate_rows(analysis: Analysis) -> Iterator[Finding]:
             yield Finding("OF015", "warning", note)
 
 
+def at_chance(analysis: Analysis) -> Iterator[Finding]:
+    """OF016 to OF019: models at or below chance, and models on which no detector tells anything."""
+    rows = analysis.measures.rows
+    if rows is not None and {"model", "set_kind", "role", "detector", "part", "low", "high"} <= set(rows.columns):
+        yield from chance(rows)
+        yield from no_detector(rows)
+
+
 CHECKS: tuple[Callable[[Analysis], Iterator[Finding]], ...] = (
     pooled_not_borne_out, family_carries, one_checkpoint, near_duplicates, shared_source, few_items, below_half,
     smoother_decides, one_scale, ece_predicts_better, saturated, not_monotonic, missing_cells, guessed_scale,
-    duplicate_rows,
+    duplicate_rows, at_chance,
 )  # fmt: skip
