@@ -20,14 +20,22 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+SAME = 1e-9
+"""Means that differ by less tie exactly: the rest is rounding."""
+
+
 @dataclass(frozen=True, eq=False)
 class Recommendation(Result):
     """The detector with the best worst-case mean rank, and what the same rule earns on sets it did not see.
 
-    ``worst_rank`` of a detector is its largest mean rank (over units) among the OOD sets.
+    ``worst_rank`` of a detector is its largest mean rank (over units) among the OOD sets, ``worst_set`` where that is,
+    ``mean_value`` its mean value over OOD sets, each counting once.
     ``chosen[set]`` is what the rule picks without that set; ``held_out`` the mean over left-out sets
     of its mean rank there, ``held_out_value`` of its value there, ``optimism`` the rank that choosing and judging on
     the same sets would hide, and ``stability`` the share of resamples that pick the same detector.
+
+    Detectors that tie exactly are chosen together: ``safest`` and ``best_by_mean`` are sets, of ``chosen`` they are
+    joined by "and", and what they earn is the mean over them. ``best`` is the first of ``safest`` by name.
     """
 
     best: str
@@ -37,6 +45,15 @@ class Recommendation(Result):
     held_out_value: Estimate
     optimism: Estimate
     stability: float
+    worst_set: dict[str, str]
+    mean_value: dict[str, Estimate]
+    best_by_mean: tuple[str, ...]
+
+    @property
+    def safest(self) -> tuple[str, ...]:
+        """The detectors with the best worst-case mean rank: several where they tie exactly."""
+        least = self.worst_rank[self.best].value
+        return tuple(sorted(name for name, one in self.worst_rank.items() if one.value <= least + SAME))
 
     def frame(self) -> pl.DataFrame:
         """Detectors by worst-case mean rank."""
@@ -99,7 +116,8 @@ def recommend(
     rank = ranks(source.values, higher_is_better=higher_is_better)
     whole = _Judged.of(_unit_mean(rank, source), _unit_mean(source.values, source))
     samples = _Judged.join([_Judged.of(r, v) for r, v in _draws(rank, source, draws, seed)])
-    return _recommendation(whole, samples, names, oods, source, confidence=confidence)
+    sign = 1 if higher_is_better else -1
+    return _recommendation(whole, samples, names, oods, source, sign=sign, confidence=confidence)
 
 
 def _unit_mean(values: Array, source: Panel) -> Array:
@@ -120,7 +138,7 @@ def _panel(data: Any, detectors: Sequence[str], sets: Sequence[str], metric: str
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """The rule applied to mean ranks [b, sets, detectors]."""
+    """The rule applied to mean ranks [b, sets, detectors]; what is chosen is a share for each detector."""
 
     worst: Array
     best: Array
@@ -128,21 +146,28 @@ class _Judged:
     held_out: Array
     value: Array
     optimism: Array
+    at: Array
+    mean: Array
 
     @classmethod
     def of(cls, rank: Array, values: Array) -> _Judged:
         worst = rank.max(axis=1)
-        best = worst.argmin(axis=1)
-        without = np.stack([np.delete(rank, s, axis=1).max(axis=1) for s in range(rank.shape[1])], axis=1)
-        chosen = without.argmin(axis=2)
-        there = np.take_along_axis(rank, chosen[:, :, None], axis=2)[..., 0]
-        earned = np.take_along_axis(values, chosen[:, :, None], axis=2)[..., 0].mean(axis=1)
-        seen = rank[np.arange(len(rank)), :, best].mean(axis=1)
-        return cls(worst, best, chosen, there.mean(axis=1), earned, there.mean(axis=1) - seen)
+        best = _least(worst)
+        chosen = np.stack([_least(np.delete(rank, s, axis=1).max(axis=1)) for s in range(rank.shape[1])], axis=1)
+        there = (chosen * rank).sum(axis=2).mean(axis=1)
+        earned = (chosen * values).sum(axis=2).mean(axis=1)
+        seen = (best[:, None] * rank).sum(axis=2).mean(axis=1)
+        return cls(worst, best, chosen, there, earned, there - seen, rank.argmax(axis=1), values.mean(axis=1))
 
     @classmethod
     def join(cls, parts: Sequence[_Judged]) -> _Judged:
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+
+
+def _least(worst: Array) -> Array:
+    """The share of each detector in the choice, [..., detectors]: all of the least share it alike."""
+    least = worst <= worst.min(axis=-1, keepdims=True) + SAME
+    return np.asarray(least / least.sum(axis=-1, keepdims=True))
 
 
 def _draws(rank: Array, source: Panel, draws: int, seed: int) -> Any:
@@ -154,17 +179,36 @@ def _draws(rank: Array, source: Panel, draws: int, seed: int) -> Any:
 
 
 def _recommendation(
-    whole: _Judged, samples: _Judged, names: Sequence[str], oods: Sequence[str], source: Panel, *, confidence: float
+    whole: _Judged,
+    samples: _Judged,
+    names: Sequence[str],
+    oods: Sequence[str],
+    source: Panel,
+    *,
+    sign: int,
+    confidence: float,
 ) -> Recommendation:
     def estimate(value: Array, drawn: Array) -> Estimate:
         low, high = intervals.resampled(value, drawn, kind="percentile", confidence=confidence)
         return intervals.estimate(float(value), (low, high), source.n_units, confidence=confidence)
 
-    worst = {name: estimate(whole.worst[0, i], samples.worst[:, i]) for i, name in enumerate(names)}
-    chosen = {ood: names[whole.chosen[0, i]] for i, ood in enumerate(oods)}
+    def named(shares: Array) -> tuple[str, ...]:
+        return tuple(sorted(name for name, share in zip(names, shares, strict=True) if share))
+
+    means = whole.mean[0]
     return Recommendation(
-        names[whole.best[0]], worst, chosen, estimate(whole.held_out[0], samples.held_out),
-        estimate(whole.value[0], samples.value), estimate(whole.optimism[0], samples.optimism),
-        float((samples.best == whole.best[0]).mean()), level=source.level, n_units=source.n_units, notes=source.notes,
+        best=named(whole.best[0])[0],
+        worst_rank={name: estimate(whole.worst[0, i], samples.worst[:, i]) for i, name in enumerate(names)},
+        chosen={ood: " and ".join(named(whole.chosen[0, i])) for i, ood in enumerate(oods)},
+        held_out=estimate(whole.held_out[0], samples.held_out),
+        held_out_value=estimate(whole.value[0], samples.value),
+        optimism=estimate(whole.optimism[0], samples.optimism),
+        stability=float(((samples.best > 0) & (whole.best > 0)).any(axis=1).mean()),
+        worst_set={name: oods[whole.at[0, i]] for i, name in enumerate(names)},
+        mean_value={name: estimate(means[i], samples.mean[:, i]) for i, name in enumerate(names)},
+        best_by_mean=named(_least(-sign * means)),
+        level=source.level,
+        n_units=source.n_units,
+        notes=source.notes,
         correction="none (leave-one-OOD-set-out protocol)",
-    )  # fmt: skip
+    )
