@@ -267,6 +267,6 @@ def _judged(bench: Bench, detector: str, scores: Mapping[str, pl.DataFrame]) -> 
 def _logits(bench: Bench, member: Member) -> np.ndarray[Any, Any]:
     """From the cache, where the jobs have left them."""
     spec = bench.study.spec
-    asked = {"device": spec.resources.device, "batch": spec.batch, "digest": bench.digest}
+    asked: dict[str, Any] = {"device": spec.resources.device, "batch": spec.batch, "digest": bench.digest}
     found = extract(bench.model, member.data, bench.study.cache, about=f"the {member.label}", **asked)
     return np.asarray(found.arrays["logits"])
