@@ -20,8 +20,8 @@ lint: .venv/dev.done
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# make bench lists the benchmarks, make bench NAME=metrics runs one
-bench: .venv/dev.done
+# make bench lists the benchmarks, make bench NAME=metrics runs one; NAME=peers installs its peer first
+bench: .venv/dev.done $(if $(filter peers,$(NAME)),.venv/peers.done)
 	@$(if $(NAME),$(BIN)/python benchmarks/$(NAME).py $(ARGS),ls benchmarks | sed -n 's/^\([^_].*\)\.py$$/\1/p')
 
 # every detector's AUROC on a small frozen world; --write renews the table that the tests compare with
@@ -45,6 +45,10 @@ $(BIN)/uv: requirements.lock
 .venv/dev.done: $(BIN)/uv pyproject.toml
 	$(INSTALL) --editable '.[dev]'
 	touch $@ .venv/quickstart.done
+
+.venv/peers.done: .venv/dev.done
+	$(INSTALL) --editable '.[peers]'
+	touch $@
 
 # the pictures of the README and of docs/dashboard.md; needs Chromium
 picture: .venv/dev.done

@@ -118,7 +118,7 @@ def test_answer_states_the_numbers_that_the_rows_hold(rows, results):
     assert f"over 12 strategies, Spearman's rho of accuracy with mean AUROC is {rho:.2f} [" in first
     assert f"decides {results.variance.row('strategy x detector')['eta2']:.1%} [" in second
     assert f"The safest choice is {results.recommendation.best}:" in third
-    assert "of 6;" in third
+    assert "of 6. " in third
 
 
 @pytest.mark.parametrize(
@@ -126,11 +126,100 @@ def test_answer_states_the_numbers_that_the_rows_hold(rows, results):
     [
         (0.1, 0.8, "also detect OOD inputs better"),
         (-0.8, -0.1, "detect OOD inputs worse"),
-        (-0.5, 0.5, "does not tell"),
+        (-0.5, 0.5, "these data do not settle"),
     ],
 )
 def test_the_verdict_follows_the_interval(low, high, says):
     assert says in answer._verdict(answer.Estimate((low + high) / 2, low, high, 12))
+
+
+def models(strategies):
+    """Rows of one model a strategy: its family, its accuracy, and the AUROC of one detector on one set."""
+    common = {"detector": None, "ood": None, "set_kind": "id"}
+    found = []
+    for i, (family, accuracy, auroc) in enumerate(strategies):
+        one = {"model": f"m{i}", "strategy": f"s{i}", "family": family, "seed": 0}
+        found.append(one | common | {"metric": "accuracy", "value": accuracy})
+        detected = {"detector": "msp", "ood": "far", "set_kind": "ood", "ood_category": "far"}
+        found.append(one | detected | {"metric": "auroc", "value": auroc})
+    return pl.DataFrame(found, infer_schema_length=None)
+
+
+def test_what_one_family_can_turn_is_not_settled():
+    weak = [("small data", 0.1, 0.5), ("label noise", 0.2, 0.6), ("under-trained", 0.3, 0.55)]
+    rest = [("baseline", 0.9 + 0.01 * i, value) for i, value in enumerate((0.72, 0.75, 0.7, 0.73, 0.74, 0.71, 0.76))]
+    results = Results.of(models([*weak, *rest]))
+    found = results.correlation
+    assert found.whole.estimate.low > 0 and set(results.turned_by) == {"small data", "label noise", "under-trained"}
+    first = answer.sentences(results)[0]
+    values = [one.estimate.value for one in found.without.values()]
+    assert first.startswith("Whether the more accurate models also detect OOD inputs better, these data do not settle")
+    assert f"leaves rho between {min(values):.2f} and {max(values):.2f}." in first
+    assert "Without small data, label noise or under-trained its interval includes 0." in first
+    assert "So 3 of 3 families can turn the verdict. Without baseline too few strategies are left" in first
+    from outfield.reports.displays.accuracy import without_each_family
+
+    assert answer.without_families(results) in without_each_family(results).caption
+
+
+def test_what_no_family_turns_is_said_to_hold_without_each():
+    results = Results.of(models([(f"f{i // 2}", 0.5 + 0.03 * i, 0.6 + 0.02 * i) for i in range(12)]))
+    first = answer.sentences(results)[0]
+    assert first.startswith("Here the more accurate models also detect OOD inputs better")
+    assert "Leaving out one family leaves rho between 1.00 and 1.00, and its interval lies above 0 each time." in first
+
+
+def traded():
+    """One set on which the detector of the best mean is the worst of four, and another is never worse than second."""
+    values = {
+        "brave": (0.99, 0.99, 0.99, 0.60),
+        "safe": (0.95, 0.95, 0.95, 0.90),
+        "third": (0.80, 0.81, 0.80, 0.95),
+        "last": (0.70, 0.70, 0.71, 0.70),
+    }
+    return pl.DataFrame(
+        {"model": f"m{i}", "strategy": f"s{i}", "seed": 0, "metric": "auroc", "detector": name, "ood": ood,
+         "ood_category": "near" if ood == "w" else "far", "value": value - 0.001 * i}
+        for i in range(4) for name, row in values.items() for ood, value in zip("xyzw", row, strict=True)
+    )  # fmt: skip
+
+
+def test_a_detector_that_is_both_is_named_once():
+    third = answer.sentences(traded())[2]
+    assert "The safest choice is safe: even on x, its worst OOD set, its mean rank is 2.0" in third
+    assert f"Its mean AUROC over OOD sets, {np.mean([0.95, 0.95, 0.95, 0.9]) - 0.0015:.3f}" in third
+    assert "is the best too" in third and "brave" not in third
+
+
+def test_one_mean_and_one_order_on_the_whole_page():
+    from outfield.reports.displays import detectors
+
+    rows = traded().with_columns(
+        value=pl.when(pl.col("detector") == "brave", pl.col("ood") == "w").then(0.82).otherwise("value")
+    )
+    results = Results.of(rows)
+    means = dict(rows.group_by("detector").agg(pl.col("value").mean()).iter_rows())
+    found = results.recommendation
+    assert (found.safest, found.best_by_mean) == (("safe",), ("brave",))
+    assert {name: one.value for name, one in found.mean_value.items()} == pytest.approx(means)
+    third = answer.sentences(results)[2]
+    assert f"The best mean AUROC has brave, {means['brave']:.3f}" in third and "but on w its mean rank is 3.0" in third
+    assert "Take safe where any OOD input may come, and brave where" in third
+    order = sorted(means, key=means.__getitem__, reverse=True)
+    assert list(results.detectors) == detectors.boxes(results).table["name"].to_list() == order
+    for build in (detectors.best_per_strategy, detectors.heat_map, detectors.worst_case, detectors.boxes):
+        assert answer.criteria(results) in build(results).caption
+    assert "brave" in answer.criteria(results) and "safe" in answer.criteria(results)
+
+
+def test_detectors_that_tie_exactly_are_named_together():
+    from outfield.reports.displays.detectors import best_per_strategy
+
+    rows = traded()
+    twin = rows.filter(pl.col("detector") == "safe").with_columns(detector=pl.lit("also"))
+    results = Results.of(pl.concat([rows, twin]))
+    assert "The safest choice is also and safe (tied exactly):" in answer.sentences(results)[2]
+    assert set(best_per_strategy(results).table["best"]) == {"also and safe"}
 
 
 def test_best_detector_is_the_best_and_blind_choice_leaves_the_set_out(rows, results):

@@ -30,7 +30,7 @@ from outfield.cli import app
 from outfield.data.datasets import ArrayDataset, ListDataset, relabelled
 from outfield.data.sources.digits import Digits
 from outfield.errors import Problems, UserError
-from outfield.features.cache import Cache
+from outfield.features.cache import Cache, DamagedEntryWarning
 from outfield.metrics._ranking import Placements, delong_difference
 from outfield.registry import create
 
@@ -56,10 +56,10 @@ def mean_auroc(found: dict[str, np.ndarray], rows: dict[str, np.ndarray]) -> flo
         n = len(rows[name])
         return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * len(rows["test"])))
 
-    return 0.25 * one("a") + 0.25 * one("b") + 0.5 * one("c")
+    return (one("a") + one("b") + one("c")) / 3
 
 
-def test_the_choice_is_the_best_mean_with_every_category_weighing_the_same() -> None:
+def test_the_choice_is_the_best_mean_with_every_set_counting_once() -> None:
     found, given = choose(scores(), CATEGORIES), scores()
     whole = {name: np.arange(150) for name in ("test", "a", "b", "c")}
     means = {detector: mean_auroc(given[detector], whole) for detector in given}
@@ -114,7 +114,7 @@ def test_what_the_rule_earns_on_sets_left_out_has_a_second_opinion() -> None:
     assert picks["a"] == picks["b"] == "third" != picks["c"], "the picks differ"
 
     def earned(rows: dict[str, np.ndarray]) -> float:
-        weights = {"a": 0.25, "b": 0.25, "c": 0.5}
+        weights = dict.fromkeys("abc", 1 / 3)
         each = {
             name: roc_auc_score(
                 np.repeat([0, 1], 150),
@@ -345,7 +345,7 @@ def test_a_torch_model_on_pictures_twice_costs_one_pass(tmp_path: Path) -> None:
     made(net, tmp_path, detectors=["msp"])
     entries = len(list(tmp_path.iterdir()))
     made(net, tmp_path, detectors=["msp", "energy"])
-    assert len(list(tmp_path.iterdir())) == entries
+    assert len(list(tmp_path.iterdir())) == entries + 1, "the scores of energy"
 
 
 def test_texts_and_their_words(tmp_path: Path) -> None:
@@ -470,3 +470,47 @@ def test_a_head_that_is_not_linear_leaves_detectors_out(tmp_path: Path) -> None:
     card = made(net, tmp_path, detectors=["msp", "react", "knn"])
     assert card.left_out["react"] == "the model has no features and no linear head"
     assert card.recommended == "msp" and "no linear head" in card.model
+
+
+def flat(data) -> np.ndarray:
+    """Pictures as rows of a table."""
+    return np.stack([np.asarray(one, dtype=np.float64).ravel() for one in data.read(slice(0, len(data)))])
+
+
+def test_an_evaluation_repeated_takes_what_was_done_and_does_what_changed(tmp_path, monkeypatch) -> None:
+    from outfield.studies import job as steps
+
+    fitted: list[str] = []
+    really = steps._fitted
+    monkeypatch.setattr(steps, "_fitted", lambda job, ready: (fitted.append(job.title), really(job, ready))[1])
+    made = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)).fit(flat(FIT), FIT.labels)
+    data = {"id_test": (flat(TEST), TEST.labels), "id_train": (flat(FIT), FIT.labels)}
+
+    def again(model: object = made, near: np.ndarray | None = None, detectors: object = ("msp", "energy")) -> Card:
+        fitted.clear()
+        found = flat(NEAR) if near is None else near
+        return evaluate(model, **data, ood={"near": found}, detectors=detectors, cache=Cache(tmp_path))
+
+    first = again()
+    assert fitted == ["msp", "energy"]
+    second = again()
+    assert fitted == [] and second.json() == first.json()
+    again(detectors=("msp", create("detectors", "energy", temperature=2.0)))
+    assert fitted == ["energy"], "another parameter, another key"
+    again(near=flat(NEAR)[:-5])
+    assert fitted == ["msp", "energy"], "other data"
+    again(make_pipeline(StandardScaler(), LogisticRegression(C=0.01)).fit(flat(FIT), FIT.labels))
+    assert fitted == ["msp", "energy"], "another model"
+
+
+def test_a_damaged_entry_of_a_card_is_made_again(tmp_path) -> None:
+    made = LogisticRegression(max_iter=200).fit(flat(FIT), FIT.labels)
+    given = {"id_test": (flat(TEST), TEST.labels), "ood": {"near": flat(NEAR)}, "detectors": ["msp"]}
+    first = evaluate(made, **given, cache=Cache(tmp_path))
+    (scores_file,) = tmp_path.glob("*/scores.npy")
+    content = bytearray(scores_file.read_bytes())
+    content[-40] ^= 1
+    scores_file.write_bytes(content)
+    with pytest.warns(DamagedEntryWarning, match="damaged"):
+        again = evaluate(made, **given, cache=Cache(tmp_path))
+    assert again.choice.table.equals(first.choice.table)

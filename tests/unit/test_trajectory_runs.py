@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
+from outfield.studies.executors.base import Done
 from outfield.trajectory import EvalSet, Run, Tracker
 from outfield.trajectory.runs import Told, follow, resumable
 
@@ -53,3 +55,18 @@ def test_a_checkpoint_is_gone_on_from_where_every_step_up_to_it_is_written(
 def test_a_damaged_checkpoint_is_left_to_the_loop_to_say(tmp_path: Path) -> None:
     (tmp_path / "weights.ckpt").write_bytes(b"torn")
     assert resumable(tmp_path / "weights.ckpt", tracker(tmp_path), (0,)) == tmp_path / "weights.ckpt"
+
+
+class Idle:
+    """An executor that must not be given a task."""
+
+    def run(self, work: object, tasks: Sequence[object], notify: object) -> Iterator[Done]:
+        assert not tasks, "nothing is left to do"
+        return iter(())
+
+
+def test_runs_that_are_written_start_no_process_and_are_told(tmp_path: Path) -> None:
+    run, told = Forgetful(tracker(tmp_path), lost=-1), []
+    follow([run], tmp_path, "{}", lambda *_: None)
+    outcome = follow([run], tmp_path, "{}", lambda *said: told.append(said), executor=Idle())
+    assert (outcome.measured, outcome.present, told) == (0, 3, [("net-0", 3, 3)])

@@ -238,7 +238,8 @@ class Card:
         )
 
     def _recommendation(self) -> str:
-        first, earned = self.choice.table.row(0, named=True), self.choice.held_out
+        first, earned, sets = self.choice.table.row(0, named=True), self.choice.held_out, len(self.ood_sets)
+        over = f"{sets} OOD sets, each counting once" if sets > 1 else "the one OOD set"
         if not self.sound:
             return (
                 f"No detector is recommended. {' '.join(found.sentence for found in self.findings)} By mean AUROC "
@@ -247,7 +248,7 @@ class Card:
         return (
             f"Take {' or '.join(self.choice.tied)}{self._tie()}: "
             f"mean AUROC {first['mean']:.3f} [{first['low']:.3f}, {first['high']:.3f}] over "
-            f"the categories of OOD data ({', '.join(self.results.categories)}). {_earned(earned)} With other inputs "
+            f"{over} ({', '.join(self.results.categories)}). {_earned(earned)} With other inputs "
             f"of these sets the choice would be the same with probability {self.choice.surety:.2f}; {self._alike()}."
         )
 

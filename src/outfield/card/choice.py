@@ -24,7 +24,7 @@ ID = "test"
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The detector with the highest AUROC, every OOD category weighing the same.
+    """The detector with the highest mean AUROC over OOD sets, each counting once, as in a study's report.
 
     Attributes
     ----------
@@ -38,8 +38,8 @@ class Choice:
     without : mapping
         OOD set to what is chosen when it is left out, and what that earns on it (AUROC); of ties all, and their mean.
     held_out : Estimate, optional
-        Mean AUROC, every category weighing the same, where each set is judged by the detector that was chosen without
-        it: what the rule is worth on sets that it has not seen. None where there is one set only.
+        Mean AUROC over sets, where each is judged by the detector that was chosen without it: what the rule
+        is worth on sets that it has not seen. None where there is one set only.
     n : int
         Inputs that all detectors were compared on.
     """
@@ -114,7 +114,7 @@ def choose(scores: Mapping[str, Scores], categories: Mapping[str, str], seed: in
     Parameters
     ----------
     scores : mapping of detector to its scores by set; ``test`` holds the ID scores
-    categories : mapping of OOD set to its category
+    categories : mapping of OOD set to its category; they name the sets, each of which counts once
 
     Raises
     ------
@@ -163,9 +163,8 @@ def _winning(draws: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _weights(categories: Mapping[str, str]) -> NDArray[np.float64]:
-    """Weights of the sets: the categories share alike, and so do the sets of each."""
-    members = list(categories.values())
-    return np.array([1 / (len(set(members)) * members.count(category)) for category in members])
+    """Weights of the sets in the mean AUROC: each counts once, whatever its category, as in a study's report."""
+    return np.full(len(categories), 1 / len(categories))
 
 
 def _moments(scores: Sequence[Scores], sets: Sequence[str], weights: NDArray[np.float64]) -> _Moments:

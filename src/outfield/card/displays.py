@@ -46,7 +46,7 @@ def which_detector(card: Card) -> Display:
     )
     blind = "; ".join(f"{name}: {chosen} {auroc:.3f}" for name, (chosen, auroc) in card.choice.without.items())
     caption = (
-        "Mean AUROC over OOD sets, every category weighing the same, with 95% intervals over inputs; "
+        "Best mean AUROC over OOD sets on top, each set counting once, with 95% intervals over inputs; "
         f"{card.choice.n:,} inputs that every detector has scored. Probability: of being the best with other inputs of "
         "the same sets. Difference: to the best, paired. "
         f"What is chosen without each set, and its AUROC on it: {blind or 'there is one set only'}."
@@ -75,7 +75,8 @@ def by_set(card: Card) -> Display:
     labels = {name: f"{category}: {name}" for name, category in card.ood_sets.items()}
     sizes = dict(rows.group_by("ood").agg(pl.col("n_ood").max()).iter_rows())
     caption = (
-        "AUROC, nearest categories left, best mean on top; OOD is the positive class. Inputs: "
+        "AUROC, nearest categories left, best mean over OOD sets (each counting once) on top; OOD is the positive "
+        "class. Inputs: "
         f"{', '.join(f'{name} {_count(sizes[name])}' for name in labels)}; ID {card.results.n_id:,}. The table holds "
         "95% intervals (DeLong) and the share accepted as ID at the threshold that keeps 95% of ID."
     )

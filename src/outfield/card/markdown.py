@@ -37,7 +37,8 @@ def section(card: Card) -> str:
         _table(["Measure", "Value [95% interval]"], _measures(card)),
         *_shifts(card),
         "### Which detector, and how well it sees each OOD set",
-        "AUROC [95% interval over inputs], best mean first; OOD is the positive class.",
+        "AUROC [95% interval over inputs], best mean over OOD sets (each counting once) first; OOD is the positive "
+        "class.",
         *_detectors(card),
         "### Blind spots",
         escaped(card.sentences[-1]),
@@ -73,7 +74,7 @@ def _detectors(card: Card) -> Iterator[str]:
     rows = card.results.auroc
     cells = {(row["detector"], row["ood"]): _cell(row) for row in rows.iter_rows(named=True)}
     sets = card.ood_sets
-    heads = ["Detector", "Mean over categories", *(f"{ood} ({category})" for ood, category in sets.items())]
+    heads = ["Detector", "Mean over OOD sets", *(f"{ood} ({category})" for ood, category in sets.items())]
     lines = [
         [row["detector"], _cell(row | {"value": row["mean"]}), *(cells.get((row["detector"], ood), "") for ood in sets)]
         for row in card.choice.table.iter_rows(named=True)

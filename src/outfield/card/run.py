@@ -16,6 +16,7 @@ from outfield.card.choice import choose, paired
 from outfield.card.classes import by_class
 from outfield.card.data import aligned, id_splits, kind_of, ood_members
 from outfield.card.hardest import Judged, hardest
+from outfield.card.jobs import Shelf, jobs_of
 from outfield.data import labels
 from outfield.data.base import Batch, Dataset
 from outfield.data.datasets import in_memory, left_out_of, row_keys, sample, shifted
@@ -24,12 +25,13 @@ from outfield.detectors._asks import asks
 from outfield.detectors.base import Detector
 from outfield.errors import Problems, UserError
 from outfield.features.cache import Cache, default_folder
+from outfield.features.extract import extract
 from outfield.models.base import Model, lacking
 from outfield.models.open import open_model
 from outfield.models.torch import TorchModel
 from outfield.store import query
 from outfield.studies.job import Bench, Study
-from outfield.studies.plan import Job, Task
+from outfield.studies.plan import Task
 from outfield.studies.recipes import Recipe, Report
 from outfield.studies.sets import Member, Sets, in_two_roles
 from outfield.studies.spec import IdSets, Resources, Spec
@@ -132,7 +134,7 @@ def evaluate(
     with work_folder("card") as folder:
         study = Study(_spec(opened, id_name, batch), sets, Path(folder), cache or Cache(default_folder()))
         bench = _bench(study, opened, chosen, tell)
-        failed, warned = _done(bench, tell)
+        failed, warned = _done(bench, Shelf(study.cache, study.folder, opened.name), tell)
         left_out |= failed
         jobs = [job for job in bench.task.jobs if job.detector and job.title not in left_out]
         scores = {job.title: query.scores(folder, opened.name, job.key) for job in jobs}
@@ -222,22 +224,37 @@ def _spec(model: Model, id_name: str, batch: int) -> Spec:
 
 
 def _bench(study: Study, model: Model, detectors: Sequence[Detector], tell: Tell) -> Bench:
-    jobs = [Job(keys.key(number=i), one) for i, one in enumerate([None, *detectors])]
-    recipe = _Opened(model.name, model.name, "baseline", 0, "", model)
-    return Bench(study, Task(recipe, tuple(jobs)), recipe.model, lambda done, total: tell("extraction", done, total))
+    digest = model.digest()
+    jobs = jobs_of(model, digest, detectors, study.sets, study.spec.id.name)
+    recipe = _Opened(model.name, model.name, "baseline", 0, digest, model)
+    return Bench(study, Task(recipe, jobs), recipe.model, lambda done, total: tell("extraction", done, total))
 
 
-def _done(bench: Bench, tell: Tell) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Do every job; detectors that cannot be fitted on these data, with why, and what detectors warn of."""
+def _done(bench: Bench, shelf: Shelf, tell: Tell) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Do every job that the cache does not have; detectors that cannot be fitted on these data, and all warnings."""
+    taken = {job.key: warned for job in bench.task.jobs if (warned := shelf.take(job)) is not None}
+    rest = replace(bench, task=bench.task.without(taken.keys()))
+    if rest.task.jobs:
+        rest.prepare()
     failed: dict[str, str] = {}
-    bench.prepare()
-    for done, job in enumerate(bench.task.jobs, 1):
+    for done, job in enumerate(rest.task.jobs, 1 + len(taken)):
         if job.detector is None:
-            bench.do(job)
-        elif why := bench.attempt(job):
+            rest.do(job)
+        elif why := rest.attempt(job):
             failed[job.title] = why
+        if job.title not in failed:
+            shelf.keep(job, [text for text, names in rest.warnings if job.title in names])
         tell("scoring", done, len(bench.task.jobs))
-    return failed, tuple(f"{', '.join(names)}: {text}" for text, names in bench.warnings)
+    told = {job.title: taken[job.key] for job in bench.task.jobs if job.key in taken}
+    return failed, tuple(_warnings(dict(rest.warnings), told))
+
+
+def _warnings(heard: Mapping[str, Sequence[str]], told: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Each warning once, before it the detectors that it is of: of those done now, and of those done before."""
+    texts = dict.fromkeys([*(text for some in told.values() for text in some), *heard])
+    for text in texts:
+        titles = sorted({*heard.get(text, ()), *(title for title, some in told.items() if text in some)})
+        yield f"{', '.join(titles)}: {text}"
 
 
 def _notes(sets: Sets, limit: int) -> Iterator[str]:
@@ -252,9 +269,9 @@ def _notes(sets: Sets, limit: int) -> Iterator[str]:
 
 
 def _judged(bench: Bench, detector: str, scores: Mapping[str, pl.DataFrame]) -> list[Judged]:
-    """The sets with the scores of the chosen detector."""
-    ready = bench.ready[next(job.probing for job in bench.task.jobs if job.title == detector)]
-    table = scores[detector]
+    """The sets with the scores of the chosen detector, and what the model said to each input."""
+    probing = next(job.probing for job in bench.task.jobs if job.title == detector)
+    sets, table = (probing and bench.study.sets.probed) or bench.study.sets, scores[detector]
     return [
         Judged(
             member.name,
@@ -262,7 +279,15 @@ def _judged(bench: Bench, detector: str, scores: Mapping[str, pl.DataFrame]) -> 
             table.filter(pl.col("set") == member.name)["score"].to_numpy().astype(np.float64),
             np.arange(len(member.data)) if member.rows is None else member.rows,
             member.data,
-            np.asarray(ready.values[member].arrays["logits"]),
+            _logits(bench, member),
         )
-        for member in (*ready.sets.ood, ready.sets.test)
+        for member in (*sets.ood, sets.test)
     ]
+
+
+def _logits(bench: Bench, member: Member) -> np.ndarray[Any, Any]:
+    """From the cache, where the jobs have left them."""
+    spec = bench.study.spec
+    asked: dict[str, Any] = {"device": spec.resources.device, "batch": spec.batch, "digest": bench.digest}
+    found = extract(bench.model, member.data, bench.study.cache, about=f"the {member.label}", **asked)
+    return np.asarray(found.arrays["logits"])

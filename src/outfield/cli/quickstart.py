@@ -43,6 +43,8 @@ def quickstart(
     console.print()
     for number, sentence in enumerate(answer, 1):
         console.print(f"{number}. {sentence}")
+    for note in spec.notes:
+        console.print(f"[dim]{note}")
     if outcome.failures:
         console.print(f"[yellow]{len(outcome.failures)} parts could not be measured, and are not in these figures:")
         console.print("\n".join(f"  {failure}" for failure in outcome.failures), markup=False)

@@ -152,13 +152,12 @@ class Results:
 
     @cached_property
     def detectors(self) -> tuple[str, ...]:
-        """Detectors, best mean AUROC first."""
-        means = (
-            self.auroc.group_by("detector")
-            .agg(pl.col("value").mean())
-            .sort("value", "detector", descending=[True, False])
-        )
-        return tuple(means["detector"])
+        """Detectors, best mean AUROC first: over OOD sets and strategies, each counting once; seeds are averaged."""
+        if self.auroc.is_empty():
+            return ()
+        means = self.cells.group_by("detector").agg(pl.col("value").mean())
+        known = self.auroc.select("detector").unique().join(means, on="detector", how="left")
+        return tuple(known.sort("value", "detector", descending=[True, False], nulls_last=True)["detector"])
 
     @cached_property
     def categories(self) -> tuple[str, ...]:

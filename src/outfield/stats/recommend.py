@@ -15,23 +15,27 @@ from outfield.stats.ranks import ranks
 from outfield.stats.units import Panel, panel, resample_weights, unit_means
 from outfield.types import Estimate
 
-TIE = 1e-9
-"""Mean ranks no further apart are equal but for rounding."""
-
 if TYPE_CHECKING:
     import altair as alt
     import polars as pl
+
+
+SAME = 1e-9
+"""Means that differ by less tie exactly: the rest is rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class Recommendation(Result):
     """The detector with the best worst-case mean rank, and what the same rule earns on sets it did not see.
 
-    ``best`` is the first of ``tied``, all detectors that share that rank exactly.
-    ``worst_rank`` of a detector is its largest mean rank (over units) among the OOD sets.
+    ``worst_rank`` of a detector is its largest mean rank (over units) among the OOD sets, ``worst_set`` where that is,
+    ``mean_value`` its mean value over OOD sets, each counting once.
     ``chosen[set]`` is what the rule picks without that set; ``held_out`` the mean over left-out sets
     of its mean rank there, ``held_out_value`` of its value there, ``optimism`` the rank that choosing and judging on
     the same sets would hide, and ``stability`` the share of resamples that pick the same detector.
+
+    Detectors that tie exactly are chosen together: ``safest`` and ``best_by_mean`` are sets, of ``chosen`` they are
+    joined by "and", and what they earn is the mean over them. ``best`` is the first of ``safest`` by name.
     """
 
     best: str
@@ -41,12 +45,15 @@ class Recommendation(Result):
     held_out_value: Estimate
     optimism: Estimate
     stability: float
-    tied: tuple[str, ...] = ()
+    worst_set: dict[str, str]
+    mean_value: dict[str, Estimate]
+    best_by_mean: tuple[str, ...]
 
     @property
-    def safest(self) -> str:
-        """The best detector, or all that tie for it."""
-        return " or ".join(self.tied or (self.best,))
+    def safest(self) -> tuple[str, ...]:
+        """The detectors with the best worst-case mean rank: several where they tie exactly."""
+        least = self.worst_rank[self.best].value
+        return tuple(sorted(name for name, one in self.worst_rank.items() if one.value <= least + SAME))
 
     def frame(self) -> pl.DataFrame:
         """Detectors by worst-case mean rank."""
@@ -109,7 +116,8 @@ def recommend(
     rank = ranks(source.values, higher_is_better=higher_is_better)
     whole = _Judged.of(_unit_mean(rank, source), _unit_mean(source.values, source))
     samples = _Judged.join([_Judged.of(r, v) for r, v in _draws(rank, source, draws, seed)])
-    return _recommendation(whole, samples, names, oods, source, confidence=confidence)
+    sign = 1 if higher_is_better else -1
+    return _recommendation(whole, samples, names, oods, source, sign=sign, confidence=confidence)
 
 
 def _unit_mean(values: Array, source: Panel) -> Array:
@@ -130,7 +138,7 @@ def _panel(data: Any, detectors: Sequence[str], sets: Sequence[str], metric: str
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """The rule applied to mean ranks [b, sets, detectors]; ``best`` and ``chosen`` are shares of those that tie."""
+    """The rule applied to mean ranks [b, sets, detectors]; what is chosen is a share for each detector."""
 
     worst: Array
     best: Array
@@ -138,30 +146,28 @@ class _Judged:
     held_out: Array
     value: Array
     optimism: Array
+    at: Array
+    mean: Array
 
     @classmethod
     def of(cls, rank: Array, values: Array) -> _Judged:
         worst = rank.max(axis=1)
-        without = np.stack([np.delete(rank, s, axis=1).max(axis=1) for s in range(rank.shape[1])], axis=1)
-        chosen = _shares(without)
-        there = (rank * chosen).sum(axis=2)
-        earned = (values * chosen).sum(axis=2).mean(axis=1)
-        seen = (rank.mean(axis=1) * _shares(worst)).sum(axis=1)
-        return cls(worst, _shares(worst), chosen, there.mean(axis=1), earned, there.mean(axis=1) - seen)
+        best = _least(worst)
+        chosen = np.stack([_least(np.delete(rank, s, axis=1).max(axis=1)) for s in range(rank.shape[1])], axis=1)
+        there = (chosen * rank).sum(axis=2).mean(axis=1)
+        earned = (chosen * values).sum(axis=2).mean(axis=1)
+        seen = (best[:, None] * rank).sum(axis=2).mean(axis=1)
+        return cls(worst, best, chosen, there, earned, there - seen, rank.argmax(axis=1), values.mean(axis=1))
 
     @classmethod
     def join(cls, parts: Sequence[_Judged]) -> _Judged:
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
 
 
-def _shares(worst: Array) -> Array:
-    """1 at the smallest of the last axis, shared evenly by those that tie but for rounding."""
-    first = worst <= worst.min(axis=-1, keepdims=True) + TIE
-    return np.asarray(first / first.sum(axis=-1, keepdims=True))
-
-
-def _named(names: Sequence[str], shares: Array) -> tuple[str, ...]:
-    return tuple(sorted(name for name, share in zip(names, shares, strict=True) if share > 0))
+def _least(worst: Array) -> Array:
+    """The share of each detector in the choice, [..., detectors]: all of the least share it alike."""
+    least = worst <= worst.min(axis=-1, keepdims=True) + SAME
+    return np.asarray(least / least.sum(axis=-1, keepdims=True))
 
 
 def _draws(rank: Array, source: Panel, draws: int, seed: int) -> Any:
@@ -173,19 +179,36 @@ def _draws(rank: Array, source: Panel, draws: int, seed: int) -> Any:
 
 
 def _recommendation(
-    whole: _Judged, samples: _Judged, names: Sequence[str], oods: Sequence[str], source: Panel, *, confidence: float
+    whole: _Judged,
+    samples: _Judged,
+    names: Sequence[str],
+    oods: Sequence[str],
+    source: Panel,
+    *,
+    sign: int,
+    confidence: float,
 ) -> Recommendation:
     def estimate(value: Array, drawn: Array) -> Estimate:
         low, high = intervals.resampled(value, drawn, kind="percentile", confidence=confidence)
         return intervals.estimate(float(value), (low, high), source.n_units, confidence=confidence)
 
-    worst = {name: estimate(whole.worst[0, i], samples.worst[:, i]) for i, name in enumerate(names)}
-    chosen = {ood: " or ".join(_named(names, whole.chosen[0, i])) for i, ood in enumerate(oods)}
-    tied = _named(names, whole.best[0])
+    def named(shares: Array) -> tuple[str, ...]:
+        return tuple(sorted(name for name, share in zip(names, shares, strict=True) if share))
+
+    means = whole.mean[0]
     return Recommendation(
-        tied[0], worst, chosen, estimate(whole.held_out[0], samples.held_out),
-        estimate(whole.value[0], samples.value), estimate(whole.optimism[0], samples.optimism),
-        float(samples.best[:, whole.best[0] > 0].sum(axis=1).mean()),
-        level=source.level, n_units=source.n_units, notes=source.notes,
-        correction="none (leave-one-OOD-set-out protocol)", tied=tied,
-    )  # fmt: skip
+        best=named(whole.best[0])[0],
+        worst_rank={name: estimate(whole.worst[0, i], samples.worst[:, i]) for i, name in enumerate(names)},
+        chosen={ood: " and ".join(named(whole.chosen[0, i])) for i, ood in enumerate(oods)},
+        held_out=estimate(whole.held_out[0], samples.held_out),
+        held_out_value=estimate(whole.value[0], samples.value),
+        optimism=estimate(whole.optimism[0], samples.optimism),
+        stability=float(samples.best[:, whole.best[0] > 0].sum(axis=1).mean()),
+        worst_set={name: oods[whole.at[0, i]] for i, name in enumerate(names)},
+        mean_value={name: estimate(means[i], samples.mean[:, i]) for i, name in enumerate(names)},
+        best_by_mean=named(_least(-sign * means)),
+        level=source.level,
+        n_units=source.n_units,
+        notes=source.notes,
+        correction="none (leave-one-OOD-set-out protocol)",
+    )

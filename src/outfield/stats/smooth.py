@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -82,7 +83,16 @@ def _ties(scaled: Array) -> tuple[Array, Array]:
 
 
 def _eigen(knots: Array, counts: Array) -> tuple[Array, Array]:
-    """How strongly a penalty of ``PENALTY`` an item resists each eigenvector, rising from 0 (twice), and these."""
+    """How strongly a penalty of ``PENALTY`` an item resists each eigenvector, rising from 0 (twice), and these.
+
+    Many measures are smoothed over one: the last answers are kept.
+    """
+    return _decomposed(knots.tobytes(), counts.tobytes())
+
+
+@lru_cache(maxsize=32)
+def _decomposed(at: bytes, many_each: bytes) -> tuple[Array, Array]:
+    knots, counts = np.frombuffer(at), np.frombuffer(many_each)
     root, many = np.sqrt(counts), len(knots)
     smooth = make_smoothing_spline(knots, np.eye(many), w=counts, lam=PENALTY * counts.sum())(knots)
     matrix = root[:, None] * smooth / root

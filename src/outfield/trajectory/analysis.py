@@ -71,6 +71,10 @@ class Model:
     def _left(self) -> dict[tuple[str, Smoother], Array]:
         return {}
 
+    @cached_property
+    def _left_of_halves(self) -> dict[tuple[str, Smoother], Array]:
+        return {}
+
     def residuals(self, measure: str, smoother: Smoother = "spline") -> Array:
         """What a smooth of a measure on ID accuracy leaves over, run by run: [runs, T]; computed once.
 
@@ -141,9 +145,7 @@ class Model:
         if first not in self.halves or second not in self.halves or len(self.runs) < 2:
             return Estimate(float("nan"))
         try:
-            left, right = (
-                np.stack([self._smoothed(each, smoother) for each in self.halves[k]]) for k in (first, second)
-            )
+            left, right = self._of_halves(first, smoother), self._of_halves(second, smoother)
         except UserError:
             return Estimate(float("nan"))
         ways = [[np.corrcoef(left[h, run], right[1 - h, run])[0, 1] for h in (0, 1)] for run in range(len(self.runs))]
@@ -151,6 +153,13 @@ class Model:
         half = stats.t.ppf(0.975, len(z) - 1) * z.std(ddof=1) / np.sqrt(len(z))
         value, low, high = (float(np.tanh(z.mean() + side * half)) for side in (0, -1, 1))
         return Estimate(value, low, high, n=len(z))
+
+    def _of_halves(self, measure: str, smoother: Smoother) -> Array:
+        """Residuals of a measure on each half, [2, runs, T]; computed once."""
+        if (measure, smoother) not in self._left_of_halves:
+            both = [self._smoothed(each, smoother) for each in self.halves[measure]]
+            self._left_of_halves[measure, smoother] = np.stack(both)
+        return self._left_of_halves[measure, smoother]
 
     def _smoothed(self, values: Array, smoother: Smoother) -> Array:
         return np.stack([residuals(y, x, smoother) for y, x in zip(values, self.id, strict=True)])

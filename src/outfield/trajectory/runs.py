@@ -109,10 +109,12 @@ def follow(
     """
     wanted = [run.tracker.key(step) for run in runs for step in run.steps]
     write.begin(folder, wanted, manifest)
-    present = len(write.done(folder) & set(wanted))
+    there = write.done(folder) & set(wanted)
+    present = len(there)
+    left = list(_unfinished(runs, there, told))
     executor = executor or create("executors", "local", processes=processes, threads=threads, device=device)
-    ends = executor.run(_Work(runs), range(len(runs)), lambda event: told(event.task, event.done, event.total))
-    failed = {runs[end.index].tracker.run.name: end for end in ends if isinstance(end, Failed)}
+    ends = executor.run(_Work(left), range(len(left)), lambda event: told(event.task, event.done, event.total))
+    failed = {left[end.index].tracker.run.name: end for end in ends if isinstance(end, Failed)}
     for name, end in failed.items():
         if not end.by_user:
             raise RuntimeError(f"The run {name} failed:\n{end.reason}")
@@ -122,6 +124,15 @@ def follow(
         raise UserError(f"{beside}{reasons}")
     written = write.done(folder) & set(wanted)
     return Outcome(folder, len(written) - present, present, (*notes, *_gaps(runs, written)))
+
+
+def _unfinished(runs: Sequence[Follow], written: Set[str], told: Told) -> Iterator[Follow]:
+    """Runs with a step that is not written; of the others it is told that all is there, and no process starts."""
+    for run in runs:
+        if all(run.tracker.key(step) in written for step in run.steps):
+            told(run.tracker.run.name, len(run.steps), len(run.steps))
+        else:
+            yield run
 
 
 def _gaps(runs: Sequence[Follow], written: Set[str]) -> Iterator[str]:

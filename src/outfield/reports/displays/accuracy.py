@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 
 from outfield.errors import UserError
+from outfield.reports.answer import without_families
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.results import Results
@@ -28,9 +29,9 @@ def accuracy_against_auroc(results: Results) -> Display:
     """Accuracy against mean AUROC: a small point a model, a large one a strategy with its seeds' spread."""
     found = results.correlation.whole
     caption = (
-        f"Mean AUROC over {len(results.detectors)} detectors and {results.auroc['ood'].n_unique()} OOD sets against "
-        f"accuracy. Small: a model; large: a strategy's mean, with the range of its seeds. Spearman over strategies "
-        f"{found.estimate}, 95% interval (Bonett-Wright)."
+        f"Mean AUROC over {len(results.detectors)} detectors and {results.auroc['ood'].n_unique()} OOD sets, each "
+        f"counting once, against accuracy. Small: a model; large: a strategy's mean, with the range of its seeds. "
+        f"Spearman over strategies {found.estimate}, 95% interval (Bonett-Wright)."
     )
     figure = Figure(scatter(results, "accuracy", "auroc"))
     table = results.models.drop("shifted")
@@ -66,15 +67,9 @@ def without_each_family(results: Results) -> Display:
     found = results.correlation
     named = {"all strategies": found.whole, **{f"without {k}": v for k, v in found.without.items()}}
     table = pl.DataFrame([_cells(label, one.estimate) for label, one in named.items()])
-    turned = results.turned_by
-    verdict = (
-        f"Without {' or without '.join(turned)} the verdict is another."
-        if turned
-        else "Leaving out any one family gives the same verdict."
-    )
     caption = (
-        f"Spearman's rho of accuracy with mean AUROC over n strategies, 95% intervals (Bonett-Wright). {verdict} "
-        f"{' '.join(found.notes)}"
+        "Spearman's rho of accuracy with mean AUROC over n strategies, 95% intervals (Bonett-Wright). "
+        f"{without_families(results)}"
     )
     figure = Figure(strip(table, "Spearman's rho", (-1, 1), 0))
     return Display("families", "The same without each family", caption, table, (figure,))

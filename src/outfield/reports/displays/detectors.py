@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from outfield.errors import UserError
+from outfield.reports.answer import criteria
 from outfield.reports.displays import _boxes
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.accuracy import strip
@@ -16,6 +17,7 @@ from outfield.reports.displays.base import Display, Figure
 from outfield.reports.results import Results
 from outfield.stats import _plots
 from outfield.stats.ranks import MeanRanks
+from outfield.stats.recommend import SAME
 
 INTERVAL = (
     "95% intervals over inputs: the mean ends of DeLong's intervals of the sets and seeds, as wide as if their errors "
@@ -38,8 +40,9 @@ def heat_map(results: Results) -> Display:
         "mean AUROC",
     )
     caption = (
-        f"Mean AUROC over {results.complete['ood'].n_unique()} OOD sets and seeds; best strategies left, best "
-        f"detectors on top. .5 is guessing. {INTERVAL} Rank: within the strategy, 1 is best."
+        f"Mean AUROC over {results.complete['ood'].n_unique()} OOD sets, each counting once, and seeds; best "
+        f"strategies left, best detectors on top, both by mean AUROC. {criteria(results)} .5 is guessing. "
+        f"{INTERVAL} Rank: within the strategy, 1 is best."
     )
     columns = {"strategy": "Strategy", "detector": "Detector", "rank": "Rank", "value": "Mean AUROC"} | ENDS
     wide = max(340, 130 + 44 * min(len(order), 20) + 22 * max(0, len(order) - 20))
@@ -50,16 +53,19 @@ def heat_map(results: Results) -> Display:
 def boxes(results: Results) -> Display:
     """Spread of each detector's AUROC over strategies and OOD sets, the baseline strategy marked."""
     means = results.complete.group_by("strategy", "detector").agg(pl.col("value").mean())
-    table = _boxes.quartiles(means.rename({"detector": "name"}))
+    named = means.rename({"detector": "name"})
+    overall = named.group_by("name").agg(pl.col("value").mean().alias("mean"))
+    table = _boxes.quartiles(named).join(overall, on="name")
     if results.baseline:
         marked = means.filter(pl.col("strategy") == results.baseline).select(
             pl.col("detector").alias("name"), pl.col("value").alias("baseline")
         )
         table = table.join(marked, on="name", how="left")
-    table = table.sort("median", descending=True)
+    table = table.sort("mean", "name", descending=[True, False])
     caption = (
         f"Mean AUROC over OOD sets and seeds, spread over {means['strategy'].n_unique()} strategies: line from worst "
-        f"to best strategy, bar the middle half, tick the median{_marked(results)}."
+        f"to best strategy, bar the middle half, tick the median{_marked(results)}. Best mean AUROC over strategies on "
+        f"top, as in the heat map; medians may order otherwise. {criteria(results)}"
     )
     chart = _boxes.chart(table, "AUROC", "baseline" if results.baseline else None)
     return Display("boxes", "How much a detector depends on training", caption, table, (Figure(chart, min_width=320),))
@@ -76,9 +82,10 @@ def best_per_strategy(results: Results) -> Display:
     safest = _safest(results)
     table = _best(results, safest)
     caption = (
-        f"Best: the highest mean AUROC over all OOD sets and seeds. {INTERVAL} Chosen and judged on the same sets that "
-        "is optimistic, so 'chosen blind' leaves each OOD set out of the choice in turn and judges on it."
-        + (f" Beside it the safest choice overall, {safest}." if safest else "")
+        "Best: the highest mean AUROC over OOD sets, each counting once, and seeds; exact ties are all named. "
+        f"{INTERVAL} Chosen and judged on the same sets that is optimistic, so 'chosen blind' leaves each OOD set out "
+        "of the choice in turn and judges on it."
+        + (f" Beside it the safest choice over all strategies, {safest}. {criteria(results)}" if safest else "")
     )
     columns = {
         "strategy": "Strategy",
@@ -92,10 +99,6 @@ def best_per_strategy(results: Results) -> Display:
     return Display("best", "Which detector for which strategy", caption, table, columns=columns, open=True)
 
 
-TIE = 1e-12
-"""Mean AUROCs no further apart are equal but for rounding."""
-
-
 def _safest(results: Results) -> str | None:
     """The safest choice, where there is a choice between detectors, sets and strategies."""
     try:
@@ -107,9 +110,9 @@ def _safest(results: Results) -> str | None:
 def _best(results: Results, safest: str | None) -> pl.DataFrame:
     cell = results.complete.group_by("strategy", "detector", "ood").agg(pl.col("value").mean())
     means = results.cells.rename({"value": "auroc"})
-    first = means.filter(pl.col("auroc") >= pl.col("auroc").max().over("strategy") - TIE).sort("strategy", "detector")
-    rest = [name for name in first.columns if name not in ("strategy", "detector")]
-    top = first.group_by("strategy", maintain_order=True).agg(pl.col("detector").str.join(" or "), pl.col(rest).first())
+    names = pl.col("detector").sort().str.join(" and ").alias("detector")
+    highest = means.filter(_highest("auroc", "strategy")).sort("strategy", "detector")
+    top = highest.group_by("strategy", maintain_order=True).agg(pl.exclude("detector").first(), names)
     beside = means.filter(pl.col("detector").is_in([safest or ""])).select("strategy", safest="auroc")
     table = results.strategies.select("strategy", "family", "accuracy").join(top, on="strategy", maintain_order="left")
     for other in (_blind(cell), beside) if safest else (_blind(cell),):
@@ -118,12 +121,21 @@ def _best(results: Results, safest: str | None) -> pl.DataFrame:
 
 
 def _blind(cell: pl.DataFrame) -> pl.DataFrame:
-    """Mean over OOD sets of the AUROC there of the detector that is best on the others; none where there is one set."""
+    """Mean over OOD sets of the AUROC there of the detector that is best on the others; none where there is one set.
+
+    Of detectors that tie exactly it is the mean of theirs.
+    """
     by = ["strategy", "detector"]
     others = (pl.col("value").sum().over(by) - pl.col("value")) / (pl.len().over(by) - 1)
     several = cell.with_columns(others=others).filter(pl.len().over(by) > 1)
-    chosen = several.sort("others", "detector", descending=[True, False], nulls_last=True)
-    return chosen.group_by("strategy", "ood").first().group_by("strategy").agg(blind=pl.col("value").mean())
+    chosen = several.filter(_highest("others", "strategy", "ood"))
+    earned = chosen.group_by("strategy", "ood").agg(pl.col("value").mean())
+    return earned.group_by("strategy").agg(blind=pl.col("value").mean())
+
+
+def _highest(value: str, *by: str) -> pl.Expr:
+    """The rows that have the highest value of their group; what differs by rounding ties exactly."""
+    return pl.col(value) >= pl.col(value).max().over(by) - SAME
 
 
 def mean_ranks(results: Results) -> Display:
@@ -142,7 +154,7 @@ def mean_ranks(results: Results) -> Display:
         f"Rank of the AUROC among {table.height} detectors (1 is best), mean over {results.complete['ood'].n_unique()} "
         f"OOD sets and n = {found.n_units} {_plural(found.level)}; 95% jackknife intervals over them, "
         f"seeds averaged. Nemenyi's critical difference is {found.critical_difference:.1f}: in the diagram a bar joins "
-        "detectors that differ by less."
+        f"detectors that differ by less. Best mean rank on top. {criteria(results)}"
     )
     figures = (
         Figure(strip(table, "mean rank (1 is best)"), min_width=320),
@@ -177,6 +189,8 @@ def worst_case(results: Results) -> Display:
                 "value": e.value,
                 "low": e.low,
                 "high": e.high,
+                "worst set": found.worst_set[k],
+                "mean AUROC": found.mean_value[k].value,
                 "information": results.information.get(k, "other"),
             }
             for k, e in ordered
@@ -184,8 +198,8 @@ def worst_case(results: Results) -> Display:
     )
     caption = (
         f"Mean rank over strategies on the OOD set where the detector ranks worst; 95% percentile intervals resample "
-        f"{_plural(found.level)}. {found.safest} is the safest choice; {found.stability:.0%} of the resamples pick it "
-        f"too. Choosing this way on all sets but one and judging on that one gives mean rank "
+        f"{_plural(found.level)}. Safest on top. {criteria(results)} {found.stability:.0%} of the resamples pick the "
+        f"safest choice too. Choosing this way on all sets but one and judging on that one gives mean rank "
         f"{found.held_out.value:.1f} [{found.held_out.low:.1f}, {found.held_out.high:.1f}]."
     )
     return Display(

@@ -141,10 +141,12 @@ def _rank_figures(analysis: Analysis) -> Iterator[Figure]:
 def recommendation(analysis: Analysis) -> Display:
     """The detector of best worst-case mean rank, judged on OOD sets that it was not chosen on."""
     found = analysis.recommendation
+    first = " and ".join(found.safest)
     caption = (
-        f"{found.safest} has the best worst-case mean rank ({found.worst_rank[found.best]}). Chosen without a set and "
-        f"judged on it, the rule has mean rank {found.held_out} and AUROC {found.held_out_value}; choosing and judging "
-        f"on the same sets would hide {found.optimism} ranks. {found.stability:.0%} of resamples pick the same one."
+        f"{first} {'has' if len(found.safest) == 1 else 'tie exactly for'} the best worst-case mean rank "
+        f"({found.worst_rank[found.best]}). Chosen without a set and judged on it, the rule has mean rank "
+        f"{found.held_out} and AUROC {found.held_out_value}; choosing and judging on the same sets would hide "
+        f"{found.optimism} ranks. {found.stability:.0%} of resamples pick the same one."
     )
     return Display("recommendation", "Which detector to take", caption, found.frame(), (_figure(found.plot()),))
 
