@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 LAYERS = (
-    {"errors", "types", "registry", "keys", "places"},
+    {"document", "errors", "types", "registry", "keys", "places"},
     {"data"},
     {"models"},
     {"features"},

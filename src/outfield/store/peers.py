@@ -42,9 +42,9 @@ def read(path: Path | str) -> pl.DataFrame | None:
         It looks like a peer's file, but cannot be read.
     """
     path = Path(path)
-    if path.suffix == ".json" and path.exists():
+    if path.suffix.lower() == ".json" and path.exists():
         return openood_leaderboard(path)
-    if path.suffix == ".csv" and path.exists():
+    if path.suffix.lower() == ".csv" and path.exists():
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             header = file.readline()
         if "FPR@95" in header and "AUPR_IN" in header:

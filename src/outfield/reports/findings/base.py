@@ -27,6 +27,7 @@ TITLES: dict[str, str] = {
     "OF013": "Cells are missing",
     "OF014": "A scale was guessed, or values were clipped",
     "OF015": "Duplicate rows",
+    "OF016": "Whether higher is better is not known",
 }
 """Code to its title; ``docs/findings/CODE.md`` is its page."""
 
