@@ -22,12 +22,14 @@ PLAIN = {
     "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     "int": (r"[-+]?(0|[1-9][0-9_]*)|0x[0-9a-fA-F_]+|0b[01_]+|0o[0-7]+", list("-+0123456789")),
     "float": (
-        r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        r"[-+]?(\.[0-9]+|[0-9][0-9_]*\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+|"
+        r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         list("-+0123456789."),
     ),
     "merge": (r"<<", ["<"]),
 }
-ZEROS = re.compile(r"[-+]?0[0-9][0-9_]*")
+OCTAL = re.compile(r"[-+]?0[0-7_]+")
+"""What YAML 1.1 reads as a number to base 8, and YAML 1.2 to base 10."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -38,6 +40,26 @@ class _Loader(yaml.SafeLoader):
 
 for _kind, (_pattern, _first) in PLAIN.items():
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Text is put in quotes where this reader, or one of YAML 1.1, would take it for something else."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # as PyYAML has it
+        sign: [*_Loader.yaml_implicit_resolvers.get(sign, ()), *yaml.SafeDumper.yaml_implicit_resolvers.get(sign, ())]
+        for sign in {*_Loader.yaml_implicit_resolvers, *yaml.SafeDumper.yaml_implicit_resolvers}
+    }
+
+
+def written(content: Any) -> str:
+    """Plain values as YAML that :func:`parsed` reads back as they were.
+
+    Examples
+    --------
+    >>> parsed(written({"label": "1e-3", "seeds": [0]}))
+    {'label': '1e-3', 'seeds': [0]}
+    """
+    return str(yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def _int(loader: _Loader, node: yaml.ScalarNode) -> int:
@@ -158,7 +180,7 @@ class _Held:
             raise UserError(
                 f"Expected text in line {line} of {self.where}, but got the control character {control!r}. Remove it."
             )
-        if event.implicit[0] and ZEROS.fullmatch(event.value):
+        if event.implicit[0] and OCTAL.fullmatch(event.value):
             plain = event.value.lstrip("+-0_") or "0"
             raise UserError(
                 f"Expected a number or text in line {line} of {self.where}, but {event.value} may be either. Write "
