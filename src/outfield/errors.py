@@ -30,6 +30,19 @@ def singular(kind: str) -> str:
     return {"strategies": "strategy", "synthetic": "synthetic set"}.get(kind, kind.removesuffix("s"))
 
 
+def near(name: str, known: Iterable[str]) -> str:
+    """A question for the nearest of the names that there are, after a blank; empty where none is near.
+
+    Examples
+    --------
+    >>> near("enrgy", ["energy", "msp"])
+    " Did you mean 'energy'?"
+    """
+    plain = {one.lower(): one for one in known}
+    found = difflib.get_close_matches(name.lower(), plain, n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(repr(plain[one]) for one in found)}?" if found else ""
+
+
 class MissingExtra(UserError):
     """An optional dependency is absent.
 
@@ -56,8 +69,7 @@ class UnknownName(UserError, LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+        hint = f"{near(name, known)} ".lstrip()
         super().__init__(f"There is no {singular(kind)} {name!r}. {hint}`outfield list {kind}` shows all {len(known)}.")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 LAYERS = (
-    {"errors", "types", "registry", "keys", "places", "seals", "unfinished"},
+    {"document", "errors", "types", "registry", "keys", "places", "seals", "unfinished"},
     {"data"},
     {"models"},
     {"features"},

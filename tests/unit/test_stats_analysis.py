@@ -328,3 +328,123 @@ def test_the_real_leaderboard():
         analyse(LEADERBOARD)
     found = analyse(LEADERBOARD, study="cifar10")
     assert found.measures.units.height > 5 and found.relations["near"].whole.n_units == found.measures.units.height
+
+
+# --- what is missing, infinite, unclear ---
+
+FIVE = {"model": list("abcde"), "acc": [0.5, 0.6, 0.7, 0.8, 0.9], "near": [0.2, 0.4, 0.3, 0.6, 0.5]}
+
+
+def test_rows_without_a_name_are_counted_and_left_out():
+    table = pl.DataFrame(FIVE | {"model": ["a", "b", "c", "d", " "]})
+    found = measures(table, id="acc", ood=["near"])
+    assert found.names == list("abcd")
+    assert "Left out 1 of 5 rows without a name in model (row 5)." in found.notes
+
+
+@pytest.mark.parametrize("cell", [None, "", "  "])
+def test_long_rows_without_strategy_join_their_model_or_are_left_out(cell):
+    whole = rows()
+    one = whole.with_row_index().with_columns(
+        strategy=pl.when((pl.col("model") == "s1-0") & (pl.col("index") % 2 == 0))
+        .then(pl.lit(cell))
+        .otherwise("strategy")
+    )
+    assert measures(one).column("mean AUROC") == pytest.approx(measures(whole).column("mean AUROC"))
+    gone = whole.with_columns(
+        strategy=pl.when(pl.col("model") == "s1-0").then(pl.lit(cell)).otherwise(pl.col("strategy"))
+    )
+    found = measures(gone)
+    assert found.names == [f"s{i}" for i in range(8)]
+    assert any(note.startswith("Left out 13 of 312 rows without a name in strategy") for note in found.notes)
+
+
+@pytest.mark.parametrize("cell", ["inf", "NA", "-", "n/a", ""])
+def test_a_cell_without_a_number_is_missing_and_named(cell):
+    table = pl.DataFrame(FIVE | {"near": ["0.2", cell, "0.3", "0.6", "0.5"]})
+    found = measures(table, id="acc", ood=["near"])
+    assert found.names == list("acde") and found.column("near").tolist() == [0.2, 0.3, 0.6, 0.5]
+    assert "Left out 1 rows that miss a measure (empty or infinite): b." in found.notes
+
+
+def test_percent_signs_are_read_beside_shares():
+    table = pl.DataFrame(FIVE | {"near": ["20%", "40 %", "30%", "60%", "0.5%"]})
+    found = measures(table, id="acc", ood=["near"])
+    assert found.column("near") == pytest.approx([0.2, 0.4, 0.3, 0.6, 0.005])
+    assert found.column("acc").tolist() == FIVE["acc"]
+
+
+def test_long_rows_in_percent_are_shares():
+    percent = rows().with_columns(pl.col("value") * 100)
+    assert measures(percent).column("mean AUROC") == pytest.approx(measures(rows()).column("mean AUROC"))
+    assert any("percent" in note for note in measures(percent).notes)
+
+
+def test_models_are_ranked_by_measures_whose_direction_is_known():
+    table = pl.DataFrame(FIVE | {"fpr95": [0.9, 0.8, 0.7, 0.6, 0.5], "auroc": [0.5, 0.6, 0.7, 0.8, 0.9]})
+    ranked = analyse(table, id="acc", ood=["fpr95", "auroc"]).friedman
+    assert dict(zip(ranked.names, ranked.mean_ranks.tolist(), strict=True)) == {n: 5 - i for i, n in enumerate("abcde")}
+    unclear = analyse(table.rename({"fpr95": "sketch"}), id="acc", ood=["sketch", "auroc"])
+    with pytest.raises(UserError, match="whose direction is known"):
+        _ = unclear.friedman
+    assert "--higher NAME" in sentences(unclear, "OF020")[0] and "sketch" in sentences(unclear, "OF020")[0]
+    told = analyse(table.rename({"fpr95": "sketch"}), id="acc", ood=["sketch", "auroc"], lower=["sketch"])
+    assert told.friedman.mean_ranks.tolist() == ranked.mean_ranks.tolist() and "OF020" not in codes(told)
+
+
+def test_models_that_tie_are_all_named():
+    table = pl.DataFrame(
+        {"model": list("abcdef"), "acc": [0.5, 0.6, 0.7, 0.7, 0.8, 0.9], "top1 v2": [0.4, 0.5, 0.7, 0.7, 0.7, 0.8]}
+    )
+    ends = analyse(table, id="acc", ood=["top1 v2"]).line_frame()
+    assert ends["most robust"].to_list() == ["c, d"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "says"),
+    [
+        ({"near": ["0.2", "text", "0.3", "0.6", "x"]}, {}, "column near, but got 'text' (row 2, and 1 more)"),
+        ({"near": ["20%", "0.4", "0.3", "0.6", "0.5"]}, {}, "1 of its 5 cells end in %"),
+        ({"near": ["0,2", "0.4", "0.3", "0.6", "0.5"]}, {}, "got '0,2'"),
+        ({"near": [None] * 5}, {}, "all 5 cells are empty"),
+        ({}, {"ood": ["near", "near"]}, "near is named 2 times"),
+        ({}, {"id": "near"}, "near is named 2 times"),
+        ({}, {"family": "near"}, "near is named as both"),
+        ({"family": [0.1] * 5}, {"ood": ["family"]}, "Expected another name than family"),
+        ({"near_duplicated_0": [1] * 5}, {}, "the table has several near"),
+        ({}, {"baseline": "A"}, "Did you mean 'a'?"),
+        ({}, {"lower": ["far"]}, "Expected the name of an OOD measure after --higher and --lower, but got far"),
+        ({}, {"lower": ["near"], "higher": ["near"]}, "Expected a direction for near, but got both"),
+        ({}, {"kind": "fpr"}, "Expected the kind accuracy or auroc"),
+        ({"study": [1, 1, 1, 2, 2]}, {"study": "3"}, "Expected rows of the study '3', but the table has 1, 2"),
+    ],
+)  # fmt: skip
+def test_cells_and_options_that_do_not_fit_are_named(changes, options, says):
+    with pytest.raises(UserError) as error:
+        measures(pl.DataFrame(FIVE | changes), **({"id": "acc", "ood": ["near"]} | options))
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "says"),
+    [
+        ("model,ood,acc,ood1\na,b,0.5,0.5\n", {"id": "model", "ood": ["ood1"]}, "model is named as both"),
+        ("model,acc,near\n", {"id": "acc", "ood": ["near"]}, "Expected a table with rows"),
+        ("model,metric,value\na,accuracy,0.5\n", {"ood": ["svhn"]}, "Expected --ood with --id"),
+        ("model,metric,value,ood\na,auroc,much,b\n", {}, "Expected numbers in the column value, but got 'much'"),
+        ("model,acc,acc\na,1,2\n", {"id": "acc", "ood": ["acc"]}, "acc is named 2 times"),
+    ],
+)
+def test_small_files_are_told(text, options, says, tmp_path):
+    (tmp_path / "t.CSV").write_text(text)
+    with pytest.raises(UserError) as error:
+        analyse(tmp_path / "t.CSV", **options)
+    assert says in str(error.value)
+
+
+def test_a_frame_with_two_columns_of_one_name_is_told():
+    import pandas
+
+    table = pandas.DataFrame([["a", 0.5, 0.5]], columns=["model", "acc", "acc"])
+    with pytest.raises(UserError, match="several columns acc"):
+        analyse(table, id="acc", ood=["acc"])

@@ -28,6 +28,8 @@ def analyse(
     id: Annotated[str | None, Option(help="Column of the ID measure.")] = None,
     ood: Annotated[list[str] | None, Option(help="Column of an OOD measure; several may follow.")] = None,
     ece: Annotated[str | None, Option(help="Column of the calibration error.")] = None,
+    higher: Annotated[list[str] | None, Option(help="OOD measure of which higher is better, if unclear.")] = None,
+    lower: Annotated[list[str] | None, Option(help="OOD measure of which lower is better, as an FPR.")] = None,
     baseline: Annotated[str | None, Option(help="Name of the baseline model: the break given in advance.")] = None,
     study: Annotated[str | None, Option(help="Value of the column study to keep.")] = None,
     html: Annotated[Path | None, Option(help="Write a self-contained HTML report with the figures.")] = None,
@@ -40,7 +42,7 @@ def analyse(
 
     options = {
         "model": model, "strategy": strategy, "family": family, "id": id, "ood": [*(ood or []), *(more or [])],
-        "ece": ece, "baseline": baseline, "study": study,
+        "ece": ece, "baseline": baseline, "study": study, "higher": higher, "lower": lower,
     }  # fmt: skip
     given = {name: value for name, value in options.items() if value}
     found = run(table, example=example, **given)

@@ -99,17 +99,20 @@ class Analysis:
         table = self.measures
         if table.detection:
             raise UserError("Expected OOD accuracies for accuracy on the line, but the OOD measures are AUROCs.")
+        if lower := [name for name, higher in table.directions.items() if not higher]:
+            raise UserError(f"Expected OOD accuracies for accuracy on the line, but of {lower[0]} lower is better.")
         x = table.column(table.id)
         return {ood: accuracy_on_the_line(x, table.column(ood), names=table.names) for ood in table.ood}
 
     def line_frame(self) -> pl.DataFrame:
-        """Slope and R2 in probit scale, and the models of largest and smallest effective robustness."""
+        """Slope and R2 in probit scale, and the models of largest and smallest effective robustness (all that tie)."""
+        known = set(self.measures.ood) <= set(self.measures.directions)
+        ends = ("most robust", "least robust") if known else ("furthest above", "furthest below")
         rows = []
         for ood, found in self.lines.items():
-            best, worst = int(np.argmax(found.residuals)), int(np.argmin(found.residuals))
             rows.append({
                 "measure": ood, "slope": found.slope.value, "low": found.slope.low, "high": found.slope.high,
-                "R2": found.r2, "most robust": found.names[best], "least robust": found.names[worst],
+                "R2": found.r2, **dict(zip(ends, _extremes(found), strict=True)),
             })  # fmt: skip
         return pl.DataFrame(rows)
 
@@ -210,15 +213,24 @@ class Analysis:
             raise UserError("Expected long rows with detectors, but the table is wide.")
         return panel(self.measures.rows, ("ood", "detector"))
 
+    @property
+    def ranking(self) -> tuple[str, ...]:
+        """The OOD measures that models are ranked by: those of which it is known whether higher is better."""
+        return tuple(name for name in self.sets if name in self.measures.directions)
+
     @cached_property
     def friedman(self) -> Friedman:
         """Detectors ranked by units; in a wide table models ranked by OOD measures."""
         if self.measures.rows is not None:
             scores = self.panel.means.mean(axis=1)
             return friedman(scores, names=self.panel.axes["detector"], level=self.panel.level)
-        if len(self.sets) < 2:
-            raise UserError("Expected two OOD measures or more to rank by, but got one. Pass more with --ood.")
-        scores = np.stack([self.measures.column(ood) for ood in self.sets])
+        if len(self.ranking) < 2:
+            raise UserError(
+                f"Expected two OOD measures or more to rank by, whose direction is known, but got {len(self.ranking)}. "
+                "Pass more with --ood, or say --higher NAME or --lower NAME."
+            )
+        signs = {ood: 1 if self.measures.directions[ood] else -1 for ood in self.ranking}
+        scores = np.stack([sign * self.measures.column(ood) for ood, sign in signs.items()])
         return friedman(scores, names=self.measures.names, level="block")
 
     @cached_property
@@ -267,6 +279,14 @@ class Analysis:
             values = {kind: estimate.value for kind, estimate in found.estimates.items()}
             rows.append({"first": a, "second": b, **values, "sign differs": found.sign_differs})
         return pl.DataFrame(rows)
+
+
+def _extremes(line: Line) -> tuple[str, str]:
+    """The models that lie furthest above and below a line; all of them where several tie."""
+    ends = (line.residuals.max(), line.residuals.min())
+    tied = [np.flatnonzero(np.isclose(line.residuals, end, rtol=0, atol=1e-12)) for end in ends]
+    above, below = (", ".join(line.names[i] for i in at[:5]) + (", ..." if len(at) > 5 else "") for at in tied)
+    return above, below
 
 
 def _shape_row(found: Any) -> dict[str, Any]:

@@ -59,7 +59,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "resnet50-48": Example(
         "resnet50_48_accuracies.csv",
-        {"model": "model", "family": "category", "id": "imagenet",
+        {"model": "model", "family": "category", "id": "imagenet", "kind": "accuracy",
          "ood": ["imagenet-a", "imagenet-r", "imagenet-v2", "imagenet-sketch", "imagenet-c", "imagenet-cbar"],
          "items": {"imagenet-a": 7500, "imagenet-r": 30000, "imagenet-v2": 10000, "imagenet-sketch": 50889,
                    "imagenet-c": 50000, "imagenet-cbar": 50000, "imagenet": 50000}},

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
-import yaml
 
+from outfield import document
 from outfield.errors import UserError
 from outfield.places import place
 from outfield.reports import trajectory
@@ -180,4 +180,4 @@ def _distinct(table: pl.DataFrame, column: str, most: int = 60) -> str:
 
 def _study_file(results: Results) -> str:
     study = results.manifest.get("study")
-    return yaml.safe_dump(study, sort_keys=False, allow_unicode=True) if study else ""
+    return document.written(study) if study else ""

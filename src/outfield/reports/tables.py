@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from outfield.errors import UserError
+from outfield.errors import UserError, near, reading
 from outfield.places import is_remote, place
+from outfield.reports.cells import names, numbers, without_name
+from outfield.reports.directions import directions, unknown
 from outfield.stats.base import Array
 from outfield.stats.frames import as_frame, require, select_rows
 from outfield.stats.relate import as_share
@@ -19,6 +21,10 @@ from outfield.store import peers, query
 from outfield.store.settings import told_apart
 
 MEAN = "mean AUROC"
+SHARES = (("accuracy", "auroc"), ("ece",))
+"""Metrics of long rows that are shares; those of one group have one scale."""
+OWN = ("unit", "family")
+"""Columns of ``Measures.units`` beside the measures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +56,8 @@ class Measures:
         Columns on which near-duplicates are looked for.
     notes : tuple of str
         What was dropped, averaged or guessed on the way.
+    directions : mapping
+        OOD measures to whether higher values are better, those of which it is known.
     """
 
     units: pl.DataFrame
@@ -65,6 +73,7 @@ class Measures:
     notes: tuple[str, ...] = ()
     repeated: int = 0
     tuned_on: tuple[str, ...] = ()
+    directions: Mapping[str, bool] = field(default_factory=dict)
 
     def column(self, name: str) -> Array:
         return self.units[name].to_numpy().astype(float)
@@ -86,22 +95,27 @@ def measures(
     data: Any, *, model: str = "model", family: str | None = None, id: str | None = None, ood: Sequence[str] = (),
     ece: str | None = None, baseline: str | None = None, strategy: str | None = None, study: str | None = None,
     items: Mapping[str, int] | None = None, duplicates: Sequence[str] = (), kind: str | None = None,
+    higher: Sequence[str] = (), lower: Sequence[str] = (),
 ) -> Measures:  # fmt: skip
     """Measures of a table: outfield's (or a peer's) long rows, or a wide table whose columns are named.
+
+    A row without a name or a measure (an empty cell, NA, NaN, infinite) is left out, and the notes count and name it.
 
     Parameters
     ----------
     data : path or frame
     model, family, strategy : columns of names; seeds of one strategy are averaged
-    id, ood, ece : columns of measures of a wide table, shares or percent (guessed for the table as a whole, and noted)
+    id, ood, ece : columns of measures of a wide table, shares or percent (by the sign %, else guessed for the table as
+        a whole, and noted)
     baseline : name of the baseline model
     study : value of the column ``study`` to keep
     kind : ``accuracy`` or ``auroc``: what the OOD columns hold; guessed from their names
+    higher, lower : OOD columns of which higher, or lower, values are better, where ``kind`` or the name does not tell
 
     Raises
     ------
     UserError
-        Columns are missing, values are no shares, or fewer than four units are left.
+        Columns are missing, named twice or hold no numbers, values are no shares, or fewer than four units are left.
 
     Examples
     --------
@@ -110,30 +124,102 @@ def measures(
     >>> found.level, found.column("top1").round(3).tolist()
     ('model', [0.7, 0.71, 0.72, 0.73])
     """
-    frame = _frame(data)
-    if study is not None:
-        require(frame, ["study"])
-        frame = frame.filter(pl.col("study") == study)
-    if study is None and id is None and "study" in frame.columns and frame["study"].n_unique() > 1:
-        known = ", ".join(map(str, frame["study"].unique(maintain_order=True)))
-        raise UserError(f"Expected the rows of one study, but the table has {known}. Choose one with --study.")
-    if id is None and {"metric", "value"} <= set(frame.columns):
-        return _long(frame, baseline, model)
-    if id is None or not ood:
-        raise UserError("Expected the ID and OOD columns of a wide table. Name them: --id COLUMN --ood COLUMN COLUMN.")
-    names = {"model": model, "family": family, "strategy": strategy, "ece": ece}
-    require(frame, [name for name in (*names.values(), id, *ood) if name])
+    if kind not in (None, "accuracy", "auroc"):
+        raise UserError(f"Expected the kind accuracy or auroc, but got {kind!r}. Leave it out to have it guessed.")
+    with reading(_called(data), "a table of results", "Check its columns, or write it as a plain CSV."):
+        frame = _of_study(_frame(data), study, id)
+        if id is None and {"metric", "value"} <= set(frame.columns):
+            _unused({"--ood": ood, "--ece": ece, "--higher": higher, "--lower": lower})
+            found = _long(frame, baseline, {"model": model, "family": family, "strategy": strategy})
+        elif id is None or not ood:
+            raise UserError(
+                "Expected the ID and OOD columns of a wide table. Name them: --id COLUMN --ood COLUMN COLUMN."
+            )
+        else:
+            columns = {"model": model, "family": family, "strategy": strategy, "ece": ece}
+            found = _wide(frame, columns, id, ood, duplicates=duplicates, kind=kind, stated=(higher, lower))
+    if baseline is not None and baseline not in found.names:
+        raise UserError(
+            f"Expected the name of a {found.level} with all measures as the baseline, but got {baseline!r}."
+            f"{near(baseline, found.names)} It is one of {found.units.height} in the table."
+        )
+    return replace(found, baseline=baseline, items=found.items or dict(items or {}))
+
+
+def _called(data: Any) -> str:
+    return str(data) if isinstance(data, str | Path) else f"the {type(data).__name__}"
+
+
+def _unused(given: Mapping[str, Any]) -> None:
+    if named := [option for option, value in given.items() if value]:
+        raise UserError(
+            f"Expected {' and '.join(named)} with --id, for they name columns of a wide table, but this one has a row "
+            "a measure (columns metric and value). Leave them out, or name the ID measure's column."
+        )
+
+
+def _of_study(frame: pl.DataFrame, study: str | None, id: str | None) -> pl.DataFrame:
+    """The rows of the study that is asked for; several of them are an error where none is."""
+    if study is None and (id is not None or "study" not in frame.columns):
+        return frame
+    require(frame, ["study"])
+    values = names(frame, "study")
+    known = values.unique(maintain_order=True).drop_nulls().to_list()
+    if study is None and len(known) > 1:
+        raise UserError(
+            f"Expected the rows of one study, but the table has {', '.join(known)}. Choose one with --study."
+        )
+    if study is not None and study not in known:
+        raise UserError(f"Expected rows of the study {study!r}, but the table has {', '.join(known)}. Choose one.")
+    return frame if study is None else frame.filter(values == study)
+
+
+def _wide(
+    frame: pl.DataFrame, columns: Mapping[str, str | None], id: str, ood: Sequence[str], *,
+    duplicates: Sequence[str], kind: str | None, stated: tuple[Sequence[str], Sequence[str]],
+) -> Measures:  # fmt: skip
+    ece = columns["ece"]
+    asked = [id, *ood, *([ece] if ece else [])]
+    labels = [name for name in (columns["model"], columns["strategy"], columns["family"]) if name]
+    _distinct(frame, asked, labels)
+    require(frame, [*labels, *asked, *duplicates])
     frame, notes = _deduplicated(frame)
+    frame = frame.with_columns([names(frame, name) for name in dict.fromkeys(labels)])
+    frame, nameless = without_name(frame, [name for name in (columns["strategy"], columns["model"]) if name])
     frame, said = _shares(frame, [id, *ood], [ece] if ece else [])
-    units, level, averaged = _units(frame, names, [id, *ood, *([ece] if ece else []), *duplicates])
+    others = [name for name in duplicates if name not in asked]
+    frame = frame.with_columns([numbers(frame, name)[0] for name in others])
+    units, level, averaged = _units(frame, columns, [*asked, *others])
     detection = kind == "auroc" if kind else any("auroc" in name.lower() for name in ood)
+    found = directions(ood, *stated, True if kind else None)
     return Measures(
-        units, id, tuple(ood), level, detection, ece, baseline, None, dict(items or {}), tuple(duplicates),
-        (*notes, *said, *averaged), frame.height if level == "strategy" else 0,
+        units, id, tuple(ood), level, detection, ece, duplicates=tuple(duplicates),
+        notes=(*notes, *nameless, *said, *averaged, *unknown(ood, found)),
+        repeated=frame.height if level == "strategy" else 0, directions=found,
     )  # fmt: skip
 
 
+def _distinct(frame: pl.DataFrame, asked: Sequence[str], labels: Sequence[str]) -> None:
+    """``UserError`` for a column that is named in two places, stands twice, or has a name that we use ourselves."""
+    for name in asked:
+        if asked.count(name) > 1:
+            raise UserError(f"Expected each measure once, but {name} is named {asked.count(name)} times. Name it once.")
+        if name in labels:
+            raise UserError(f"Expected measures and names in columns of their own, but {name} is named as both.")
+        if name in OWN:
+            raise UserError(f"Expected another name than {name} for a measure, for the tables use it. Rename it.")
+    if twice := [name for name in (*asked, *labels) if f"{name}_duplicated_0" in frame.columns]:
+        raise UserError(f"Expected one column of a name, but the table has several {twice[0]}. Rename them.")
+
+
 def _frame(data: Any) -> pl.DataFrame:
+    frame = _loaded(data)
+    if frame.is_empty():
+        raise UserError(f"Expected a table with rows, but {_called(data)} has none. Add a row a model.")
+    return frame
+
+
+def _loaded(data: Any) -> pl.DataFrame:
     if not isinstance(data, str | Path):
         return as_frame(data)
     if is_remote(place(data)) or Path(data).is_dir():
@@ -151,51 +237,84 @@ def _deduplicated(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
 def _shares(frame: pl.DataFrame, columns: Sequence[str], alone: Sequence[str]) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Measures as shares; the scale is guessed for all accuracies together, so that a low one is not misread."""
     notes: list[str] = []
-    for group in (columns, alone):
-        if not group:
-            continue
-        table = frame.select(pl.col(group).cast(pl.Float64))
-        known = table.to_numpy()[np.isfinite(table.to_numpy())]
-        _, said = as_share(known, "the measures" if len(group) > 1 else group[0])
-        if said:
-            small = [name for name in group if float(table[name].drop_nulls().max() or 0) <= 1]  # type: ignore[arg-type]  # a column of numbers
-            notes += [*said, *(f"{name} is at most 1 among percentages: read as percent too." for name in small)]
-            frame = frame.with_columns(pl.col(group).cast(pl.Float64) / 100)
+    for group in filter(None, (columns, alone)):
+        read = {name: numbers(frame, name) for name in group}
+        empty = [name for name, (values, _) in read.items() if values.null_count() == len(values)]
+        if empty and frame.height:
+            raise UserError(f"Expected numbers in the column {empty[0]}, but all {frame.height} cells are empty.")
+        signed = [values / 100 for values, percent in read.values() if percent]
+        plain, said = _scaled([values for values, percent in read.values() if not percent])
+        notes += said
+        frame = frame.with_columns([*signed, *plain])
+        for values in signed:
+            as_share(values.drop_nulls().to_numpy(), values.name)
     return frame, tuple(notes)
 
 
+def _scaled(columns: Sequence[pl.Series]) -> tuple[list[pl.Series], tuple[str, ...]]:
+    """Columns of one scale as shares, and what was guessed of them."""
+    known = np.concatenate([np.empty(0), *(values.drop_nulls().to_numpy() for values in columns)])
+    if not known.size:
+        return list(columns), ()
+    _, said = as_share(known, "the measures" if len(columns) > 1 else columns[0].name)
+    if not said:
+        return list(columns), ()
+    small = [values.name for values in columns if float(values.max() or 0) <= 1]  # type: ignore[arg-type]  # a column of numbers
+    told = [f"{name} is at most 1 among percentages: read as percent too." for name in small]
+    return [values / 100 for values in columns], (*said, *told)
+
+
 def _units(
-    frame: pl.DataFrame, names: Mapping[str, str | None], columns: Sequence[str]
+    frame: pl.DataFrame, columns: Mapping[str, str | None], asked: Sequence[str]
 ) -> tuple[pl.DataFrame, str, tuple[str, ...]]:
-    unit = names["strategy"] or names["model"] or "model"
-    family = pl.col(names["family"]).cast(pl.String) if names["family"] else pl.lit("")
-    columns = list(dict.fromkeys(columns))
-    tidy = frame.select(pl.col(unit).cast(pl.String).alias("unit"), family.fill_null("none").alias("family"), *columns)
-    gaps = tidy.filter(pl.any_horizontal(pl.col(columns).is_null() | pl.col(columns).cast(pl.Float64).is_nan()))
-    tidy = tidy.join(gaps.select("unit").unique(), on="unit", how="anti") if gaps.height else tidy
-    which = ", ".join(gaps["unit"].head(5))
-    notes: tuple[str, ...] = (f"Left out {gaps.height} rows that miss a measure: {which}.",) if gaps.height else ()
+    unit = columns["strategy"] or columns["model"] or "model"
+    family = pl.col(columns["family"]).fill_null("none") if columns["family"] else pl.lit("")
+    asked = list(dict.fromkeys(asked))
+    tidy = frame.select(pl.col(unit).alias("unit"), family.alias("family"), *asked)
+    tidy, notes = _without_gaps(tidy, asked, unit)
     repeated = tidy["unit"].n_unique() < tidy.height
     if repeated:
         notes += (
             f"Averaged {tidy.height} rows over {tidy['unit'].n_unique()} {unit}s: rows of one are not independent.",
         )
-        tidy = tidy.group_by("unit", maintain_order=True).agg(pl.col("family").first(), pl.col(columns).mean())
+        tidy = tidy.group_by("unit", maintain_order=True).agg(pl.col("family").first(), pl.col(asked).mean())
     if tidy.height < 4:
-        raise UserError(f"Expected at least four {unit}s with all measures, but got {tidy.height}. Add rows.")
+        raise UserError(
+            f"Expected at least four {unit}s with all measures, but got {tidy.height}. Add rows. {' '.join(notes)}"
+        )
     return tidy, "strategy" if repeated else "model", notes
 
 
-def _long(frame: pl.DataFrame, baseline: str | None, model: str) -> Measures:
+def _without_gaps(tidy: pl.DataFrame, columns: Sequence[str], unit: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """The units that have every measure in every row, and a sentence on the others."""
+    gaps = tidy.filter(pl.any_horizontal(pl.col(columns).is_null()))
+    if gaps.is_empty():
+        return tidy, ()
+    lost = gaps["unit"].unique(maintain_order=True)
+    kept = tidy.filter(~pl.col("unit").is_in(lost.to_list()))
+    named = f"{', '.join(lost.head(5))}{', ...' if len(lost) > 5 else ''}"
+    also = (
+        f"; with all rows of these {unit}s, {tidy.height - kept.height} rows"
+        if lost.len() != gaps.height or (tidy.height - kept.height > gaps.height)
+        else ""
+    )
+    return kept, (f"Left out {gaps.height} rows that miss a measure (empty or infinite): {named}{also}.",)
+
+
+def _long(frame: pl.DataFrame, baseline: str | None, columns: Mapping[str, str | None]) -> Measures:
     """Measures of outfield's rows: ID accuracy, ECE, mean AUROC (over detectors) of every OOD set."""
-    tested, notes = _deduplicated(select_rows(frame))
-    rows = _named(tested, model)
+    require(frame, [name for name in columns.values() if name])
+    tested, notes = _deduplicated(select_rows(_texts(frame)))
+    rows, nameless = _named(tested, columns)
     aurocs = _of(rows, "auroc", "ood")
     if aurocs.is_empty():
         raise UserError(
-            "Expected AUROC rows of OOD sets, but there are none. Name the columns of a wide table instead."
+            "Expected AUROC rows of OOD sets, but there are none. Name the columns of a wide table instead. "
+            + " ".join(nameless)
         )
     sets = tuple(str(each) for each in aurocs["ood"].unique(maintain_order=True))
+    if taken := [name for name in sets if name in (*OWN, "accuracy", "ece", MEAN)]:
+        raise UserError(f"Expected another name than {taken[0]} for an OOD set, for the tables use it. Rename it.")
     base = rows.group_by("unit", maintain_order=True).agg(pl.col("family").first())
     for column in ("accuracy", "ece"):
         base = base.join(_mean(_of(rows, column, "id"), []).rename({"value": column}), on="unit", how="left")
@@ -206,21 +325,57 @@ def _long(frame: pl.DataFrame, baseline: str | None, model: str) -> Measures:
     units = units.with_columns(pl.mean_horizontal(sets).alias(MEAN))
     return Measures(
         units, "accuracy", (MEAN, *sets), "strategy" if repeated else "model", True, ece, baseline, rows,
-        _items(aurocs), ("accuracy", *sets), (*notes, *said), seeds if repeated else 0, _tuned_on(frame),
+        _items(aurocs), ("accuracy", *sets), (*notes, *nameless, *said), seeds if repeated else 0, _tuned_on(frame),
+        dict.fromkeys((MEAN, *sets), True),
     )  # fmt: skip
 
 
-def _named(frame: pl.DataFrame, model: str) -> pl.DataFrame:
-    """Rows with the columns unit (strategy, else model), model, family and set_kind, and a finite value."""
-    require(frame, [model])
-    unit = pl.coalesce([name for name in ("strategy", model) if name in frame.columns]).cast(pl.String)
-    family = pl.col("family").fill_null("none") if "family" in frame.columns else pl.lit("")
+def _texts(frame: pl.DataFrame) -> pl.DataFrame:
+    """Long rows whose columns of names hold text or null."""
+    named = ("role", "part", "set_kind", "metric", "ood", "ood_category", "detector")
+    made = frame.with_columns([names(frame, name) for name in named if name in frame.columns])
+    return made.with_columns(pl.col("role").fill_null("test")) if "role" in made.columns else made
+
+
+def _named(frame: pl.DataFrame, columns: Mapping[str, str | None]) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Rows with the columns unit (strategy, else model), model, family and set_kind, and a value; what was left out."""
+    strategy = columns["strategy"] or ("strategy" if "strategy" in frame.columns else None)
+    family = columns["family"] or ("family" if "family" in frame.columns else None)
+    none = pl.Series([None] * frame.height, dtype=pl.String)
+    named = frame.with_columns(
+        model=names(frame, str(columns["model"])),
+        strategy=names(frame, strategy) if strategy else none,
+        family=names(frame, family).fill_null("none") if family else pl.lit(""),
+    )
+    named, notes = without_name(named, ["model"])
+    if named["strategy"].null_count() < named.height:
+        whole = pl.coalesce("strategy", pl.col("strategy").drop_nulls().first().over("model"))
+        named, said = without_name(named.with_columns(strategy=whole), ["strategy"])
+        notes += said
     kind = pl.col("set_kind") if "set_kind" in frame.columns else pl.lit(None, pl.String)
     guess = pl.when(pl.col("metric").is_in(["accuracy", "ece"])).then(pl.lit("id")).otherwise(pl.lit("ood"))
-    named = frame.with_columns(
-        unit=unit, model=pl.col(model).cast(pl.String), family=family, set_kind=kind.fill_null(guess)
-    )
-    return named.with_columns(pl.col("value").cast(pl.Float64)).filter(pl.col("value").is_finite())
+    named = named.with_columns(unit=pl.coalesce("strategy", "model"), set_kind=kind.fill_null(guess))
+    valued, said = _valued(named)
+    return valued, (*notes, *said)
+
+
+def _valued(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Rows with a finite value, shares where the metric is one; and what was left out or guessed."""
+    values, percent = numbers(frame, "value")
+    frame = frame.with_columns(values / 100 if percent else values)
+    gaps = frame.filter(pl.col("value").is_null())
+    kept, notes = frame.filter(pl.col("value").is_not_null()), []
+    if gaps.height:
+        lost = ", ".join(gaps["model"].unique(maintain_order=True).head(5))
+        notes.append(f"Left out {gaps.height} of {frame.height} rows whose value is empty or infinite: {lost}.")
+    for group in SHARES:
+        of = pl.col("metric").is_in(group)
+        known = kept.filter(of)["value"].to_numpy()
+        said = as_share(known, " and ".join(group))[1] if known.size else ()
+        if said:
+            kept = kept.with_columns(pl.when(of).then(pl.col("value") / 100).otherwise("value").alias("value"))
+        notes += said
+    return kept, tuple(notes)
 
 
 def _of(rows: pl.DataFrame, metric: str, kind: str) -> pl.DataFrame:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import yaml
 
+from outfield import document
 from outfield.errors import UserError
 from outfield.reports.displays import (
     trajectory_bridge,
@@ -85,7 +85,7 @@ def html(found: Trajectories, *, command: str = "", balanced: Trajectories | Non
         sections=sections,
         legends={},
         facts=_facts(found),
-        manifest=yaml.safe_dump(dict(found.manifest), sort_keys=False, allow_unicode=True) if found.manifest else "",
+        manifest=document.written(dict(found.manifest)) if found.manifest else "",
         command=command,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         vega=vega(),

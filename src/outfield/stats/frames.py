@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outfield.errors import UserError
+from outfield.errors import UserError, reading
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,12 +44,8 @@ def _read(path: Path) -> pl.DataFrame:
         raise UserError(f"Expected a table, but there is no file {path}. Pass the path of a CSV or Parquet file.")
     if not path.is_dir() and path.suffix.lower() not in READERS:
         raise UserError(f"Expected a table as {', '.join(READERS)}, but got {path.name}. Convert it first.")
-    try:
+    with reading(path, "a table", "Mend the file; text must be in UTF-8."):
         return pl.read_parquet(path / "**" / "*.parquet") if path.is_dir() else _parsed(path)
-    except pl.exceptions.PolarsError as error:
-        raise UserError(
-            f"Expected a table at {path}, but got: {error}. Mend the file; text must be in UTF-8."
-        ) from None
 
 
 def _parsed(path: Path) -> pl.DataFrame:
@@ -64,18 +60,34 @@ def _parsed(path: Path) -> pl.DataFrame:
 
 def _foreign(data: Any) -> pl.DataFrame:
     import narwhals as nw
-    import polars as pl
 
     try:
         frame = nw.from_native(data)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         kind = type(data).__name__
         raise UserError(
-            f"Expected a table, but got {kind}. Pass a path, or a polars, pandas or DuckDB table."
+            f"Expected a table, but got {kind}{_twice(data)}. Pass a path, or a polars, pandas or DuckDB table."
         ) from error
+    with reading(f"the {type(data).__name__}", "a table", "Give each column one name, and values of one type."):
+        return _collected(frame)
+
+
+def _twice(data: Any) -> str:
+    """What to say of a frame that has several columns of one name."""
+    names = [str(name) for name in getattr(data, "columns", ())]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return f" with several columns {', '.join(twice[:3])}: give each its own name" if twice else ""
+
+
+def _collected(frame: Any) -> pl.DataFrame:
+    import narwhals as nw
+    import polars as pl
+
     if isinstance(frame, nw.LazyFrame):
         native = frame.collect("polars").to_native()
         return native if isinstance(native, pl.DataFrame) else pl.DataFrame(native)
+    if isinstance(frame, nw.Series):
+        raise UserError("Expected a table, but got one column. Pass the whole table.")
     whole: pl.DataFrame = frame.to_polars()
     return whole
 

@@ -15,6 +15,10 @@ Made from the schema by `python -m outfield.studies.reference`; do not edit.
 A study is a YAML file. A *plug-in* is written as its name (`msp`) or as a mapping of its name and parameters
 (`{name: gen, gamma: 0.5}`); `outfield list` shows the names of each kind. Everything that is wrong with a file is
 shown at once; `outfield run study.yaml --dry-run` checks it and says what it would cost.
+
+Words and numbers are read as in YAML 1.2: `no`, `on`, `1:30` and `2024-01-01` are text (a field that is true or false
+takes yes, no, on and off), and `1e-3` is a number. A key that stands twice is an error, and so is `010`, which YAML 1.1
+reads as 8. A file may have 2 MiB, 200,000 values once its aliases are written out, and 40 levels.
 """
 
 

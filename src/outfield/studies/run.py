@@ -97,11 +97,11 @@ def name_of(study: Spec | Path | str) -> str:
     """The name of a study, or of the study in a file, which is not checked any further."""
     if not isinstance(study, (str, Path)):
         return study.name
-    import yaml
+    from outfield import document
 
     try:
-        return str(yaml.safe_load(Path(study).read_text(encoding="utf-8"))["name"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        return str(document.read(study)["name"])
+    except (KeyError, TypeError):
         from outfield.studies.spec import Spec
 
         return Spec.load(study).name

@@ -18,7 +18,6 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -31,9 +30,11 @@ from pydantic import (
     model_validator,
 )
 
-from outfield import registry
+from outfield import document, registry
 from outfield.errors import Problems, UserError, singular
 
+LONGEST = 200
+"""Signs of a wrong value that a message shows."""
 Category = Literal["near", "far", "extreme", "synthetic"]
 ROOT_VARIABLE = "OUTFIELD_DATA"
 """Environment variable that goes before the ``data`` of a study file."""
@@ -177,7 +178,7 @@ class Stored(_Strict):
 
 AnyModel = Annotated[
     Annotated[Trained, Tag("strategy")] | Annotated[Stored, Tag("weights")],
-    Discriminator(lambda model: "weights" if isinstance(model, Stored) or "weights" in model else "strategy"),
+    Discriminator(lambda model: "weights" if isinstance(model, Stored) or "weights" in _map(model) else "strategy"),
 ]
 
 
@@ -254,7 +255,7 @@ class Spec(_Strict):
             Everything that is wrong with the file, together.
         """
         path = Path(path)
-        content = _read(path)
+        content = document.read(path)
         return cls.parse(_rooted(content, _root(path, content, data)), path.name)
 
     @classmethod
@@ -268,20 +269,11 @@ class Spec(_Strict):
             raise Problems(where, [*_readable(error), *_unusable_parts(content)]) from None
 
 
-def _read(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"Expected a study file at {path}, but it cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"Expected YAML in {path}, but got: {' '.join(str(error).split())}") from None
-
-
 def _root(path: Path, content: Any, data: str | Path | None) -> Path:
     """The folder that relative paths of a study file start from."""
     stated = content.get("data") if isinstance(content, dict) else None
     named = data or (stated and os.environ.get(ROOT_VARIABLE))
-    root = Path(named).expanduser() if named else path.parent / Path(str(stated or ".")).expanduser()
+    root = home(named) if named else path.parent / home(str(stated or "."))
     return Path(os.path.abspath(root))
 
 
@@ -317,7 +309,23 @@ def _is_path(name: str, value: Any) -> bool:
 
 
 def _below(root: Path, path: Any) -> Any:
-    return str(root / Path(path).expanduser()) if isinstance(path, str | Path) else path
+    return str(root / home(path)) if isinstance(path, str | Path) else path
+
+
+def home(path: str | Path) -> Path:
+    """A path with ``~`` and ``~USER`` written out.
+
+    Raises
+    ------
+    UserError
+        There is no such user, or no path can be so.
+    """
+    try:
+        return Path(path).expanduser()
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            f"Expected the path of a folder or file, but got {str(path)!r}: {error} Write it out."
+        ) from None
 
 
 def shipped(name: str) -> Path:
@@ -466,7 +474,8 @@ def _readable(error: ValidationError) -> Iterator[str]:
 def _said(kind: str, message: str, value: Any) -> str:
     if kind in ("missing", "extra_forbidden"):
         return {"missing": "missing", "extra_forbidden": "there is no such field"}[kind]
-    return f"{message[0].lower()}{message[1:]}, but got {value!r}"
+    shown = repr(value)
+    return f"{message[0].lower()}{message[1:]}, but got {shown if len(shown) <= LONGEST else shown[:LONGEST] + ' ...'}"
 
 
 def _inside(location: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
+from outfield import document
 from outfield.errors import UserError
 from outfield.trajectory.spec import Trajectory
 
@@ -33,12 +32,7 @@ def load(path: Path | str, data: Path | str | None = None) -> Any:
 
 
 def _kind(path: Path) -> str:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"Expected a study file at {path}, but it cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"Expected YAML in {path}, but got: {' '.join(str(error).split())}") from None
+    content = document.read(path)
     kind = content.get("kind") if isinstance(content, dict) else None
     if kind not in KINDS:
         raise UserError(f"Expected kind: {' or '.join(KINDS)} in {path}, but got {kind!r}. Say which study it is.")

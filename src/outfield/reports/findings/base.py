@@ -31,6 +31,7 @@ TITLES: dict[str, str] = {
     "OF017": "One class for all",
     "OF018": "Accuracy below chance",
     "OF019": "No detector tells ID from OOD",
+    "OF020": "Whether higher is better is not known",
 }
 """Code to its title; ``docs/findings/CODE.md`` is its page."""
 

@@ -236,7 +236,7 @@ def saturated(analysis: Analysis) -> Iterator[Finding]:
     table = analysis.measures
     for ood in analysis.sets:
         values = table.column(ood)
-        if np.median(values) > SATURATED:
+        if np.median(values) > SATURATED and table.directions.get(ood) is not False:
             yield Finding(
                 "OF011", "info", f"{ood}: the median is {np.median(values):.3f}; the set no longer separates models."
             )
@@ -299,8 +299,15 @@ def at_chance(analysis: Analysis) -> Iterator[Finding]:
         yield from no_detector(rows)
 
 
+def direction_unknown(analysis: Analysis) -> Iterator[Finding]:
+    """OF020: an OOD measure of which it is not known whether higher is better."""
+    yield from (
+        Finding("OF020", "info", note) for note in analysis.measures.notes if note.startswith("Ranks leave out")
+    )
+
+
 CHECKS: tuple[Callable[[Analysis], Iterator[Finding]], ...] = (
     pooled_not_borne_out, family_carries, one_checkpoint, near_duplicates, shared_source, few_items, below_half,
     smoother_decides, one_scale, ece_predicts_better, saturated, not_monotonic, missing_cells, guessed_scale,
-    duplicate_rows, at_chance,
+    duplicate_rows, at_chance, direction_unknown,
 )  # fmt: skip

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from outfield import document
 from outfield.errors import Problems
-from outfield.studies.spec import ROOT_VARIABLE
+from outfield.studies.spec import ROOT_VARIABLE, home
 from outfield.trajectory.nli.sets import FORMATS
 from outfield.trajectory.spec import Checkpoints, Strict
 
@@ -154,9 +154,9 @@ class Nli(Strict):
             Everything that is wrong with it.
         """
         path = Path(path)
-        found = cls.parse(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+        found = cls.parse(document.read(path), str(path))
         stated = data or os.environ.get(ROOT_VARIABLE)
-        root = Path(stated).expanduser() if stated else path.parent / found.data.expanduser()
+        root = home(stated) if stated else path.parent / home(found.data)
         return found.model_copy(update={"data": Path(os.path.abspath(root))})
 
     @classmethod
