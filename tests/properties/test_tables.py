@@ -107,7 +107,7 @@ def test_long_rows_are_read_or_refused(table: pl.DataFrame, options: dict[str, A
         )
 
 
-@settings(attacked, max_examples=max(8, EXAMPLES // 25))
+@settings(attacked, max_examples=max(4, EXAMPLES // 50))
 @given(st.integers(4, 9), st.data())
 def test_every_statistic_of_a_table_is_there_or_refused(rows: int, data: st.DataObject) -> None:
     values = st.sampled_from((SHARES, st.just(0.5), st.sampled_from([0.0, 1.0]), st.sampled_from([0.2, 0.3])))
