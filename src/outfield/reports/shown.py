@@ -19,6 +19,7 @@ import polars as pl
 import vl_convert
 
 from outfield.errors import UserError
+from outfield.reports.cells import as_text
 from outfield.reports.displays._style import FAMILY, GREY, PENTAGON, SHAPES, USED, category
 from outfield.reports.displays.base import Display
 from outfield.reports.results import INFORMATION, Results, in_order
@@ -190,7 +191,8 @@ def known(content: Any) -> Any:
 
 def _csv(table: pl.DataFrame) -> str:
     buffer = io.StringIO()
-    table.with_columns(_rounded(name) for name, kind in table.schema.items() if kind.is_float()).write_csv(buffer)
+    rounded = table.with_columns(_rounded(name) for name, kind in table.schema.items() if kind.is_float())
+    as_text(rounded).write_csv(buffer)
     return buffer.getvalue()
 
 
