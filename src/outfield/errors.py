@@ -30,6 +30,17 @@ def singular(kind: str) -> str:
     return {"strategies": "strategy", "synthetic": "synthetic set"}.get(kind, kind.removesuffix("s"))
 
 
+def plural(word: str) -> str:
+    """What several of a thing are called.
+
+    Examples
+    --------
+    >>> plural("strategy"), plural("model")
+    ('strategies', 'models')
+    """
+    return f"{word[:-1]}ies" if word.endswith("y") and word[-2:-1] not in "aeiou" else f"{word}s"
+
+
 class MissingExtra(UserError):
     """An optional dependency is absent.
 

@@ -241,9 +241,8 @@ def test_no_text_is_more_than_text(text: str, place: str) -> None:
 
 def test_hostile_names_make_no_link_no_picture_and_no_second_section(card: Card, tmp_path: Path) -> None:
     evil = f"![x][a] [a]: http://x {END}\n{BEGIN}\n# head"
-    hostile = Card(
-        evil, card.rows.with_columns(id=pl.lit(evil)), card.choice, card.hardest, inputs="image", notes=(evil,)
-    )
+    rows = card.rows.with_columns(id=pl.lit(evil), model=pl.lit(evil))
+    hostile = Card(evil, rows, card.choice, card.hardest, inputs="image", notes=(evil,))
     body = Readme.of(written(hostile, tmp_path, None)).body
     page = COMMON.render(f"{body}\n\n[a]: http://own")
     assert body.count(BEGIN) == body.count(END) == 1
