@@ -41,17 +41,19 @@ def serve(folder: Path, host: str, port: int, token: str | None, say: Callable[[
     warming = threading.Thread(target=_warm, args=(shelf, stop))
     with _listening(host, port) as door:
         warming.start()
-        config = uvicorn.Config(
-            app, http=_Hurried, ws="none", log_level="warning", server_header=False, timeout_graceful_shutdown=1
-        )
         opened = f"Dashboard: {address(host, door.getsockname()[1], token)}  (Ctrl-C ends it)"
         try:
             with suppress(KeyboardInterrupt):
-                _Server(config, lambda: say(opened)).run(sockets=[door])
+                _Server(settings(app), lambda: say(opened)).run(sockets=[door])
         finally:
             stop.set()
             warming.join()
             shelf.close()
+
+
+def settings(app: Any) -> uvicorn.Config:
+    """How the server treats its connections."""
+    return uvicorn.Config(app, http=_Hurried, log_level="warning", server_header=False, timeout_graceful_shutdown=1)
 
 
 class _Hurried(H11Protocol):
