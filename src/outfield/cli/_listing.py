@@ -47,18 +47,18 @@ def shown(kind: str = "", name: str = "", width: int | None = None) -> str:
     UnknownName
         There is no such kind, or no such one of it.
     """
-    width = width or (shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
+    width = width or terminal()
     if not kind:
         return _overview(width)
     if kind not in (*KINDS, *OTHERS, "kinds"):
         raise UnknownName("kinds", kind, (*KINDS, *OTHERS))
     if kind == "kinds":
-        return shown(name, width=width) if name else _columns(list(_kinds()), width)
+        return shown(name, width=width) if name else columns(list(_kinds()), width)
     if name and kind == "models":
         return shown("networks", name, width)
     if name:
         return told(_pages.page("sources" if kind == "datasets" else kind, name), width or WIDEST)
-    return _columns(list(LINES.get(kind, _plain)(kind)), width)
+    return columns(list(LINES.get(kind, _plain)(kind)), width)
 
 
 def _overview(width: int | None) -> str:
@@ -132,7 +132,12 @@ def _listed(found: Sequence[str]) -> str:
     return ", ".join(sorted(found)) if not isinstance(found, str) else found
 
 
-def _columns(lines: Sequence[Line], width: int | None) -> str:
+def terminal() -> int | None:
+    """Columns of the terminal; None where the output is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def columns(lines: Sequence[Line], width: int | None) -> str:
     """Lines with their columns below each other, the last one broken where the terminal ends."""
     sizes = [max(map(len, column)) for column in zip(*(line[:-1] for line in lines), strict=True)]
     made = []
@@ -160,7 +165,7 @@ def told(page: Page, width: int) -> str:
             parts.append(f"{head}\n{textwrap.indent(text, '  ')}")
         elif head not in ("", "Parameters", "References"):
             said = _pages.said_of(text.replace("``", ""))
-            parts.append(f"{head}\n{_columns([(f'  {name}', one) for name, one in said.items() if name], width)}")
+            parts.append(f"{head}\n{columns([(f'  {name}', one) for name, one in said.items() if name], width)}")
     if page.references:
         parts.append("\n".join(["Papers", *(_wrapped(f"  {one}", width, "      ") for one in page.references)]))
     parts.append(f"In a study file\n{textwrap.indent(in_study(page), '  ')}")
@@ -197,7 +202,7 @@ FACTS = {
 
 def _facts(page: Page, width: int) -> str:
     rows = [(head, _fact(page.values[name])) for name, head in FACTS.items() if page.values.get(name) not in (None, {})]
-    return _columns([row for row in rows if row[1]], width) if rows else ""
+    return columns([row for row in rows if row[1]], width) if rows else ""
 
 
 def _fact(value: object) -> str:
@@ -213,7 +218,7 @@ def _parameters(page: Page, width: int) -> str:
         return "Parameters: none"
     said = _pages.said_of(page.sections.get("Parameters", ""))
     rows = [(f"  {_signed(one)}", said.get(one.name, "").replace("``", "")) for one in page.parameters]
-    return f"Parameters\n{_columns(rows, width)}"
+    return f"Parameters\n{columns(rows, width)}"
 
 
 def _signed(one: Parameter) -> str:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,20 +10,6 @@ if TYPE_CHECKING:
     from outfield.data.base import Source
     from outfield.data.check import Finding
     from outfield.studies.spec import Spec
-
-PACKAGES = (
-    "torch",
-    "numpy",
-    "scipy",
-    "polars",
-    "duckdb",
-    "lightning_fabric",
-    "scikit-learn",
-    "altair",
-    "vl-convert-python",
-)
-EXTRAS = {"vision": ("timm",), "text": ("transformers", "peft"), "serve": ("fastapi",), "ray": ("ray",)}
-
 
 SPLITS = ("train", "val", "test")
 
@@ -99,24 +84,21 @@ def _wrong(findings: tuple[Finding, ...], resized: bool) -> Iterator[Finding]:
 
 
 def _installation() -> None:
-    import torch
-
     from outfield import registry
+    from outfield.cli import _listing, _machine
     from outfield.features.cache import default_folder
 
-    echo(f"outfield {metadata.version('outfield')}, Python packages:")
-    for package in PACKAGES:
-        echo(f"  {package} {metadata.version(package)}")
-    echo(f"Devices: cpu ({torch.get_num_threads()} threads){', cuda' if torch.cuda.is_available() else ''}")
-    for extra, packages in EXTRAS.items():
-        absent = [package for package in packages if util.find_spec(package) is None]
-        echo(f"Extra {extra}: " + (f"absent; pip install 'outfield[{extra}]'" if absent else "installed"))
-    echo(f"Plug-ins: {', '.join(f'{len(registry.names(kind))} {kind}' for kind in registry.kinds())}")
+    folder = default_folder()
+    counts = (f"{len(registry.names(kind))} {kind}" for kind in registry.kinds())
+    known = [
+        *_machine.lines(),
+        ("Plug-ins", ", ".join(counts)),
+        ("Cache", f"{folder} ({'writable' if _writable(folder) else 'NOT writable: set $OUTFIELD_CACHE'})"),
+    ]
+    echo(_listing.columns(known, _listing.terminal()))
     if broken := _unloadable():
         echo("Plug-ins that do not load:\n" + "\n".join(f"  {line}" for line in broken))
         raise Exit(1)
-    folder = default_folder()
-    echo(f"Cache: {folder} ({'writable' if _writable(folder) else 'NOT writable: set $OUTFIELD_CACHE'})")
 
 
 def _unloadable() -> list[str]:
