@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -63,13 +63,25 @@ class UnknownName(UserError, LookupError):
     --------
     >>> print(UnknownName("detectors", "enrgy", ["energy", "msp"]))
     There is no detector 'enrgy'. Did you mean 'energy'? `outfield list detectors` shows all 2.
+    >>> print(UnknownName("examples", "a", ["krumpl2026"]))
+    There is no example 'a'. There is: krumpl2026.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
         near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
-        super().__init__(f"There is no {singular(kind)} {name!r}. {hint}`outfield list {kind}` shows all {len(known)}.")
+        super().__init__(f"There is no {singular(kind)} {name!r}. {hint}{_whereabouts(kind, known)}")
+
+
+def _whereabouts(kind: str, known: Sequence[str], most: int = 10) -> str:
+    """Where all names are shown: by the command for kinds that it lists, else here."""
+    from outfield.registry import FOLDERS
+
+    if kind == "kinds" or kind in FOLDERS:
+        return f"`outfield list {kind}` shows all {len(known)}."
+    more = f" and {len(known) - most} more" if len(known) > most else ""
+    return f"There {'is' if len(known) == 1 else 'are'}: {', '.join(known[:most]) or 'none'}{more}."
 
 
 class Problems(UserError):

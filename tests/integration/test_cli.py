@@ -77,6 +77,25 @@ def test_a_study_runs_resumes_and_is_reported(study: Path, capsys: pytest.Captur
     assert not Cache(Path("cache")).entries()
 
 
+def test_names_that_look_like_markup_run_to_the_end(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A closing tag that was never opened once ended a study after all of its work."""
+    made = small_study(title="a [/red] title", models=[{"strategy": "baseline", "label": "[/red] [b]", "seeds": [0]}])
+    made["ood"][0]["name"] = "[/bold] [link=http://x]set"
+    study.write_text(yaml.safe_dump(made))
+    for words in (
+        ("run", str(study), "--dry-run"),
+        ("run", str(study)),
+        ("report", "small"),
+        ("analyse", "results/small"),
+    ):
+        typed(*words)
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err + said.out and "MarkupError" not in said.err
+        if "--dry-run" in words:
+            assert "[/bold] [link=http://x]set" in said.out
+    assert Path("results/small/report.html").is_file()
+
+
 def test_a_wrong_study_file_shows_all_its_mistakes(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study.write_text(yaml.safe_dump(small_study(detectors=["msq", "knm"], colour="red", epochs=0)))
     assert typed("run", str(study)) == 2

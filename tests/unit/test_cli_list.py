@@ -110,6 +110,9 @@ def test_every_kind_of_a_hint_can_be_listed() -> None:
     for kind in (*registry.kinds(), "kinds"):
         hint = str(UnknownName(kind, "?", ["a"])).partition("`outfield list ")[2].partition("`")[0]
         assert _listing.shown(hint)
+    for kind in ("example", "model", "NLI sets"):
+        assert str(UnknownName(kind, "?", ["a", "b"])).endswith("There are: a, b.")
+    assert str(UnknownName("model", "?", map(str, range(100, 300)))).endswith("108, 109 and 190 more.")
 
 
 def test_a_foreign_plug_in_is_read_without_running_it(tmp_path: Path) -> None:

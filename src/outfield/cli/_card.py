@@ -14,7 +14,8 @@ from rich.table import Table
 from outfield import registry
 from outfield.card.card import Card, check_ending
 from outfield.card.data import name_of_path
-from outfield.cli._console import Words, console, say
+from outfield.cli._console import Words, console
+from outfield.cli._plain import say
 from outfield.errors import UserError
 from outfield.models.preprocess import Pictures
 

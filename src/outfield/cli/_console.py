@@ -6,7 +6,6 @@ control characters of a name (which could move the cursor, or rewrite what stand
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from rich.console import Console
@@ -40,8 +39,3 @@ class Words(TextColumn):
 
     def render(self, task: Task) -> Text:
         return Text(plain(self.text_format.format(task=task)), style=self.style)
-
-
-def say(text: object, *, error: bool = False) -> None:
-    """A line without colours or line breaks of ours."""
-    print(plain(text), file=sys.stderr if error else sys.stdout)

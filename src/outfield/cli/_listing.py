@@ -6,7 +6,8 @@ import ast
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
 
 from outfield import registry
 from outfield.cli import _pages
@@ -33,6 +34,7 @@ OTHERS = {
     "models": "Models that can be brought: addresses, files and objects, and networks.",
     "datasets": "Data that ship, and files that can be read.",
 }
+BETTER: dict[Any, str] = {True: "higher is better", False: "lower is better"}
 ORIGINS = {"ships": ("digits", "glyphs", "photos", "synthetic", "terrain"), "made": ("part", "shifted")}
 """Sources that need nothing, and those that are made of another; all others read what is yours."""
 
@@ -97,8 +99,7 @@ def _strategies(kind: str) -> Iterator[Line]:
 
 def _metrics(kind: str) -> Iterator[Line]:
     for page in _pages.pages(kind):
-        better = {True: "higher is better", False: "lower is better"}.get(page.values.get("higher_is_better"), "")
-        yield page.name, better, _what(page)
+        yield page.name, BETTER.get(page.values.get("higher_is_better"), ""), _what(page)
 
 
 def _models(_: str) -> Iterator[Line]:
@@ -128,7 +129,7 @@ def _what(page: Page) -> str:
     return " ".join(part for part in (page.what, f"({page.paper})" if page.paper else "") if part)
 
 
-def _listed(found: Sequence[str]) -> str:
+def _listed(found: Collection[str]) -> str:
     return ", ".join(sorted(found)) if not isinstance(found, str) else found
 
 
@@ -149,8 +150,8 @@ def columns(lines: Sequence[Line], width: int | None) -> str:
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> str:
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.fill(text, max(width, len(indent) + 20), subsequent_indent=indent, **options)
+    width = max(width, len(indent) + 20)
+    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def told(page: Page, width: int) -> str:

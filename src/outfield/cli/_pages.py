@@ -146,16 +146,16 @@ def _constructor(node: ast.ClassDef) -> list[Parameter] | None:
 def _value(node: ast.expr, constants: dict[str, Any]) -> Any:
     """What an expression stands for: a literal, a set, a constant of the file or a piece of it; else its source."""
     match node:
-        case ast.Name() if node.id in constants:
-            return constants[node.id]
+        case ast.Name(id=name) if name in constants:
+            return constants[name]
         case ast.Call(func=ast.Name("frozenset")):
             return frozenset(_value(node.args[0], constants)) if node.args else frozenset()
         case ast.Dict():
             values = (_value(value, constants) for value in node.values)
             return {ast.literal_eval(key): value for key, value in zip(node.keys, values, strict=True) if key}
-        case ast.Subscript(value=ast.Name(), slice=ast.Slice() as part) if node.value.id in constants:
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Slice() as part) if name in constants:
             ends = (None if end is None else ast.literal_eval(end) for end in (part.lower, part.upper, part.step))
-            return constants[node.value.id][slice(*ends)]
+            return constants[name][slice(*ends)]
     try:
         return ast.literal_eval(node)
     except ValueError:

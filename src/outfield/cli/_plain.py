@@ -17,3 +17,8 @@ def plain(text: object) -> str:
     a\x1b[31mb\x00
     """
     return CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), str(text))
+
+
+def say(text: object) -> None:
+    """A line on the terminal, as it is."""
+    print(plain(text), flush=True)

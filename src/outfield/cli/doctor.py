@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Exit, Option, echo
+from typer import Exit, Option
+
+from outfield.cli._plain import say
 
 if TYPE_CHECKING:
     from outfield.data.base import Source
@@ -38,7 +40,7 @@ def _study_data(path: Path, root: Path | None) -> None:
     read = [(name, role, source) for name, role, source, _ in named(spec) if source.name != "synthetic"]
     drawn = [name for name, _, source, _ in named(spec) if source.name == "synthetic"]
     if drawn:
-        echo(f"Drawn, not read: {', '.join(drawn)}")
+        say(f"Drawn, not read: {', '.join(drawn)}")
     sources = {role if role in SPLITS else f"{role} {name}": source.build("sources") for name, role, source in read}
     _told(sources, resized=_resizes(spec))
 
@@ -72,9 +74,9 @@ def _told(sources: Mapping[str, Source], *, resized: bool = False) -> None:
     from outfield.data.check import Report, check
 
     report = check(sources)
-    echo(str(Report(report.seen, tuple(_wrong(report.findings, resized)))))
+    say(str(Report(report.seen, tuple(_wrong(report.findings, resized)))))
     if resized and any(finding.kind == "size" for finding in report.findings):
-        echo("Sizes differ; every model brings pictures to its own.")
+        say("Sizes differ; every model brings pictures to its own.")
     if list(_wrong(report.findings, resized)):
         raise Exit(1)
 
@@ -95,9 +97,9 @@ def _installation() -> None:
         ("Plug-ins", ", ".join(counts)),
         ("Cache", f"{folder} ({'writable' if _writable(folder) else 'NOT writable: set $OUTFIELD_CACHE'})"),
     ]
-    echo(_listing.columns(known, _listing.terminal()))
+    say(_listing.columns(known, _listing.terminal()))
     if broken := _unloadable():
-        echo("Plug-ins that do not load:\n" + "\n".join(f"  {line}" for line in broken))
+        say("Plug-ins that do not load:\n" + "\n".join(f"  {line}" for line in broken))
         raise Exit(1)
 
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from typer import Argument, echo
+from typer import Argument
+
+from outfield.cli._plain import say
 
 
 def list(
@@ -17,4 +19,4 @@ def list(
     """Say what there is: of every kind, of one kind with a line each, or the page of one (list detectors rmds)."""
     from outfield.cli import _listing
 
-    echo(_listing.shown(kind, name))
+    say(_listing.shown(kind, name))
