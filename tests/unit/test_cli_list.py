@@ -62,6 +62,9 @@ def test_the_page_of_rmds() -> None:
 def test_lists_fit_80_columns(kind: str) -> None:
     lines = _listing.shown(kind, width=80).splitlines()
     assert max(map(len, lines)) <= 80 and len(lines) > 1
+    if kind in registry.kinds():
+        assert lines[0].startswith("NAME") and lines[-1].startswith(f"More of one: outfield list {kind} ")
+        assert typed(*lines[-1].split()[-3:]) == 0
 
 
 @pytest.mark.parametrize("kind", registry.kinds())

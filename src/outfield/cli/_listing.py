@@ -34,7 +34,7 @@ OTHERS = {
     "models": "Models that can be brought: addresses, files and objects, and networks.",
     "datasets": "Data that ship, and files that can be read.",
 }
-BETTER: dict[Any, str] = {True: "higher is better", False: "lower is better"}
+BETTER: dict[Any, str] = {True: "higher", False: "lower"}
 ORIGINS = {"ships": ("digits", "glyphs", "photos", "synthetic", "terrain"), "made": ("part", "shifted")}
 """Sources that need nothing, and those that are made of another; all others read what is yours."""
 
@@ -60,7 +60,11 @@ def shown(kind: str = "", name: str = "", width: int | None = None) -> str:
         return shown("networks", name, width)
     if name:
         return told(_pages.page("sources" if kind == "datasets" else kind, name), width or WIDEST)
-    return columns(list(LINES.get(kind, _plain)(kind)), width)
+    lines = list(LINES.get(kind, _plain)(kind))
+    if width is None or not lines:
+        return columns(lines, width)
+    more = f"More of one: outfield list {kind} {'resnet_cifar' if kind == 'models' else lines[0][0]}"
+    return "\n".join([columns([HEADS.get(kind, HEADS[""]), *lines], width), "", _wrapped(more, width)])
 
 
 def _overview(width: int | None) -> str:
@@ -123,6 +127,16 @@ LINES: dict[str, Callable[[str], Iterator[Line]]] = {
     "models": _models,
     "datasets": _datasets,
 }
+
+
+HEADS: dict[str, Line] = {
+    "": ("NAME", "WHAT IT IS (PAPER)"),
+    "detectors": ("NAME", "RESTS ON", "NEEDS", "WHAT IT IS (PAPER)"),
+    "strategies": ("NAME", "FAMILY", "WHAT IT IS (PAPER)"),
+    "metrics": ("NAME", "BETTER", "WHAT IT IS (PAPER)"),
+    "datasets": ("NAME", "FROM", "WHAT IT IS (PAPER)"),
+}
+"""What stands above the columns on a terminal."""
 
 
 def _what(page: Page) -> str:
