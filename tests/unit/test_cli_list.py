@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 
 from outfield import registry
 from outfield.cli import _listing, _pages
-from outfield.errors import UnknownName, plural
+from outfield.errors import UnknownName, UserError, plural
+from outfield.reports.analysis import analyse
 from tests.integration.test_cli import typed
 
 EVERY = [(kind, name) for kind in registry.kinds() for name in registry.names(kind)]
@@ -150,6 +152,12 @@ def test_a_foreign_plug_in_is_read_without_running_it(tmp_path: Path) -> None:
 )
 def test_plurals(one: str, many: str) -> None:
     assert plural(one) == many
+
+
+def test_a_table_of_few_strategies_says_strategies() -> None:
+    rows = {"model": ["a", "b", "c"], "strategy": ["a", "a", "b"], "acc": [0.1, 0.2, 0.3], "near": [0.5, 0.6, 0.7]}
+    with pytest.raises(UserError, match="at least four strategies with all measures, but got 2"):
+        analyse(pl.DataFrame(rows), model="model", strategy="strategy", id="acc", ood=["near"])
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
