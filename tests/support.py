@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 from polars.testing import assert_frame_equal
 
-from outfield import seals
+from outfield import checksums
 from outfield.features.cache import Cache
 from outfield.store import query
 from outfield.studies.run import Outcome, run
@@ -59,7 +59,7 @@ def restate(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Let ``study.json`` say something else, as a run would have written it."""
     manifest = query.manifest(folder)
     change(manifest)
-    (folder / "study.json").write_bytes(seals.to_json(manifest, "study", "study"))
+    (folder / "study.json").write_bytes(checksums.to_json(manifest, "study", "study"))
 
 
 def assert_close(ours: pl.DataFrame, expected: pl.DataFrame) -> None:

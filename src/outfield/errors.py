@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -43,6 +43,17 @@ def near(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(repr(plain[one]) for one in found)}?" if found else ""
 
 
+def plural(word: str) -> str:
+    """What several of a thing are called.
+
+    Examples
+    --------
+    >>> plural("strategy"), plural("model")
+    ('strategies', 'models')
+    """
+    return f"{word[:-1]}ies" if word.endswith("y") and word[-2:-1] not in "aeiou" else f"{word}s"
+
+
 class MissingExtra(UserError):
     """An optional dependency is absent.
 
@@ -65,12 +76,24 @@ class UnknownName(UserError, LookupError):
     --------
     >>> print(UnknownName("detectors", "enrgy", ["energy", "msp"]))
     There is no detector 'enrgy'. Did you mean 'energy'? `outfield list detectors` shows all 2.
+    >>> print(UnknownName("examples", "a", ["krumpl2026"]))
+    There is no example 'a'. There is: krumpl2026.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
         hint = f"{near(name, known)} ".lstrip()
-        super().__init__(f"There is no {singular(kind)} {name!r}. {hint}`outfield list {kind}` shows all {len(known)}.")
+        super().__init__(f"There is no {singular(kind)} {name!r}. {hint}{_whereabouts(kind, known)}")
+
+
+def _whereabouts(kind: str, known: Sequence[str], most: int = 10) -> str:
+    """Where all names are shown: by the command for kinds that it lists, else here."""
+    from outfield.registry import FOLDERS
+
+    if kind == "kinds" or kind in FOLDERS:
+        return f"`outfield list {kind}` shows all {len(known)}."
+    more = f" and {len(known) - most} more" if len(known) > most else ""
+    return f"There {'is' if len(known) == 1 else 'are'}: {', '.join(known[:most]) or 'none'}{more}."
 
 
 class Problems(UserError):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
-from outfield import keys, unfinished
+from outfield import keys, temporary_files
 from outfield.errors import MissingExtra, UserError
 
 LONGEST = 150
@@ -133,7 +133,7 @@ def copies(files: Sequence[Path]) -> Iterator[list[Path]]:
     if not any(map(is_remote, files)):
         yield list(files)
         return
-    with unfinished.work_folder("copies") as folder:
+    with temporary_files.work_folder("copies") as folder:
         here = [Path(folder) / str(number) / file.name for number, file in enumerate(files)]
         fetch(files, here)
         yield here

@@ -59,9 +59,29 @@ def find(kind: str, name: str) -> Any:
     'Energy'
     """
     if name in _own(kind):
-        return _sole_class(import_module(f"outfield.{FOLDERS[kind].replace('/', '.')}.{name}"))
+        return _sole_class(import_module(place_of(kind, name)))
     if name in _foreign(kind):
         return _foreign(kind)[name].load()
+    raise UnknownName(kind, name, names(kind))
+
+
+def place_of(kind: str, name: str) -> str:
+    """Where a plug-in's source is, ``module:Class`` or ``module`` for its one public class; nothing is imported.
+
+    Raises
+    ------
+    UnknownName
+        There is no such plug-in.
+
+    Examples
+    --------
+    >>> place_of("detectors", "energy")
+    'outfield.detectors.energy'
+    """
+    if name in _own(kind):
+        return f"outfield.{FOLDERS[kind].replace('/', '.')}.{name}"
+    if name in _foreign(kind):
+        return _foreign(kind)[name].value
     raise UnknownName(kind, name, names(kind))
 
 

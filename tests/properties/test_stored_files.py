@@ -18,7 +18,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outfield import seals
+from outfield import checksums
 from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.store import query
@@ -117,7 +117,7 @@ def items(world: World, path: Path) -> Any:
 
 
 def checkpoint(world: World, path: Path) -> Any:
-    seals.check_archive(path)
+    checksums.check_archive(path)
     return torch.load(path)["weights"].tolist()
 
 
@@ -171,8 +171,8 @@ def is_right_or_told(world: World, name: str) -> None:
         warnings.simplefilter("always")
         try:
             found = world.read(name)
-        except (UserError, seals.Broken, FileNotFoundError) as raised:
-            error = f"{raised} run.ckpt" if isinstance(raised, seals.Broken) else str(raised)
+        except (UserError, checksums.Broken, FileNotFoundError) as raised:
+            error = f"{raised} run.ckpt" if isinstance(raised, checksums.Broken) else str(raised)
     told = " ".join(str(one.message) for one in heard)
     if error:
         assert Path(name).name in error

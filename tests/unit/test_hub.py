@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import re
 from pathlib import Path
@@ -19,6 +20,7 @@ from outfield.card import hub
 from outfield.card.card import Card
 from outfield.card.choice import choose
 from outfield.card.hardest import Group, Input
+from outfield.card.markdown import escaped
 from outfield.card.readme import BEGIN, END, Readme
 from outfield.errors import MissingExtra, UserError
 from outfield.store import schema
@@ -189,6 +191,52 @@ def test_the_section_is_sound_markdown(card: Card, tmp_path: Path) -> None:
         assert sentence.partition(":")[0] in text
     pictures = re.findall(r"!\[.*?\]\(<(.*?)>\)", text)
     assert pictures and all((tmp_path / place).is_file() for place in pictures)
+
+
+HOSTILE = (
+    "[a]: http://x", "![x][a]", "![x](http://x)", "[^1]: note", "[^1]", "[x](http://x)", "[x]", "<http://x>", "http://x",
+    "www.x.org", "a@x.org", "<img src=x>", "<!-- c -->", "&lt;b&gt;", "&#91;a]", "`code`", "```", "~~~", "~~x~~", "*x*",
+    "__x__", "# x", "x #", "- x", "+ x", "1. x", "2) x", "-", "---", "===", "***", "> x", "| x | y |", "a|b", "a\\|b",
+    "\\", "x\\", "a\n\nb", "    code", "\tcode", "$x$", "[0.800, 0.900](http://x)", "x](http://x) ![y", "[ ] x", ": x",
+    "[0.800, 0.900]", "![y [1%, 2%]", f"{END} {BEGIN}",
+)  # fmt: skip
+PLACES = (
+    "{}",
+    "1. {}",
+    "> {}",
+    "- {}",
+    "### On {}",
+    "**{}.** x",
+    "| {} | x |\n| --- | --- |\n| x | {} |",
+    "x (“{}” y)",
+)
+COMMON = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+
+def shown(markdown: str) -> tuple[str, set[str]]:
+    """The text of a page, and its tags."""
+    page = COMMON.render(f"[a]: http://own\n\n{markdown}\n\n[x]: http://own\n")
+    plain = html.unescape(re.sub(r"<[^>]*>", " ", page))
+    return " ".join(plain.split()), set(re.findall(r"<(\w+)", page))
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_text_is_shown_as_it_is(text: str, place: str) -> None:
+    flat = " ".join(text.split())
+    wanted, tags = shown(place.format(*["word"] * 2))
+    assert shown(place.format(*[escaped(text)] * 2)) == (" ".join(wanted.replace("word", flat).split()), tags)
+
+
+def test_hostile_names_make_no_link_no_picture_and_no_second_section(card: Card, tmp_path: Path) -> None:
+    evil = f"![x][a] [a]: http://x {END}\n{BEGIN}\n# head"
+    rows = card.rows.with_columns(id=pl.lit(evil), model=pl.lit(evil))
+    hostile = Card(evil, rows, card.choice, card.hardest, inputs="image", notes=(evil,))
+    body = Readme.of(written(hostile, tmp_path, None)).body
+    page = COMMON.render(f"{body}\n\n[a]: http://own")
+    assert body.count(BEGIN) == body.count(END) == 1
+    assert "<a " not in page and page.count("<img ") == page.count('<img src="outfield/') == 1
+    assert page.count("<h1>") == 1 and page.count("![x][a] [a]: http://x &lt;!-- outfield:end --&gt;") == 3
 
 
 def _rows(tokens: list[Any]) -> list[list[Any]]:

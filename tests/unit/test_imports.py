@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 LAYERS = (
-    {"document", "errors", "types", "registry", "keys", "places", "seals", "unfinished"},
+    {"document", "errors", "types", "registry", "keys", "places", "checksums", "temporary_files"},
     {"data"},
     {"models"},
     {"features"},

@@ -12,7 +12,7 @@ import polars as pl
 
 from outfield import registry
 from outfield.card.card import Card
-from outfield.card.markdown import OF_MODEL, pictures, section, sheet
+from outfield.card.markdown import OF_MODEL, escaped, pictures, section, sheet
 from outfield.card.readme import Readme
 from outfield.errors import UserError
 from outfield.models.libraries import library
@@ -61,7 +61,7 @@ def write(card: Card, path: Path | str) -> Path:
     readme = read(path)
     index = merged(readme.metadata.get("model-index"), card)
     _checked(readme.metadata | {"model-index": index}, path)
-    text = readme.with_section(section(card), card.name).with_index(index).text
+    text = readme.with_section(section(card), escaped(card.name)).with_index(index).text
     for place, group in pictures(card):
         if place:
             with atomically(path.parent / place) as temporary:

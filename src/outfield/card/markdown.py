@@ -146,14 +146,23 @@ def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {row} |" for row in (head, " | ".join(["---"] * len(heads)), *rows))
 
 
+SIGNS = re.compile(
+    r"(\[[-\d.%]+, [-\d.%]+\](?![(\[:]))"  # an interval, which is no link and stays
+    r"|[\\`*_|~$@#\[\]]"  # emphasis, code, cells, formulas, mentions, headings, links and pictures
+    r"|(?<=:)/(?=/)|(?<=www)\."  # addresses that become links by themselves
+    r"|^[-+](?=\s|$)|^[-=](?=[-=]*$)",  # lists, rules and headings
+    re.IGNORECASE,
+)
+"""What Markdown, that of the hub included, would not show as it is."""
+
+
 def escaped(text: str) -> str:
     r"""Text that Markdown shows as it is, on one line.
 
     Examples
     --------
-    >>> escaped("a|b <!-- *c* -->\nd")
-    'a\\|b &lt;!-- \\*c\\* --&gt; d'
+    >>> escaped("a|b <!-- *c* -->\nd"), escaped("![x][a]")
+    ('a\\|b &lt;!-- \\*c\\* --&gt; d', '!\\[x\\]\\[a\\]')
     """
-    flat = html.escape(" ".join(text.split()), quote=False)
-    plain = re.sub(r"([\\`*_|~])", r"\\\1", flat)
-    return plain.replace("](", "]&#40;")
+    literal = SIGNS.sub(lambda sign: sign[1] or rf"\{sign[0]}", html.escape(" ".join(text.split()), quote=False))
+    return re.sub(r"^(\d{1,9})([.)])(?=\s|$)", r"\1\\\2", literal)

@@ -113,7 +113,7 @@ class Readme:
         return found
 
     def with_section(self, section: str, title: str) -> Readme:
-        """The same with a section between the marks; without them at the end, below a title in an empty file."""
+        """The same with a section between the marks; without them at the end, below a title in an empty one."""
         block = f"{BEGIN}\n{section}\n{END}".replace("\n", self.newline)
         if BEGIN in self.body:
             before, _, rest = self.body.partition(BEGIN)

@@ -35,7 +35,7 @@ from outfield.studies.plan import Task
 from outfield.studies.recipes import Recipe, Report
 from outfield.studies.sets import Member, Sets, in_two_roles
 from outfield.studies.spec import IdSets, Resources, Spec
-from outfield.unfinished import work_folder
+from outfield.temporary_files import work_folder
 
 PROBED = 2000
 SHIFTED = 1000

@@ -22,7 +22,9 @@ def main() -> None:
     try:
         app()()
     except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        from outfield.cli._plain import plain
+
+        print(f"Error: {plain(error)}", file=sys.stderr)
         raise SystemExit(2) from None
     except SystemExit as end:
         if end.code == INTERRUPTED:
@@ -34,13 +36,18 @@ def app() -> Typer:
     """Every command; their heavy imports wait until they run."""
     from typer import Typer
 
+    from outfield.cli._group import Group, start
+
     commands = Typer(
         name="outfield",
         help="What a model does outside its training distribution: measured, explained, guarded.",
+        cls=Group,
+        callback=start,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
+        context_settings={"max_content_width": 100},
     )
     for name in sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")):
         commands.command(name)(getattr(import_module(f"outfield.cli.{name}"), name))

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
 from outfield import registry
 from outfield.card.card import Card, check_ending
 from outfield.card.data import name_of_path
+from outfield.cli._console import Words, console
+from outfield.cli._plain import say
 from outfield.errors import UserError, reading
 from outfield.models.preprocess import Pictures
 
@@ -41,11 +42,11 @@ def checked(paths: Sequence[Path | None], hf: Path | None) -> list[Path]:
 def saved(card: Card, paths: Sequence[Path], hf: Path | None) -> None:
     """Write a card to files and into a README.md, and say where it is."""
     for path in paths:
-        print(f"Card: {card.save(path)}")
+        say(f"Card: {card.save(path)}")
     if hf is not None:
         from outfield.card.hub import write
 
-        print(f"Model card: {write(card, hf)}")
+        say(f"Model card: {write(card, hf)}")
 
 
 def id_paths(data: Path, train: Path | None) -> dict[str, Any]:
@@ -124,8 +125,8 @@ def preprocess_of(side: int | None, channels: int | None) -> Pictures | None:
 @contextmanager
 def telling() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar for each stage."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    columns = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
         stages: dict[str, Any] = {}
 
         def tell(stage: str, done: int, total: int) -> None:
@@ -138,12 +139,12 @@ def telling() -> Iterator[Callable[[str, int, int], None]]:
 
 def print_card(card: Card, most: int = 10) -> None:
     """The card on a terminal."""
-    console = Console()
-    console.print(card.model, markup=False, highlight=False)
+    shown = console()
+    shown.print(card.model)
     for found in card.findings:
-        console.print(str(found), style="bold red", markup=False, highlight=False)
+        shown.print(str(found), style="bold red")
     for sentence in (*card.sentences, *card.notes):
-        console.print(f"- {sentence}", markup=False, highlight=False)
+        shown.print(f"- {sentence}")
     table = Table("detector", "mean AUROC", "95%", "P(best)", "weakest set", "AUROC there")
     for row in card.choice.table.head(most).iter_rows(named=True):
         ends = f"{row['low']:.3f} to {row['high']:.3f}"
@@ -155,9 +156,9 @@ def print_card(card: Card, most: int = 10) -> None:
             row["weakest"],
             f"{row['weakest_auroc']:.3f}",
         )
-    console.print(table)
+    shown.print(table)
     reasons: dict[str, list[str]] = {}
     for name, why in card.left_out.items():
         reasons.setdefault(why, []).append(name)
     for why, names in reasons.items():
-        console.print(f"Left out: {', '.join(names)}: {why}.", markup=False, highlight=False)
+        shown.print(f"Left out: {', '.join(names)}: {why}.")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
+from outfield.cli._console import Words, console
 from outfield.studies.executors.base import Event, Notify
 
 STAGES = ("training", "extraction", "scoring")
@@ -15,8 +16,8 @@ STAGES = ("training", "extraction", "scoring")
 @contextmanager
 def bars(models: int) -> Iterator[Notify]:
     """A callback for events that moves the bars; what a bar counts is models, in parts."""
-    columns = (TextColumn("{task.description:<11}"), BarColumn(), MofNCompleteColumn(), TextColumn("models"))
-    with Progress(*columns, TimeElapsedColumn(), TextColumn("[dim]{task.fields[now]}")) as shown:
+    columns = (Words("{task.description:<11}"), BarColumn(), MofNCompleteColumn(), Words("models"))
+    with Progress(*columns, TimeElapsedColumn(), Words("{task.fields[now]}", "dim"), console=console()) as shown:
         stages = {stage: shown.add_task(stage, total=models, now="") for stage in STAGES}
         shares: dict[tuple[str, str], float] = {}
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from outfield.errors import UserError
 from outfield.features.cache import Cache
@@ -44,8 +43,8 @@ def outline(spec: Spec, folder: Path, console: Console) -> None:
 def print_missing(lines: Sequence[str], console: Console) -> None:
     """Sets and weights that are not there."""
     if lines:
-        console.print(f"[yellow]{len(lines)} missing, and left out:")
-        console.print("\n".join(f"  {line}" for line in lines), markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{len(lines)} missing, and left out:", style="yellow")
+        console.print("\n".join(f"  {line}" for line in lines), soft_wrap=True)
 
 
 def print_plan(planned: Plan, sets: Sets, folder: Path, console: Console) -> None:
@@ -80,7 +79,7 @@ def _print_forecast(spec: Spec, sets: Sets, tasks: tuple[Task, ...], folder: Pat
         found = forecast(spec, sets, tasks, folder)
     console.print(f"Time: {found}, as a small trial on this machine tells. What is cached takes less.")
     if found.untold:
-        console.print(f"Not in it, since the trial failed: {', '.join(found.untold)}.", markup=False, highlight=False)
+        console.print(f"Not in it, since the trial failed: {', '.join(found.untold)}.")
 
 
 def run_with_progress(
@@ -106,9 +105,9 @@ def run_with_progress(
         f"{outcome.forwards:,} forward passes of one input. Results: {folder}"
     )
     if absent:
-        console.print(f"[yellow]{len(absent)} sets or models were missing (above), and are not in the results.")
+        console.print(f"{len(absent)} sets or models were missing (above), and are not in the results.", style="yellow")
     for warning in outcome.warnings:
-        console.print(f"[yellow]{escape(warning)}", highlight=False)
+        console.print(warning, style="yellow")
     for model, names in outcome.left_out.items():
         console.print(f"{model} has not what they read, so they are left out: {', '.join(names)}.")
     return outcome
@@ -126,8 +125,9 @@ def _warn_of_crowd(resources: Resources, console: Console) -> None:
     threads, cores = resources.processes * resources.threads, os.cpu_count() or 1
     if resources.executor == "local" and threads > cores:
         console.print(
-            f"[yellow]{resources.processes} processes of {resources.threads} threads on {cores} cores: "
-            "they will wait for each other."
+            f"{resources.processes} processes of {resources.threads} threads on {cores} cores: "
+            "they will wait for each other.",
+            style="yellow",
         )
 
 

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
 
+from outfield.cli._console import Words
 from outfield.trajectory import study
 from outfield.trajectory.runs import Outcome
 
 
 def track_with_progress(spec: Any, folder: Path, console: Console) -> Outcome:
     """Follow the runs of a study with a bar each, then say what was measured."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("checkpoints"))
+    columns = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), Words("checkpoints"))
     with Progress(*columns, TimeElapsedColumn(), console=console) as shown:
         bars: dict[str, TaskID] = {}
 

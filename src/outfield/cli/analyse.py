@@ -35,8 +35,7 @@ def analyse(
     html: Annotated[Path | None, Option(help="Write a self-contained HTML report with the figures.")] = None,
 ) -> None:
     """Statistics on our rows or on anyone's table: findings first, then the tables."""
-    from rich.console import Console
-
+    from outfield.cli._console import console as terminal
     from outfield.reports import analysis_page
     from outfield.reports.analysis import analyse as run
 
@@ -46,7 +45,7 @@ def analyse(
     }  # fmt: skip
     given = {name: value for name, value in options.items() if value}
     found = run(table, example=example, **given)
-    console = Console()
+    console = terminal()
     _findings(found, console)
     _tables(found, console)
     if html is not None:
@@ -57,12 +56,15 @@ def analyse(
 def _findings(analysis: Analysis, console: Console) -> None:
     from rich.text import Text
 
+    from outfield.cli._plain import plain
     from outfield.reports.findings import findings
 
     colours = {"error": "bold red", "warning": "yellow", "info": "blue"}
     console.rule("Findings")
     for each in findings(analysis):
-        console.print(Text.assemble((f"{each.code} {each.severity}", colours[each.severity]), f"  {each.sentence}"))
+        console.print(
+            Text.assemble((f"{each.code} {each.severity}", colours[each.severity]), f"  {plain(each.sentence)}")
+        )
     console.print(
         f"Level of inference: {analysis.measures.level}, {analysis.measures.units.height} independent units.\n"
     )

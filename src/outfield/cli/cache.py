@@ -11,12 +11,12 @@ def cache(
     folder: Annotated[Path | None, Option(help="Instead of $OUTFIELD_CACHE or the user's cache folder.")] = None,
 ) -> None:
     """Show the cache of extracted outputs, or clear it."""
-    from rich.console import Console
     from rich.table import Table
 
+    from outfield.cli._console import console as terminal
     from outfield.features.cache import Cache, default_folder
 
-    console = Console()
+    console = terminal()
     store = Cache(folder or default_folder())
     if clear:
         console.print(f"Freed {store.clear() / 2**20:,.1f} MiB in {store.folder}.")

@@ -1,30 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Exit, Option, echo
+from typer import Exit, Option
+
+from outfield.cli._plain import say
 
 if TYPE_CHECKING:
     from outfield.data.base import Source
     from outfield.data.check import Finding
     from outfield.studies.spec import Spec
-
-PACKAGES = (
-    "torch",
-    "numpy",
-    "scipy",
-    "polars",
-    "duckdb",
-    "lightning_fabric",
-    "scikit-learn",
-    "altair",
-    "vl-convert-python",
-)
-EXTRAS = {"vision": ("timm",), "text": ("transformers", "peft"), "serve": ("fastapi",), "ray": ("ray",)}
-
 
 SPLITS = ("train", "val", "test")
 
@@ -56,7 +43,7 @@ def _study_data(path: Path, root: Path | None) -> None:
     read = [(name, role, source) for name, role, source, _ in named(spec) if source.name != "synthetic"]
     drawn = [name for name, _, source, _ in named(spec) if source.name == "synthetic"]
     if drawn:
-        echo(f"Drawn, not read: {', '.join(drawn)}")
+        say(f"Drawn, not read: {', '.join(drawn)}")
     sources = {role if role in SPLITS else f"{role} {name}": source.build("sources") for name, role, source in read}
     _told(sources, resized=_resizes(spec))
 
@@ -110,9 +97,9 @@ def _told(sources: Mapping[str, Source], *, resized: bool = False) -> None:
     from outfield.data.check import Report, check
 
     report = check(sources)
-    echo(str(Report(report.seen, tuple(_wrong(report.findings, resized)), report.notes)))
+    say(str(Report(report.seen, tuple(_wrong(report.findings, resized)), report.notes)))
     if resized and any(finding.kind == "size" for finding in report.findings):
-        echo("Sizes differ; every model brings pictures to its own.")
+        say("Sizes differ; every model brings pictures to its own.")
     if list(_wrong(report.findings, resized)):
         raise Exit(1)
 
@@ -122,24 +109,21 @@ def _wrong(findings: tuple[Finding, ...], resized: bool) -> Iterator[Finding]:
 
 
 def _installation() -> None:
-    import torch
-
     from outfield import registry
+    from outfield.cli import _listing, _machine
     from outfield.features.cache import default_folder
 
-    echo(f"outfield {metadata.version('outfield')}, Python packages:")
-    for package in PACKAGES:
-        echo(f"  {package} {metadata.version(package)}")
-    echo(f"Devices: cpu ({torch.get_num_threads()} threads){', cuda' if torch.cuda.is_available() else ''}")
-    for extra, packages in EXTRAS.items():
-        absent = [package for package in packages if util.find_spec(package) is None]
-        echo(f"Extra {extra}: " + (f"absent; pip install 'outfield[{extra}]'" if absent else "installed"))
-    echo(f"Plug-ins: {', '.join(f'{len(registry.names(kind))} {kind}' for kind in registry.kinds())}")
-    if broken := _unloadable():
-        echo("Plug-ins that do not load:\n" + "\n".join(f"  {line}" for line in broken))
-        raise Exit(1)
     folder = default_folder()
-    echo(f"Cache: {folder} ({'writable' if _writable(folder) else 'NOT writable: set $OUTFIELD_CACHE'})")
+    counts = (f"{len(registry.names(kind))} {kind}" for kind in registry.kinds())
+    known = [
+        *_machine.lines(),
+        ("Plug-ins", ", ".join(counts)),
+        ("Cache", f"{folder} ({'writable' if _writable(folder) else 'NOT writable: set $OUTFIELD_CACHE'})"),
+    ]
+    say(_listing.columns(known, _listing.terminal()))
+    if broken := _unloadable():
+        say("Plug-ins that do not load:\n" + "\n".join(f"  {line}" for line in broken))
+        raise Exit(1)
 
 
 def _unloadable() -> list[str]:

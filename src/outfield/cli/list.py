@@ -2,15 +2,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from typer import Argument, echo
+from typer import Argument
+
+from outfield.cli._plain import say
 
 
-def list(kind: Annotated[str, Argument(help="detectors, strategies, shifts, metrics, sources ...")] = "") -> None:
-    """Names of the plug-ins of a kind, own and installed ones; of every kind when none is given."""
-    from outfield import registry
+def list(
+    kind: Annotated[
+        str,
+        Argument(
+            help="detectors, strategies, metrics, sources, models, datasets ...; kinds shows all.", metavar="KIND"
+        ),
+    ] = "",
+    name: Annotated[str, Argument(help="One of them: its page.", metavar="NAME")] = "",
+) -> None:
+    """Say what there is: of every kind, of one kind with a line each, or the page of one (list detectors rmds)."""
+    from outfield.cli import _listing
 
-    if kind:
-        echo("\n".join(registry.names(kind)))
-        return
-    for each in registry.kinds():
-        echo(f"{each} ({len(registry.names(each))}): {', '.join(registry.names(each))}")
+    say(_listing.shown(kind, name))

@@ -15,8 +15,7 @@ def quickstart(
     """Both studies in miniature on real data: strategies x detectors x OOD sets, and training runs over checkpoints."""
     from time import perf_counter
 
-    from rich.console import Console
-
+    from outfield.cli._console import console as terminal
     from outfield.cli._study import run_with_progress
     from outfield.cli._track import track_with_progress
     from outfield.features.cache import Cache
@@ -26,16 +25,16 @@ def quickstart(
     from outfield.studies.spec import Spec, shipped
     from outfield.trajectory import study
 
-    console = Console()
+    console = terminal()
     start = perf_counter()
     spec = Spec.load(shipped("digits"))
-    console.print(f"[bold]{spec.title}.[/bold]")
+    console.print(f"{spec.title}.", style="bold")
     sets = load(spec)
     outcome = run_with_progress(spec, out, sets, console, Cache(out / "cache"))
     tracked = out.with_name(f"{out.name}_trajectory") if trajectories else None
     if tracked is not None:
         runs = study.load(shipped("digits_trajectory"))
-        console.print(f"[bold]{runs.title}[/bold]")
+        console.print(runs.title, style="bold")
         track_with_progress(runs, tracked, console)
     with console.status("analysis and report"):
         answer = sentences(out)
@@ -44,8 +43,10 @@ def quickstart(
     for number, sentence in enumerate(answer, 1):
         console.print(f"{number}. {sentence}")
     for note in spec.notes:
-        console.print(f"[dim]{note}")
+        console.print(note, style="dim")
     if outcome.failures:
-        console.print(f"[yellow]{len(outcome.failures)} parts could not be measured, and are not in these figures:")
-        console.print("\n".join(f"  {failure}" for failure in outcome.failures), markup=False)
+        console.print(
+            f"{len(outcome.failures)} parts could not be measured, and are not in these figures:", style="yellow"
+        )
+        console.print("\n".join(f"  {failure}" for failure in outcome.failures))
     console.print(f"\nReport: {path.resolve()}  ({perf_counter() - start:.0f} s)", soft_wrap=True)

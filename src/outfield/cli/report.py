@@ -3,7 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option, echo
+from typer import Argument, Option
+
+from outfield.cli._plain import say
 
 
 def report(
@@ -36,7 +38,7 @@ def report(
     more = None if tracked is None else study_folder(tracked)
     made = f"outfield run {folder.name}.yaml  # the study file below"
     command = f"{made}\noutfield report {folder}" + (f" --with {more}" if more else "")
-    echo(f"Report: {page.write(folder, out or folder / 'report.html', command=command, tracked=more)}")
+    say(f"Report: {page.write(folder, out or folder / 'report.html', command=command, tracked=more)}")
     return None
 
 
@@ -50,5 +52,5 @@ def _compare(folder: Path, other: Path | None, models: tuple[str | None, str | N
     options = {"--against": other, "--model": model, "--versus": versus}
     command = " ".join(["outfield report", str(folder), *(f"{k} '{v}'" for k, v in options.items() if v)])
     for sentence in found.sentences:
-        echo(sentence)
-    echo(f"Comparison: {comparison_page.write(found, out or folder / 'comparison.html', command=command)}")
+        say(sentence)
+    say(f"Comparison: {comparison_page.write(found, out or folder / 'comparison.html', command=command)}")

@@ -21,16 +21,13 @@ def run(
     address: Annotated[str | None, Option(help="Of a Ray cluster: auto, ray://HEAD:10001 or HEAD:6379.")] = None,
 ) -> None:
     """Run a study: models x detectors x data sets. Run it again and it resumes."""
-    from rich.console import Console
-
+    from outfield.cli._console import console as terminal
     from outfield.studies.finished import Seen
     from outfield.studies.run import name_of
 
-    console, seen = Console(), Seen.of(study, data)
+    console, seen = terminal(), Seen.of(study, data)
     if not dry_run and (already := seen.finished(out or Path("results") / name_of(study))):
-        console.print(
-            f"{already.summary}\nNext: outfield report {already.folder}", markup=False, highlight=False, soft_wrap=True
-        )
+        console.print(f"{already.summary}\nNext: outfield report {already.folder}", soft_wrap=True)
         return
     from outfield.cli._study import RESULTS, granted, outline, run_with_progress
     from outfield.features.cache import Cache, default_folder

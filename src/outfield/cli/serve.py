@@ -3,7 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option, echo
+from typer import Argument, Option
+
+from outfield.cli._plain import say
 
 
 def serve(
@@ -24,4 +26,4 @@ def serve(
             raise MissingExtra(package, extra="serve")
     from outfield.dashboard import server
 
-    server.serve(studies, host, port, token, echo)
+    server.serve(studies, host, port, token, say)

@@ -15,21 +15,20 @@ def track(
     """Follow training runs: every test set at every checkpoint, then what the sets have in common."""
     from time import perf_counter
 
-    from rich.console import Console
-
+    from outfield.cli._console import console as terminal
     from outfield.cli._track import track_with_progress
     from outfield.reports import trajectory as page
     from outfield.trajectory import study as studies
 
     first = os.environ.get("RANK", "0") == "0"
-    console, start = Console(quiet=not first), perf_counter()
+    console, start = terminal(quiet=not first), perf_counter()
     spec = studies.load(study, data)
     folder = out or Path("results") / spec.name
     outcome = track_with_progress(spec, folder, console)
     if not first:
         return
     for note in outcome.notes:
-        console.print(f"[yellow]{note}", markup=True)
+        console.print(note, style="yellow")
     with console.status("analysis and report"):
         command = f"outfield track {study}" + (f" --data {data}" if data else "")
         path = page.write(folder, folder / "report.html", command=command)

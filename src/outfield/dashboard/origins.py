@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from outfield import keys, registry, seals
+from outfield import checksums, keys, registry
 from outfield.dashboard.memo import Memo
 from outfield.dashboard.studies import Study, Unknown
 from outfield.data.base import Dataset, Source
@@ -193,8 +193,8 @@ class Origin:
         """The weights of a model, as they were written."""
         path = self._weights(name)
         try:
-            seals.verified(path, WEIGHTS, path.name.split(".")[-2])
-        except seals.Broken as error:
+            checksums.verified(path, WEIGHTS, path.name.split(".")[-2])
+        except checksums.Broken as error:
             raise Missing(f"The weights of {name} are damaged: the file {error}. Run the study again.") from None
         return path
 

@@ -10,6 +10,7 @@ import polars as pl
 from starlette.responses import JSONResponse, StreamingResponse
 
 from outfield.reports.shown import known
+from outfield.reports.spreadsheet import as_text
 
 
 class Json(JSONResponse):
@@ -33,7 +34,7 @@ def columns(table: pl.DataFrame, headings: dict[str, str] | None = None) -> list
 
 
 def csv(pieces: Iterable[pl.DataFrame], name: str, header: Sequence[str] = ()) -> StreamingResponse:
-    """A table as a file to save, piece by piece; every number so that it reads back as it was.
+    """A table as a file to save, piece by piece; every number so that it reads back as it was, no text a formula.
 
     Where there is no piece the file has the ``header`` alone.
     """
@@ -45,6 +46,6 @@ def csv(pieces: Iterable[pl.DataFrame], name: str, header: Sequence[str] = ()) -
 def _lines(pieces: Iterable[pl.DataFrame], header: Sequence[str]) -> Iterator[str]:
     number = -1
     for number, piece in enumerate(pieces):
-        yield piece.write_csv(include_header=number == 0)
+        yield as_text(piece).write_csv(include_header=number == 0)
     if number < 0:
         yield pl.DataFrame(schema=list(header)).write_csv()

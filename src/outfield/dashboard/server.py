@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from outfield.dashboard import overview
 from outfield.dashboard.app import create_app
@@ -20,6 +23,8 @@ from outfield.errors import UserError
 ANY = ("0.0.0.0", "::", "")
 SHORTEST = 16
 """Characters of a token, at least."""
+PATIENCE = 20.0
+"""Seconds in which a connection must have asked: a request is a few hundred bytes."""
 
 
 def serve(folder: Path, host: str, port: int, token: str | None, say: Callable[[str], object]) -> None:
@@ -36,15 +41,49 @@ def serve(folder: Path, host: str, port: int, token: str | None, say: Callable[[
     warming = threading.Thread(target=_warm, args=(shelf, stop))
     with _listening(host, port) as door:
         warming.start()
-        config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=1)
         opened = f"Dashboard: {address(host, door.getsockname()[1], token)}  (Ctrl-C ends it)"
         try:
             with suppress(KeyboardInterrupt):
-                _Server(config, lambda: say(opened)).run(sockets=[door])
+                _Server(settings(app), lambda: say(opened)).run(sockets=[door])
         finally:
             stop.set()
             warming.join()
             shelf.close()
+
+
+def settings(app: Any) -> uvicorn.Config:
+    """How the server treats its connections."""
+    return uvicorn.Config(app, http=_Hurried, log_level="warning", server_header=False, timeout_graceful_shutdown=1)
+
+
+class _Hurried(H11Protocol):
+    """Closes a connection that has not asked in time, whether it sends nothing or a byte now and then."""
+
+    _due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait()
+
+    def on_response_complete(self) -> None:
+        self._wait()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._stop()
+        self._due = self.loop.call_later(PATIENCE, self._close)
+
+    def _stop(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+
+    def _close(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
 
 
 class _Server(uvicorn.Server):

@@ -29,7 +29,7 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from outfield import keys, seals, unfinished
+from outfield import checksums, keys, temporary_files
 from outfield.errors import OutfieldError, UserError
 from outfield.places import absolute, fetch, is_remote, is_there, listed, place, put, remove, size
 
@@ -189,7 +189,7 @@ class Cache:
 
     def _aside(self, key: str) -> Path:
         """A name for an entry while it is not whole."""
-        return self.folder / f".{key}.{unfinished.tag()}.{secrets.token_hex(4)}"
+        return self.folder / f".{key}.{temporary_files.tag()}.{secrets.token_hex(4)}"
 
     def _publish(self, place: Path, key: str) -> None:
         try:
@@ -261,7 +261,7 @@ class Entry:
         for file in self._files.values():
             file.close()
         stated = {"checksums": self._checksums, "about": about}
-        (self.place / HEADER).write_bytes(seals.to_json(stated, SEALED, self.key))
+        (self.place / HEADER).write_bytes(checksums.to_json(stated, SEALED, self.key))
 
 
 def _npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
@@ -295,11 +295,11 @@ def _mirror_of(remote: Path) -> Path:
 
 def _header(path: Path, key: str) -> dict[str, Any]:
     try:
-        seals.check(content := path.read_bytes(), SEALED, key)
+        checksums.check(content := path.read_bytes(), SEALED, key)
         loaded: Any = json.loads(content)
     except (ValueError, RecursionError, NotADirectoryError, IsADirectoryError) as error:
         raise DamagedEntry(f"its header cannot be read: {error}") from None
-    except seals.Broken as error:
+    except checksums.Broken as error:
         raise DamagedEntry(f"its header {error}") from None
     if not isinstance(loaded, dict) or not isinstance(loaded.get("checksums"), dict):
         raise DamagedEntry("its header has no checksums")
@@ -334,12 +334,12 @@ def _allow_files() -> None:
 @cache
 def _swept(folder: Path) -> None:
     """Remove what killed processes have left of entries; looked at once by a process."""
-    unfinished.sweep(path for path in folder.glob(".*") if _UNFINISHED.fullmatch(path.name))
+    temporary_files.sweep(path for path in folder.glob(".*") if _UNFINISHED.fullmatch(path.name))
 
 
 def _looks(place: Path, names: Iterable[str]) -> Looks:
     try:
-        return tuple(seals.looks(place / f"{name}.npy") for name in sorted(names))
+        return tuple(checksums.looks(place / f"{name}.npy") for name in sorted(names))
     except FileNotFoundError as error:
         raise DamagedEntry(f"{Path(error.filename).name}: {error.strerror}") from None
 

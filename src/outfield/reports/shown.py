@@ -22,6 +22,7 @@ from outfield.errors import UserError
 from outfield.reports.displays._style import FAMILY, GREY, PENTAGON, SHAPES, USED, category
 from outfield.reports.displays.base import Display
 from outfield.reports.results import INFORMATION, Results, in_order
+from outfield.reports.spreadsheet import as_text
 
 LONG = 80
 """Tables of more rows are built by the page from their CSV when they are opened, so that no number is there twice."""
@@ -191,7 +192,8 @@ def known(content: Any) -> Any:
 
 def _csv(table: pl.DataFrame) -> str:
     buffer = io.StringIO()
-    table.with_columns(_rounded(name) for name, kind in table.schema.items() if kind.is_float()).write_csv(buffer)
+    rounded = table.with_columns(_rounded(name) for name, kind in table.schema.items() if kind.is_float())
+    as_text(rounded).write_csv(buffer)
     return buffer.getvalue()
 
 

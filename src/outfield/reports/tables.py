@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from outfield.errors import UserError, near, reading
+from outfield.errors import UserError, near, plural, reading
 from outfield.places import is_remote, place
 from outfield.reports.cells import names, numbers, without_name
 from outfield.reports.directions import directions, unknown
@@ -275,12 +275,14 @@ def _units(
     repeated = tidy["unit"].n_unique() < tidy.height
     if repeated:
         notes += (
-            f"Averaged {tidy.height} rows over {tidy['unit'].n_unique()} {unit}s: rows of one are not independent.",
+            f"Averaged {tidy.height} rows over {tidy['unit'].n_unique()} {plural(unit)}: "
+            "rows of one are not independent.",
         )
         tidy = tidy.group_by("unit", maintain_order=True).agg(pl.col("family").first(), pl.col(asked).mean())
     if tidy.height < 4:
         raise UserError(
-            f"Expected at least four {unit}s with all measures, but got {tidy.height}. Add rows. {' '.join(notes)}"
+            f"Expected at least four {plural(unit)} with all measures, but got {tidy.height}. Add rows. "
+            f"{' '.join(notes)}"
         )
     return tidy, "strategy" if repeated else "model", notes
 

@@ -27,7 +27,7 @@ from outfield.store import query
 from outfield.store.schema import COLUMNS, SCORE_COLUMNS
 from outfield.store.settings import titles
 from outfield.store.write import MANIFEST, ROWS, sift
-from outfield.unfinished import work_folder
+from outfield.temporary_files import work_folder
 
 VERSION = 3
 """Of the index's own tables; one of another version is made again."""

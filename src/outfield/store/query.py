@@ -13,7 +13,7 @@ from typing import Any, cast
 import duckdb
 import polars as pl
 
-from outfield import seals
+from outfield import checksums
 from outfield.errors import UserError
 from outfield.places import copies, listed, place, reaching
 from outfield.store.schema import COLUMNS, SCORE_COLUMNS
@@ -138,13 +138,13 @@ def manifest(folder: Path | str) -> dict[str, Any]:
     try:
         with reaching(path):
             content = path.read_bytes()
-        seals.check(content, "study", "study")
+        checksums.check(content, "study", "study")
         loaded = json.loads(content)
     except FileNotFoundError:
         return {"study": None, "jobs": None}
     except OSError as error:
         raise UserError(f"Expected to read {path}, but got: {error.strerror or error}.") from None
-    except seals.Broken as error:
+    except checksums.Broken as error:
         raise UserError(
             f"Expected the study and its jobs in {path}, but the file {error}. Run the study again: it is written anew."
         ) from None

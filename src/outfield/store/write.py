@@ -1,7 +1,7 @@
 """Writing results: one Parquet file a job, under a temporary name, renamed when it is whole.
 
 On an object store (``s3://...``) a file is written here, and put there in one piece. Every file is sealed
-(``outfield.seals``): one that is not as it was written is found when it is read.
+(``outfield.checksums``): one that is not as it was written is found when it is read.
 
 A study's folder holds ``study.json`` (what the study is, and the keys of its jobs), ``rows/KEY.parquet``,
 ``scores/MODEL/KEY.parquet`` and ``models/``. The file's name is the job's key, so resuming is to skip what exists.
@@ -21,7 +21,7 @@ from typing import Any
 
 import polars as pl
 
-from outfield import seals, unfinished
+from outfield import checksums, temporary_files
 from outfield.errors import UserError, reading
 from outfield.places import copies, file_name, is_remote, listed, move, put, reaching
 from outfield.store import schema
@@ -88,7 +88,7 @@ def _temporary(path: Path) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.gettempdir()) if is_remote(path) else path.parent
         _swept(folder)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.{unfinished.tag()}.", suffix=".part", dir=folder)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.{temporary_files.tag()}.", suffix=".part", dir=folder)
     except OSError as error:
         raise _unwritable(path, error) from None
     os.fchmod(handle, 0o666 & ~_umask())
@@ -99,7 +99,7 @@ def _temporary(path: Path) -> Path:
 @cache
 def _swept(folder: Path) -> None:
     """Remove what killed processes have left in a folder; looked at once by a process."""
-    unfinished.sweep(folder.glob(".*.part"))
+    temporary_files.sweep(folder.glob(".*.part"))
 
 
 @cache
@@ -156,7 +156,7 @@ def begin(folder: Path, keys: Iterable[str], study: str, data: Mapping[str, str]
 
 def _state(folder: Path, manifest: Mapping[str, Any]) -> None:
     with atomically(folder / MANIFEST) as temporary:
-        temporary.write_bytes(seals.to_json(manifest, "study", "study"))
+        temporary.write_bytes(checksums.to_json(manifest, "study", "study"))
 
 
 def leave_out(folder: Path, unmeasured: Iterable[str]) -> None:
@@ -169,9 +169,9 @@ def leave_out(folder: Path, unmeasured: Iterable[str]) -> None:
 
 def stated(folder: Path) -> dict[str, Any]:
     """What ``study.json`` says, where it is there and as it was written."""
-    with suppress(OSError, ValueError, RecursionError, seals.Broken), reaching(folder):
+    with suppress(OSError, ValueError, RecursionError, checksums.Broken), reaching(folder):
         content = (folder / MANIFEST).read_bytes()
-        seals.check(content, "study", "study")
+        checksums.check(content, "study", "study")
         found = json.loads(content)
         return found if isinstance(found, dict) else {}
     return {}
@@ -220,11 +220,11 @@ def parquet(table: pl.DataFrame, path: Path, kind: str) -> Path:
     """Write a sealed Parquet file, whole or not at all; its name without the ending is what the seal calls it."""
     with atomically(path) as temporary:
         try:
-            metadata = {seals.FIELD: seals.blank(kind, path.stem)}
+            metadata = {checksums.FIELD: checksums.blank(kind, path.stem)}
             table.write_parquet(temporary, compression="zstd", metadata=metadata)
         except pl.exceptions.PolarsError as error:
             raise OSError(str(error)) from error
-        seals.close(temporary, kind, path.stem)
+        checksums.close(temporary, kind, path.stem)
     return path
 
 
@@ -236,7 +236,7 @@ def done(folder: Path) -> set[str]:
     """
     place = folder / ROWS
     if not is_remote(place):
-        unfinished.sweep(place.glob(".*.part"))
+        temporary_files.sweep(place.glob(".*.part"))
     kept, spoilt = _sifted(listed(place, "*.parquet"), ROWS)
     _, lost = _sifted(listed(folder / SCORES, "*/*.parquet"), SCORES)
     for key in kept & lost:
@@ -261,12 +261,12 @@ def sift(files: Sequence[Path], here: Sequence[Path], kind: str, *, decode: bool
     damaged, earlier = {}, []
     for path, copy in zip(files, here, strict=True):
         try:
-            if seals.verified(copy, kind, path.stem):
+            if checksums.verified(copy, kind, path.stem):
                 continue
             earlier.append(path)
             _decode(copy) if decode else _look_at_ends(copy)
-        except (seals.Broken, UserError, OSError) as error:
-            damaged[path] = str(error) if isinstance(error, seals.Broken) else "cannot be read"
+        except (checksums.Broken, UserError, OSError) as error:
+            damaged[path] = str(error) if isinstance(error, checksums.Broken) else "cannot be read"
     if earlier := [path for path in earlier if path not in damaged]:
         tell_of_earlier(earlier[0].parent, len(earlier))
     return damaged
@@ -282,7 +282,7 @@ def _look_at_ends(path: Path) -> None:
         first = file.read(4)
         file.seek(-4, os.SEEK_END)
         if not first == file.read() == b"PAR1":
-            raise seals.Broken("is no whole Parquet file")
+            raise checksums.Broken("is no whole Parquet file")
 
 
 @cache

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 
-from outfield import keys, seals
+from outfield import checksums, keys
 from outfield.errors import UserError
 from outfield.strategies import _heads
 from outfield.strategies.base import MakeNetwork, Strategy
@@ -223,9 +223,9 @@ class _Run:
     def load(self, path: Path) -> None:
         """Goes back to a checkpoint of this run."""
         try:
-            seals.check_archive(path)
+            checksums.check_archive(path)
             rest = self.fabric.load(path, weights_only=True)
-        except (OSError, RuntimeError, EOFError, UnpicklingError, seals.Broken) as error:
+        except (OSError, RuntimeError, EOFError, UnpicklingError, checksums.Broken) as error:
             raise UserError(
                 f"Expected a checkpoint at {path}, but it cannot be read: {error} Delete it to train from the start."
             ) from None

@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outfield import seals
+from outfield import checksums
 from outfield.data.tree import Tree
 from outfield.errors import UserError
 from outfield.registry import kinds
@@ -137,12 +137,12 @@ class Seen:
             record = json.loads(content)
             rows = [place / name for name in record["rows"]]
             same = (record["study"], record["surroundings"]) == (self.study, self.surroundings)
-            same = same and seals.check(content, "finished", "finished") and _whole(place, rows)
+            same = same and checksums.check(content, "finished", "finished") and _whole(place, rows)
             if same:
                 now = Stamp.of([*map(Path, record["files"]), *rows, *(place / name for name in record["own"])])
                 if now.digest == record["stamp"] and now.newest < made.st_mtime_ns:
                     return _outcome(place, record)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, seals.Broken):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, checksums.Broken):
             return None
         return None
 
@@ -180,7 +180,7 @@ class Seen:
             "missing": outcome.missing,
         }
         with atomically(place / RECORD) as temporary:
-            temporary.write_bytes(seals.to_json(record, "finished", "finished"))
+            temporary.write_bytes(checksums.to_json(record, "finished", "finished"))
 
 
 def _outcome(folder: Path, record: dict[str, Any]) -> Outcome:
@@ -243,8 +243,8 @@ def _foreign_code() -> tuple[Path, ...]:
 
 def _whole(folder: Path, rows: list[Path]) -> bool:
     """Whether the list of jobs and every file of rows is as it was written."""
-    return seals.verified(folder / "study.json", "study", "study") and all(
-        seals.verified(path, "rows", path.stem) for path in rows
+    return checksums.verified(folder / "study.json", "study", "study") and all(
+        checksums.verified(path, "rows", path.stem) for path in rows
     )
 
 

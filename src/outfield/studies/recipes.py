@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from outfield import keys, registry, seals
+from outfield import checksums, keys, registry
 from outfield.errors import UserError
 from outfield.models.networks._published import renamed, under_own_names
 from outfield.models.preprocess import Pictures
@@ -72,8 +72,8 @@ class TrainedRecipe(Recipe):
             return None
         try:
             return self._load(sets, found[0])
-        except (seals.Broken, UserError, RuntimeError) as error:
-            said = str(error) if isinstance(error, seals.Broken) else "cannot be read, or does not fit the model"
+        except (checksums.Broken, UserError, RuntimeError) as error:
+            said = str(error) if isinstance(error, checksums.Broken) else "cannot be read, or does not fit the model"
             warnings.warn(
                 f"The weights {found[0]} are damaged: the file {said}. It is now {set_aside(found[0])}, and "
                 f"{self.name} is trained again.",
@@ -102,7 +102,7 @@ class TrainedRecipe(Recipe):
     def _load(self, sets: Sets, weights: Path) -> nn.Module:
         network = self.training.architecture(lambda: self.untrained(sets))
         with copies([weights]) as (here,):
-            if not seals.verified(here, WEIGHTS, self.key):
+            if not checksums.verified(here, WEIGHTS, self.key):
                 tell_of_earlier(weights.parent, 1)
             network.load_state_dict(load_weights(here))
         return network.eval()
@@ -126,10 +126,10 @@ class TrainedRecipe(Recipe):
 def _save(tensors: dict[str, torch.Tensor], weights: Path, key: str) -> None:
     with atomically(weights) as temporary:
         try:
-            save_file(tensors, temporary, {seals.FIELD: seals.blank(WEIGHTS, key)})
+            save_file(tensors, temporary, {checksums.FIELD: checksums.blank(WEIGHTS, key)})
         except SafetensorError as error:
             raise OSError(str(error)) from error
-        seals.close(temporary, WEIGHTS, key)
+        checksums.close(temporary, WEIGHTS, key)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from math import isfinite
 import numpy as np
 import polars as pl
 
-from outfield.errors import UserError
+from outfield.errors import UserError, plural
 from outfield.reports.answer import criteria
 from outfield.reports.displays import _boxes
 from outfield.reports.displays import _style as style
@@ -152,7 +152,7 @@ def mean_ranks(results: Results) -> Display:
     )
     caption = (
         f"Rank of the AUROC among {table.height} detectors (1 is best), mean over {results.complete['ood'].n_unique()} "
-        f"OOD sets and n = {found.n_units} {_plural(found.level)}; 95% jackknife intervals over them, "
+        f"OOD sets and n = {found.n_units} {plural(found.level)}; 95% jackknife intervals over them, "
         f"seeds averaged. Nemenyi's critical difference is {found.critical_difference:.1f}: in the diagram a bar joins "
         f"detectors that differ by less. Best mean rank on top. {criteria(results)}"
     )
@@ -198,7 +198,7 @@ def worst_case(results: Results) -> Display:
     )
     caption = (
         f"Mean rank over strategies on the OOD set where the detector ranks worst; 95% percentile intervals resample "
-        f"{_plural(found.level)}. Safest on top. {criteria(results)} {found.stability:.0%} of the resamples pick the "
+        f"{plural(found.level)}. Safest on top. {criteria(results)} {found.stability:.0%} of the resamples pick the "
         f"safest choice too. Choosing this way on all sets but one and judging on that one gives mean rank "
         f"{found.held_out.value:.1f} [{found.held_out.low:.1f}, {found.held_out.high:.1f}]."
     )
@@ -210,7 +210,3 @@ def worst_case(results: Results) -> Display:
         (Figure(strip(table, "worst-case mean rank (1 is best)"), min_width=320),),
         legend="information",
     )
-
-
-def _plural(level: str) -> str:
-    return "strategies" if level == "strategy" else f"{level}s"

@@ -74,8 +74,11 @@
     return texts.map((text) => (Number.isNaN(number(text)) ? text : one(number(text))));
   };
 
+  // the file marks what a spreadsheet would work out with '
+  const unquoted = (text) => text.replace(/^'(?=[\s\0']*[=+\-@＝＋－＠]|[\t\r\n])/, "");
+
   const build = (table) => {
-    const [names, ...rows] = parse(csv(table.dataset.from));
+    const [names, ...rows] = parse(csv(table.dataset.from)).map((cells) => cells.map(unquoted));
     const numeric = [...table.tHead.rows[0].cells].map((cell) => cell.classList.contains("number"));
     const columns = JSON.parse(table.dataset.columns).map((name, at) => {
       const place = names.indexOf(name);

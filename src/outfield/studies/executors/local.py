@@ -29,7 +29,7 @@ from outfield.studies.executors.base import (
     set_threads,
     threads_of,
 )
-from outfield.unfinished import work_folder
+from outfield.temporary_files import work_folder
 
 _POLL = 0.1
 _VISIBLE = "CUDA_VISIBLE_DEVICES"

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from outfield import keys, seals
+from outfield import checksums, keys
 from outfield.errors import UserError
 from outfield.store.write import atomically
 from outfield.trajectory.nli.models import Encoded, PairModel
@@ -148,9 +148,9 @@ class Finetuning:
             It is damaged, or of another run.
         """
         try:
-            seals.check_archive(path)
+            checksums.check_archive(path)
             parts: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-        except (OSError, RuntimeError, EOFError, UnpicklingError, ValueError, seals.Broken) as error:
+        except (OSError, RuntimeError, EOFError, UnpicklingError, ValueError, checksums.Broken) as error:
             raise UserError(f"Expected a checkpoint at {path}, but it cannot be read: {error} Delete it.") from None
         if parts.get("run") != self.key():
             raise UserError(f"Expected a checkpoint of this run at {path}, but it is of another. Delete it.")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from outfield import unfinished
+from outfield import temporary_files
 from outfield.errors import UserError
 from outfield.features import cache as caches
 from outfield.features.cache import Cache
@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from outfield.features.cache import Cache
 from outfield.store import write
-from outfield.unfinished import work_folder
+from outfield.temporary_files import work_folder
 folder = Path(sys.argv[1])
 cache = Cache(folder / "cache")
 with write.atomically(folder / "rows" / "k.parquet"), cache.writing("ab12", 1) as entry, work_folder("x"):
@@ -54,7 +54,7 @@ def left(folder: Path) -> list[str]:
     write.done(folder)
     with Cache(folder / "cache").writing("cd34", 1) as entry:
         entry.append("x", np.zeros(1))
-    with unfinished.work_folder("y"):
+    with temporary_files.work_folder("y"):
         pass
     found = [*(folder / "rows").iterdir(), *(folder / "cache").glob(".*"), *(folder / "temporary").glob("outfield-*")]
     return sorted(path.name for path in found)
@@ -73,22 +73,22 @@ def test_what_another_machine_writes_goes_by_its_age(tmp_path: Path) -> None:
     young, old = (tmp_path / f".{name}.parquet.0000beef-1-2.x.part" for name in ("young", "old"))
     for path in (young, old):
         path.touch()
-    os.utime(old, (time.time() - 2 * unfinished.STALE,) * 2)
-    unfinished.sweep([young, old, tmp_path / "gone"])
+    os.utime(old, (time.time() - 2 * temporary_files.STALE,) * 2)
+    temporary_files.sweep([young, old, tmp_path / "gone"])
     assert (young.exists(), old.exists()) == (True, False)
 
 
 def test_a_number_that_another_process_has_now_is_no_sign_of_life() -> None:
-    machine, number, started = unfinished.tag().split("-")
-    assert unfinished.alive(f".x.{machine}-{number}-{started}.part") is True
-    assert unfinished.alive(f".x.{machine}-{number}-{int(started) - 1}.part") is False
+    machine, number, started = temporary_files.tag().split("-")
+    assert temporary_files.alive(f".x.{machine}-{number}-{started}.part") is True
+    assert temporary_files.alive(f".x.{machine}-{number}-{int(started) - 1}.part") is False
 
 
 def test_a_link_that_is_swept_leaves_what_it_leads_to(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
-    link = tmp_path / f".x.{unfinished.tag().rpartition('-')[0]}-1.part"
+    link = tmp_path / f".x.{temporary_files.tag().rpartition('-')[0]}-1.part"
     link.symlink_to(tmp_path / "kept")
-    unfinished.sweep([link])
+    temporary_files.sweep([link])
     assert (link.is_symlink(), (tmp_path / "kept").is_dir()) == (False, True)
 
 

@@ -57,7 +57,7 @@ def closed(content: bytes, kind: str, name: str) -> bytes:
     True
     >>> check(whole.replace(b"value", b"ualue"), "rows", "ab12")
     Traceback (most recent call last):
-    outfield.seals.Broken: is not as it was written
+    outfield.checksums.Broken: is not as it was written
     """
     start = content.rindex(blank(kind, name).encode()) + len(blank(kind, name)) - len(_OPEN)
     return content[:start] + keys.digest(content).encode() + content[start + len(_OPEN) :]

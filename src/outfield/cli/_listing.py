@@ -1,0 +1,283 @@
+"""What ``outfield list`` prints."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
+
+from outfield import registry
+from outfield.cli import _pages
+from outfield.cli._models import ADDRESSES
+from outfield.cli._pages import Page, Parameter
+from outfield.errors import UnknownName, singular
+
+Line = tuple[str, ...]
+
+WIDEST = 100
+"""Columns of running text, at most: longer lines are hard to read."""
+KINDS = {
+    "detectors": "Scores that tell OOD inputs from ID inputs.",
+    "strategies": "Ways to train a model.",
+    "sources": "Where data come from: folders, files, the hub, shipped sets.",
+    "shifts": "Covariate shifts of pictures, in five severities.",
+    "synthetic": "Pictures that hold no object: unit tests.",
+    "metrics": "What is measured of scores and predictions.",
+    "probes": "What detectors ask a model beyond its forward pass.",
+    "networks": "Architectures that a study trains or reads weights into.",
+    "executors": "Where the work of a study runs.",
+}
+OTHERS = {
+    "models": "Models that can be brought: addresses, files and objects, and networks.",
+    "datasets": "Data that ship, and files that can be read.",
+}
+BETTER: dict[Any, str] = {True: "higher", False: "lower"}
+ORIGINS = {"ships": ("digits", "glyphs", "photos", "synthetic", "terrain"), "made": ("part", "shifted")}
+"""Sources that need nothing, and those that are made of another; all others read what is yours."""
+
+
+def shown(kind: str = "", name: str = "", width: int | None = None) -> str:
+    """The overview, the lines of a kind, or the page of one.
+
+    Where the output is no terminal each line is whole, so that its first word is a name for scripts.
+
+    Raises
+    ------
+    UnknownName
+        There is no such kind, or no such one of it.
+    """
+    width = width or terminal()
+    if not kind:
+        return _overview(width)
+    if kind not in (*KINDS, *OTHERS, "kinds"):
+        raise UnknownName("kinds", kind, (*KINDS, *OTHERS))
+    if kind == "kinds":
+        return shown(name, width=width) if name else columns(list(_kinds()), width)
+    if name and kind == "models":
+        return shown("networks", name, width)
+    if name:
+        return told(_pages.page("sources" if kind == "datasets" else kind, name), width or WIDEST)
+    lines = list(LINES.get(kind, _plain)(kind))
+    if width is None or not lines:
+        return columns(lines, width)
+    more = f"More of one: outfield list {kind} {'resnet_cifar' if kind == 'models' else lines[0][0]}"
+    return "\n".join([columns([HEADS.get(kind, HEADS[""]), *lines], width), "", _wrapped(more, width)])
+
+
+def _overview(width: int | None) -> str:
+    """Every kind and the names of it."""
+    lines = [f"{kind} ({len(registry.names(kind))}): {', '.join(registry.names(kind))}" for kind in registry.kinds()]
+    if width is None:
+        return "\n".join(lines)
+    more = "One kind, a line each: outfield list detectors. One of them: outfield list detectors rmds."
+    also = "Also: outfield list models, outfield list datasets, outfield list kinds."
+    return "\n".join(
+        [*(_wrapped(line, width, "  ") for line in lines), "", _wrapped(more, width), _wrapped(also, width)]
+    )
+
+
+def _kinds() -> Iterator[Line]:
+    for kind, what in KINDS.items():
+        yield kind, str(len(registry.names(kind))), what
+    for kind, what in OTHERS.items():
+        yield kind, "", what
+
+
+def _plain(kind: str) -> Iterator[Line]:
+    for page in _pages.pages(kind):
+        yield page.name, _what(page)
+
+
+def _detectors(kind: str) -> Iterator[Line]:
+    for page in _pages.pages(kind):
+        yield page.name, str(page.values.get("information", "")), _listed(page.values.get("needs", ())), _what(page)
+
+
+def _strategies(kind: str) -> Iterator[Line]:
+    for page in _pages.pages(kind):
+        yield page.name, str(page.values.get("family", "")), _what(page)
+
+
+def _metrics(kind: str) -> Iterator[Line]:
+    for page in _pages.pages(kind):
+        yield page.name, BETTER.get(page.values.get("higher_is_better"), ""), _what(page)
+
+
+def _models(_: str) -> Iterator[Line]:
+    for address, extra, what in ADDRESSES:
+        yield address, what + (f" Needs outfield[{extra}]." if extra else "")
+    for page in _pages.pages("networks"):
+        yield page.name, f"Network: {_what(page)}"
+
+
+def _datasets(_: str) -> Iterator[Line]:
+    origins = {name: origin for origin, names in ORIGINS.items() for name in names}
+    pages = {page.name: page for page in _pages.pages("sources")}
+    for name in sorted(pages, key=lambda name: (name not in ORIGINS["ships"], name in ORIGINS["made"], name)):
+        yield name, origins.get(name, "yours"), _what(pages[name])
+
+
+LINES: dict[str, Callable[[str], Iterator[Line]]] = {
+    "detectors": _detectors,
+    "strategies": _strategies,
+    "metrics": _metrics,
+    "models": _models,
+    "datasets": _datasets,
+}
+
+
+HEADS: dict[str, Line] = {
+    "": ("NAME", "WHAT IT IS (PAPER)"),
+    "detectors": ("NAME", "RESTS ON", "NEEDS", "WHAT IT IS (PAPER)"),
+    "strategies": ("NAME", "FAMILY", "WHAT IT IS (PAPER)"),
+    "metrics": ("NAME", "BETTER", "WHAT IT IS (PAPER)"),
+    "datasets": ("NAME", "FROM", "WHAT IT IS (PAPER)"),
+}
+"""What stands above the columns on a terminal."""
+
+
+def _what(page: Page) -> str:
+    return " ".join(part for part in (page.what, f"({page.paper})" if page.paper else "") if part)
+
+
+def _listed(found: Collection[str]) -> str:
+    return ", ".join(sorted(found)) if not isinstance(found, str) else found
+
+
+def terminal() -> int | None:
+    """Columns of the terminal; None where the output is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def columns(lines: Sequence[Line], width: int | None) -> str:
+    """Lines with their columns below each other, the last one broken where the terminal ends."""
+    sizes = [max(map(len, column)) for column in zip(*(line[:-1] for line in lines), strict=True)]
+    made = []
+    for line in lines:
+        before = "  ".join(cell.ljust(size) for cell, size in zip(line, sizes, strict=False)) + "  "
+        whole = (before + line[-1]).rstrip()
+        made.append(whole if width is None else _wrapped(whole, width, " " * len(before)))
+    return "\n".join(made)
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> str:
+    width = max(width, len(indent) + 20)
+    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def told(page: Page, width: int) -> str:
+    """The page of a plug-in."""
+    width = min(width, WIDEST)
+    if not page.cls:
+        return f"{page.name}: {_one(page.kind)} of another package, whose source cannot be found."
+    parts = [f"{page.name}: {page.cls}, {_one(page.kind)}", *_prose(page.sections.get("", ""), width)]
+    parts += [_facts(page, width), _parameters(page, width)]
+    for head, text in page.sections.items():
+        if head == "Examples":
+            parts.append(f"{head}\n{textwrap.indent(text, '  ')}")
+        elif head not in ("", "Parameters", "References"):
+            said = _pages.said_of(text.replace("``", ""))
+            parts.append(f"{head}\n{columns([(f'  {name}', one) for name, one in said.items() if name], width)}")
+    if page.references:
+        parts.append("\n".join(["Papers", *(_wrapped(f"  {one}", width, "      ") for one in page.references)]))
+    parts.append(f"In a study file\n{textwrap.indent(in_study(page), '  ')}")
+    parts.append(f"In Python\n  {in_python(page)}")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _one(kind: str) -> str:
+    name = singular(kind)
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+
+
+def _prose(text: str, width: int) -> Iterator[str]:
+    for paragraph in text.replace("``", "").split("\n\n"):
+        lists = any(line.startswith(("  ", "* ", "- ", "=")) for line in paragraph.splitlines())
+        yield paragraph if lists else _wrapped(" ".join(paragraph.split()), width)
+
+
+FACTS = {
+    "information": "Rests on",
+    "needs": "Needs",
+    "fits_on": "Fitted on",
+    "fits_with": "Fitted with",
+    "family": "Family",
+    "label": "Shown as",
+    "higher_is_better": "Higher is better",
+    "passes": "Passes of a model",
+    "grid": "Grid of a tuning",
+    "bounds": "Bounds",
+    "limits": "Bounds",
+}
+"""Class attributes and what the page calls them."""
+
+
+def _facts(page: Page, width: int) -> str:
+    rows = [(head, _fact(page.values[name])) for name, head in FACTS.items() if page.values.get(name) not in (None, {})]
+    return columns([row for row in rows if row[1]], width) if rows else ""
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in value.items())
+    return _listed(value) if isinstance(value, (frozenset, tuple)) else str(value)
+
+
+def _parameters(page: Page, width: int) -> str:
+    if not page.parameters:
+        return "Parameters: none"
+    said = _pages.said_of(page.sections.get("Parameters", ""))
+    rows = [(f"  {_signed(one)}", said.get(one.name, "").replace("``", "")) for one in page.parameters]
+    return f"Parameters\n{columns(rows, width)}"
+
+
+def _signed(one: Parameter) -> str:
+    return f"{one.name} (required)" if one.default is None else f"{one.name} = {one.default}"
+
+
+def _given(page: Page) -> dict[str, str]:
+    """Parameters for an example: those that must be given, and the plug-in's own first ones."""
+    plain = [one for one in page.parameters if one.default is None or _literal(one.default)]
+    asked = [one for one in plain if one.default is None]
+    own = [one for one in plain if one.default is not None and f"{one.name} :" in page.sections.get("Parameters", "")]
+    return {one.name: one.default or one.name.upper() for one in [*asked, *own[:2]]}
+
+
+def _literal(text: str) -> bool:
+    try:
+        return isinstance(ast.literal_eval(text), (int, float, str))
+    except ValueError:
+        return False
+
+
+def in_python(page: Page) -> str:
+    """How it is made in Python."""
+    words = [repr(page.kind), repr(page.name)]
+    quoted = ", ".join([*(word.replace("'", '"') for word in words), *(f"{k}={v}" for k, v in _given(page).items())])
+    return f"outfield.create({quoted})"
+
+
+OOD = "ood:\n  - name: {}\n    category: {}\n    source: "
+
+
+def in_study(page: Page) -> str:
+    """How a study file names it."""
+    known = ("classes",) if page.kind == "networks" else ()
+    given = "".join(f", {name}: {value}" for name, value in _given(page).items() if name not in known)
+    plugin = f"{{name: {page.name}{given}}}" if given else page.name
+    return {
+        "detectors": f"detectors:\n  - {plugin}",
+        "strategies": f"models:\n  - strategy: {plugin}\n    seeds: [0, 1, 2]",
+        "sources": f"{OOD.format('letters', 'near')}{plugin}",
+        "shifts": f"shifts:\n  - shift: {plugin}\n    severities: [1, 2, 3, 4, 5]",
+        "synthetic": f"{OOD.format('drawn', 'synthetic')}{{name: synthetic, names: [{page.name}]}}",
+        "networks": f"network: {plugin}",
+        "executors": f"resources:\n  executor: {page.name}",
+        "metrics": "Every metric that fits is measured; a study file names none.",
+        "probes": "A detector asks for it; a study file names none.",
+    }[page.kind]
