@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -19,6 +20,7 @@ def main() -> None:
     """Run a command; a user's mistake is shown without a traceback."""
     from outfield.errors import UserError
 
+    warnings.showwarning = _tell
     try:
         app()()
     except UserError as error:
@@ -30,6 +32,14 @@ def main() -> None:
         if end.code == INTERRUPTED:
             print("Interrupted. What is finished is kept: run the same command again to go on.", file=sys.stderr)
         raise
+
+
+def _tell(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+    """A warning as a sentence; one of another library with its place."""
+    from outfield.cli._plain import plain
+
+    own = category.__module__.partition(".")[0] == "outfield"
+    print(f"Warning: {plain(message)}{'' if own else f' ({category.__name__}, {filename}:{lineno})'}", file=sys.stderr)
 
 
 def app() -> Typer:
