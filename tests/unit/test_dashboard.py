@@ -216,7 +216,7 @@ def test_a_damaged_file_is_left_out_and_named(world, tmp_path):
     write.parquet(pl.DataFrame({"other": [1]}), rows[2], "rows")
     page = client(studies, tmp_path)
     study = got(page, "/api/studies/small")
-    assert all(path.name in study["cautions"][0] for path in rows[:3])
+    assert all(path.name in study["cautions"][0] for path in rows[:3]), study["cautions"]
     assert got(page, "/api/studies/small/rows")["total"] > 0
 
 

@@ -135,7 +135,7 @@ def test_weights_that_become_nan_later_are_told_when_extracting(tmp_path: Path) 
     model = TorchModel(network(), COLOUR, name="small")
     with torch.no_grad():
         model.module.head.bias[0] = float("inf")
-    with pytest.raises(UserError, match="finite logits"):
+    with pytest.raises(UserError, match="Expected a finite head, but the bias of the model holds NaN or infinity"):
         extract(model, ArrayDataset(COLOUR, labels=[0, 1, 2, 0]), Cache(tmp_path))
     assert not list(tmp_path.glob("*/header.json"))
 

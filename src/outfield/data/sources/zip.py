@@ -122,11 +122,12 @@ class _Members:
         process = os.getpid()
         if process not in self.handles:
             self.handles[process] = zipfile.ZipFile(self.path)
-        member = self.handles[process].getinfo(self.names[row])
+        archive = self.handles[process]
+        member = archive.getinfo(self.names[row])
         if member.flag_bits & 1:
             raise OSError("is encrypted")
         bounded(member.file_size)
-        with self.handles[process].open(member) as file:
+        with archive.open(member) as file:
             content = file.read(member.file_size)
         if len(content) < member.file_size:
             raise OSError(f"holds {len(content):,} bytes where the archive states {member.file_size:,}")
