@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from outfield.data.base import Batch, Dataset
 from outfield.data.datasets import ArrayDataset, ListDataset, Rows, stack
-from outfield.errors import UserError, reading
+from outfield.errors import UserError, listed, reading
 
 LABEL, TEXT = "label", "text"
 """Columns of a frame that hold the labels and the texts, as in files."""
@@ -415,7 +415,7 @@ def _of_frame(frame: Any, labels: Any) -> Dataset:
     if isinstance(labels, str):
         if labels not in names:
             raise UserError(
-                f"Expected a column {labels!r} of labels, but the frame has {', '.join(names[:12])}. Name one of these."
+                f"Expected a column {labels!r} of labels, but the frame has {listed(names)}. Name one of these."
             )
         frame, labels = frame.drop(labels), frame[labels].to_native()
     given, classes = labels_of(labels)

@@ -17,23 +17,8 @@ from outfield.data.base import Batch
 from outfield.data.datasets import Fault, Look, Rows, item_key, stack
 from outfield.data.limits import FILE_BYTES
 from outfield.data.sources._decoding import Decoding, reason
-from outfield.data.sources._names import is_picture, passed_over, printable
+from outfield.data.sources._names import printable
 from outfield.errors import NotThere, UserError
-
-__all__ = [
-    "Broken",
-    "Decoding",
-    "FileDataset",
-    "Paths",
-    "bounded",
-    "by_folder",
-    "existing",
-    "is_picture",
-    "located",
-    "passed_over",
-    "printable",
-    "refusal",
-]
 
 Broken = Literal["refuse", "leave out"]
 SHOWN = 20

@@ -9,7 +9,9 @@ import numpy as np
 
 from outfield.data.base import Dataset, Source
 from outfield.data.labels import unless_unlabelled
-from outfield.data.sources._files import Broken, Decoding, FileDataset, Paths, existing, located, printable, refusal
+from outfield.data.sources._decoding import Decoding
+from outfield.data.sources._files import Broken, FileDataset, Paths, existing, located, refusal
+from outfield.data.sources._names import printable
 from outfield.errors import NotThere, UserError
 
 

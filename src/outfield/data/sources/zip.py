@@ -6,18 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from outfield.data.base import Dataset, Source
-from outfield.data.sources._files import (
-    Broken,
-    Decoding,
-    FileDataset,
-    bounded,
-    by_folder,
-    existing,
-    is_picture,
-    located,
-    passed_over,
-)
-from outfield.data.sources._names import has_foreign, printable
+from outfield.data.sources._decoding import Decoding
+from outfield.data.sources._files import Broken, FileDataset, bounded, by_folder, existing, located
+from outfield.data.sources._names import has_foreign, is_picture, passed_over, printable
 from outfield.errors import UserError, reading
 
 
@@ -122,11 +113,12 @@ class _Members:
         process = os.getpid()
         if process not in self.handles:
             self.handles[process] = zipfile.ZipFile(self.path)
-        member = self.handles[process].getinfo(self.names[row])
+        archive = self.handles[process]
+        member = archive.getinfo(self.names[row])
         if member.flag_bits & 1:
             raise OSError("is encrypted")
         bounded(member.file_size)
-        with self.handles[process].open(member) as file:
+        with archive.open(member) as file:
             content = file.read(member.file_size)
         if len(content) < member.file_size:
             raise OSError(f"holds {len(content):,} bytes where the archive states {member.file_size:,}")
