@@ -269,7 +269,9 @@ def test_labels_of_lists_and_arrays(tmp_path: Path) -> None:
         (["2.0", 10, "2"], ("2", "10"), [0, 1, 0]),
     ],
 )
-def test_labels_in_memory_are_called_as_those_of_files(given: Any, classes: tuple[str, ...], numbers: list[int]) -> None:
+def test_labels_in_memory_are_called_as_those_of_files(
+    given: Any, classes: tuple[str, ...], numbers: list[int]
+) -> None:
     data = dataset((np.zeros((len(given), 2)), given))
     assert data.classes == classes and data.labels is not None and data.labels.tolist() == numbers
 

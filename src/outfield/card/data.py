@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from outfield import registry
-from outfield.data import forms, labels
+from outfield.data import adapters, labels
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import Rows, in_order, relabelled, split
 from outfield.data.sources._rows import ending, header, records
@@ -30,7 +30,7 @@ def dataset(what: Any) -> Dataset:
     A folder holds pictures by class; files are read by their ending: ``.zip`` (pictures), ``.npy`` and ``.npz``
     (arrays, labels of the name ``labels``), ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` (texts where there is a column
     ``text``, else numbers; labels in the column ``label``), ``.parquet`` (numbers). Everything else, with labels or
-    without, is what ``outfield.data.forms.dataset_of`` takes.
+    without, is what ``outfield.data.adapters.dataset_of`` takes.
 
     Raises
     ------
@@ -50,8 +50,8 @@ def dataset(what: Any) -> Dataset:
         return what
     items, named = what if isinstance(what, tuple) and len(what) == 2 else (what, None)
     several = isinstance(what, tuple) and len(what) > 2 and any(hasattr(one, "shape") for one in what)
-    if forms.is_data(items) and not several:
-        return forms.dataset_of(items, named)
+    if adapters.is_data(items) and not several:
+        return adapters.dataset_of(items, named)
     raise UserError(
         "Expected data as a path, a source, a data set, an array, a tensor, a frame, a list, a torch data set, or "
         f"(items, labels), but got {_called(what)}."
@@ -73,7 +73,7 @@ def _loaded(path: Path) -> Dataset:
     data = source.load()
     if registry.name_of("sources", source) != "table" or not isinstance(data, Rows):
         return data
-    return forms.ColumnedDataset(data, [name for name in _columns(path) if name != getattr(source, "label", None)])
+    return adapters.ColumnedDataset(data, [name for name in _columns(path) if name != getattr(source, "label", None)])
 
 
 def _source(path: Path) -> Source:

@@ -30,7 +30,7 @@ from pydantic import (
     model_validator,
 )
 
-from outfield import document, registry
+from outfield import registry, strict_yaml
 from outfield.errors import Problems, UserError, singular
 
 LONGEST = 200
@@ -255,7 +255,7 @@ class Spec(_Strict):
             Everything that is wrong with the file, together.
         """
         path = Path(path)
-        content = document.read(path)
+        content = strict_yaml.read(path)
         return cls.parse(_rooted(content, _root(path, content, data)), path.name)
 
     @classmethod

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outfield.data.base import Dataset, Source
+from outfield.data.folder_tree import Tree
 from outfield.data.sources._decoding import Decoding
 from outfield.data.sources._files import Broken, FileDataset, Paths, by_folder, existing, located
 from outfield.data.sources._names import is_foreign, is_picture, passed_over
-from outfield.data.tree import Tree
 from outfield.errors import UserError
 
 
