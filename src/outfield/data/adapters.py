@@ -190,7 +190,7 @@ def labels_of(labels: Any) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | 
     if values.ndim != 1:
         hint = "They look one-hot: pass labels.argmax(axis=1)." if _one_hot(values) else "Pass one a row."
         raise UserError(f"Expected one label for each item, but got labels of shape {values.shape}. {hint}")
-    given = [None if _is_missing(value) else value for value in values.tolist()]
+    given = [None if is_missing(value) else value for value in values.tolist()]
     numbers = all(value is None or isinstance(value, Real) for value in given)
     found: list[Any] = given if numbers else labelling.names(given)
     if missing := found.count(None):
@@ -219,8 +219,15 @@ def _one_hot(values: NDArray[Any]) -> bool:
     return values.ndim == 2 and values.dtype.kind in "biuf" and bool((values.sum(axis=1) == 1).all())
 
 
-def _is_missing(value: Any) -> bool:
-    return value is None or value != value or type(value).__name__ in ("NAType", "NaTType")  # noqa: PLR0124
+def is_missing(value: Any) -> bool:
+    """Whether a single value says that there is none: None, NaN, or pandas' own.
+
+    Examples
+    --------
+    >>> is_missing(float("nan")), is_missing(""), is_missing(0)
+    (True, False, False)
+    """
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value  # noqa: PLR0124  # NaN alone
 
 
 def _check_count(count: int, labels: NDArray[np.int64] | None) -> None:
@@ -512,4 +519,4 @@ def _gaps(data: Dataset) -> Iterator[int]:
 
 
 def _lacks(value: Any) -> bool:
-    return not isinstance(value, np.ndarray) and _is_missing(value)
+    return not isinstance(value, np.ndarray) and is_missing(value)

@@ -16,10 +16,11 @@ from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset
 from outfield.data.labels import unless_unlabelled
 from outfield.data.limits import ARRAY_BYTES
-from outfield.data.sources._files import existing, located
+from outfield.data.sources._files import existing
 from outfield.data.sources._names import printable
 from outfield.data.sources._rows import labelled
 from outfield.errors import UserError, listed, reading
+from outfield.places import home
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Arrays(Source):
 
     def files(self) -> tuple[Path, ...]:
         return tuple(
-            located(name) for name in (self.path, self.labels) if name and (name == self.path or name[-4:] == ".npy")
+            home(name) for name in (self.path, self.labels) if name and (name == self.path or name[-4:] == ".npy")
         )
 
     def load(self) -> Dataset:

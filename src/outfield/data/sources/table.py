@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset, fits_float32
 from outfield.data.labels import MISSING
-from outfield.data.sources._files import Broken, existing, located
+from outfield.data.sources._files import Broken, existing
 from outfield.data.sources._rows import (
     column,
     ending,
@@ -25,6 +25,7 @@ from outfield.data.sources._rows import (
     utf8,
 )
 from outfield.errors import UserError, listed, reading
+from outfield.places import home
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,7 +76,7 @@ class Table(Source):
     broken: Broken = "refuse"
 
     def files(self) -> tuple[Path, ...]:
-        return (located(self.path),)
+        return (home(self.path),)
 
     def load(self) -> Dataset:
         header, frame = self._read()

@@ -12,9 +12,10 @@ import numpy as np
 
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ListDataset
-from outfield.data.sources._files import Broken, existing, located
+from outfield.data.sources._files import Broken, existing
 from outfield.data.sources._rows import column, ending, kept, labelled, opened, utf8
 from outfield.errors import UserError, reading
+from outfield.places import home
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
@@ -66,7 +67,7 @@ class Text(Source):
     broken: Broken = "refuse"
 
     def files(self) -> tuple[Path, ...]:
-        return (located(self.path),)
+        return (home(self.path),)
 
     def load(self) -> Dataset:
         rows = self._rows()
