@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from outfield import registry
 from outfield.errors import UserError, listed
@@ -66,7 +66,7 @@ def directions(
     return {name: flag for name, flag in guessed.items() if flag is not None}
 
 
-def unknown(columns: Sequence[str], found: dict[str, bool]) -> tuple[str, ...]:
+def unknown(columns: Sequence[str], found: Mapping[str, bool]) -> tuple[str, ...]:
     """A sentence on the measures whose direction is not known, if there are such."""
     left = [name for name in columns if name not in found]
     if not left:
