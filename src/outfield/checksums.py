@@ -35,7 +35,7 @@ class Broken(OutfieldError):
 
 
 def blank(kind: str, name: str) -> str:
-    """A seal to write into a file; ``close`` or ``closed`` puts in the digest.
+    """A seal to write into a file; ``seal`` or ``seal_file`` puts in the digest.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ def blank(kind: str, name: str) -> str:
     return f"{_MARK.decode()}{kind}:{name}:{_OPEN.decode()}"
 
 
-def closed(content: bytes, kind: str, name: str) -> bytes:
+def seal(content: bytes, kind: str, name: str) -> bytes:
     """Content that holds a blank seal, with the digest put in.
 
     Examples
     --------
-    >>> whole = closed(b"a value, " + blank("rows", "ab12").encode(), "rows", "ab12")
+    >>> whole = seal(b"a value, " + blank("rows", "ab12").encode(), "rows", "ab12")
     >>> check(whole, "rows", "ab12")
     True
     >>> check(whole.replace(b"value", b"ualue"), "rows", "ab12")
@@ -63,9 +63,9 @@ def closed(content: bytes, kind: str, name: str) -> bytes:
     return content[:start] + keys.digest(content).encode() + content[start + len(_OPEN) :]
 
 
-def close(path: Path, kind: str, name: str) -> None:
+def seal_file(path: Path, kind: str, name: str) -> None:
     """Put the digest into the blank seal of a file."""
-    path.write_bytes(closed(path.read_bytes(), kind, name))
+    path.write_bytes(seal(path.read_bytes(), kind, name))
 
 
 def check(content: bytes, kind: str, name: str) -> bool:
@@ -94,7 +94,7 @@ def check(content: bytes, kind: str, name: str) -> bool:
 _known: dict[tuple[str, str, str], tuple[tuple[int, ...], bool]] = {}
 
 
-def verified(path: Path, kind: str, name: str) -> bool:
+def check_file(path: Path, kind: str, name: str) -> bool:
     """What ``check`` says of a file on this machine; one that looks as it did before is not read again.
 
     Raises
@@ -104,22 +104,22 @@ def verified(path: Path, kind: str, name: str) -> bool:
     OSError
         The file cannot be read.
     """
-    asked, look = (str(path), kind, name), looks(path)
+    asked, look = (str(path), kind, name), stamp(path)
     if (before := _known.get(asked)) and before[0] == look:
         return before[1]
     sealed = check(path.read_bytes(), kind, name)
-    if settled(look):
+    if is_settled(look):
         _known[asked] = look, sealed
     return sealed
 
 
-def looks(path: Path) -> tuple[int, ...]:
+def stamp(path: Path) -> tuple[int, ...]:
     """Size, number and times of a file: what changes with it."""
     found = os.stat(path)
     return found.st_size, found.st_ino, found.st_dev, found.st_mtime_ns, found.st_ctime_ns
 
 
-def settled(look: tuple[int, ...]) -> bool:
+def is_settled(look: tuple[int, ...]) -> bool:
     """Whether a file was left alone for long enough for its times to tell of the next change."""
     return time.time_ns() - max(look[-2:]) > SETTLED
 
@@ -133,7 +133,7 @@ def to_json(record: Mapping[str, Any], kind: str, name: str) -> bytes:
     True
     """
     sealed = {**record, FIELD: blank(kind, name)}
-    return closed(json.dumps(sealed, indent=1, ensure_ascii=False).encode(), kind, name)
+    return seal(json.dumps(sealed, indent=1, ensure_ascii=False).encode(), kind, name)
 
 
 def check_archive(path: Path) -> None:

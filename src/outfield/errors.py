@@ -43,6 +43,18 @@ def near(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(repr(plain[one]) for one in found)}?" if found else ""
 
 
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Some names, as a message shows them: the others are counted.
+
+    Examples
+    --------
+    >>> listed(list("abcdefg"))
+    'a, b, c, d, e and 2 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def plural(word: str) -> str:
     """What several of a thing are called.
 
@@ -86,14 +98,13 @@ class UnknownName(UserError, LookupError):
         super().__init__(f"There is no {singular(kind)} {name!r}. {hint}{_whereabouts(kind, known)}")
 
 
-def _whereabouts(kind: str, known: Sequence[str], most: int = 10) -> str:
+def _whereabouts(kind: str, known: Sequence[str]) -> str:
     """Where all names are shown: by the command for kinds that it lists, else here."""
     from outfield.registry import FOLDERS
 
     if kind == "kinds" or kind in FOLDERS:
         return f"`outfield list {kind}` shows all {len(known)}."
-    more = f" and {len(known) - most} more" if len(known) > most else ""
-    return f"There {'is' if len(known) == 1 else 'are'}: {', '.join(known[:most]) or 'none'}{more}."
+    return f"There {'is' if len(known) == 1 else 'are'}: {listed(known, most=10) or 'none'}."
 
 
 class Problems(UserError):
@@ -137,10 +148,8 @@ def reading(what: object, expected: str, do: str = "Check the file, or write it 
     """
     try:
         yield
-    except (OutfieldError, OSError) as error:
-        if isinstance(error, OutfieldError | FileNotFoundError | PermissionError):
-            raise
-        raise _unreadable(what, expected, do, error) from error
+    except (OutfieldError, FileNotFoundError, PermissionError):
+        raise
     except Exception as error:
         raise _unreadable(what, expected, do, error) from error
     except BaseException as error:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from outfield import keys, temporary_files
-from outfield.errors import MissingExtra, UserError
+from outfield.errors import MissingExtra, NotThere, UserError
 
 LONGEST = 150
 """Bytes of a name in a path: what is put before and after it must fit into the 255 of a file's name."""
@@ -86,6 +86,28 @@ def file_name(name: str) -> str:
     if quoted[0] == "." or _RESERVED.fullmatch(quoted):
         quoted = f"%{ord(quoted[0]):02X}{quoted[1:]}"
     return f"{quoted[:-1]}%{ord(quoted[-1]):02X}" if quoted[-1] in ". " else quoted
+
+
+def home(path: Path | str) -> Path:
+    """A path on this machine with ``~`` and ``~USER`` written out.
+
+    Raises
+    ------
+    NotThere
+        There is no such user, or no path can be so.
+
+    Examples
+    --------
+    >>> home("~/data") == Path.home() / "data", home("data")
+    (True, PosixPath('data'))
+    """
+    try:
+        return Path(path).expanduser()
+    except (RuntimeError, ValueError) as error:
+        said = str(error).rstrip(".")
+        raise NotThere(
+            f"Expected a path, but got {str(path)!r}, and there is no home folder for it ({said}). Write it out."
+        ) from None
 
 
 def absolute(path: Path) -> Path:

@@ -58,11 +58,8 @@ def find(kind: str, name: str) -> Any:
     >>> find("detectors", "energy").__name__
     'Energy'
     """
-    if name in _own(kind):
-        return _sole_class(import_module(place_of(kind, name)))
-    if name in _foreign(kind):
-        return _foreign(kind)[name].load()
-    raise UnknownName(kind, name, names(kind))
+    place = place_of(kind, name)
+    return _sole_class(import_module(place)) if name in _own(kind) else _foreign(kind)[name].load()
 
 
 def place_of(kind: str, name: str) -> str:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from outfield.data.datasets import tried
-from outfield.data.sources._files import Decoding, FileDataset
+from outfield.data.sources._decoding import Decoding
+from outfield.data.sources._files import FileDataset
 from outfield.errors import UserError
 from tests.properties.support import attacked
 from tests.support_pictures import png

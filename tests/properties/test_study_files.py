@@ -11,7 +11,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from outfield import document
+from outfield import strict_yaml
 from outfield.errors import UserError
 from outfield.studies.spec import Spec
 from tests.properties.support import attacked
@@ -88,8 +88,8 @@ def test_aliases_and_depth_have_limits(deep: int, wide: int, own: bool) -> None:
     lines = ["a0: &a0 [1]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * wide)}]" for i in range(1, deep)]
     size = sum(wide**i for i in range(deep))
     try:
-        found = document.parsed("\n".join([*lines, *(["b: &b [*b]"] if own else [])]))
+        found = strict_yaml.parse("\n".join([*lines, *(["b: &b [*b]"] if own else [])]))
     except UserError:
-        assert own or deep >= document.DEPTH - 2 or size * 2 * wide > document.NODES
+        assert own or deep >= strict_yaml.DEPTH - 2 or size * 2 * wide > strict_yaml.NODES
     else:
         assert not own and len(found) == deep

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from outfield.data import datasets
-from outfield.data.sources._files import Decoding
+from outfield.data.sources._decoding import Decoding
 from outfield.data.sources.arrays import Arrays
 from outfield.data.sources.folder import Folder
 from outfield.data.sources.imglist import Imglist

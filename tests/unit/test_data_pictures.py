@@ -23,7 +23,8 @@ from outfield.data.check import check
 from outfield.data.datasets import concatenated, subset
 from outfield.data.limits import Budget, Limit
 from outfield.data.sources import _decoding
-from outfield.data.sources._files import Decoding, FileDataset
+from outfield.data.sources._decoding import Decoding
+from outfield.data.sources._files import FileDataset
 from outfield.data.sources.folder import Folder
 from outfield.errors import UserError
 from outfield.models.preprocess import Pictures

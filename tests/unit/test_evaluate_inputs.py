@@ -23,7 +23,7 @@ from torch.utils.data import TensorDataset
 from outfield.card.card import Card
 from outfield.card.data import dataset
 from outfield.card.run import evaluate
-from outfield.data.forms import gap
+from outfield.data.adapters import gap
 from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.models.open import open_model

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 LAYERS = (
-    {"document", "errors", "types", "registry", "keys", "places", "checksums", "temporary_files"},
+    {"strict_yaml", "errors", "types", "registry", "keys", "places", "checksums", "temporary_files"},
     {"data"},
     {"models"},
     {"features"},

@@ -260,6 +260,28 @@ def test_labels_of_lists_and_arrays(tmp_path: Path) -> None:
         assert data.classes == classes and (data.labels is None if numbers is None else data.labels.tolist() == numbers)
 
 
+@pytest.mark.parametrize(
+    ("given", "classes", "numbers"),
+    [
+        (["10", "2", "1"], ("1", "2", "10"), [2, 1, 0]),
+        (np.array([b"dog", b"cat"]), ("cat", "dog"), [1, 0]),
+        (pl.Series([" cat", "cat", "NA"]), ("NA", "cat"), [1, 1, 0]),
+        (["2.0", 10, "2"], ("2", "10"), [0, 1, 0]),
+    ],
+)
+def test_labels_in_memory_are_called_as_those_of_files(
+    given: Any, classes: tuple[str, ...], numbers: list[int]
+) -> None:
+    data = dataset((np.zeros((len(given), 2)), given))
+    assert data.classes == classes and data.labels is not None and data.labels.tolist() == numbers
+
+
+@pytest.mark.parametrize("given", [["cat", "", "dog"], ["1", "NA", "2"], ["-1", "0", "2"]])
+def test_missing_labels_in_memory_are_counted(given: list[str]) -> None:
+    with pytest.raises(UserError, match="1 of 3 are missing"):
+        dataset((np.zeros((3, 2)), given))
+
+
 def test_pooled_sets_keep_the_names_of_their_classes() -> None:
     one = ArrayDataset(np.eye(2), [0, 1], ("cat", "dog"))
     other = ArrayDataset(np.eye(3), [0, 1, -1], ("dog", "ant"))

@@ -131,11 +131,14 @@ def test_nan_weights_are_named() -> None:
         TorchModel(net, COLOUR)
 
 
-def test_weights_that_become_nan_later_are_told_when_extracting(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("last", "said"), [(True, "finite head, but the bias .* in 1 of 3 classes"), (False, "finite logits")]
+)
+def test_weights_that_become_nan_later_are_told_when_extracting(last: bool, said: str, tmp_path: Path) -> None:
     model = TorchModel(network(), COLOUR, name="small")
     with torch.no_grad():
-        model.module.head.bias[0] = float("inf")
-    with pytest.raises(UserError, match="Expected a finite head, but the bias of the model holds NaN or infinity"):
+        (model.module.head.bias if last else next(model.module.parameters())).fill_(0).view(-1)[0] = float("inf")
+    with pytest.raises(UserError, match=said):
         extract(model, ArrayDataset(COLOUR, labels=[0, 1, 2, 0]), Cache(tmp_path))
     assert not list(tmp_path.glob("*/header.json"))
 

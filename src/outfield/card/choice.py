@@ -12,11 +12,10 @@ from scipy import stats
 
 from outfield.errors import UserError
 from outfield.metrics._ranking import Placements
+from outfield.stats.recommend import TIE
 from outfield.types import Estimate
 
 DRAWS = 10_000
-TIE = 1e-12
-"""Mean AUROCs no further apart are equal but for rounding."""
 Scores = Mapping[str, NDArray[np.float64]]
 """Scores of one detector by data set; the ID test set is called ``test``."""
 ID = "test"
@@ -134,14 +133,14 @@ def choose(scores: Mapping[str, Scores], categories: Mapping[str, str], seed: in
     names, sets = list(scores), list(categories)
     if not names or not sets:
         raise UserError("Expected a detector and an OOD set to choose on, but there is none. Give both.")
-    weights = _weights(categories)
+    weights = np.full(len(sets), 1 / len(sets))
     found = _moments([scores[name] for name in names], sets, weights)
     draws = np.random.default_rng(seed).multivariate_normal(found.mean, found.covariance, DRAWS, method="eigh")
     probability = _winning(draws)
     best = min(_tied(found.mean), key=lambda i: names[i])
     rows = pl.DataFrame(list(_rows(names, sets, found, probability, best)))
     table = rows.sort(pl.col("difference").clip(None, -TIE), "detector", descending=[True, False])
-    picks = _picks(categories, found.aurocs) if len(sets) > 1 else []
+    picks = _picks(found.aurocs) if len(sets) > 1 else []
     without = {
         sets[i]: (" or ".join(sorted(names[one] for one in picked)), float(found.aurocs[i, picked].mean()))
         for i, picked in enumerate(picks)
@@ -160,11 +159,6 @@ def _winning(draws: NDArray[np.float64]) -> NDArray[np.float64]:
     first = draws >= draws.max(axis=1, keepdims=True) - np.sqrt(TIE) / 10
     shares: NDArray[np.float64] = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
     return shares
-
-
-def _weights(categories: Mapping[str, str]) -> NDArray[np.float64]:
-    """Weights of the sets in the mean AUROC: each counts once, whatever its category, as in a study's report."""
-    return np.full(len(categories), 1 / len(categories))
 
 
 def _moments(scores: Sequence[Scores], sets: Sequence[str], weights: NDArray[np.float64]) -> _Moments:
@@ -208,13 +202,9 @@ def _rows(
         }
 
 
-def _picks(categories: Mapping[str, str], aurocs: NDArray[np.float64]) -> list[list[int]]:
+def _picks(aurocs: NDArray[np.float64]) -> list[list[int]]:
     """For each set, the detectors that the rule picks without it: several where they tie."""
-    picks = []
-    for i, name in enumerate(categories):
-        rest = {other: category for other, category in categories.items() if other != name}
-        picks.append(_tied(_weights(rest) @ np.delete(aurocs, i, axis=0)))
-    return picks
+    return [_tied(np.delete(aurocs, i, axis=0).mean(axis=0)) for i in range(len(aurocs))]
 
 
 def _held_out(picks: Sequence[Sequence[int]], found: _Moments, weights: NDArray[np.float64]) -> Estimate | None:

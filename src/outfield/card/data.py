@@ -10,12 +10,12 @@ from typing import Any, get_args
 import numpy as np
 
 from outfield import registry
-from outfield.data import forms, labels
+from outfield.data import adapters, labels
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import Rows, in_order, relabelled, split
-from outfield.data.sources._rows import records
+from outfield.data.sources._rows import ending, header, records
 from outfield.data.sources.arrays import names_in
-from outfield.errors import UserError, reading
+from outfield.errors import UserError, listed, reading
 from outfield.studies.sets import Member
 from outfield.studies.spec import Category
 
@@ -30,7 +30,7 @@ def dataset(what: Any) -> Dataset:
     A folder holds pictures by class; files are read by their ending: ``.zip`` (pictures), ``.npy`` and ``.npz``
     (arrays, labels of the name ``labels``), ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` (texts where there is a column
     ``text``, else numbers; labels in the column ``label``), ``.parquet`` (numbers). Everything else, with labels or
-    without, is what ``outfield.data.forms.dataset_of`` takes.
+    without, is what ``outfield.data.adapters.dataset_of`` takes.
 
     Raises
     ------
@@ -50,8 +50,8 @@ def dataset(what: Any) -> Dataset:
         return what
     items, named = what if isinstance(what, tuple) and len(what) == 2 else (what, None)
     several = isinstance(what, tuple) and len(what) > 2 and any(hasattr(one, "shape") for one in what)
-    if forms.is_data(items) and not several:
-        return forms.dataset_of(items, named)
+    if adapters.is_data(items) and not several:
+        return adapters.dataset_of(items, named)
     raise UserError(
         "Expected data as a path, a source, a data set, an array, a tensor, a frame, a list, a torch data set, or "
         f"(items, labels), but got {_called(what)}."
@@ -73,12 +73,11 @@ def _loaded(path: Path) -> Dataset:
     data = source.load()
     if registry.name_of("sources", source) != "table" or not isinstance(data, Rows):
         return data
-    return forms.ColumnedDataset(data, [name for name in _columns(path) if name != getattr(source, "label", None)])
+    return adapters.ColumnedDataset(data, [name for name in _columns(path) if name != getattr(source, "label", None)])
 
 
 def _source(path: Path) -> Source:
-    ending = _ending(path)
-    kind = "folder" if path.is_dir() else _KINDS.get(ending, "")
+    kind = "folder" if path.is_dir() else _KINDS.get(ending(path), "")
     if not path.exists() or not kind:
         raise UserError(
             f"Expected data at {path}: a folder of pictures or a file ({', '.join(_KINDS)}), but "
@@ -88,7 +87,7 @@ def _source(path: Path) -> Source:
     if kind == "text" and "text" not in columns:
         kind = "table"
     params = {"label": "label"} if "label" in columns else {}
-    if ending == ".npz":
+    if ending(path) == ".npz":
         params = {"labels": "labels"} if "labels" in names_in(path) else {}
     source: Source = registry.create("sources", kind, path=str(path), **params)
     return source
@@ -106,24 +105,16 @@ _KINDS = {
 }
 
 
-def _ending(path: Path) -> str:
-    """The ending that says what a file holds, whatever its case, that of a compression aside."""
-    return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
 def _columns(path: Path) -> tuple[str, ...]:
     """The names of a table's columns."""
     import polars as pl
 
-    ending = _ending(path)
     with reading(path, "a table", "Mend it, or save it as UTF-8."):
-        if ending == ".parquet":
+        if ending(path) == ".parquet":
             return tuple(pl.read_parquet_schema(path))
-        if ending in (".jsonl", ".json"):
+        if ending(path) in (".jsonl", ".json"):
             return tuple(dict.fromkeys(name for row in records(path) if isinstance(row, dict) for name in row))
-        separator = "\t" if ending == ".tsv" else ","
-        header = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False)
-        return tuple("" if name is None else str(name) for name in header.row(0))
+        return tuple(header(path))
 
 
 def id_splits(train: Any, val: Any, test: Any) -> tuple[dict[str, Dataset], tuple[str, ...]]:
@@ -278,8 +269,8 @@ def aligned(parts: Mapping[str, Dataset], model: Sequence[str] | None, classes: 
     own = tuple(dict.fromkeys(name for one in parts.values() if one.labels is not None for name in one.classes or ()))
     if strange := [name for name in mapped if labels.places([name], own, "the data")[0] < 0]:
         raise UserError(
-            f"Expected classes of the data to map, but they do not have {labels.listed(strange)}: they have "
-            f"{labels.listed(own) or 'no names'}. Mend the mapping."
+            f"Expected classes of the data to map, but they do not have {listed(strange)}: they have "
+            f"{listed(own) or 'no names'}. Mend the mapping."
         )
     if not own:
         return Aligned(_by_value(parts, known), known)
@@ -325,8 +316,8 @@ def _check_order(order: tuple[str, ...]) -> None:
     by_size = labels.ordered(order)
     if all(map(labels.is_number, order)) and order != by_size:
         raise UserError(
-            f"Expected classes in one order, but by number they are {labels.listed(by_size)}, and as words, as folders "
-            f"are sorted, {labels.listed(order)}; the model does not name its outputs. Name them in their order: "
+            f"Expected classes in one order, but by number they are {listed(by_size)}, and as words, as folders "
+            f"are sorted, {listed(order)}; the model does not name its outputs. Name them in their order: "
             "classes=[...], or --classes."
         )
 

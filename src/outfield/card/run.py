@@ -18,9 +18,9 @@ from outfield.card.data import aligned, id_splits, kind_of, ood_members
 from outfield.card.hardest import Judged, hardest
 from outfield.card.jobs import Shelf, jobs_of
 from outfield.data import labels
+from outfield.data.adapters import gap
 from outfield.data.base import Batch, Dataset
 from outfield.data.datasets import in_memory, left_out_of, row_keys, sample, shifted
-from outfield.data.forms import gap
 from outfield.detectors._asks import asks
 from outfield.detectors.base import Detector
 from outfield.errors import Problems, UserError

@@ -11,7 +11,6 @@ from typing import Any
 
 from outfield import registry
 from outfield.cli import _pages
-from outfield.cli._models import ADDRESSES
 from outfield.cli._pages import Page, Parameter
 from outfield.errors import UnknownName, singular
 
@@ -34,6 +33,16 @@ OTHERS = {
     "models": "Models that can be brought: addresses, files and objects, and networks.",
     "datasets": "Data that ship, and files that can be read.",
 }
+ADDRESSES = (
+    ("timm:NAME", "vision", "A picture classifier of timm, by name or from a folder: timm:resnet18.a1_in1k."),
+    ("hf:NAME", "text", "A picture or text classifier of transformers, by its name on the hub or from a folder."),
+    ("onnx:FILE", "onnx", "A classifier in ONNX: onnx:net.onnx, or net.onnx alone."),
+    ("sklearn:FILE", "sklearn", "A fitted classifier of scikit-learn, stored by skops: sklearn:forest.skops."),
+    ("FILE.pth", "", "A file of weights (.pth, .ckpt, .safetensors) with the network they belong to: --network."),
+    ("weights:FILE", "", "Weights alone: weights:net.pth, or net.pth, .ckpt, .safetensors alone, with --network."),
+    ("FILE.py:FUNCTION", "", "Any model: a function without arguments that returns a module or a classifier."),
+)
+"""Models that can be brought: address, the extra that it needs, and what it is."""
 BETTER: dict[Any, str] = {True: "higher", False: "lower"}
 ORIGINS = {"ships": ("digits", "glyphs", "photos", "synthetic", "terrain"), "made": ("part", "shifted")}
 """Sources that need nothing, and those that are made of another; all others read what is yours."""

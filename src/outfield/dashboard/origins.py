@@ -193,7 +193,7 @@ class Origin:
         """The weights of a model, as they were written."""
         path = self._weights(name)
         try:
-            checksums.verified(path, WEIGHTS, path.name.split(".")[-2])
+            checksums.check_file(path, WEIGHTS, path.name.split(".")[-2])
         except checksums.Broken as error:
             raise Missing(f"The weights of {name} are damaged: the file {error}. Run the study again.") from None
         return path

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import CHUNK, Look, beside_of, left_out_of, looks, name_of
-from outfield.errors import UserError
+from outfield.errors import UserError, listed
 
 Kind = Literal["unreadable", "broken", "duplicate", "size", "labels"]
 Shape = tuple[int, ...]
@@ -247,7 +247,7 @@ def _empty_classes(seen: Seen, dataset: Dataset) -> Iterator[Finding]:
     counts = np.bincount(dataset.labels[dataset.labels >= 0], minlength=seen.classes)
     empty = [dataset.classes[label] for label in np.flatnonzero(counts[: seen.classes] == 0)]
     if empty:
-        shown = ", ".join(empty[:SHOWN]) + (" ..." if len(empty) > SHOWN else "")
+        shown = listed(empty)
         yield Finding(
             "labels", (seen.name,), len(empty), f"{len(empty)} of {seen.classes} classes have no row: {shown}"
         )

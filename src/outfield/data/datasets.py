@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from outfield import keys
 from outfield.data import labels as labelling
 from outfield.data.base import Batch, Dataset, Shift
-from outfield.errors import UserError
+from outfield.errors import UserError, listed
 
 CHUNK = 512
 """Rows that are read at a time where a whole data set is walked through."""
@@ -379,13 +379,13 @@ def in_order(
     for number in set(used) & set(by_user):
         order[number] = labelling.target(by_user[number], classes)
     if absent := [number for number in rest if order[number] < 0]:
-        there = f"names {labelling.listed(classes)}" if classes else "names none"
+        there = f"names {listed(classes)}" if classes else "names none"
         first = own[absent[0]]
         mapped_by = (
             f"Map them (classes={{{first!r}: ...}}, or --classes {first}=...), name" if of == "the model" else "Name"
         )
         raise UserError(
-            f"Expected classes that {of} knows, but it does not know {labelling.listed([own[n] for n in absent])} "
+            f"Expected classes that {of} knows, but it does not know {listed([own[n] for n in absent])} "
             f"({int(counts[absent].sum())} of {len(dataset)} rows): it {there}. {mapped_by} them alike, or "
             "leave their rows out."
         )

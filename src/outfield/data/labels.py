@@ -14,14 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from outfield.errors import UserError
+from outfield.errors import UserError, listed
 
 MISSING = frozenset({"NA", "N/A", "NaN", "nan", "NAN", "null", "NULL"})
 """Words that mean no label among numbers; among words they are categories, as NA is Namibia among countries."""
 UNLABELLED = "-1"
 """What test splits of the Hugging Face hub and OpenOOD's lists write where there is no label."""
-SHOWN = 5
-"""Names that a message shows; the others are counted."""
 
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]{0,299})(\.0+)?")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,300}\.?[0-9]{0,300}|\.[0-9]{1,300})([eE][+-]?[0-9]{1,9})?")
@@ -281,15 +279,3 @@ def mapping(given: Any) -> tuple[tuple[str, ...] | None, Mapping[str, str | int]
             f"names to the model's, but got {given!r}. Pass, say, classes=['cat', 'dog']."
         )
     return tuple(map(str, given)), {}
-
-
-def listed(several: Sequence[str]) -> str:
-    """Some names, as a message shows them.
-
-    Examples
-    --------
-    >>> listed(list("abcdefg"))
-    'a, b, c, d, e and 2 more'
-    """
-    more = f" and {len(several) - SHOWN} more" if len(several) > SHOWN else ""
-    return ", ".join(several[:SHOWN]) + more

@@ -50,7 +50,7 @@ class Detector(ABC):
         super().__init_subclass__(**kwargs)
         cls.title = vars(cls).get("title", cls.__name__)
         if "score" in vars(cls):
-            cls.score = _of_finite_rows(vars(cls)["score"])  # type: ignore[method-assign, assignment]  # as was
+            cls.score = _of_finite_rows(vars(cls)["score"])  # type: ignore[method-assign, assignment]  # wraps itself
 
     def __post_init__(self) -> None:
         for name, value in self.params.items():

@@ -339,7 +339,7 @@ def _swept(folder: Path) -> None:
 
 def _looks(place: Path, names: Iterable[str]) -> Looks:
     try:
-        return tuple(checksums.looks(place / f"{name}.npy") for name in sorted(names))
+        return tuple(checksums.stamp(place / f"{name}.npy") for name in sorted(names))
     except FileNotFoundError as error:
         raise DamagedEntry(f"{Path(error.filename).name}: {error.strerror}") from None
 

@@ -19,7 +19,7 @@ from outfield import keys
 from outfield.data.base import Dataset
 from outfield.errors import UserError
 from outfield.features.cache import Cache, Entry
-from outfield.features.finite import check_finite, not_finite, rows_of
+from outfield.features.finite import check_finite, check_head, rows_of
 from outfield.features.joined import Joined, joined
 from outfield.features.probes.base import Probe
 from outfield.features.rows import Rows, kept
@@ -265,7 +265,8 @@ class _Pass:
 
     def _fill(self, cache: Cache, batch: int, progress: Progress | None) -> None:
         batch = min(batch, GRAPH_BATCH) if self._graph and self.model.input_std.device.type == "cpu" else batch
-        _check_head(self.model.head, self.about)
+        if self.model.head is not None:
+            check_head(self.model.head, self.about or "the model")
         with ExitStack() as stack:
             entries = {key: stack.enter_context(self._entry(cache, key)) for key in self.missing}
             stack.enter_context(self.model.evaluating())
@@ -327,15 +328,6 @@ class _Pass:
 def _append(entry: Entry, values: Mapping[str, Tensor]) -> None:
     for name, value in values.items():
         entry.append(_file_name(name), value.detach().cpu().numpy())
-
-
-def _check_head(head: Head | None, about: str) -> None:
-    for name, value in () if head is None else (("weight", head.weight), ("bias", head.bias)):
-        if (bad := not_finite(value)) is not None:
-            raise UserError(
-                f"Expected a finite head, but the {name} of {about or 'the model'} holds NaN or infinity in "
-                f"{int(bad.sum())} of {len(bad)} classes. Look at the weights."
-            )
 
 
 def check_labels(values: Values, about: str) -> None:

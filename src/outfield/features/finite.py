@@ -13,7 +13,7 @@ from torch import Tensor
 
 from outfield.errors import UserError
 from outfield.features.rows import Rows
-from outfield.types import Outputs
+from outfield.types import Head, Outputs
 
 if TYPE_CHECKING:
     from outfield.features.fit_data import Chunks, Stored
@@ -82,14 +82,20 @@ def check_fit(out: Outputs, first: int = 0) -> Outputs:
     """Outputs to learn from, as they came; ``UserError`` where they are not finite, or labels name no class."""
     check_finite(rows_of(out), "the outputs to fit on", LEAVE, first)
     if out.has("head"):
-        for name, value in (("weight", out.head.weight), ("bias", out.head.bias)):
-            if not_finite(value) is not None:
-                raise UserError(
-                    f"Expected a finite head to fit on, but its {name} holds NaN or infinity. Load it again."
-                )
+        check_head(out.head, "the outputs to fit on")
     if out.has("labels") and out.has("logits") and len(out):
         check_classes(out.labels, out.logits.shape[1])
     return out
+
+
+def check_head(head: Head, about: str) -> None:
+    """``UserError`` where the head's weight or bias holds NaN or infinity; ``about`` is whose head it is."""
+    for name, value in (("weight", head.weight), ("bias", head.bias)):
+        if (bad := not_finite(value)) is not None:
+            raise UserError(
+                f"Expected a finite head, but the {name} of {about} holds NaN or infinity in {int(bad.sum())} of "
+                f"{len(bad)} classes. Look at the weights."
+            )
 
 
 def check_classes(labels: Tensor, classes: int) -> None:

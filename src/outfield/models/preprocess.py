@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from outfield import keys
+from outfield.data.adapters import is_missing
 from outfield.data.base import Batch
 from outfield.data.pictures import cut
 from outfield.errors import UserError
@@ -249,7 +250,7 @@ def numbers_of(batch: Batch) -> NDArray[Any]:
                 "Encode it as numbers, or pass a pipeline that does."
             )
     return np.array(
-        [[np.nan if _absent(row[name]) else row[name] for name in names] for row in batch], dtype=np.float64
+        [[np.nan if is_missing(row[name]) else row[name] for name in names] for row in batch], dtype=np.float64
     )
 
 
@@ -263,12 +264,8 @@ def _one_array(batch: Batch) -> NDArray[Any]:
         ) from None
 
 
-def _absent(value: Any) -> bool:
-    return value is None or type(value).__name__ in ("NAType", "NaTType")
-
-
 def _number(value: Any) -> bool:
-    return _absent(value) or isinstance(value, (bool, int, float, Decimal, np.bool_, np.integer, np.floating))
+    return is_missing(value) or isinstance(value, (bool, int, float, Decimal, np.bool_, np.integer, np.floating))
 
 
 def fitting(example: Batch) -> Preprocess:

@@ -17,7 +17,7 @@ from torch import Tensor
 from outfield import keys
 from outfield.data import labels
 from outfield.data.base import Batch
-from outfield.errors import UserError
+from outfield.errors import UserError, listed
 from outfield.models.libraries import library
 from outfield.models.preprocess import Preprocess, Table, code_of, shown, stated
 from outfield.types import Head, Outputs
@@ -172,7 +172,7 @@ class SklearnModel:
     def _check_columns(self, columns: Sequence[str]) -> None:
         if absent := [name for name in self.named if name not in columns]:
             raise UserError(
-                f"Expected the columns that {type(self.last).__name__} was fitted on, but {', '.join(absent[:5])} "
+                f"Expected the columns that {type(self.last).__name__} was fitted on, but {listed(absent)} "
                 f"{'is' if len(absent) == 1 else 'are'} not among {', '.join(map(str, columns[:8]))}. Add them."
             )
 
@@ -331,7 +331,7 @@ def _class_names(estimator: Any, classes: Sequence[str] | None) -> tuple[str, ..
     if len(classes) != len(estimator.classes_):
         raise UserError(
             f"Expected names for {len(estimator.classes_)} classes, but got {len(classes)}. Pass one for each of "
-            f"classes_: {labels.listed([str(one) for one in estimator.classes_])}."
+            f"classes_: {listed([str(one) for one in estimator.classes_])}."
         )
     return tuple(map(str, classes))
 

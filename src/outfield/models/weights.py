@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-import yaml
 from torch import Tensor, nn
 
-from outfield import registry
+from outfield import registry, strict_yaml
 from outfield.errors import UserError, reading
 from outfield.models.base import Model
 from outfield.models.torch import TorchModel, load_into, load_weights
@@ -67,14 +66,14 @@ def parsed(text: str) -> tuple[str, dict[str, Any]]:
 
     Examples
     --------
-    >>> parsed("resnet_cifar?classes=10&depth=20")
-    ('resnet_cifar', {'classes': 10, 'depth': 20})
+    >>> parsed("resnet_cifar?classes=10&depth=20"), parsed("timm_net?rate=1e-3")
+    (('resnet_cifar', {'classes': 10, 'depth': 20}), ('timm_net', {'rate': 0.001}))
     """
     name, _, query = text.partition("?")
     pairs = parse_qsl(query)
     if query.count("&") + bool(query) != len(pairs) or not all(key.isidentifier() for key, _ in pairs):
         raise UserError(f"Expected parameters as key=value with & between, but got {query!r}. Write, say, ?classes=10.")
-    return name, {key: yaml.safe_load(value) for key, value in pairs}
+    return name, {key: strict_yaml.parse(value, f"the parameters of {name}") for key, value in pairs}
 
 
 def _module(network: Any) -> nn.Module:

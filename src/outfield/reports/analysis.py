@@ -39,7 +39,7 @@ from outfield.stats.base import Level
 from outfield.stats.components import Stratum
 from outfield.stats.partial import PartialCorrelation, PartialMatrix
 from outfield.stats.ranks import Friedman, MeanRanks
-from outfield.stats.recommend import Recommendation
+from outfield.stats.recommend import TIE, Recommendation
 from outfield.stats.relate import Correlation, LeftOut, Line
 from outfield.stats.shape import Interrupted, LindMehlum, Smooth, TwoLines
 from outfield.stats.units import Panel
@@ -284,7 +284,7 @@ class Analysis:
 def _extremes(line: Line) -> tuple[str, str]:
     """The models that lie furthest above and below a line; all of them where several tie."""
     ends = (line.residuals.max(), line.residuals.min())
-    tied = [np.flatnonzero(np.isclose(line.residuals, end, rtol=0, atol=1e-12)) for end in ends]
+    tied = [np.flatnonzero(np.isclose(line.residuals, end, rtol=0, atol=TIE)) for end in ends]
     above, below = (", ".join(line.names[i] for i in at[:5]) + (", ..." if len(at) > 5 else "") for at in tied)
     return above, below
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
+from outfield.data.labels import is_number
 from outfield.errors import UserError
 
 ABSENT = frozenset({"", "na", "n/a", "n.a.", "nan", "null", "none", "-", "--", "–", "—", "?", "/"})  # noqa: RUF001  # dashes that tables write
@@ -60,9 +60,8 @@ def _written(values: pl.Series, column: str) -> tuple[pl.Series, bool]:
 
 
 def _number(text: str) -> float | None:
-    if not re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*|\s*[+-]?inf(inity)?\s*", text, re.IGNORECASE):
-        return None
-    return float(text)
+    text = text.strip()
+    return float(text) if is_number(text) or text.lstrip("+-").lower() in ("inf", "infinity") else None
 
 
 def names(frame: pl.DataFrame, column: str) -> pl.Series:

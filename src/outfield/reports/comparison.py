@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from outfield import registry
 from outfield.errors import UnknownName, UserError
 from outfield.metrics._ranking import Placements
 from outfield.reports.results import DRAWS, Results
@@ -25,7 +26,6 @@ from outfield.types import Estimate
 
 KEYS = ("strategy", "seed", "detector", "set_kind", "ood", "metric")
 """What two rows must share to be a pair."""
-LOWER_IS_BETTER = frozenset({"ece", "nll", "brier", "aurc", "fpr_at_95_id", "fpr_at_95_ood"})
 PLACE = ("set", "part", "row")
 """What tells one scored input from another."""
 Z = float(stats.norm.ppf(0.975))
@@ -109,7 +109,7 @@ class Comparison:
         if rows.is_empty():
             return
         first, second, found = self._sides(rows, measure)
-        lower = measure.metric in LOWER_IS_BETTER
+        lower = not registry.find("metrics", measure.metric).higher_is_better
         yield {
             "name": measure.title, "first": first, "second": second,
             "value": found.value, "low": found.low, "high": found.high, "n": found.n or 0,

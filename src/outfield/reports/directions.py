@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from outfield import registry
-from outfield.errors import UserError
+from outfield.errors import UserError, listed
 
 HIGHER = re.compile(
     r"auc|auroc|aupr\w*|auprc|roc|acc(uracy)?\d*|top\d+|tpr|tnr|f1|map|precision|recall|sensitivity|specificity|"
@@ -66,13 +66,12 @@ def directions(
     return {name: flag for name, flag in guessed.items() if flag is not None}
 
 
-def unknown(columns: Sequence[str], found: dict[str, bool]) -> tuple[str, ...]:
+def unknown(columns: Sequence[str], found: Mapping[str, bool]) -> tuple[str, ...]:
     """A sentence on the measures whose direction is not known, if there are such."""
     left = [name for name in columns if name not in found]
     if not left:
         return ()
-    many = f"{', '.join(left[:5])}{f' and {len(left) - 5} more' if len(left) > 5 else ''}"
     return (
-        f"Ranks leave out {many}: the name does not tell whether higher or lower values are better. "
+        f"Ranks leave out {listed(left)}: the name does not tell whether higher or lower values are better. "
         f"Say so with --higher NAME or --lower NAME.",
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from outfield import document
+from outfield import strict_yaml
 from outfield.errors import UserError
 from outfield.places import place
 from outfield.reports import trajectory
@@ -180,4 +180,4 @@ def _distinct(table: pl.DataFrame, column: str, most: int = 60) -> str:
 
 def _study_file(results: Results) -> str:
     study = results.manifest.get("study")
-    return document.written(study) if study else ""
+    return strict_yaml.dump(study) if study else ""

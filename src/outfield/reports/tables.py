@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from outfield.errors import UserError, near, plural, reading
+from outfield.errors import UserError, listed, near, plural, reading
 from outfield.places import is_remote, place
 from outfield.reports.cells import names, numbers, without_name
 from outfield.reports.directions import directions, unknown
@@ -398,7 +398,7 @@ def _complete(base: pl.DataFrame) -> tuple[pl.DataFrame, str | None, tuple[str, 
     ece = "ece" if base["ece"].null_count() == 0 else None
     kept = base.drop([] if ece else ["ece"]).drop_nulls()
     lost = base.filter(~pl.col("unit").is_in(kept["unit"].to_list()))["unit"].to_list()
-    notes = [f"Left out {len(lost)} of {base.height} units that miss a cell: {', '.join(lost[:5])}."] if lost else []
+    notes = [f"Left out {len(lost)} of {base.height} units that miss a cell: {listed(lost)}."] if lost else []
     if kept.height < 4:
         raise UserError(
             f"Expected at least four units with accuracy and every OOD set, but got {kept.height}. Add models."

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from outfield import document
+from outfield import strict_yaml
 from outfield.errors import UserError
 from outfield.reports.displays import (
     trajectory_bridge,
@@ -85,7 +85,7 @@ def html(found: Trajectories, *, command: str = "", balanced: Trajectories | Non
         sections=sections,
         legends={},
         facts=_facts(found),
-        manifest=document.written(dict(found.manifest)) if found.manifest else "",
+        manifest=strict_yaml.dump(dict(found.manifest)) if found.manifest else "",
         command=command,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         vega=vega(),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outfield.errors import UserError, reading
+from outfield.errors import UserError, listed, reading
 
 if TYPE_CHECKING:
     import polars as pl
@@ -95,7 +95,7 @@ def _collected(frame: Any) -> pl.DataFrame:
 def require(frame: pl.DataFrame, columns: Sequence[str]) -> None:
     """Raise a ``UserError`` that names the columns which ``frame`` lacks, and those it has."""
     if missing := [name for name in columns if name not in frame.columns]:
-        has = ", ".join(frame.columns[:12]) + (", ..." if len(frame.columns) > 12 else "")
+        has = listed(frame.columns, most=12)
         raise UserError(
             f"Expected columns {', '.join(missing)}, but the table has {has}. Name the columns that it has."
         )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-SAME = 1e-9
+TIE = 1e-12
 """Means that differ by less tie exactly: the rest is rounding."""
 
 
@@ -53,7 +53,7 @@ class Recommendation(Result):
     def safest(self) -> tuple[str, ...]:
         """The detectors with the best worst-case mean rank: several where they tie exactly."""
         least = self.worst_rank[self.best].value
-        return tuple(sorted(name for name, one in self.worst_rank.items() if one.value <= least + SAME))
+        return tuple(sorted(name for name, one in self.worst_rank.items() if one.value <= least + TIE))
 
     def frame(self) -> pl.DataFrame:
         """Detectors by worst-case mean rank."""
@@ -166,7 +166,7 @@ class _Judged:
 
 def _least(worst: Array) -> Array:
     """The share of each detector in the choice, [..., detectors]: all of the least share it alike."""
-    least = worst <= worst.min(axis=-1, keepdims=True) + SAME
+    least = worst <= worst.min(axis=-1, keepdims=True) + TIE
     return np.asarray(least / least.sum(axis=-1, keepdims=True))
 
 

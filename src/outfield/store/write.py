@@ -224,7 +224,7 @@ def parquet(table: pl.DataFrame, path: Path, kind: str) -> Path:
             table.write_parquet(temporary, compression="zstd", metadata=metadata)
         except pl.exceptions.PolarsError as error:
             raise OSError(str(error)) from error
-        checksums.close(temporary, kind, path.stem)
+        checksums.seal_file(temporary, kind, path.stem)
     return path
 
 
@@ -261,7 +261,7 @@ def sift(files: Sequence[Path], here: Sequence[Path], kind: str, *, decode: bool
     damaged, earlier = {}, []
     for path, copy in zip(files, here, strict=True):
         try:
-            if checksums.verified(copy, kind, path.stem):
+            if checksums.check_file(copy, kind, path.stem):
                 continue
             earlier.append(path)
             _check_columns(copy, kind, decode=decode)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outfield import checksums
-from outfield.data.tree import Tree
+from outfield.data.folder_tree import Tree
 from outfield.errors import UserError
 from outfield.registry import kinds
 from outfield.studies.outcome import Outcome, Spent
@@ -243,8 +243,8 @@ def _foreign_code() -> tuple[Path, ...]:
 
 def _whole(folder: Path, rows: list[Path]) -> bool:
     """Whether the list of jobs and every file of rows is as it was written."""
-    return checksums.verified(folder / "study.json", "study", "study") and all(
-        checksums.verified(path, "rows", path.stem) for path in rows
+    return checksums.check_file(folder / "study.json", "study", "study") and all(
+        checksums.check_file(path, "rows", path.stem) for path in rows
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from outfield.studies.plan import Task, outlook
 from outfield.studies.recipes import Recipe, Report, TrainedRecipe
 from outfield.studies.sets import Sets
 from outfield.studies.spec import Spec
+from outfield.temporary_files import work_folder
 
 TRIAL = 500
 """Inputs of each set that a trial reads, at most."""
@@ -99,7 +99,7 @@ def forecast(spec: Spec, sets: Sets, tasks: Iterable[Task], folder: Path) -> For
     """
     training, measuring, untold = 0.0, 0.0, []
     known: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(prefix="outfield-") as place:
+    with work_folder("forecast") as place:
         timed = _Timed(spec, sets, Path(place))
         for task in tasks:
             recipe = task.recipe

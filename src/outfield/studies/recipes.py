@@ -102,7 +102,7 @@ class TrainedRecipe(Recipe):
     def _load(self, sets: Sets, weights: Path) -> nn.Module:
         network = self.training.architecture(lambda: self.untrained(sets))
         with copies([weights]) as (here,):
-            if not checksums.verified(here, WEIGHTS, self.key):
+            if not checksums.check_file(here, WEIGHTS, self.key):
                 tell_of_earlier(weights.parent, 1)
             network.load_state_dict(load_weights(here))
         return network.eval()
@@ -129,7 +129,7 @@ def _save(tensors: dict[str, torch.Tensor], weights: Path, key: str) -> None:
             save_file(tensors, temporary, {checksums.FIELD: checksums.blank(WEIGHTS, key)})
         except SafetensorError as error:
             raise OSError(str(error)) from error
-        checksums.close(temporary, WEIGHTS, key)
+        checksums.seal_file(temporary, WEIGHTS, key)
 
 
 @dataclass(frozen=True)

@@ -97,10 +97,10 @@ def name_of(study: Spec | Path | str) -> str:
     """The name of a study, or of the study in a file, which is not checked any further."""
     if not isinstance(study, (str, Path)):
         return study.name
-    from outfield import document
+    from outfield import strict_yaml
 
     try:
-        return str(document.read(study)["name"])
+        return str(strict_yaml.read(study)["name"])
     except (KeyError, TypeError):
         from outfield.studies.spec import Spec
 

@@ -30,8 +30,9 @@ from pydantic import (
     model_validator,
 )
 
-from outfield import document, registry
+from outfield import registry, strict_yaml
 from outfield.errors import Problems, UserError, singular
+from outfield.places import home
 
 LONGEST = 200
 """Signs of a wrong value that a message shows."""
@@ -255,7 +256,7 @@ class Spec(_Strict):
             Everything that is wrong with the file, together.
         """
         path = Path(path)
-        content = document.read(path)
+        content = strict_yaml.read(path)
         return cls.parse(_rooted(content, _root(path, content, data)), path.name)
 
     @classmethod
@@ -310,22 +311,6 @@ def _is_path(name: str, value: Any) -> bool:
 
 def _below(root: Path, path: Any) -> Any:
     return str(root / home(path)) if isinstance(path, str | Path) else path
-
-
-def home(path: str | Path) -> Path:
-    """A path with ``~`` and ``~USER`` written out.
-
-    Raises
-    ------
-    UserError
-        There is no such user, or no path can be so.
-    """
-    try:
-        return Path(path).expanduser()
-    except (RuntimeError, ValueError) as error:
-        raise UserError(
-            f"Expected the path of a folder or file, but got {str(path)!r}: {error} Write it out."
-        ) from None
 
 
 def shipped(name: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-from outfield import document
+from outfield import strict_yaml
 from outfield.errors import UserError
 from outfield.trajectory.spec import Trajectory
 
@@ -32,7 +32,7 @@ def load(path: Path | str, data: Path | str | None = None) -> Any:
 
 
 def _kind(path: Path) -> str:
-    content = document.read(path)
+    content = strict_yaml.read(path)
     kind = content.get("kind") if isinstance(content, dict) else None
     if kind not in KINDS:
         raise UserError(f"Expected kind: {' or '.join(KINDS)} in {path}, but got {kind!r}. Say which study it is.")

@@ -17,23 +17,9 @@ from outfield.data.base import Batch
 from outfield.data.datasets import Fault, Look, Rows, item_key, stack
 from outfield.data.limits import FILE_BYTES
 from outfield.data.sources._decoding import Decoding, reason
-from outfield.data.sources._names import is_picture, passed_over, printable
+from outfield.data.sources._names import printable
 from outfield.errors import NotThere, UserError
-
-__all__ = [
-    "Broken",
-    "Decoding",
-    "FileDataset",
-    "Paths",
-    "bounded",
-    "by_folder",
-    "existing",
-    "is_picture",
-    "located",
-    "passed_over",
-    "printable",
-    "refusal",
-]
+from outfield.places import home
 
 Broken = Literal["refuse", "leave out"]
 SHOWN = 20
@@ -214,17 +200,9 @@ class _Kept:
         return self.content(int(self.rows[row]))
 
 
-def located(path: str | Path) -> Path:
-    """The path, with ``~`` expanded; ``NotThere`` where there is no such user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise NotThere(f"Expected the home folder in {path}, but there is no such user. Mend the path.") from None
-
-
 def existing(path: str, kind: Literal["file", "folder"]) -> Path:
     """The path, expanded; ``NotThere`` where there is no such file or folder."""
-    found = located(path)
+    found = home(path)
     if not (found.is_file() if kind == "file" else found.is_dir()):
         raise NotThere(f"Expected a {kind} at {printable(str(found))}, but there is none. Mend the path.")
     return found

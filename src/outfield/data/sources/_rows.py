@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outfield.data import labels
-from outfield.errors import UserError
+from outfield.errors import UserError, listed
 
 SHOWN = 10
 """Rows that a message names; the others are counted."""
@@ -27,7 +27,7 @@ def column(names: Collection[str], wanted: str, where: str) -> str:
         raise UserError(f"Expected one column {wanted!r} in {where}, but it has {count}. Give them names of their own.")
     if not count:
         raise UserError(
-            f"Expected a column {wanted!r} in {where}, but it has {labels.listed(list(names))}. "
+            f"Expected a column {wanted!r} in {where}, but it has {listed(list(names))}. "
             f"Name one of these.{other_separator(names)}"
         )
     return wanted
@@ -47,13 +47,41 @@ def utf8(file: Path) -> Path:
     return file
 
 
+def ending(file: Path) -> str:
+    """The ending that says what a file holds, whatever its case, that of a compression aside.
+
+    Examples
+    --------
+    >>> ending(Path("news.CSV.gz"))
+    '.csv'
+    """
+    return Path(file.name.lower().removesuffix(".gz")).suffix
+
+
+def opened(file: Path) -> TextIO:
+    """The text of a file, gzipped or not; line ends stay as they are."""
+    if file.suffix.lower() == ".gz":
+        return gzip.open(file, "rt", encoding="utf-8-sig", newline="")
+    return file.open(encoding="utf-8-sig", newline="")
+
+
+def separator(file: Path) -> str:
+    """What stands between the cells of a table of texts: tabs in ``.tsv``, else commas."""
+    return "\t" if ending(file) == ".tsv" else ","
+
+
+def header(file: Path) -> list[str]:
+    """The names of the columns in the first line of a table of texts."""
+    import polars as pl
+
+    first = pl.read_csv(file, separator=separator(file), has_header=False, n_rows=1, infer_schema=False)
+    return ["" if name is None else str(name) for name in first.row(0)]
+
+
 def records(file: Path) -> list[Any]:
     """The rows of a file of JSON: one a line in ``.jsonl``, a list in ``.json``; gzipped or not."""
-    name = file.name.lower()
-    with (
-        gzip.open(file, "rt", encoding="utf-8-sig") if name.endswith(".gz") else file.open(encoding="utf-8-sig") as text
-    ):
-        if name.removesuffix(".gz").endswith(".jsonl"):
+    with opened(file) as text:
+        if ending(file) == ".jsonl":
             return [json.loads(line) for line in text if line.strip()]
         content = json.load(text)
     return content if isinstance(content, list) else [content]
@@ -117,10 +145,10 @@ def _chosen(values: Sequence[Any], chosen: Sequence[str], where: str, rows: NDAr
     present = labels.ordered(one for one in found if one is not None)
     number = {present[at]: place for place, at in enumerate(labels.places(chosen, present, where)) if at >= 0}
     numbers = np.array([-1 if one is None else number.get(one, -1) for one in found], dtype=np.int64)
-    at, said = np.flatnonzero(numbers >= 0), labels.listed(chosen)
+    at, said = np.flatnonzero(numbers >= 0), listed(chosen)
     if not len(at):
         raise UserError(
-            f"Expected rows labelled {said} in {where}, but found none: it has {labels.listed(present) or 'no labels'}."
+            f"Expected rows labelled {said} in {where}, but found none: it has {listed(present) or 'no labels'}."
             " Mend `values`."
         )
     absent = len(found) - len(at)

@@ -16,9 +16,11 @@ from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset
 from outfield.data.labels import unless_unlabelled
 from outfield.data.limits import ARRAY_BYTES
-from outfield.data.sources._files import existing, located, printable
+from outfield.data.sources._files import existing
+from outfield.data.sources._names import printable
 from outfield.data.sources._rows import labelled
-from outfield.errors import UserError, reading
+from outfield.errors import UserError, listed, reading
+from outfield.places import home
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Arrays(Source):
 
     def files(self) -> tuple[Path, ...]:
         return tuple(
-            located(name) for name in (self.path, self.labels) if name and (name == self.path or name[-4:] == ".npy")
+            home(name) for name in (self.path, self.labels) if name and (name == self.path or name[-4:] == ".npy")
         )
 
     def load(self) -> Dataset:
@@ -91,7 +93,7 @@ class Arrays(Source):
         name = self.items or (others[0] if len(others) == 1 else "images" if "images" in others else None)
         if name is None or name not in names:
             raise UserError(
-                f"Expected an array {name or 'of items'} in {self.path}, but it has {_listed(names)}. "
+                f"Expected an array {name or 'of items'} in {self.path}, but it has {_shown(names)}. "
                 "Name the items with `items` and the labels with `labels`."
             )
         return name
@@ -102,7 +104,7 @@ class Arrays(Source):
         if self.labels and self.labels.endswith(".npy"):
             return _file(self.labels)
         raise UserError(
-            f"Expected labels {self.labels!r} in {self.path}, but it has {_listed(names)}. Name one of these."
+            f"Expected labels {self.labels!r} in {self.path}, but it has {_shown(names)}. Name one of these."
         )
 
 
@@ -118,8 +120,8 @@ def names_in(path: Path) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name.removesuffix(".npy") for name in archive.namelist()))
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(map(printable, names)) or "none"
+def _shown(names: tuple[str, ...]) -> str:
+    return printable(listed(names)) or "none"
 
 
 def _file(name: str) -> NDArray[Any]:

@@ -4,20 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outfield.data.base import Dataset, Source
-from outfield.data.sources._files import (
-    Broken,
-    Decoding,
-    FileDataset,
-    Paths,
-    by_folder,
-    existing,
-    is_picture,
-    located,
-    passed_over,
-)
-from outfield.data.sources._names import is_foreign
-from outfield.data.tree import Tree
+from outfield.data.folder_tree import Tree
+from outfield.data.sources._decoding import Decoding
+from outfield.data.sources._files import Broken, FileDataset, Paths, by_folder, existing
+from outfield.data.sources._names import is_foreign, is_picture, passed_over
 from outfield.errors import UserError
+from outfield.places import home
 
 
 @dataclass(frozen=True)
@@ -68,7 +60,7 @@ class Folder(Source):
     broken: Broken = "refuse"
 
     def files(self) -> tuple[Path, ...]:
-        return (located(self.path),)
+        return (home(self.path),)
 
     def load(self) -> Dataset:
         root = existing(self.path, "folder")

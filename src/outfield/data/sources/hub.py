@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ListDataset
-from outfield.data.sources._files import Broken, Decoding, FileDataset
+from outfield.data.sources._decoding import Decoding
+from outfield.data.sources._files import Broken, FileDataset
 from outfield.data.sources._rows import Labelled, column, kept, labelled
 from outfield.errors import MissingExtra, UserError
 

@@ -11,10 +11,21 @@ from numpy.typing import NDArray
 
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset, fits_float32
-from outfield.data.labels import MISSING, listed
+from outfield.data.labels import MISSING
 from outfield.data.sources._files import Broken, existing
-from outfield.data.sources._rows import column, kept, labelled, other_separator, records, utf8
-from outfield.errors import UserError, reading
+from outfield.data.sources._rows import (
+    column,
+    ending,
+    header,
+    kept,
+    labelled,
+    other_separator,
+    records,
+    separator,
+    utf8,
+)
+from outfield.errors import UserError, listed, reading
+from outfield.places import home
 
 if TYPE_CHECKING:
     import polars as pl
@@ -65,7 +76,7 @@ class Table(Source):
     broken: Broken = "refuse"
 
     def files(self) -> tuple[Path, ...]:
-        return (Path(self.path).expanduser(),)
+        return (home(self.path),)
 
     def load(self) -> Dataset:
         header, frame = self._read()
@@ -85,7 +96,7 @@ class Table(Source):
         """How often each column is named, and the rows: of texts where the file states no types."""
         file = existing(self.path, "file")
         with reading(file, "a table", f"Mend it: {_FORM}"):
-            header, frame = _parsed(utf8(file), Path(file.name.lower().removesuffix(".gz")).suffix)
+            header, frame = _parsed(utf8(file))
         if frame.is_empty():
             raise UserError(f"Expected rows in {file}, but it has none. Point it to a table that holds rows.")
         return Counter(header), frame
@@ -94,17 +105,14 @@ class Table(Source):
 _FORM = "UTF-8, as many cells in a line as the header names, separated by commas in .csv and by tabs in .tsv."
 
 
-def _parsed(file: Path, suffix: str) -> tuple[Sequence[str], pl.DataFrame]:
+def _parsed(file: Path) -> tuple[Sequence[str], pl.DataFrame]:
     """The names of the columns as the file has them, and its rows."""
     import polars as pl
 
-    if suffix in (".parquet", ".jsonl", ".json"):
-        frame = pl.read_parquet(file) if suffix == ".parquet" else _of_records(file)
+    if ending(file) in (".parquet", ".jsonl", ".json"):
+        frame = pl.read_parquet(file) if ending(file) == ".parquet" else _of_records(file)
         return frame.columns, frame
-    separator = "\t" if suffix == ".tsv" else ","
-    first = pl.read_csv(file, separator=separator, has_header=False, n_rows=1, infer_schema=False)
-    header = ["" if name is None else str(name) for name in first.row(0)]
-    return header, pl.read_csv(file, separator=separator, infer_schema=False)
+    return header(file), pl.read_csv(file, separator=separator(file), infer_schema=False)
 
 
 def _of_records(file: Path) -> pl.DataFrame:

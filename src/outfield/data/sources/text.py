@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ import numpy as np
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ListDataset
 from outfield.data.sources._files import Broken, existing
-from outfield.data.sources._rows import column, kept, labelled, utf8
+from outfield.data.sources._rows import column, ending, kept, labelled, opened, utf8
 from outfield.errors import UserError, reading
+from outfield.places import home
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
@@ -67,7 +67,7 @@ class Text(Source):
     broken: Broken = "refuse"
 
     def files(self) -> tuple[Path, ...]:
-        return (Path(self.path).expanduser(),)
+        return (home(self.path),)
 
     def load(self) -> Dataset:
         rows = self._rows()
@@ -85,7 +85,7 @@ class Text(Source):
 
     def _rows(self) -> list[Mapping[str, Any]]:
         file = existing(self.path, "file")
-        suffix = Path(file.name.lower().removesuffix(".gz")).suffix
+        suffix = ending(file)
         with reading(file, "a table of texts", "Mend it, or save it as UTF-8."):
             rows = _of_parquet(file) if suffix == ".parquet" else self._of_lines(file, suffix)
         if not rows:
@@ -93,7 +93,7 @@ class Text(Source):
         return rows
 
     def _of_lines(self, file: Path, suffix: str) -> list[Mapping[str, Any]]:
-        with _opened(utf8(file)) as lines:
+        with opened(utf8(file)) as lines:
             return list(self._parsed(lines, suffix))
 
     def _parsed(self, lines: TextIO, suffix: str) -> Iterator[Mapping[str, Any]]:
@@ -146,12 +146,6 @@ def _of_parquet(file: Path) -> list[Mapping[str, Any]]:
     import polars as pl
 
     return list(pl.read_parquet(file).iter_rows(named=True))
-
-
-def _opened(file: Path) -> TextIO:
-    if file.suffix.lower() == ".gz":
-        return gzip.open(file, "rt", encoding="utf-8-sig", newline="")
-    return file.open(encoding="utf-8-sig", newline="")
 
 
 def _row(value: Any) -> Mapping[str, Any]:

@@ -17,18 +17,11 @@ from numpy.typing import NDArray
 from outfield.data.base import Dataset, Source
 from outfield.data.labels import unless_unlabelled
 from outfield.data.limits import SHARDS
-from outfield.data.sources._files import (
-    Broken,
-    Decoding,
-    FileDataset,
-    bounded,
-    is_picture,
-    located,
-    passed_over,
-    printable,
-)
-from outfield.data.sources._names import has_foreign
-from outfield.errors import UserError, reading
+from outfield.data.sources._decoding import Decoding
+from outfield.data.sources._files import Broken, FileDataset, bounded
+from outfield.data.sources._names import has_foreign, is_picture, passed_over, printable
+from outfield.errors import UserError, listed, reading
+from outfield.places import home
 
 
 @dataclass(frozen=True)
@@ -204,7 +197,7 @@ def _shards(pattern: str) -> list[Path]:
     names = _named(pattern)
     absent = [printable(name) for name in names if not Path(name).is_file()]
     if absent:
-        raise UserError(f"Expected shards {pattern}, but there is no {', '.join(absent[:5])}. Mend the path.")
+        raise UserError(f"Expected shards {pattern}, but there is no {listed(absent)}. Mend the path.")
     return [Path(name) for name in names]
 
 
@@ -214,7 +207,7 @@ def _named(pattern: str) -> list[str]:
 
 def _ranged(pattern: str) -> list[str]:
     """The names that a pattern's ranges stand for."""
-    names = list(islice(_expanded(str(located(pattern))), SHARDS() + 1))
+    names = list(islice(_expanded(str(home(pattern))), SHARDS() + 1))
     if len(names) > SHARDS():
         raise UserError(
             f"Expected at most {SHARDS():,} shards, but {pattern} names more. "

@@ -6,19 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from outfield.data.base import Dataset, Source
-from outfield.data.sources._files import (
-    Broken,
-    Decoding,
-    FileDataset,
-    bounded,
-    by_folder,
-    existing,
-    is_picture,
-    located,
-    passed_over,
-)
-from outfield.data.sources._names import has_foreign, printable
+from outfield.data.sources._decoding import Decoding
+from outfield.data.sources._files import Broken, FileDataset, bounded, by_folder, existing
+from outfield.data.sources._names import has_foreign, is_picture, passed_over, printable
 from outfield.errors import UserError, reading
+from outfield.places import home
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,7 @@ class Zip(Source):
     broken: Broken = "refuse"
 
     def files(self) -> tuple[Path, ...]:
-        return (located(self.path),)
+        return (home(self.path),)
 
     def load(self) -> Dataset:
         path = existing(self.path, "file")

@@ -17,7 +17,7 @@ from outfield.reports.displays.base import Display, Figure
 from outfield.reports.results import Results
 from outfield.stats import _plots
 from outfield.stats.ranks import MeanRanks
-from outfield.stats.recommend import SAME
+from outfield.stats.recommend import TIE
 
 INTERVAL = (
     "95% intervals over inputs: the mean ends of DeLong's intervals of the sets and seeds, as wide as if their errors "
@@ -135,7 +135,7 @@ def _blind(cell: pl.DataFrame) -> pl.DataFrame:
 
 def _highest(value: str, *by: str) -> pl.Expr:
     """The rows that have the highest value of their group; what differs by rounding ties exactly."""
-    return pl.col(value) >= pl.col(value).max().over(by) - SAME
+    return pl.col(value) >= pl.col(value).max().over(by) - TIE
 
 
 def mean_ranks(results: Results) -> Display:

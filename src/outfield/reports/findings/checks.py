@@ -9,6 +9,7 @@ import polars as pl
 
 from outfield.errors import UserError
 from outfield.reports.analysis import Analysis
+from outfield.reports.directions import unknown
 from outfield.reports.findings.base import Finding, ordered
 from outfield.reports.findings.chance import chance, no_detector
 from outfield.stats import spearman
@@ -301,9 +302,9 @@ def at_chance(analysis: Analysis) -> Iterator[Finding]:
 
 def direction_unknown(analysis: Analysis) -> Iterator[Finding]:
     """OF020: an OOD measure of which it is not known whether higher is better."""
-    yield from (
-        Finding("OF020", "info", note) for note in analysis.measures.notes if note.startswith("Ranks leave out")
-    )
+    found = analysis.measures
+    if found.rows is None:
+        yield from (Finding("OF020", "info", said) for said in unknown(found.ood, found.directions))
 
 
 CHECKS: tuple[Callable[[Analysis], Iterator[Finding]], ...] = (

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from outfield import document
+from outfield import strict_yaml
 from outfield.errors import Problems
-from outfield.studies.spec import ROOT_VARIABLE, home
+from outfield.places import home
+from outfield.studies.spec import ROOT_VARIABLE
 from outfield.trajectory.nli.sets import FORMATS
 from outfield.trajectory.spec import Checkpoints, Strict
 
@@ -154,7 +155,7 @@ class Nli(Strict):
             Everything that is wrong with it.
         """
         path = Path(path)
-        found = cls.parse(document.read(path), str(path))
+        found = cls.parse(strict_yaml.read(path), str(path))
         stated = data or os.environ.get(ROOT_VARIABLE)
         root = home(stated) if stated else path.parent / home(found.data)
         return found.model_copy(update={"data": Path(os.path.abspath(root))})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from outfield import document
+from outfield import strict_yaml
 from outfield.errors import UserError
 from outfield.studies.spec import Spec
 from tests.support import small_study
@@ -27,7 +27,7 @@ BOMB = "\n".join(["a: &a [x, x, x, x, x, x, x, x, x]"] + [
     ],
 )  # fmt: skip
 def test_plain_values_are_those_of_yaml_1_2(text: str, value: object) -> None:
-    found = document.parsed(text)
+    found = strict_yaml.parse(text)
     assert found == value and type(found) is type(value)
 
 
@@ -52,19 +52,19 @@ def test_plain_values_are_those_of_yaml_1_2(text: str, value: object) -> None:
 )  # fmt: skip
 def test_what_cannot_be_meant_is_told(text: str, says: str) -> None:
     with pytest.raises(UserError) as error:
-        document.parsed(text, "study.yaml")
+        strict_yaml.parse(text, "study.yaml")
     assert says in str(error.value)
 
 
 def test_a_large_file_is_refused_before_it_is_read_whole(tmp_path: Path) -> None:
-    (tmp_path / "s.yaml").write_text("a: " + "x" * document.BYTES)
+    (tmp_path / "s.yaml").write_text("a: " + "x" * strict_yaml.BYTES)
     with pytest.raises(UserError, match=r"at most 2 MiB, but .*s\.yaml"):
-        document.read(tmp_path / "s.yaml")
+        strict_yaml.read(tmp_path / "s.yaml")
 
 
 def test_what_is_written_is_read_back() -> None:
     content = {"a": ["no", "1:30", "2024-01-01", "08", "1e-3", 1e-05, 0.1, "null", "", "é", True, None, -3, "0x1"]}
-    assert document.parsed(document.written(content)) == content
+    assert strict_yaml.parse(strict_yaml.dump(content)) == content
 
 
 @pytest.mark.parametrize(

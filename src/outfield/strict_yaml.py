@@ -51,12 +51,12 @@ class _Dumper(yaml.SafeDumper):
     }
 
 
-def written(content: Any) -> str:
-    """Plain values as YAML that :func:`parsed` reads back as they were.
+def dump(content: Any) -> str:
+    """Plain values as YAML that :func:`parse` reads back as they were.
 
     Examples
     --------
-    >>> parsed(written({"label": "1e-3", "seeds": [0]}))
+    >>> parse(dump({"label": "1e-3", "seeds": [0]}))
     {'label': '1e-3', 'seeds': [0]}
     """
     return str(yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
@@ -91,17 +91,17 @@ def read(path: Path | str, what: str = "a study file") -> Any:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"Expected YAML in UTF-8 in {path}, but got: {error}. Save it as UTF-8.") from None
-    return parsed(text, str(path))
+    return parse(text, str(path))
 
 
-def parsed(text: str, where: str = "the file") -> Any:
+def parse(text: str, where: str = "the file") -> Any:
     r"""The plain values of YAML text; see :func:`read`.
 
     Examples
     --------
-    >>> parsed("a: no\nb: 1e-3\nc: [1:30, 2024-01-01, 8]")
+    >>> parse("a: no\nb: 1e-3\nc: [1:30, 2024-01-01, 8]")
     {'a': 'no', 'b': 0.001, 'c': ['1:30', '2024-01-01', 8]}
-    >>> parsed("epochs: 1\nepochs: 2")
+    >>> parse("epochs: 1\nepochs: 2")
     Traceback (most recent call last):
     outfield.errors.UserError: Expected each key once in the file, but line 2 has 'epochs' again. Keep one of them.
     """

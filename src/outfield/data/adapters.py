@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from outfield.data import labels as labelling
 from outfield.data.base import Batch, Dataset
 from outfield.data.datasets import ArrayDataset, ListDataset, Rows, stack
-from outfield.errors import UserError, reading
+from outfield.errors import UserError, listed, reading
 
 LABEL, TEXT = "label", "text"
 """Columns of a frame that hold the labels and the texts, as in files."""
@@ -169,7 +170,7 @@ def is_data(what: Any) -> bool:
 
 
 def labels_of(labels: Any) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | None]:
-    """Labels as numbers, with the names of the classes where they are names.
+    """Labels as numbers, with the names of the classes where they are names: of ``labels.names``, as those of files.
 
     Raises
     ------
@@ -178,8 +179,8 @@ def labels_of(labels: Any) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | 
 
     Examples
     --------
-    >>> labels_of(["yes", "no"]), labels_of([1.0, 0.0])
-    ((array([1, 0]), ('no', 'yes')), (array([1, 0]), None))
+    >>> labels_of(["10", "2"]), labels_of([1.0, 0.0])
+    ((array([1, 0]), ('2', '10')), (array([1, 0]), None))
     """
     if labels is None:
         return None, None
@@ -189,16 +190,19 @@ def labels_of(labels: Any) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | 
     if values.ndim != 1:
         hint = "They look one-hot: pass labels.argmax(axis=1)." if _one_hot(values) else "Pass one a row."
         raise UserError(f"Expected one label for each item, but got labels of shape {values.shape}. {hint}")
-    if missing := sum(map(_is_missing, values.tolist())):
+    given = [None if is_missing(value) else value for value in values.tolist()]
+    numbers = all(value is None or isinstance(value, Real) for value in given)
+    found: list[Any] = given if numbers else labelling.names(given)
+    if missing := found.count(None):
         raise UserError(
-            f"Expected a label for each item, but {missing:,} of {len(values):,} are missing. "
+            f"Expected a label for each item, but {missing:,} of {len(found):,} are missing. "
             "Leave those items out, or label them."
         )
-    if all(isinstance(value, Real) for value in values.tolist()):
+    if numbers:
         return _whole(values.astype(np.float64) if values.dtype == object else values), None
-    classes = tuple(sorted({str(value) for value in values.tolist()}))
+    classes = labelling.ordered(found)
     number = {name: place for place, name in enumerate(classes)}
-    return np.array([number[str(value)] for value in values.tolist()], np.int64), classes
+    return np.array([number[name] for name in found], np.int64), classes
 
 
 def _whole(values: NDArray[Any]) -> NDArray[np.int64]:
@@ -215,8 +219,15 @@ def _one_hot(values: NDArray[Any]) -> bool:
     return values.ndim == 2 and values.dtype.kind in "biuf" and bool((values.sum(axis=1) == 1).all())
 
 
-def _is_missing(value: Any) -> bool:
-    return value is None or value != value or type(value).__name__ in ("NAType", "NaTType")  # noqa: PLR0124
+def is_missing(value: Any) -> bool:
+    """Whether a single value says that there is none: None, NaN, or pandas' own.
+
+    Examples
+    --------
+    >>> is_missing(float("nan")), is_missing(""), is_missing(0)
+    (True, False, False)
+    """
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value  # noqa: PLR0124  # NaN alone
 
 
 def _check_count(count: int, labels: NDArray[np.int64] | None) -> None:
@@ -415,7 +426,7 @@ def _of_frame(frame: Any, labels: Any) -> Dataset:
     if isinstance(labels, str):
         if labels not in names:
             raise UserError(
-                f"Expected a column {labels!r} of labels, but the frame has {', '.join(names[:12])}. Name one of these."
+                f"Expected a column {labels!r} of labels, but the frame has {listed(names)}. Name one of these."
             )
         frame, labels = frame.drop(labels), frame[labels].to_native()
     given, classes = labels_of(labels)
@@ -508,4 +519,4 @@ def _gaps(data: Dataset) -> Iterator[int]:
 
 
 def _lacks(value: Any) -> bool:
-    return not isinstance(value, np.ndarray) and _is_missing(value)
+    return not isinstance(value, np.ndarray) and is_missing(value)
