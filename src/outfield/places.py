@@ -13,7 +13,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from outfield import keys, temporary_files
-from outfield.errors import MissingExtra, UserError
+from outfield.errors import MissingExtra, NotThere, UserError
 
 LONGEST = 150
 """Bytes of a name in a path: what is put before and after it must fit into the 255 of a file's name."""
@@ -60,6 +60,25 @@ def _remote(kind: str, rest: str) -> Path:
             f"Expected a folder or an address such as s3://bucket/study, but {kind}:// cannot be used: {error}"
         ) from None
     return cast("Path", found)
+
+
+def home(path: Path | str) -> Path:
+    """A path on this machine with ``~`` and ``~USER`` written out.
+
+    Raises
+    ------
+    NotThere
+        There is no such user, or no path can be so.
+
+    Examples
+    --------
+    >>> home("data/set.zip"), home("~") == Path.home()
+    (PosixPath('data/set.zip'), True)
+    """
+    try:
+        return Path(path).expanduser()
+    except (RuntimeError, ValueError) as error:
+        raise NotThere(f"Expected the path of a folder or file, but got {str(path)!r}: {error} Write it out.") from None
 
 
 def is_remote(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ import numpy as np
 from outfield import registry
 from outfield.data import forms, labels
 from outfield.data.base import Dataset, Source
-from outfield.data.datasets import Rows, in_order, relabelled, split
+from outfield.data.datasets import in_order, relabelled, split
 from outfield.data.sources._rows import records
 from outfield.data.sources.arrays import names_in
+from outfield.data.sources.table import Table
 from outfield.errors import UserError, reading
+from outfield.places import home
 from outfield.studies.sets import Member
 from outfield.studies.spec import Category
 
@@ -28,9 +31,9 @@ def dataset(what: Any) -> Dataset:
     """A data set from a path, a source, ``(items, labels)``, an array, a tensor, a frame, a list or a torch data set.
 
     A folder holds pictures by class; files are read by their ending: ``.zip`` (pictures), ``.npy`` and ``.npz``
-    (arrays, labels of the name ``labels``), ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` (texts where there is a column
-    ``text``, else numbers; labels in the column ``label``), ``.parquet`` (numbers). Everything else, with labels or
-    without, is what ``outfield.data.forms.dataset_of`` takes.
+    (arrays, labels of the name ``labels``), ``.tar`` (a shard of WebDataset), ``.jsonl``, ``.json``, ``.csv``,
+    ``.tsv``, ``.parquet`` (texts where there is a column ``text``, else columns of numbers and of texts; labels in the
+    column ``label``). Everything else, with labels or without, is what ``outfield.data.forms.dataset_of`` takes.
 
     Raises
     ------
@@ -68,12 +71,9 @@ def _called(what: Any) -> str:
 
 
 def _loaded(path: Path) -> Dataset:
-    """The data at a path; a table of numbers keeps the names of its columns."""
-    source = _source(path)
-    data = source.load()
-    if registry.name_of("sources", source) != "table" or not isinstance(data, Rows):
-        return data
-    return forms.ColumnedDataset(data, [name for name in _columns(path) if name != getattr(source, "label", None)])
+    """The data at a path; a table keeps the names of its columns, its gaps and its texts."""
+    source = _source(home(path))
+    return source.as_fitted() if isinstance(source, Table) else source.load()
 
 
 def _source(path: Path) -> Source:
@@ -87,7 +87,8 @@ def _source(path: Path) -> Source:
     columns = _columns(path) if kind == "text" else ()
     if kind == "text" and "text" not in columns:
         kind = "table"
-    params = {"label": "label"} if "label" in columns else {}
+    named = [name for name in sorted(columns, key="label".__ne__) if name.strip().casefold() == "label"]
+    params = {"label": named[0]} if named else {}
     if ending == ".npz":
         params = {"labels": "labels"} if "labels" in names_in(path) else {}
     source: Source = registry.create("sources", kind, path=str(path), **params)
@@ -103,6 +104,7 @@ _KINDS = {
     ".csv": "text",
     ".tsv": "text",
     ".parquet": "text",
+    ".tar": "webdataset",
 }
 
 
@@ -194,15 +196,23 @@ def _named(key: str, value: Any) -> Iterator[tuple[str, str, Any]]:
         yield key, value[0], value[1]
     elif isinstance(value, Mapping):
         yield from ((name, key, what) for name, what in value.items())
-    elif isinstance(value, list) and not _texts(value):
+    elif isinstance(value, list) and not _items(value):
         yield from ((_name(what, f"{key} {i}"), key, what) for i, what in enumerate(value, 1))
     else:
         yield _name(value, key), key, value
 
 
-def _texts(value: list[Any]) -> bool:
-    """Whether a list is one data set of texts rather than a list of paths or data sets."""
-    return all(isinstance(item, str) and not Path(item).exists() for item in value)
+def _items(value: list[Any]) -> bool:
+    """Whether a list is one data set of texts, pairs, pictures or records, rather than a list of paths or data sets."""
+    return all(isinstance(item, str) and not _is_path(item) for item in value) or all(map(forms.is_item, value))
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text is a path: something is there, or it ends as a file of data does and has no blank."""
+    try:
+        return Path(text).expanduser().exists() or (_ending(Path(text)) in _KINDS and not re.search(r"\s", text))
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def _name(what: Any, otherwise: str) -> str:
@@ -281,11 +291,23 @@ def aligned(parts: Mapping[str, Dataset], model: Sequence[str] | None, classes: 
             f"Expected classes of the data to map, but they do not have {labels.listed(strange)}: they have "
             f"{labels.listed(own) or 'no names'}. Mend the mapping."
         )
+    _check_alike(parts)
     if not own:
         return Aligned(_by_value(parts, known), known)
     if mapped or not labels.numbers_only(known):
         return Aligned({role: in_order(one, known, mapped) for role, one in parts.items()}, class_names(known, None))
     return _by_number(parts, own, known)
+
+
+def _check_alike(parts: Mapping[str, Dataset]) -> None:
+    """Of two sets of labels, names on one side and numbers on the other, nobody knows which name is which number."""
+    named = [role for role, one in parts.items() if one.labels is not None and one.classes is not None]
+    numbered = [role for role, one in parts.items() if one.labels is not None and one.classes is None]
+    if named and numbered:
+        raise UserError(
+            f"Expected names of classes in all ID data, or in none, but {' and '.join(named)} has names, and "
+            f"{' and '.join(numbered)} has numbers. Which name a number means is not known: label them alike."
+        )
 
 
 def _by_value(parts: Mapping[str, Dataset], known: tuple[str, ...] | None) -> dict[str, Dataset]:

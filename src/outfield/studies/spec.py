@@ -32,6 +32,7 @@ from pydantic import (
 
 from outfield import document, registry
 from outfield.errors import Problems, UserError, singular
+from outfield.places import home
 
 LONGEST = 200
 """Signs of a wrong value that a message shows."""
@@ -310,22 +311,6 @@ def _is_path(name: str, value: Any) -> bool:
 
 def _below(root: Path, path: Any) -> Any:
     return str(root / home(path)) if isinstance(path, str | Path) else path
-
-
-def home(path: str | Path) -> Path:
-    """A path with ``~`` and ``~USER`` written out.
-
-    Raises
-    ------
-    UserError
-        There is no such user, or no path can be so.
-    """
-    try:
-        return Path(path).expanduser()
-    except (RuntimeError, ValueError) as error:
-        raise UserError(
-            f"Expected the path of a folder or file, but got {str(path)!r}: {error} Write it out."
-        ) from None
 
 
 def shipped(name: str) -> Path:

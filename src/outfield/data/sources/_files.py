@@ -19,6 +19,7 @@ from outfield.data.limits import FILE_BYTES
 from outfield.data.sources._decoding import Decoding, reason
 from outfield.data.sources._names import is_picture, passed_over, printable
 from outfield.errors import NotThere, UserError
+from outfield.places import home
 
 __all__ = [
     "Broken",
@@ -29,7 +30,6 @@ __all__ = [
     "by_folder",
     "existing",
     "is_picture",
-    "located",
     "passed_over",
     "printable",
     "refusal",
@@ -214,17 +214,9 @@ class _Kept:
         return self.content(int(self.rows[row]))
 
 
-def located(path: str | Path) -> Path:
-    """The path, with ``~`` expanded; ``NotThere`` where there is no such user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise NotThere(f"Expected the home folder in {path}, but there is no such user. Mend the path.") from None
-
-
 def existing(path: str, kind: Literal["file", "folder"]) -> Path:
     """The path, expanded; ``NotThere`` where there is no such file or folder."""
-    found = located(path)
+    found = home(path)
     if not (found.is_file() if kind == "file" else found.is_dir()):
         raise NotThere(f"Expected a {kind} at {printable(str(found))}, but there is none. Mend the path.")
     return found

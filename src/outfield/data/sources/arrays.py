@@ -16,9 +16,10 @@ from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset
 from outfield.data.labels import unless_unlabelled
 from outfield.data.limits import ARRAY_BYTES
-from outfield.data.sources._files import existing, located, printable
+from outfield.data.sources._files import existing, printable
 from outfield.data.sources._rows import labelled
 from outfield.errors import UserError, reading
+from outfield.places import home
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Arrays(Source):
 
     def files(self) -> tuple[Path, ...]:
         return tuple(
-            located(name) for name in (self.path, self.labels) if name and (name == self.path or name[-4:] == ".npy")
+            home(name) for name in (self.path, self.labels) if name and (name == self.path or name[-4:] == ".npy")
         )
 
     def load(self) -> Dataset:

@@ -12,12 +12,12 @@ from outfield.data.sources._files import (
     by_folder,
     existing,
     is_picture,
-    located,
     passed_over,
 )
 from outfield.data.sources._names import is_foreign
 from outfield.data.tree import Tree
 from outfield.errors import UserError
+from outfield.places import home
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Folder(Source):
     broken: Broken = "refuse"
 
     def files(self) -> tuple[Path, ...]:
-        return (located(self.path),)
+        return (home(self.path),)
 
     def load(self) -> Dataset:
         root = existing(self.path, "folder")

@@ -9,8 +9,9 @@ import numpy as np
 
 from outfield.data.base import Dataset, Source
 from outfield.data.labels import unless_unlabelled
-from outfield.data.sources._files import Broken, Decoding, FileDataset, Paths, existing, located, printable, refusal
+from outfield.data.sources._files import Broken, Decoding, FileDataset, Paths, existing, printable, refusal
 from outfield.errors import NotThere, UserError
+from outfield.places import home
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Imglist(Source):
     broken: Broken = "refuse"
 
     def files(self) -> tuple[Path, ...]:
-        names, root = located(self.path), located(self.root)
+        names, root = home(self.path), home(self.root)
         return (names, *(root / name for name, _ in _rows(names))) if names.is_file() else (names,)
 
     def load(self) -> Dataset:

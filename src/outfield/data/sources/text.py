@@ -16,6 +16,7 @@ from outfield.data.datasets import ListDataset
 from outfield.data.sources._files import Broken, existing
 from outfield.data.sources._rows import column, kept, labelled, utf8
 from outfield.errors import UserError, reading
+from outfield.places import home
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
@@ -67,7 +68,7 @@ class Text(Source):
     broken: Broken = "refuse"
 
     def files(self) -> tuple[Path, ...]:
-        return (Path(self.path).expanduser(),)
+        return (home(self.path),)
 
     def load(self) -> Dataset:
         rows = self._rows()

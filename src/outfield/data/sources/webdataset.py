@@ -23,12 +23,12 @@ from outfield.data.sources._files import (
     FileDataset,
     bounded,
     is_picture,
-    located,
     passed_over,
     printable,
 )
 from outfield.data.sources._names import has_foreign
 from outfield.errors import UserError, reading
+from outfield.places import home
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def _named(pattern: str) -> list[str]:
 
 def _ranged(pattern: str) -> list[str]:
     """The names that a pattern's ranges stand for."""
-    names = list(islice(_expanded(str(located(pattern))), SHARDS() + 1))
+    names = list(islice(_expanded(str(home(pattern))), SHARDS() + 1))
     if len(names) > SHARDS():
         raise UserError(
             f"Expected at most {SHARDS():,} shards, but {pattern} names more. "

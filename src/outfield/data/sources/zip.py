@@ -14,11 +14,11 @@ from outfield.data.sources._files import (
     by_folder,
     existing,
     is_picture,
-    located,
     passed_over,
 )
 from outfield.data.sources._names import has_foreign, printable
 from outfield.errors import UserError, reading
+from outfield.places import home
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Zip(Source):
     broken: Broken = "refuse"
 
     def files(self) -> tuple[Path, ...]:
-        return (located(self.path),)
+        return (home(self.path),)
 
     def load(self) -> Dataset:
         path = existing(self.path, "file")

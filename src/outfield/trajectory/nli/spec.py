@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from outfield import document
 from outfield.errors import Problems
-from outfield.studies.spec import ROOT_VARIABLE, home
+from outfield.places import home
+from outfield.studies.spec import ROOT_VARIABLE
 from outfield.trajectory.nli.sets import FORMATS
 from outfield.trajectory.spec import Checkpoints, Strict
 
