@@ -269,3 +269,68 @@ def test_a_shard_of_webdataset_is_data(tmp_path: Path) -> None:
     (tmp_path / "x.xlsx").write_bytes(b"PK")
     with pytest.raises(UserError, match=r"\.parquet, \.tar\), but that ending is unknown"):
         dataset(tmp_path / "x.xlsx")
+
+
+# pictures
+
+
+def pictures(folder: Path, *classes: str) -> Path:
+    for number, name in enumerate(classes):
+        (folder / name).mkdir(parents=True)
+        Image.new("L", (4, 4), number).save(folder / name / "x.png")
+    return folder
+
+
+@pytest.mark.parametrize("inner", ["mine", "mine/test"])
+def test_one_folder_around_the_class_folders_is_no_class(tmp_path: Path, inner: str) -> None:
+    import shutil
+
+    whole = pictures(tmp_path / "whole", f"{inner}/cat", f"{inner}/dog")
+    (whole / "mine" / "readme.txt").write_text("")
+    archive = Path(shutil.make_archive(str(tmp_path / "whole"), "zip", whole))
+    for path in (whole, archive):
+        assert dataset(path).classes == ("cat", "dog") and len(dataset(path)) == 2
+
+
+def test_class_folders_with_folders_of_their_own_are_classes(tmp_path: Path) -> None:
+    assert dataset(pictures(tmp_path / "set", "cat/a", "cat/b", "dog/a")).classes == ("cat", "dog")
+    assert dataset(pictures(tmp_path / "one", "cat")).classes == ("cat",)
+
+
+def test_splits_are_no_classes(tmp_path: Path, accuracy: Accuracy) -> None:
+    folder = pictures(tmp_path / "set", "train/cat", "train/dog", "test/cat", "test/dog")
+    with pytest.raises(UserError, match="its folders test, train look like splits"):
+        accuracy(nn.Flatten(), folder)
+    assert len(ood_members({"far": folder})[0].data) == 4
+
+
+def test_id_data_without_labels_say_where_labels_are_looked_for(tmp_path: Path, accuracy: Accuracy) -> None:
+    path = table(tmp_path / "t.csv", ROWS)
+    with pytest.raises(UserError, match="t.csv, but found none.*the column 'label' of a table"):
+        accuracy(nn.Linear(3, 3), path)
+
+
+# what a reader must know
+
+
+def test_numbers_for_a_model_that_names_its_classes_are_told(tmp_path: Path) -> None:
+    model = LogisticRegression().fit(ROWS, NAMES)
+    order = np.array(["ant", "bird", "cat"]).searchsorted(NAMES)
+    cache = Cache(tmp_path / "cache")
+    card = outfield.evaluate(model, id_test=(ROWS, order), ood={"far": FAR}, detectors=["msp"], cache=cache)
+    assert sum("places of the model's classes: 0 = ant, 1 = bird, 2 = cat" in note for note in card.notes) == 1
+    card = outfield.evaluate(model, id_test=(ROWS, NAMES), ood={"far": FAR}, detectors=["msp"], cache=cache)
+    assert not any("places of the model's classes" in note for note in card.notes)
+
+
+@pytest.mark.parametrize(("last", "told"), [(nn.Softmax(1), 1), (nn.Identity(), 0), (nn.ReLU(), 0)])
+def test_outputs_that_are_probabilities_are_told(tmp_path: Path, last: nn.Module, told: int) -> None:
+    linear = nn.Linear(3, 3)
+    card = outfield.evaluate(
+        nn.Sequential(linear, last),
+        id_test=(ROWS.astype(np.float32), NUMBERS),
+        ood={"far": FAR.astype(np.float32)},
+        detectors=["msp"],
+        cache=Cache(tmp_path / "cache"),
+    )
+    assert sum("outputs are probabilities" in note for note in card.notes) == told

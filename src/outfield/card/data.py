@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
+from zipfile import ZipFile
 
 import numpy as np
 
@@ -14,9 +15,11 @@ from outfield import registry
 from outfield.data import forms, labels
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import in_order, relabelled, split
+from outfield.data.sources._names import is_foreign, is_picture
 from outfield.data.sources._rows import records
 from outfield.data.sources.arrays import names_in
 from outfield.data.sources.table import Table
+from outfield.data.tree import Tree
 from outfield.errors import UserError, reading
 from outfield.places import home
 from outfield.studies.sets import Member
@@ -89,9 +92,36 @@ def _source(path: Path) -> Source:
         kind = "table"
     named = [name for name in sorted(columns, key="label".__ne__) if name.strip().casefold() == "label"]
     params = {"label": named[0]} if named else {}
+    if kind in ("folder", "zip") and (inner := _only_folder(path)):
+        return _below_only_folder(path, kind, inner)
     if ending == ".npz":
         params = {"labels": "labels"} if "labels" in names_in(path) else {}
     source: Source = registry.create("sources", kind, path=str(path), **params)
+    return source
+
+
+def _only_folder(path: Path) -> str:
+    """The one folder that holds all pictures and, in it, their class folders, as archives of a folder have it."""
+    names = _picture_names(path)
+    inner = ""
+    while len(first := {name.split("/")[0] for name in names}) == 1 and all(name.count("/") > 1 for name in names):
+        names = [name.partition("/")[2] for name in names]
+        inner = f"{inner}/{first.pop()}".strip("/")
+    return inner
+
+
+def _picture_names(path: Path) -> list[str]:
+    if path.is_dir():
+        found = Tree.below(path, is_foreign).files
+    else:
+        with reading(path, "a zip archive", "Get it again."), ZipFile(path) as archive:
+            found = archive.namelist()
+    return [name for name in found if is_picture(name)]
+
+
+def _below_only_folder(path: Path, kind: str, inner: str) -> Source:
+    params = {"path": str(path), "under": inner} if kind == "zip" else {"path": str(path / inner)}
+    source: Source = registry.create("sources", kind, **params)
     return source
 
 
@@ -135,17 +165,37 @@ def id_splits(train: Any, val: Any, test: Any) -> tuple[dict[str, Dataset], tupl
     """
     if test is None:
         raise UserError("Expected ID test data, but got none. Pass id_test=, data with labels.")
-    parts: dict[str, Dataset] = {"test": dataset(test)}
+    parts: dict[str, Dataset] = {"test": _id_set(test, "id_test")}
     if train is None:
         shares = SHARES if val is None else {"train": 0.6, "test": 0.4}
         parts = dict(split(parts["test"], shares))
         note = "No training data were given: detectors are fitted on a part of the ID test data, measured on another."
-        return parts | ({} if val is None else {"val": dataset(val)}), (note,)
-    parts["train"] = dataset(train)
+        return parts | ({} if val is None else {"val": _id_set(val, "id_val")}), (note,)
+    parts["train"] = _id_set(train, "id_train")
     if val is not None:
-        return parts | {"val": dataset(val)}, ()
+        return parts | {"val": _id_set(val, "id_val")}, ()
     cut = split(parts["train"], {"train": 0.9, "val": 0.1})
     return parts | dict(cut), ("ID-val is split off the training data, which the model may have seen.",)
+
+
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+
+
+def _id_set(what: Any, name: str) -> Dataset:
+    """ID data, which have labels: those of classes, not of splits."""
+    data = dataset(what)
+    where = str(what) if isinstance(what, (str, Path)) else name
+    if data.labels is None:
+        raise UserError(
+            f"Expected labels of the ID data in {where}, but found none. They are the folders of pictures, the column "
+            "'label' of a table, the array 'labels' of a .npz, key.cls in a .tar; in Python, pass (items, labels)."
+        )
+    if data.classes and {one.casefold() for one in data.classes} <= SPLITS:
+        raise UserError(
+            f"Expected a folder for each class in {where}, but its folders {labels.listed(data.classes)} look like "
+            "splits. Pass each as data of its own: id_train=, id_val=, id_test=, or --id-train and --id."
+        )
+    return data
 
 
 def ood_members(ood: Mapping[str, Any]) -> tuple[Member, ...]:
@@ -293,7 +343,8 @@ def aligned(parts: Mapping[str, Dataset], model: Sequence[str] | None, classes: 
         )
     _check_alike(parts)
     if not own:
-        return Aligned(_by_value(parts, known), known)
+        taken = _by_value(parts, known)
+        return Aligned(taken, known, () if taken != dict(parts) else tuple(_numbered(known)))
     if mapped or not labels.numbers_only(known):
         return Aligned({role: in_order(one, known, mapped) for role, one in parts.items()}, class_names(known, None))
     return _by_number(parts, own, known)
@@ -329,13 +380,25 @@ def _by_number(parts: Mapping[str, Dataset], own: tuple[str, ...], known: tuple[
     order = max((one.classes or () for one in parts.values() if one.labels is not None), key=len)
     _check_order(order)
     told = {role: in_order(one, order, of="the ID data") for role, one in parts.items()}
-    shown = ", ".join(f"{number} = {name}" for number, name in enumerate(order[:NAMED]))
-    more = f", ... {len(order) - 1} = {order[-1]}" if len(order) > NAMED else ""
     note = (
-        f"The model does not name its classes, so those of the data are taken by number: {shown}{more}. Where its "
+        f"The model does not name its classes, so those of the data are taken by number: {_shown(order)}. Where its "
         "outputs stand in another order, name them: classes=[...], or --classes."
     )
     return Aligned(told, class_names(known, order), () if order == numbers[: len(order)] else (note,))
+
+
+def _numbered(known: tuple[str, ...] | None) -> Iterator[str]:
+    """What a reader must know where the model names its classes and the data number theirs."""
+    if known is not None and not labels.numbers_only(known):
+        yield (
+            f"The labels are numbers, taken as places of the model's classes: {_shown(known)}. Where they mean others, "
+            "pass names as labels."
+        )
+
+
+def _shown(order: tuple[str, ...]) -> str:
+    shown = ", ".join(f"{number} = {name}" for number, name in enumerate(order[:NAMED]))
+    return shown + (f", ... {len(order) - 1} = {order[-1]}" if len(order) > NAMED else "")
 
 
 NAMED = 10
