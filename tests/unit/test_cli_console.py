@@ -83,10 +83,10 @@ def test_a_column_of_words() -> None:
     assert Words("{task.description}", "dim").markup is False and _track.Words is Words
 
 
-def test_a_warning_is_a_sentence_without_a_line_of_our_source(capsys: pytest.CaptureFixture[str]) -> None:
-    from outfield.cli import _tell
+def test_a_warning_is_a_sentence_without_a_line_of_our_source() -> None:
+    from outfield.cli import _sentence
     from outfield.store.write import DamagedFileWarning
 
-    _tell(DamagedFileWarning("x.parquet is damaged\x00."), DamagedFileWarning, "write.py", 7)
-    _tell(UserWarning("odd"), UserWarning, "other.py", 3)
-    assert capsys.readouterr().err == "Warning: x.parquet is damaged\\x00.\nWarning: odd (UserWarning, other.py:3)\n"
+    ours = _sentence(DamagedFileWarning("x.parquet is damaged\x00."), DamagedFileWarning, "write.py", 7)
+    assert ours == "Warning: x.parquet is damaged\\x00.\n"
+    assert _sentence("odd", UserWarning, "other.py", 3) == "Warning: odd (UserWarning, other.py:3)\n"

@@ -6,7 +6,7 @@ import sys
 import warnings
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -20,7 +20,7 @@ def main() -> None:
     """Run a command; a user's mistake is shown without a traceback."""
     from outfield.errors import UserError
 
-    warnings.showwarning = _tell
+    warnings.formatwarning = _sentence
     try:
         app()()
     except UserError as error:
@@ -34,12 +34,15 @@ def main() -> None:
         raise
 
 
-def _tell(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
-    """A warning as a sentence; one of another library with its place."""
+def _sentence(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning as a line for the terminal; one of another library with its place."""
     from outfield.cli._plain import plain
 
     own = category.__module__.partition(".")[0] == "outfield"
-    print(f"Warning: {plain(message)}{'' if own else f' ({category.__name__}, {filename}:{lineno})'}", file=sys.stderr)
+    where = "" if own else f" ({category.__name__}, {filename}:{lineno}{f': {line}' if line else ''})"
+    return f"Warning: {plain(message)}{where}\n"
 
 
 def app() -> Typer:
