@@ -21,7 +21,9 @@ def test_the_weakest_sets_of_a_detector() -> None:
     rng = np.random.default_rng(0)
     known, near = rng.normal(size=60), rng.normal(1, 1, 50)
     one = {"test": known, "far": near + 3, "near": near, "same": near[::-1].copy()}
-    found = choose({"msp": one, "mds": {n: v - near.mean() for n, v in one.items()}}, dict.fromkeys(one.keys() - {"test"}, ""))
+    found = choose(
+        {"msp": one, "mds": {n: v - near.mean() for n, v in one.items()}}, dict.fromkeys(one.keys() - {"test"}, "")
+    )
     for row in found.table.iter_rows(named=True):
         assert set(row["weakest"].split(" and ")) == {"near", "same"}
 
@@ -35,7 +37,11 @@ def test_the_weakest_sets_of_a_detector() -> None:
 )
 def test_the_hardest_shifts_of_a_card(severities: tuple[int, int], text: str) -> None:
     shifted = pl.DataFrame(
-        {"shift": ["blur", "gaussian_noise"], "severity": severities, "value": [0.4 if 5 == severities[0] else 0.6, 0.4]}
+        {
+            "shift": ["blur", "gaussian_noise"],
+            "severity": severities,
+            "value": [0.4 if severities[0] == 5 else 0.6, 0.4],
+        }
     )
     card = SimpleNamespace(
         estimate=lambda name: {"value": 0.9, "low": 0.8, "high": 0.95},

@@ -314,7 +314,8 @@ def auroc_estimate(ranking: Ranking) -> Estimate:
     Where the variance is 0 (complete separation), or either kind has fewer than 10 samples, which do not tell their own
     variance, the interval is Wilson's for ``min(n_id, n_ood)`` items: the largest variance that an AUROC can have is
     ``A (1 - A) / min(n_id, n_ood)`` [1]. Where all samples of one kind stand at one place among the other's, so that
-    they show no variance, it reaches at least as far as Wilson's for their number. With weights effective samples count.
+    they show no variance, it reaches at least as far as Wilson's for their number. Weighted samples count as effective
+    ones.
 
     References
     ----------

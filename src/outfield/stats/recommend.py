@@ -28,8 +28,8 @@ SAME = 1e-9
 class Recommendation(Result):
     """The detector with the best worst-case mean rank, and what the same rule earns on sets it did not see.
 
-    ``worst_rank`` of a detector is its largest mean rank (over units) among the OOD sets, ``worst_set`` where that is (all that tie),
-    ``mean_value`` its mean value over OOD sets, each counting once.
+    ``worst_rank`` of a detector is its largest mean rank (over units) among the OOD sets, ``worst_set`` where that is
+    (all that tie), ``mean_value`` its mean value over OOD sets, each counting once.
     ``chosen[set]`` is what the rule picks without that set; ``held_out`` the mean over left-out sets
     of its mean rank there, ``held_out_value`` of its value there, ``optimism`` the rank that choosing and judging on
     the same sets would hide, and ``stability`` the share of resamples that pick the same detector.

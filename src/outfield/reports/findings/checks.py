@@ -305,8 +305,15 @@ def direction_unknown(analysis: Analysis) -> Iterator[Finding]:
     )
 
 
+def several_families(analysis: Analysis) -> Iterator[Finding]:
+    """OF021: rows of one unit name several families."""
+    yield from (
+        Finding("OF021", "warning", note) for note in analysis.measures.notes if note.startswith("Several families")
+    )
+
+
 CHECKS: tuple[Callable[[Analysis], Iterator[Finding]], ...] = (
     pooled_not_borne_out, family_carries, one_checkpoint, near_duplicates, shared_source, few_items, below_half,
     smoother_decides, one_scale, ece_predicts_better, saturated, not_monotonic, missing_cells, guessed_scale,
-    duplicate_rows, at_chance, direction_unknown,
+    duplicate_rows, at_chance, direction_unknown, several_families,
 )  # fmt: skip
