@@ -489,3 +489,46 @@ def test_an_error_rate_is_no_accuracy_to_be_on_the_line_of():
     values = {"err": [0.5, 0.45, 0.4, 0.3, 0.25, 0.2], "v2": [0.4, 0.5, 0.5, 0.6, 0.6, 0.7]}
     with pytest.raises(UserError, match="of err lower is better"):
         analyse(pl.DataFrame({"model": list("abcdef"), **values}), id="err", ood=["v2"]).line_frame()
+
+
+AUROC = pl.col("metric") == "auroc"
+
+
+@pytest.mark.parametrize("percent", [AUROC, ~AUROC, AUROC | True])
+def test_accuracies_and_aurocs_of_long_rows_have_each_a_scale(percent):
+    whole = analyse(rows()).measures
+    found = analyse(rows().with_columns(value=pl.when(percent).then(pl.col("value") * 100).otherwise("value"))).measures
+    for name in ("accuracy", "mean AUROC"):
+        assert found.column(name) == pytest.approx(whole.column(name))
+
+
+@pytest.mark.parametrize(
+    ("where", "to", "says"),
+    [
+        (AUROC & (pl.col("model") == "s0-0"), pl.col("value") * 100, "276 of 288 lie between 0 and 1, and the largest"),
+        (AUROC & (pl.col("model") != "s0-0"), pl.col("value") * 100, "12 of 288 lie between 0 and 1"),
+        (AUROC & (pl.col("model") == "s0-0"), pl.lit(1.2), "the largest is 1.2"),
+        (~AUROC & (pl.col("model") == "s0-0"), pl.lit(80.0), "values of accuracy on one scale, but 23 of 24"),
+    ],
+)
+def test_shares_and_percentages_of_one_metric_are_refused(where, to, says):
+    with pytest.raises(UserError, match=says):
+        analyse(rows().with_columns(value=pl.when(where).then(to).otherwise("value")))
+
+
+def test_cells_of_several_values_are_told():
+    again = rows().filter(AUROC).head(3).with_columns(value=pl.lit(0.1))
+    said = sentences(analyse(pl.concat([rows(), again])), "OF015")
+    assert said == [
+        "Averaged the values of 3 cells that have duplicate rows of other values (first: s0-0, auroc, tin, knn)."
+    ]
+    assert "OF015" not in codes(analyse(rows()))
+
+
+def test_an_id_accuracy_of_shares_beside_ood_percentages():
+    table = pl.DataFrame(
+        {"model": list("abcdef"), "acc": [0.5, 0.55, 0.6, 0.7, 0.75, 0.8], "v2": [40, 45, 44, 52, 60, 61]}
+    )
+    found = analyse(table, id="acc", ood=["v2"]).measures
+    assert found.column("acc") == pytest.approx(table["acc"].to_numpy())
+    assert found.column("v2") == pytest.approx(table["v2"].to_numpy() / 100)

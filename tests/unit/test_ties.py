@@ -11,6 +11,11 @@ import pytest
 from outfield import stats
 from outfield.card.card import Card
 from outfield.card.choice import choose
+from outfield.card.hardest import Judged, hardest
+from outfield.dashboard.asked import Samples
+from outfield.dashboard.samples import _order, _tie
+from outfield.dashboard.scores import _joined
+from outfield.dashboard.selection import Selection
 from outfield.reports import trajectory
 from outfield.reports.analysis import analyse
 from outfield.reports.comparison import _counted
@@ -80,6 +85,35 @@ def test_the_strongest_pairs_of_tracked_runs() -> None:
     assert said.startswith("The strongest are a with b: +0.50 [0.10, 0.80], plain +0.60 and a with c: -0.50")
     one = trajectory.sentences(SimpleNamespace(pairs=pairs[[0, 2]], models=["m"]))[2]  # type: ignore[arg-type]
     assert one == "The strongest is a with b: +0.50 [0.10, 0.80], plain +0.60."
+
+
+def test_mistakes_that_are_surer_than_a_probability_can_say() -> None:
+    logits = np.zeros((6, 3), np.float32)
+    logits[:, 1] = [100, 300, 200, 400, 150, 1]
+    data = SimpleNamespace(labels=np.array([0, 0, 0, 1, 0, 0]), read=lambda rows: ["text"])
+    one = Judged("test", False, np.arange(6.0), np.arange(6), data, logits)  # type: ignore[arg-type]
+    group = next(g for g in hardest([one], None, count=3) if "misjudged" in g.title)
+    assert [each.row for each in group.inputs] == [1, 2, 4] and group.note == ""
+    logits[:, 1] = 100
+    group = next(g for g in hardest([one], None, count=2) if "misjudged" in g.title)
+    assert group.note == "5 inputs tie at the log odds 99.3; they are put in order at random."
+
+
+def test_samples_of_the_dashboard_that_tie() -> None:
+    places = pl.DataFrame({"set": ["far"] * 40 + ["test"] * 40, "part": [None] * 80, "row": [*range(40), *range(40)]})
+    places = places.with_columns(pl.col("part").cast(pl.String))
+    second = np.arange(80.0)
+    second[[31, 7]] = 300, 200
+    scores = {"gram": np.zeros(80), "msp": second}
+    found = _joined({k: places.with_columns(score=pl.Series(v, dtype=pl.Float32)) for k, v in scores.items()}, ())
+    chosen, asked = Selection(set="far", detector="gram"), Samples(sort="score", descending=False)
+    order = _order(found, chosen, asked)
+    assert sorted(order) == [*range(40)] and order[:2].tolist() != [0, 1] and set(order[-2:]) == {31, 7}
+    said = _tie(found, chosen, asked, order, order[:5])
+    assert said is not None and said.startswith("40 samples tie at the score 0; they are put in order by their mean")
+    other = Selection(set="far", detector="msp")
+    order = _order(found, other, asked)
+    assert order[:2].tolist() == [0, 1] and _tie(found, other, asked, order, order[:5]) is None
 
 
 def test_the_lowest_aurocs() -> None:

@@ -21,8 +21,8 @@ from outfield.store import peers, query
 from outfield.store.settings import told_apart
 
 MEAN = "mean AUROC"
-SHARES = (("accuracy", "auroc"), ("ece",))
-"""Metrics of long rows that are shares; those of one group have one scale."""
+SHARES = ("accuracy", "auroc", "ece")
+"""Metrics of long rows that are shares, each on a scale of its own."""
 OWN = ("unit", "family")
 """Columns of ``Measures.units`` beside the measures."""
 NO_FAMILY = "none"
@@ -238,9 +238,14 @@ def _deduplicated(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
 
 
 def _shares(frame: pl.DataFrame, columns: Sequence[str], alone: Sequence[str]) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Measures as shares; the scale is guessed for all accuracies together, so that a low one is not misread."""
+    """Measures as shares; the scale is guessed for all accuracies together, so that a low one is not misread.
+
+    An ID measure (the first) that is at most 1 throughout is a share, whatever the others are.
+    """
     notes: list[str] = []
-    for group in filter(None, (columns, alone)):
+    known = numbers(frame, columns[0])[0]
+    together = (columns,) if float(known.max() or 0) > 1 else (columns[:1], columns[1:])  # type: ignore[arg-type]
+    for group in filter(None, (*together, alone)):
         read = {name: numbers(frame, name) for name in group}
         empty = [name for name, (values, _) in read.items() if values.null_count() == len(values)]
         if empty and frame.height:
@@ -271,8 +276,8 @@ def _mixed(columns: Sequence[pl.Series]) -> Iterator[str]:
     """Sentences on columns of percentages some values of which look like shares: far below all the others."""
     for values in columns:
         known = values.drop_nulls()
-        small, large = known.filter((known > 0) & (known <= 1)), known.filter(known > 1)
-        if len(small) and len(large) and 10 * float(small.max()) < float(large.min()):  # type: ignore[arg-type]
+        small, large = (known.filter(part).to_numpy() for part in ((known > 0) & (known <= 1), known > 1))
+        if len(small) and len(large) and 10 * small.max() < large.min():
             yield (
                 f"{len(small)} of {len(known)} values of {values.name} are at most {small.max():g} and all others at "
                 f"least {large.min():g}: read as percent too. Write them in percent if they are shares."
@@ -354,8 +359,8 @@ def _long(frame: pl.DataFrame, baseline: str | None, columns: Mapping[str, str |
     units = units.with_columns(pl.mean_horizontal(sets).alias(MEAN))
     return Measures(
         units, "accuracy", (MEAN, *sets), "strategy" if repeated else "model", True, ece, baseline, rows,
-        _items(aurocs), ("accuracy", *sets), (*notes, *nameless, *said, *_torn(rows)), seeds if repeated else 0,
-        _tuned_on(frame),
+        _items(aurocs), ("accuracy", *sets), (*notes, *nameless, *said, *_torn(rows), *_repeated(rows)),
+        seeds if repeated else 0, _tuned_on(frame),
         dict.fromkeys((MEAN, *sets), True),
     )  # fmt: skip
 
@@ -398,14 +403,40 @@ def _valued(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
     if gaps.height:
         lost = ", ".join(gaps["model"].unique(maintain_order=True).head(5))
         notes.append(f"Left out {gaps.height} of {frame.height} rows whose value is empty or infinite: {lost}.")
-    for group in SHARES:
-        of = pl.col("metric").is_in(group)
+    for metric in SHARES:
+        of = pl.col("metric") == metric
         known = kept.filter(of)["value"].to_numpy()
-        said = as_share(known, " and ".join(group))[1] if known.size else ()
+        said = as_share(known, metric)[1] if known.size else ()
+        if said and metric != "ece":
+            _one_scale(known, metric)
         if said:
             kept = kept.with_columns(pl.when(of).then(pl.col("value") / 100).otherwise("value").alias("value"))
         notes += said
     return kept, tuple(notes)
+
+
+def _one_scale(values: Array, metric: str) -> None:
+    """``UserError`` where values that would be read as percent are shares for the greater part, or AUROCs of both."""
+    small = int(np.sum((values > 0) & (values <= 1)))
+    if 2 * small > len(values) or (small and metric == "auroc"):
+        raise UserError(
+            f"Expected the values of {metric} on one scale, but {small} of {len(values)} lie between 0 and 1, and the "
+            f"largest is {values.max():g}. Write all as shares, or all in percent."
+        )
+
+
+def _repeated(rows: pl.DataFrame) -> tuple[str, ...]:
+    """A sentence on cells that have several values."""
+    cell = [name for name in ("model", "metric", "set_kind", "ood", "detector") if name in rows.columns]
+    measured = rows.filter(pl.col("metric").is_in(SHARES), pl.col("set_kind") != "shift")
+    several = measured.group_by(cell, maintain_order=True).len().filter(pl.col("len") > 1)
+    if several.is_empty():
+        return ()
+    row = several.row(0, named=True)
+    first = ", ".join(str(row[name]) for name in cell if row[name] is not None and name != "set_kind")
+    return (
+        f"Averaged the values of {several.height} cells that have duplicate rows of other values (first: {first}).",
+    )
 
 
 def _of(rows: pl.DataFrame, metric: str, kind: str) -> pl.DataFrame:
