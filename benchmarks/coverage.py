@@ -17,6 +17,7 @@ from scipy import stats as theory
 
 from outfield import registry, stats
 from outfield.errors import UserError
+from outfield.metrics.base import Metric
 from outfield.stats import intervals
 from outfield.stats.smooth import residuals
 from outfield.stats.units import unit_means
@@ -406,6 +407,33 @@ def _(rng: Rng) -> bool:
     return inside(stats.delong(rng.normal(size=200), rng.normal(shift, 1, 200)).estimate, 0.9)
 
 
+def _apart(known: int, unknown: int, auroc: float, claimed: tuple[float, float] | None, note: str = "") -> None:
+    @case(f"AUROC {auroc:g}, DeLong on the logit scale, {known:,} and {unknown:,}", "coverage", claimed, note)
+    def run(rng: Rng) -> bool:
+        shift = np.sqrt(2) * theory.norm.ppf(auroc)
+        return inside(stats.delong(rng.normal(size=known), rng.normal(shift, 1, unknown)).estimate, auroc)
+
+
+_apart(5000, 2, 0.9, (0.95, 1.0), "Wilson's, as for fewer than 10 of a kind")
+_apart(5000, 9, 0.9, (0.95, 1.0), "Wilson's")
+_apart(9, 5000, 0.99, (0.95, 1.0), "Wilson's")
+_apart(5000, 10, 0.9, None, "too narrow: few of one kind, many of the other")
+_apart(5000, 30, 0.9, (0.90, 0.975))
+_apart(5000, 100, 0.99, None, "too narrow: one OOD input is expected to be taken for ID")
+
+
+def _saturated(unknown: int, claimed: tuple[float, float]) -> None:
+    @case(f"AUROC, 5,000 and {unknown} of which 95% have one score", "coverage", claimed)
+    def run(rng: Rng) -> bool:
+        scores = np.where(rng.random(unknown) < 0.95, 2.0, -1.0)
+        truth = 0.05 * theory.norm.cdf(-1) + 0.95 * theory.norm.cdf(2)
+        return inside(stats.delong(rng.normal(size=5000), scores).estimate, float(truth))
+
+
+for _size in (10, 20, 50):
+    _saturated(_size, (0.93, 1.0))
+
+
 def importance(rng: Rng, n: int) -> np.ndarray:
     """Weights that carry a normal sample of mean 0 to one of mean .7, and are unequal by as much."""
     x = rng.normal(size=n)
@@ -429,6 +457,22 @@ def _weighted_prediction(name: str, n: int, claimed: tuple[float, float]) -> Non
         return inside(registry.create("metrics", name)(said(x), labels, weights=weights), weighted_truth(name))
 
 
+def _weighted_diagnostic(name: str, n: int, claimed: tuple[float, float]) -> None:
+    @case(f"{name} with importance weights, {n}", "coverage", claimed)
+    def run(rng: Rng) -> bool | None:
+        (x, weights), (unknown, ood_weights) = importance(rng, n), importance(rng, n)
+        metric, kinds = registry.create("metrics", name), {"weights": weights}
+        kinds |= {"ood_weights": ood_weights} if metric.per_set else {}
+        found = metric(*_diagnosed(metric, rng, x, unknown), **kinds)
+        return None if np.isnan(found.low) else inside(found, weighted_truth(name))
+
+
+def _diagnosed(metric: Metric, rng: Rng, x: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, ...]:
+    """ID scores, the larger the likelier an error, whether each is right, and OOD scores where they are asked for."""
+    correct = rng.random(len(x)) < theory.norm.cdf(1 - x)
+    return (x, correct, unknown + 1) if metric.per_set else (x, correct)
+
+
 def said(x: np.ndarray) -> np.ndarray:
     """Logits of a classifier that is surer of class 1 the larger x is, and somewhat too sure."""
     return np.stack([np.zeros(len(x)), 1.5 + 3 * x], axis=1)
@@ -439,10 +483,13 @@ def weighted_truth(name: str) -> float:
     """The value for the samples that the weights stand for: normal of mean .7."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(0.7, 1, 1_000_000), rng.normal(0.7, 1, 1_000_000)
-    if registry.find("metrics", name).inputs == "ranking":
-        return float(registry.create("metrics", name)(x, y + 1).value)
+    metric = registry.create("metrics", name)
+    if metric.inputs == "ranking":
+        return float(metric(x, y + 1).value)
+    if metric.inputs == "diagnostic":
+        return float(metric(*_diagnosed(metric, rng, x, y)).value)
     labels = (rng.random(len(x)) < theory.norm.cdf(1 + x)).astype(int)
-    return float(registry.create("metrics", name)(said(x), labels).value)
+    return float(metric(said(x), labels).value)
 
 
 _weighted("fpr_at_95_id", 300, (0.92, 1.0))
@@ -453,6 +500,10 @@ for _size in (60, 300):
     _weighted_prediction("nll", _size, (0.87, 0.985))
     _weighted_prediction("brier", _size, (0.90, 0.985))
     _weighted_prediction("ece", _size, (0.92, 1.0))
+    _weighted_prediction("balanced_accuracy", _size, (0.90, 0.99))
+    _weighted_diagnostic("aurc", _size, (0.85, 0.985))
+    for _of in ("auroc_correct_vs_incorrect", "auroc_correct_vs_ood", "auroc_incorrect_vs_ood"):
+        _weighted_diagnostic(_of, _size, (0.90, 0.995))
 
 
 @case("paired AUROCs, equal detectors, 200 and 200", "size", (0.03, 0.065))

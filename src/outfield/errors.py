@@ -66,6 +66,18 @@ def plural(word: str) -> str:
     return f"{word[:-1]}ies" if word.endswith("y") and word[-2:-1] not in "aeiou" else f"{word}s"
 
 
+def with_and(names: Sequence[str], most: int = 5) -> str:
+    """Names in a sentence: all of a few, of many the first and how many more.
+
+    Examples
+    --------
+    >>> with_and(["a"]), with_and(["a", "b", "c"]), with_and(list("abcdefgh"))
+    ('a', 'a, b and c', 'a, b, c, d, e and 3 more')
+    """
+    shown = [*names[:most], *([f"{len(names) - most} more"] if len(names) > most else [])]
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+
+
 class MissingExtra(UserError):
     """An optional dependency is absent.
 
@@ -113,7 +125,7 @@ class Problems(UserError):
     Examples
     --------
     >>> print(Problems("study.yaml", ["id: missing", "seeds: got 0"]))
-    study.yaml has 2 problems:
+    study.yaml: 2 problems
       1. id: missing
       2. seeds: got 0
     """
@@ -122,7 +134,7 @@ class Problems(UserError):
         self.problems = tuple(problems)
         count = len(self.problems)
         lines = "\n".join(f"  {i}. {text}" for i, text in enumerate(self.problems, 1))
-        super().__init__(f"{where} has {count} problem{'s' * (count != 1)}:\n{lines}")
+        super().__init__(f"{where}: {count} problem{'s' * (count != 1)}\n{lines}")
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def test_every_mistake_of_a_file_is_shown_at_once(tmp_path: Path) -> None:
     with pytest.raises(Problems) as caught:
         Spec.load(tmp_path / "study.yaml")
     text = str(caught.value)
-    assert text.startswith("study.yaml has ")
+    assert text.startswith("study.yaml: ")
     for said in (
         "name: string should match pattern",
         "id.val: There is no source 'digitz'. Did you mean 'digits'",

@@ -448,3 +448,87 @@ def test_a_frame_with_two_columns_of_one_name_is_told():
     table = pandas.DataFrame([["a", 0.5, 0.5]], columns=["model", "acc", "acc"])
     with pytest.raises(UserError, match="several columns acc"):
         analyse(table, id="acc", ood=["acc"])
+
+
+TWICE = {"acc": [0.5, 0.55, 0.6, 0.7, 0.75, 0.8, 0.9], "top1 v2": [0.4, 0.5, 0.5, 0.7, 0.6, 0.7, 0.8]}
+
+
+def of_kinds(*kinds):
+    """A wide table of six models, the first in two rows."""
+    table = pl.DataFrame({"net": list("aabcdef"), "kind": kinds, **TWICE})
+    return analyse(table, model="net", family="kind", id="acc", ood=["top1 v2"])
+
+
+def test_a_strategy_of_several_families_is_told():
+    odd = (pl.col("strategy") == "s1") & (pl.col("detector") == "knn")
+    long = analyse(rows().with_columns(family=pl.when(odd).then(pl.lit("other")).otherwise("family")))
+    for found, name in ((long, "s1 (b, other)"), (of_kinds("x", "y", "x", "y", "x", "y", None), "a (x, y)")):
+        said = sentences(found, "OF021")
+        assert said == [f"Several families are named for {name}: the first of each is kept."]
+    assert "OF021" not in codes(analyse(rows()))
+
+
+def test_the_family_of_a_strategy_is_one_that_is_named():
+    found = of_kinds(None, "y", "x", "y", "x", "y", None)
+    assert found.measures.families == ["y", "x", "y", "x", "y", "none"]
+    assert "OF021" not in codes(found)
+    assert "over 6 models" in " ".join(found.measures.notes)
+
+
+def mixed(*shown):
+    table = pl.DataFrame({"model": list("abcdef"), "acc": [50.0, 55, 60, 70, 75, 80], "top1 v2": shown})
+    return sentences(analyse(table, id="acc", ood=["top1 v2"]), "OF014")[0]
+
+
+def test_shares_among_the_percentages_of_one_column_are_told():
+    assert "2 of 6 values of top1 v2 are at most 0.7 and all others at least 40" in mixed(40.0, 50, 52, 60, 0.65, 0.7)
+    assert "values of top1 v2" not in mixed(0.4, 0.9, 1.2, 3.0, 9.0, 20.0)
+
+
+def test_an_error_rate_is_no_accuracy_to_be_on_the_line_of():
+    values = {"err": [0.5, 0.45, 0.4, 0.3, 0.25, 0.2], "v2": [0.4, 0.5, 0.5, 0.6, 0.6, 0.7]}
+    with pytest.raises(UserError, match="of err lower is better"):
+        analyse(pl.DataFrame({"model": list("abcdef"), **values}), id="err", ood=["v2"]).line_frame()
+
+
+AUROC = pl.col("metric") == "auroc"
+
+
+@pytest.mark.parametrize("percent", [AUROC, ~AUROC, AUROC | True])
+def test_accuracies_and_aurocs_of_long_rows_have_each_a_scale(percent):
+    whole = analyse(rows()).measures
+    found = analyse(rows().with_columns(value=pl.when(percent).then(pl.col("value") * 100).otherwise("value"))).measures
+    for name in ("accuracy", "mean AUROC"):
+        assert found.column(name) == pytest.approx(whole.column(name))
+
+
+@pytest.mark.parametrize(
+    ("where", "to", "says"),
+    [
+        (AUROC & (pl.col("model") == "s0-0"), pl.col("value") * 100, "276 of 288 lie between 0 and 1, and the largest"),
+        (AUROC & (pl.col("model") != "s0-0"), pl.col("value") * 100, "12 of 288 lie between 0 and 1"),
+        (AUROC & (pl.col("model") == "s0-0"), pl.lit(1.2), "the largest is 1.2"),
+        (~AUROC & (pl.col("model") == "s0-0"), pl.lit(80.0), "values of accuracy on one scale, but 23 of 24"),
+    ],
+)
+def test_shares_and_percentages_of_one_metric_are_refused(where, to, says):
+    with pytest.raises(UserError, match=says):
+        analyse(rows().with_columns(value=pl.when(where).then(to).otherwise("value")))
+
+
+def test_cells_of_several_values_are_told():
+    again = rows().filter(AUROC).head(3).with_columns(value=pl.lit(0.1))
+    said = sentences(analyse(pl.concat([rows(), again])), "OF015")
+    assert said == [
+        "Averaged the values of 3 cells that have duplicate rows of other values (first: s0-0, auroc, tin, knn)."
+    ]
+    assert "OF015" not in codes(analyse(rows()))
+
+
+def test_an_id_accuracy_of_shares_beside_ood_percentages():
+    table = pl.DataFrame(
+        {"model": list("abcdef"), "acc": [0.5, 0.55, 0.6, 0.7, 0.75, 0.8], "v2": [40, 45, 44, 52, 60, 61]}
+    )
+    found = analyse(table, id="acc", ood=["v2"]).measures
+    assert found.column("acc") == pytest.approx(table["acc"].to_numpy())
+    assert found.column("v2") == pytest.approx(table["v2"].to_numpy() / 100)

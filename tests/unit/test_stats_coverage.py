@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from outfield import registry
+
 FILE = Path(__file__).parents[2] / "benchmarks" / "coverage.py"
 
 
@@ -34,6 +36,10 @@ SHORT = [
     "partial correlation, spline, truth 0, n = 12",
     "circular shift, stationary, phi = .5, n = 100",
     "AUROC .9, DeLong on the logit scale, 200 and 200",
+    "AUROC 0.9, DeLong on the logit scale, 5,000 and 2",
+    "AUROC 0.99, DeLong on the logit scale, 9 and 5,000",
+    "AUROC, 5,000 and 10 of which 95% have one score",
+    "AUROC, 5,000 and 50 of which 95% have one score",
     "auroc with importance weights, 300 and 300",
     "accuracy with importance weights, 60",
     "nll with importance weights, 300",
@@ -47,6 +53,30 @@ def test_claims_hold(simulation, name):
     share, counted = case.share(200, seed=3)
     assert counted > 50
     assert case.holds(share, counted), f"{name}: {share:.3f} over {counted}"
+
+
+def test_every_interval_of_weighted_samples_has_a_case(simulation):
+    rng = np.random.default_rng(0)
+    x, weights = simulation.importance(rng, 300)
+    unknown, ood_weights = simulation.importance(rng, 300)
+    for name in registry.names("metrics"):
+        metric = registry.create("metrics", name)
+        given = {"weights": weights} | ({"ood_weights": ood_weights} if metric.per_set else {})
+        if metric.inputs == "predictions":
+            found = metric(simulation.said(x), (x > 0).astype(int), **given)
+        elif metric.inputs == "ranking":
+            found = metric(x, unknown + 1, **given)
+        else:
+            found = metric(*simulation._diagnosed(metric, rng, x, unknown), **given)
+        cases = [each for each in simulation.SIMULATE if each.startswith(f"{name} with importance weights")]
+        assert bool(cases) == (not np.isnan(found.low)), name
+
+
+def test_the_cases_of_weighted_samples_stand_in_the_documentation(simulation):
+    page = (FILE.parents[1] / "docs" / "statistics.md").read_text(encoding="utf-8")
+    named = [each for each in simulation.SIMULATE if "weights" in each or each.startswith("AUROC")]
+    assert len(named) > 20
+    assert [each for each in named if f"| {each} |" not in page] == []
 
 
 @pytest.mark.parametrize("models", [3, 4, 6, 12])

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from outfield import registry
-from outfield.card.choice import Choice
+from outfield.card.choice import TIE, Choice
 from outfield.card.classes import COLUMNS
 from outfield.card.hardest import Group, as_json
-from outfield.errors import UserError
+from outfield.errors import UserError, with_and
 from outfield.places import place
 from outfield.reports.findings import Finding, ordered
 from outfield.reports.findings.chance import chance, no_detector
@@ -229,12 +229,11 @@ class Card:
         shifted = self.results.metric("accuracy", "shift").sort("value", "shift", "severity")
         if shifted.is_empty():
             return said
-        worst = shifted.row(0, named=True)
-        where = str(worst["shift"]).replace("_", " ")
-        where += "" if worst["severity"] is None else f", severity {worst['severity']}"
+        hardest = shifted.filter(pl.col("value") <= pl.col("value").min() + TIE)
+        where = with_and([_shift(row) for row in hardest.iter_rows(named=True)])
         return (
             f"{said} Under covariate shift it is right in {_percent(shifted['value'].mean())} on average, and in "
-            f"{_percent(worst['value'])} under the hardest shift ({where})."
+            f"{_percent(hardest['value'][0])} under the hardest shift{'s' * (hardest.height > 1)} ({where})."
         )
 
     def _recommendation(self) -> str:
@@ -266,15 +265,18 @@ class Card:
 
     def _blindness(self) -> str:
         worst, spots = self.weakest.row(0, named=True), self.blind_spots.height
+        tied = self.weakest.filter(pl.col("accepted") >= worst["accepted"] - TIE)
+        places = with_and([_place(row) for row in tied.iter_rows(named=True)])
         if spots:
+            seen = f"; {_seen(worst, self.recommended)}" if tied.height == 1 else ""
             said = (
-                f"{spots} blind spot{'s' * (spots > 1)}: of {_place(worst)} {self.recommended} accepts "
-                f"{worst['accepted']:.0%} as ID when 95% of ID is kept; {_seen(worst, self.recommended)}."
+                f"{spots} blind spot{'s' * (spots > 1)}: of {places} {self.recommended} accepts "
+                f"{worst['accepted']:.0%} {'each ' * (tied.height > 1)}as ID when 95% of ID is kept{seen}."
             )
         else:
             said = (
                 f"No OOD set, nor part of one, is a blind spot: {self.recommended} accepts at most "
-                f"{worst['accepted']:.0%} of any as ID ({_place(worst)}) when 95% of ID is kept."
+                f"{worst['accepted']:.0%} of any as ID ({places}) when 95% of ID is kept."
             )
         classes = self.blind_classes
         if classes.is_empty():
@@ -360,6 +362,11 @@ def _earned(held_out: Estimate | None) -> str:
         f"Chosen without each set in turn, the choice earns {held_out.value:.3f} [{held_out.low:.3f}, "
         f"{held_out.high:.3f}] on the set left out."
     )
+
+
+def _shift(row: Mapping[str, Any]) -> str:
+    name = str(row["shift"]).replace("_", " ")
+    return name if row["severity"] is None else f"{name}, severity {row['severity']}"
 
 
 def _place(row: Mapping[str, Any]) -> str:

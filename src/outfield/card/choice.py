@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
-from outfield.errors import UserError
+from outfield.errors import UserError, with_and
 from outfield.metrics._ranking import Placements
 from outfield.stats.recommend import TIE
 from outfield.types import Estimate
@@ -33,7 +33,7 @@ class Choice:
         Probability that other inputs of the same sets would lead to the same choice.
     table : frame
         Per detector: ``mean`` AUROC with its interval, ``probability`` of being the best, its ``difference`` to the
-        best with its interval, and its weakest set.
+        best with its interval, and its weakest set (all that tie).
     without : mapping
         OOD set to what is chosen when it is left out, and what that earns on it (AUROC); of ties all, and their mean.
     held_out : Estimate, optional
@@ -197,7 +197,7 @@ def _rows(
             "difference": difference,
             "low_difference": difference - spread if i != best else 0.0,
             "high_difference": difference + spread if i != best else 0.0,
-            "weakest": sets[int(found.aurocs[:, i].argmin())],
+            "weakest": with_and([sets[one] for one in _tied(-found.aurocs[:, i])]),
             "weakest_auroc": found.aurocs[:, i].min(),
         }
 

@@ -108,9 +108,12 @@ def _groups(one: Judged, at: float, classes: Sequence[str] | None, count: int) -
     foreign = _order(one, -1)[:count]
     yield Group("ID inputs that look foreign", _inputs(one, foreign, classes), note + _tie(one, foreign))
     if one.logits is not None and one.labels is not None:
-        surety = np.where(one.logits.argmax(1) == one.labels, -1.0, _softmax(one.logits).max(1))
-        wrong = [row for row in np.argsort(-surety)[:count] if surety[row] > 0]
-        yield Group("ID inputs that are surely misjudged", _inputs(one, wrong, classes))
+        wrong = np.flatnonzero(one.logits.argmax(1) != one.labels)
+        odds = _log_odds(one.logits[wrong])
+        order = np.lexsort((np.random.default_rng(0).random(len(wrong)), -odds))
+        shown = wrong[order[:count]]
+        said = _several(odds, odds[order[:count]], "log odds", "at random")
+        yield Group("ID inputs that are surely misjudged", _inputs(one, shown, classes), said.strip())
 
 
 def _most_like(one: Judged, count: int) -> Numbers:
@@ -136,12 +139,24 @@ def _order(one: Judged, sign: int) -> NDArray[np.int64]:
 
 def _tie(one: Judged, shown: Numbers) -> str:
     """That several of the inputs shown have one score, and how they were put in order."""
-    values, counts = np.unique(one.scores[shown], return_counts=True)
-    if not len(values) or counts.max() < 2:
-        return ""
-    at = values[counts.argmax()]
     by = "at random" if one.logits is None else "by the energy of their logits"
-    return f" {np.sum(one.scores == at):,} inputs tie at the score {at:.3g}; they are put in order {by}."
+    return _several(one.scores, one.scores[shown], "score", by)
+
+
+def _several(values: NDArray[Any], shown: NDArray[Any], what: str, by: str) -> str:
+    """That several of the values shown are one, how many of all values are, and how they were put in order."""
+    known, counts = np.unique(shown, return_counts=True)
+    if not len(known) or counts.max() < 2:
+        return ""
+    at = known[counts.argmax()]
+    return f" {np.sum(values == at):,} inputs tie at the {what} {at:.3g}; they are put in order {by}."
+
+
+def _log_odds(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Of the largest probability, [n]: unlike the probability itself it does not saturate at 1."""
+    ordered = np.sort(logits.astype(np.float64), axis=1)
+    odds: NDArray[np.float64] = ordered[:, -1] - np.logaddexp.reduce(ordered[:, :-1], axis=1)
+    return odds
 
 
 def _inputs(one: Judged, rows: Numbers, classes: Sequence[str] | None) -> tuple[Input, ...]:

@@ -35,6 +35,7 @@ def page(study: Study, asked: Samples, origin: Origin) -> dict[str, Any]:
         "set": chosen.set,
         "detectors": list(found.detectors),
         "media": origin.media,
+        "note": _tie(found, chosen, asked, order, places),
         "items": [_item(found, model, row, origin) for row in shown.iter_rows(named=True)],
     }
 
@@ -80,16 +81,38 @@ def _kept_order(found: Scores, selection: Selection, asked: Samples) -> NDArray[
 
 
 def _order(found: Scores, selection: Selection, asked: Samples, also: int | None = None) -> NDArray[np.int64]:
-    """Places of the selected samples and of ``also``, sorted; those without the value come last."""
+    """Places of the selected samples and of ``also``, sorted; those without the value come last.
+
+    Samples of one value stand by their mean percentile over all detectors, else in a seeded order: the order of the
+    rows says nothing of them.
+    """
     places = np.arange(found.places.height)
     if selection.set is not None:
         places = places[(found.places["set"] == selection.set).to_numpy() | (places == also)]
     value = _value(found, selection, asked.sort)
     if value is None:
         return places[::-1] if asked.descending else places
-    here = value[places]
     sign = -1 if asked.descending else 1
-    return np.asarray(places[np.argsort(sign * here, kind="stable")])
+    by_lot = np.random.default_rng(0).random(found.places.height)
+    keys = (by_lot[places], sign * found.mean_percentile[places], sign * value[places])
+    return np.asarray(places[np.lexsort(keys)])
+
+
+def _tie(
+    found: Scores, selection: Selection, asked: Samples, order: NDArray[np.int64], shown: NDArray[np.int64]
+) -> str | None:
+    """That several of the samples shown have one value, and how they are put in order."""
+    value = _value(found, selection, asked.sort)
+    known = np.empty(0) if value is None else value[shown][~np.isnan(value[shown])]
+    values, counts = np.unique(known, return_counts=True)
+    if value is None or not len(values) or counts.max() < 2:
+        return None
+    at = values[counts.argmax()]
+    what = "score" if asked.sort == "score" else "disagreement"
+    return (
+        f"{np.sum(value[order] == at):,} samples tie at the {what} {at:.3g}; they are put in order by their mean "
+        "percentile over all detectors, and those of one mean at random."
+    )
 
 
 def _value(found: Scores, selection: Selection, sort: str) -> NDArray[np.float32] | None:

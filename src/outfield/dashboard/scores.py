@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,6 +51,13 @@ class Scores:
     lost: tuple[str, ...] = ()
     orders: Memo = field(default_factory=lambda: Memo(ORDERS))
     """Places of the samples, sorted in the ways that were asked for."""
+
+    @cached_property
+    def mean_percentile(self) -> NDArray[np.float32]:
+        """Mean of each sample's percentiles over the detectors that have one, [n]; NaN without one."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return np.asarray(np.nanmean(self.percentiles, axis=1))
 
     def place(self, set: str, row: int) -> int | None:
         """Where the sample of a set is among them."""

@@ -292,35 +292,47 @@ def delong(ranking: Ranking) -> float:
     Characteristic Curves. Biometrics 1988.
     [2] Sun, Xu. Fast Implementation of DeLong's Algorithm. IEEE Signal Processing Letters 2014.
     """
+    return sum(_parts(ranking))
+
+
+def _parts(ranking: Ranking) -> tuple[float, float]:
+    """The two parts of that variance: what the ID samples add, and what the OOD samples do."""
     if min(ranking.n_id, ranking.n_ood) < 2:
-        return NAN
+        return NAN, NAN
     twice_id = ranking.ood_above + ranking.ood_at_least
     twice_ood = ranking.id_below + ranking.id_at_most
     if ranking.weighted:
         id_part = variance_of_mean(twice_id / (2 * ranking.mass), ranking.id.weights)
-        return id_part + variance_of_mean(twice_ood / (2 * ranking.id.mass), ranking.weights)
-    id_part = twice_id.var(ddof=1) / (4 * ranking.n_ood**2 * ranking.n_id)
-    return float(id_part + twice_ood.var(ddof=1) / (4 * ranking.n_id**2 * ranking.n_ood))
+        return id_part, variance_of_mean(twice_ood / (2 * ranking.id.mass), ranking.weights)
+    id_part = float(twice_id.var(ddof=1)) / (4 * ranking.n_ood**2 * ranking.n_id)
+    return id_part, float(twice_ood.var(ddof=1)) / (4 * ranking.n_id**2 * ranking.n_ood)
 
 
 def auroc_estimate(ranking: Ranking) -> Estimate:
     """AUROC with DeLong's 95% interval on the logit scale.
 
-    Where the variance is 0 (complete separation) the interval is Wilson's for ``min(n_id, n_ood)`` items: the
-    largest variance that an AUROC can have is ``A (1 - A) / min(n_id, n_ood)`` [1]. With weights, effective samples
-    are counted there, and fewer than 10 of them have that interval too: so few do not tell their own variance.
+    Where the variance is 0 (complete separation), or either kind has fewer than 10 samples, which do not tell their own
+    variance, the interval is Wilson's for ``min(n_id, n_ood)`` items: the largest variance that an AUROC can have is
+    ``A (1 - A) / min(n_id, n_ood)`` [1]. Where all samples of one kind stand at one place among the other's, so that
+    they show no variance, it reaches at least as far as Wilson's for their number. Weighted samples count as effective
+    ones.
 
     References
     ----------
     [1] Birnbaum, Klose. Bounds for the Variance of the Mann-Whitney Statistic. Annals of Math. Statistics 1957.
     """
-    value, variance = ranking.auroc, delong(ranking)
-    if isnan(variance):
+    value, parts = ranking.auroc, _parts(ranking)
+    if isnan(variance := sum(parts)):
         return Estimate(value, n=ranking.n)
-    items = min(_worth(ranking.id.weights, ranking.n_id), _worth(ranking.weights, ranking.n_ood))
-    if variance <= (1e-24 if ranking.weighted else 0) or value in {0.0, 1.0} or (ranking.weighted and items < FEW):
-        return Estimate(value, *wilson(value, items), ranking.n)
-    return Estimate(value, *logit_interval(value, sqrt(variance)), ranking.n)
+    items = (_worth(ranking.id.weights, ranking.n_id), _worth(ranking.weights, ranking.n_ood))
+    nothing = 1e-24 if ranking.weighted else 0
+    if variance <= nothing or value in {0.0, 1.0} or min(items) < FEW:
+        return Estimate(value, *wilson(value, min(items)), ranking.n)
+    low, high = logit_interval(value, sqrt(variance))
+    for count in (count for count, part in zip(items, parts, strict=True) if part <= nothing):
+        least, most = wilson(value, count)
+        low, high = min(low, least), max(high, most)
+    return Estimate(value, low, high, ranking.n)
 
 
 def _worth(weights: Weights | None, n: int) -> float:

@@ -13,7 +13,7 @@ class AuprIn(RankingMetric):
     """Area under the precision-recall curve with ID as the positive class and the score's sign turned.
 
     ``step`` is average precision, ``trapezoid`` what OpenOOD and pytorch-ood compute (see ``AuprOut``). The interval
-    is the logit interval of [1]; ``n`` counts ID samples.
+    is the logit interval of [1]; there is none for weighted samples. ``n`` counts ID samples.
 
     Examples
     --------

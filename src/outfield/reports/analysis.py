@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from outfield.errors import UserError
+from outfield.reports.directions import higher_is_better
 from outfield.reports.examples import Example, example
 from outfield.reports.tables import MEAN, Measures, measures
 from outfield.stats import (
@@ -99,6 +100,8 @@ class Analysis:
         table = self.measures
         if table.detection:
             raise UserError("Expected OOD accuracies for accuracy on the line, but the OOD measures are AUROCs.")
+        if higher_is_better(table.id) is False:
+            raise UserError(f"Expected an ID accuracy for accuracy on the line, but of {table.id} lower is better.")
         if lower := [name for name, higher in table.directions.items() if not higher]:
             raise UserError(f"Expected OOD accuracies for accuracy on the line, but of {lower[0]} lower is better.")
         x = table.column(table.id)

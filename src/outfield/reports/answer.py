@@ -111,7 +111,7 @@ def _safest(results: Results) -> str:
     name = found.safest[0]
     worst, total, mean = found.worst_rank[name], len(found.worst_rank), found.mean_value[name]
     return (
-        f"The safest choice is {_tied(found.safest)}: even on {found.worst_set[name]}, its worst OOD set, its mean "
+        f"The safest choice is {_tied(found.safest)}: even on {found.worst_set[name]}, where it is worst, its mean "
         f"rank is {number(worst, 1)} of {total}. {_traded(found, mean)} Detectors chosen as the safest on the other "
         f"OOD sets had mean rank {number(found.held_out, 1)} and AUROC {number(found.held_out_value, 3)} on the one "
         "set left out."

@@ -14,7 +14,7 @@ import polars as pl
 from scipy import stats
 
 from outfield import registry
-from outfield.errors import UnknownName, UserError
+from outfield.errors import UnknownName, UserError, with_and
 from outfield.metrics._ranking import Placements
 from outfield.reports.results import DRAWS, Results
 from outfield.stats import Panel, holm, panel
@@ -29,6 +29,8 @@ KEYS = ("strategy", "seed", "detector", "set_kind", "ood", "metric")
 PLACE = ("set", "part", "row")
 """What tells one scored input from another."""
 Z = float(stats.norm.ppf(0.975))
+SAME = 1e-12
+"""Differences no further apart are equal but for rounding."""
 Read = Callable[[], pl.DataFrame]
 """Gives one detector's scores: set, part, row, score."""
 Verdict = Literal["better", "worse", "not told apart", "the same", "without an interval"]
@@ -624,11 +626,19 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
 def _counted(table: pl.DataFrame) -> str:
     better, worse = (table.filter(pl.col("verdict") == each) for each in ("better", "worse"))
     rest = table.height - better.height - worse.height
-    most, least = table.row(0, named=True), table.row(-1, named=True)
+    most, least = _end(table, pl.col("value").max()), _end(table, pl.col("value").min())
+    ends = f"all differ alike: {most}" if most == least else f"at the ends are {most} and {least}"
     return (
         f"Of {table.height} detectors {better.height} got better, {worse.height} worse, and {rest} cannot be told "
-        f"apart; at the ends are {most['name']} ({_said(most)}) and {least['name']} ({_said(least)})."
+        f"apart; {ends}."
     )
+
+
+def _end(table: pl.DataFrame, end: pl.Expr) -> str:
+    """All detectors of one difference; with its interval where it is that of one."""
+    tied = table.filter((pl.col("value") - end).abs() <= SAME)
+    alone = _said(tied.row(0, named=True)) if tied.height == 1 else f"{tied['value'][0]:+.3f} each"
+    return f"{with_and(tied['name'].to_list())} ({alone})"
 
 
 def _said(row: Mapping[str, float]) -> str:

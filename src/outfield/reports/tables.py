@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from outfield.errors import UserError, listed, near, plural, reading
+from outfield.errors import UserError, listed, near, plural, reading, with_and
 from outfield.places import is_remote, place
 from outfield.reports.cells import names, numbers, without_name
 from outfield.reports.directions import directions, unknown
@@ -21,10 +21,13 @@ from outfield.store import peers, query
 from outfield.store.settings import told_apart
 
 MEAN = "mean AUROC"
-SHARES = (("accuracy", "auroc"), ("ece",))
-"""Metrics of long rows that are shares; those of one group have one scale."""
+SHARES = ("accuracy", "auroc", "ece")
+"""Metrics of long rows that are shares, each on a scale of its own."""
 OWN = ("unit", "family")
 """Columns of ``Measures.units`` beside the measures."""
+NO_FAMILY = "none"
+FAMILY = pl.col("family").filter(pl.col("family") != NO_FAMILY).first().fill_null(NO_FAMILY)
+"""The family of a unit: the first that its rows name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,9 +238,14 @@ def _deduplicated(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
 
 
 def _shares(frame: pl.DataFrame, columns: Sequence[str], alone: Sequence[str]) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Measures as shares; the scale is guessed for all accuracies together, so that a low one is not misread."""
+    """Measures as shares; the scale is guessed for all accuracies together, so that a low one is not misread.
+
+    An ID measure (the first) that is at most 1 throughout is a share, whatever the others are.
+    """
     notes: list[str] = []
-    for group in filter(None, (columns, alone)):
+    known = numbers(frame, columns[0])[0]
+    together = (columns,) if float(known.max() or 0) > 1 else (columns[:1], columns[1:])  # type: ignore[arg-type]
+    for group in filter(None, (*together, alone)):
         read = {name: numbers(frame, name) for name in group}
         empty = [name for name, (values, _) in read.items() if values.null_count() == len(values)]
         if empty and frame.height:
@@ -261,30 +269,54 @@ def _scaled(columns: Sequence[pl.Series]) -> tuple[list[pl.Series], tuple[str, .
         return list(columns), ()
     small = [values.name for values in columns if float(values.max() or 0) <= 1]  # type: ignore[arg-type]  # a column of numbers
     told = [f"{name} is at most 1 among percentages: read as percent too." for name in small]
-    return [values / 100 for values in columns], (*said, *told)
+    return [values / 100 for values in columns], (*said, *told, *_mixed(columns))
+
+
+def _mixed(columns: Sequence[pl.Series]) -> Iterator[str]:
+    """Sentences on columns of percentages some values of which look like shares: far below all the others."""
+    for values in columns:
+        known = values.drop_nulls()
+        small, large = (known.filter(part).to_numpy() for part in ((known > 0) & (known <= 1), known > 1))
+        if len(small) and len(large) and 10 * small.max() < large.min():
+            yield (
+                f"{len(small)} of {len(known)} values of {values.name} are at most {small.max():g} and all others at "
+                f"least {large.min():g}: read as percent too. Write them in percent if they are shares."
+            )
 
 
 def _units(
     frame: pl.DataFrame, columns: Mapping[str, str | None], asked: Sequence[str]
 ) -> tuple[pl.DataFrame, str, tuple[str, ...]]:
     unit = columns["strategy"] or columns["model"] or "model"
-    family = pl.col(columns["family"]).fill_null("none") if columns["family"] else pl.lit("")
+    word = "strategy" if columns["strategy"] else "model"
+    family = pl.col(columns["family"]).fill_null(NO_FAMILY) if columns["family"] else pl.lit("")
     asked = list(dict.fromkeys(asked))
     tidy = frame.select(pl.col(unit).alias("unit"), family.alias("family"), *asked)
-    tidy, notes = _without_gaps(tidy, asked, unit)
+    tidy, notes = _without_gaps(tidy, asked, word)
     repeated = tidy["unit"].n_unique() < tidy.height
     if repeated:
         notes += (
-            f"Averaged {tidy.height} rows over {tidy['unit'].n_unique()} {plural(unit)}: "
+            f"Averaged {tidy.height} rows over {tidy['unit'].n_unique()} {plural(word)}: "
             "rows of one are not independent.",
         )
-        tidy = tidy.group_by("unit", maintain_order=True).agg(pl.col("family").first(), pl.col(asked).mean())
+        notes += _torn(tidy)
+        tidy = tidy.group_by("unit", maintain_order=True).agg(FAMILY, pl.col(asked).mean())
     if tidy.height < 4:
         raise UserError(
-            f"Expected at least four {plural(unit)} with all measures, but got {tidy.height}. Add rows. "
+            f"Expected at least four {plural(word)} with all measures, but got {tidy.height}. Add rows. "
             f"{' '.join(notes)}"
         )
     return tidy, "strategy" if repeated else "model", notes
+
+
+def _torn(rows: pl.DataFrame) -> tuple[str, ...]:
+    """A sentence on the units whose rows name more than one family."""
+    named = rows.filter(pl.col("family") != NO_FAMILY).select("unit", "family").unique(maintain_order=True)
+    by_unit = named.group_by("unit", maintain_order=True).agg("family").filter(pl.col("family").list.len() > 1)
+    if by_unit.is_empty():
+        return ()
+    each = [f"{unit} ({', '.join(families)})" for unit, families in by_unit.iter_rows()]
+    return (f"Several families are named for {with_and(each)}: the first of each is kept.",)
 
 
 def _without_gaps(tidy: pl.DataFrame, columns: Sequence[str], unit: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -296,7 +328,7 @@ def _without_gaps(tidy: pl.DataFrame, columns: Sequence[str], unit: str) -> tupl
     kept = tidy.filter(~pl.col("unit").is_in(lost.to_list()))
     named = f"{', '.join(lost.head(5))}{', ...' if len(lost) > 5 else ''}"
     also = (
-        f"; with all rows of these {unit}s, {tidy.height - kept.height} rows"
+        f"; with all rows of these {plural(unit)}, {tidy.height - kept.height} rows"
         if lost.len() != gaps.height or (tidy.height - kept.height > gaps.height)
         else ""
     )
@@ -317,7 +349,7 @@ def _long(frame: pl.DataFrame, baseline: str | None, columns: Mapping[str, str |
     sets = tuple(str(each) for each in aurocs["ood"].unique(maintain_order=True))
     if taken := [name for name in sets if name in (*OWN, "accuracy", "ece", MEAN)]:
         raise UserError(f"Expected another name than {taken[0]} for an OOD set, for the tables use it. Rename it.")
-    base = rows.group_by("unit", maintain_order=True).agg(pl.col("family").first())
+    base = rows.group_by("unit", maintain_order=True).agg(FAMILY)
     for column in ("accuracy", "ece"):
         base = base.join(_mean(_of(rows, column, "id"), []).rename({"value": column}), on="unit", how="left")
     cells = _mean(aurocs, ["ood"]).pivot("ood", index="unit", values="value")
@@ -327,7 +359,8 @@ def _long(frame: pl.DataFrame, baseline: str | None, columns: Mapping[str, str |
     units = units.with_columns(pl.mean_horizontal(sets).alias(MEAN))
     return Measures(
         units, "accuracy", (MEAN, *sets), "strategy" if repeated else "model", True, ece, baseline, rows,
-        _items(aurocs), ("accuracy", *sets), (*notes, *nameless, *said), seeds if repeated else 0, _tuned_on(frame),
+        _items(aurocs), ("accuracy", *sets), (*notes, *nameless, *said, *_torn(rows), *_repeated(rows)),
+        seeds if repeated else 0, _tuned_on(frame),
         dict.fromkeys((MEAN, *sets), True),
     )  # fmt: skip
 
@@ -347,7 +380,7 @@ def _named(frame: pl.DataFrame, columns: Mapping[str, str | None]) -> tuple[pl.D
     named = frame.with_columns(
         model=names(frame, str(columns["model"])),
         strategy=names(frame, strategy) if strategy else none,
-        family=names(frame, family).fill_null("none") if family else pl.lit(""),
+        family=names(frame, family).fill_null(NO_FAMILY) if family else pl.lit(""),
     )
     named, notes = without_name(named, ["model"])
     if named["strategy"].null_count() < named.height:
@@ -370,14 +403,40 @@ def _valued(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
     if gaps.height:
         lost = ", ".join(gaps["model"].unique(maintain_order=True).head(5))
         notes.append(f"Left out {gaps.height} of {frame.height} rows whose value is empty or infinite: {lost}.")
-    for group in SHARES:
-        of = pl.col("metric").is_in(group)
+    for metric in SHARES:
+        of = pl.col("metric") == metric
         known = kept.filter(of)["value"].to_numpy()
-        said = as_share(known, " and ".join(group))[1] if known.size else ()
+        said = as_share(known, metric)[1] if known.size else ()
+        if said and metric != "ece":
+            _one_scale(known, metric)
         if said:
             kept = kept.with_columns(pl.when(of).then(pl.col("value") / 100).otherwise("value").alias("value"))
         notes += said
     return kept, tuple(notes)
+
+
+def _one_scale(values: Array, metric: str) -> None:
+    """``UserError`` where values that would be read as percent are shares for the greater part, or AUROCs of both."""
+    small = int(np.sum((values > 0) & (values <= 1)))
+    if 2 * small > len(values) or (small and metric == "auroc"):
+        raise UserError(
+            f"Expected the values of {metric} on one scale, but {small} of {len(values)} lie between 0 and 1, and the "
+            f"largest is {values.max():g}. Write all as shares, or all in percent."
+        )
+
+
+def _repeated(rows: pl.DataFrame) -> tuple[str, ...]:
+    """A sentence on cells that have several values."""
+    cell = [name for name in ("model", "metric", "set_kind", "ood", "detector") if name in rows.columns]
+    measured = rows.filter(pl.col("metric").is_in(SHARES), pl.col("set_kind") != "shift")
+    several = measured.group_by(cell, maintain_order=True).len().filter(pl.col("len") > 1)
+    if several.is_empty():
+        return ()
+    row = several.row(0, named=True)
+    first = ", ".join(str(row[name]) for name in cell if row[name] is not None and name != "set_kind")
+    return (
+        f"Averaged the values of {several.height} cells that have duplicate rows of other values (first: {first}).",
+    )
 
 
 def _of(rows: pl.DataFrame, metric: str, kind: str) -> pl.DataFrame:

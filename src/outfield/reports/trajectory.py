@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from outfield import strict_yaml
-from outfield.errors import UserError
+from outfield.errors import UserError, with_and
 from outfield.reports.displays import (
     trajectory_bridge,
     trajectory_curves,
@@ -39,6 +39,8 @@ SECTIONS: dict[str, tuple[Callable[[Trajectories], Display], ...]] = {
 """The page's sections and the displays of each."""
 
 
+SAME = 1e-12
+"""Correlations no further apart are equal but for rounding."""
 UNEVEN = 0.6
 """Share of the more frequent label from which a set counts as uneven."""
 
@@ -97,18 +99,25 @@ def sentences(found: Trajectories) -> tuple[str, ...]:
     known = found.pairs.filter(pl.col("smoother") == "spline", pl.col("value").is_not_null())
     if known.is_empty():
         return ("No pair of sets could be compared: see the notes of the table.",)
-    strongest = known.sort(pl.col("value").abs(), descending=True).row(0, named=True)
+    size = pl.col("value").abs()
+    strongest = known.filter(size >= size.max() - SAME)
     plain = float(known["plain"].mean())  # type: ignore[arg-type]  # a float column
     mean = float(known["value"].mean())  # type: ignore[arg-type]  # a float column
-    interval = "" if strongest["low"] is None else f" [{strongest['low']:.2f}, {strongest['high']:.2f}]"
-    of = f" ({strongest['model']})" if len(found.models) > 1 else ""
+    several = len(found.models) > 1
     return (
         _verdict(known),
         f"The mean correlation is {plain:+.2f} before ID accuracy is taken out and {mean:+.2f} after; "
         f"{_significant(found.pairs)}.",
-        f"The strongest is {strongest['first']} with {strongest['second']}{of}: {strongest['value']:+.2f}{interval}, "
-        f"plain {strongest['plain']:+.2f}.",
+        f"The strongest {'is' if strongest.height == 1 else 'are'} "
+        f"{with_and([_pair(row, several) for row in strongest.iter_rows(named=True)])}.",
     )
+
+
+def _pair(row: Mapping[str, Any], several: bool) -> str:
+    """A pair of sets with its correlation, of a model where there are several."""
+    interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
+    of = f" ({row['model']})" if several else ""
+    return f"{row['first']} with {row['second']}{of}: {row['value']:+.2f}{interval}, plain {row['plain']:+.2f}"
 
 
 def _verdict(known: pl.DataFrame) -> str:

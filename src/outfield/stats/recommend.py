@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from outfield.errors import UserError
+from outfield.errors import UserError, with_and
 from outfield.stats import intervals
 from outfield.stats.base import Array, Result
 from outfield.stats.ranks import ranks
@@ -28,8 +28,8 @@ TIE = 1e-12
 class Recommendation(Result):
     """The detector with the best worst-case mean rank, and what the same rule earns on sets it did not see.
 
-    ``worst_rank`` of a detector is its largest mean rank (over units) among the OOD sets, ``worst_set`` where that is,
-    ``mean_value`` its mean value over OOD sets, each counting once.
+    ``worst_rank`` of a detector is its largest mean rank (over units) among the OOD sets, ``worst_set`` where that is
+    (all that tie), ``mean_value`` its mean value over OOD sets, each counting once.
     ``chosen[set]`` is what the rule picks without that set; ``held_out`` the mean over left-out sets
     of its mean rank there, ``held_out_value`` of its value there, ``optimism`` the rank that choosing and judging on
     the same sets would hide, and ``stability`` the share of resamples that pick the same detector.
@@ -157,7 +157,8 @@ class _Judged:
         there = (chosen * rank).sum(axis=2).mean(axis=1)
         earned = (chosen * values).sum(axis=2).mean(axis=1)
         seen = (best[:, None] * rank).sum(axis=2).mean(axis=1)
-        return cls(worst, best, chosen, there, earned, there - seen, rank.argmax(axis=1), values.mean(axis=1))
+        at = rank >= worst[:, None] - SAME
+        return cls(worst, best, chosen, there, earned, there - seen, at, values.mean(axis=1))
 
     @classmethod
     def join(cls, parts: Sequence[_Judged]) -> _Judged:
@@ -204,7 +205,10 @@ def _recommendation(
         held_out_value=estimate(whole.value[0], samples.value),
         optimism=estimate(whole.optimism[0], samples.optimism),
         stability=float(samples.best[:, whole.best[0] > 0].sum(axis=1).mean()),
-        worst_set={name: oods[whole.at[0, i]] for i, name in enumerate(names)},
+        worst_set={
+            name: with_and([ood for ood, at in zip(oods, whole.at[0, :, i], strict=True) if at])
+            for i, name in enumerate(names)
+        },
         mean_value={name: estimate(means[i], samples.mean[:, i]) for i, name in enumerate(names)},
         best_by_mean=named(_least(-sign * means)),
         level=source.level,

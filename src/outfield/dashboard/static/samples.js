@@ -68,7 +68,7 @@ class SamplesView {
   show(answer, state) {
     const model = answer.model ?? state.model;
     this.note.textContent = model
-      ? `Scores of model ${model}${state.model ? "" : " (none is selected, so the first)"}. Ticks: each detector's percentile among the ID test inputs; disagreement is their standard deviation.`
+      ? `Scores of model ${model}${state.model ? "" : " (none is selected, so the first)"}. Ticks: each detector's percentile among the ID test inputs; disagreement is their standard deviation.${answer.note ? ` ${answer.note}` : ""}`
       : "";
     if (!answer.total) return empty("No sample belongs to this selection", "Choose another set, or clear it.");
     const cards = answer.items.map((item) => this.card(item, answer, state));

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from outfield.errors import UserError
-from outfield.reports.answer import without_families
+from outfield.reports.answer import number, without_families
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.results import Results
@@ -31,7 +31,7 @@ def accuracy_against_auroc(results: Results) -> Display:
     caption = (
         f"Mean AUROC over {len(results.detectors)} detectors and {results.auroc['ood'].n_unique()} OOD sets, each "
         f"counting once, against accuracy. Small: a model; large: a strategy's mean, with the range of its seeds. "
-        f"Spearman over strategies {found.estimate}, 95% interval (Bonett-Wright)."
+        f"Spearman over {found.estimate.n} strategies {number(found.estimate)}, 95% interval (Bonett-Wright)."
     )
     figure = Figure(scatter(results, "accuracy", "auroc"))
     table = results.models.drop("shifted")

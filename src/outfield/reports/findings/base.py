@@ -32,6 +32,7 @@ TITLES: dict[str, str] = {
     "OF018": "Accuracy below chance",
     "OF019": "No detector tells ID from OOD",
     "OF020": "Whether higher is better is not known",
+    "OF021": "One strategy in several families",
 }
 """Code to its title; ``docs/findings/CODE.md`` is its page."""
 

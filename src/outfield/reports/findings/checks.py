@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import polars as pl
 
-from outfield.errors import UserError
+from outfield.errors import UserError, with_and
 from outfield.reports.analysis import Analysis
 from outfield.reports.directions import unknown
 from outfield.reports.findings.base import Finding, ordered
@@ -20,6 +20,8 @@ from outfield.types import Estimate
 FEW_ITEMS = 200
 SATURATED = 0.95
 SMALL_SHARE = 0.02
+SAME = 1e-12
+"""Values no further apart are equal but for rounding."""
 
 
 def findings(analysis: Analysis) -> tuple[Finding, ...]:
@@ -71,20 +73,15 @@ def _published_pooled(analysis: Analysis) -> Iterator[Finding]:
 
 
 def family_carries(analysis: Analysis) -> Iterator[Finding]:
-    """OF002: without one family a correlation loses or turns its sign, or appears."""
+    """OF002: without one family a correlation loses or turns its sign, or appears; all such families together."""
     for ood, found in analysis.relations.items():
         whole = found.whole.estimate
-        for family in found.carried_by:
+        families = dict.fromkeys((*found.carried_by, *_hidden_by(found.whole, found.without)))
+        if families:
+            each = ", ".join(f"{_number(found.without[family].estimate)} without {family}" for family in families)
             yield Finding(
                 "OF002", "warning",
-                f"{analysis.measures.id} with {ood}: {_number(whole)} with all {found.whole.n_units} units, "
-                f"{_number(found.without[family].estimate)} without {family}.",
-            )  # fmt: skip
-        for family in _hidden_by(found.whole, found.without):
-            yield Finding(
-                "OF002", "warning",
-                f"{family} hides a trend of {ood}: {_number(whole)} with it, "
-                f"{_number(found.without[family].estimate)} without.",
+                f"{analysis.measures.id} with {ood}: {_number(whole)} with all {found.whole.n_units} units, {each}.",
             )  # fmt: skip
     yield from _shape_carried(analysis)
 
@@ -103,17 +100,18 @@ def _shape_carried(analysis: Analysis) -> Iterator[Finding]:
     table = analysis.measures
     x, y, families = table.column(table.id), table.column(analysis.main), np.asarray(table.families)
     below = x <= x[table.names.index(str(table.baseline))]
-    biggest = max(set(families[below]), key=lambda name: int((families[below] == name).sum()))
-    keep = below & (families != biggest)
-    if keep.sum() < 5 or low.p >= 0.05:
-        return
-    rest = spearman(x[keep], y[keep])
-    if rest.estimate.value < low.estimate.value / 2 or rest.p >= 0.05:
-        yield Finding(
-            "OF002", "warning",
-            f"The rise up to the baseline ({_number(low.estimate)}, n = {low.n_units}) is {_number(rest.estimate)} "
-            f"(n = {rest.n_units}) without {biggest}, the family of {low.n_units - rest.n_units} models there.",
-        )  # fmt: skip
+    named, counts = np.unique(families[below], return_counts=True)
+    for biggest in named[counts == counts.max()]:
+        keep = below & (families != biggest)
+        if keep.sum() < 5 or low.p >= 0.05:
+            continue
+        rest = spearman(x[keep], y[keep])
+        if rest.estimate.value < low.estimate.value / 2 or rest.p >= 0.05:
+            yield Finding(
+                "OF002", "warning",
+                f"The rise up to the baseline ({_number(low.estimate)}, n = {low.n_units}) is {_number(rest.estimate)} "
+                f"(n = {rest.n_units}) without {biggest}, the family of {low.n_units - rest.n_units} models there.",
+            )  # fmt: skip
 
 
 def one_checkpoint(analysis: Analysis) -> Iterator[Finding]:
@@ -185,10 +183,11 @@ def below_half(analysis: Analysis) -> Iterator[Finding]:
         low = table.rows.filter(pl.col("metric") == "auroc", pl.col("value") < 0.5)
         cells = [(f"{r['detector']} on {r['ood']}", r["unit"], r["value"]) for r in low.to_dicts()]
     if cells:
-        where, unit, value = min(cells, key=lambda cell: cell[2])
+        lowest = min(value for _, _, value in cells)
+        named = with_and([f"{where}, {unit}" for where, unit, value in cells if value <= lowest + SAME], most=3)
         yield Finding(
             "OF007", "warning",
-            f"{len(cells)} AUROCs are below .5 (lowest: {where}, {unit}, {value:.3f}): the score ranks OOD as more ID "
+            f"{len(cells)} AUROCs are below .5 (lowest: {named}, {lowest:.3f}): the score ranks OOD as more ID "
             "than ID. Check its direction, or read it as a property of that set.",
         )  # fmt: skip
 
@@ -307,8 +306,15 @@ def direction_unknown(analysis: Analysis) -> Iterator[Finding]:
         yield from (Finding("OF020", "info", said) for said in unknown(found.ood, found.directions))
 
 
+def several_families(analysis: Analysis) -> Iterator[Finding]:
+    """OF021: rows of one unit name several families."""
+    yield from (
+        Finding("OF021", "warning", note) for note in analysis.measures.notes if note.startswith("Several families")
+    )
+
+
 CHECKS: tuple[Callable[[Analysis], Iterator[Finding]], ...] = (
     pooled_not_borne_out, family_carries, one_checkpoint, near_duplicates, shared_source, few_items, below_half,
     smoother_decides, one_scale, ece_predicts_better, saturated, not_monotonic, missing_cells, guessed_scale,
-    duplicate_rows, at_chance, direction_unknown,
+    duplicate_rows, at_chance, direction_unknown, several_families,
 )  # fmt: skip
