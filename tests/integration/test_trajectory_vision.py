@@ -14,6 +14,7 @@ from outfield.errors import Problems, UserError
 from outfield.registry import create
 from outfield.reports import trajectory as page
 from outfield.store import query, write
+from outfield.temporary_files import tag
 from outfield.trajectory import study
 from outfield.trajectory.spec import Trajectory
 from outfield.trajectory.tracker import HALVES
@@ -70,6 +71,20 @@ class Killed(KeyboardInterrupt):
     pass
 
 
+def test_runs_that_were_killed_at_their_end_leave_no_checkpoint(tmp_path: Path) -> None:
+    def kill(run: str, done: int, total: int) -> None:
+        if done == total:
+            raise Killed
+
+    spec = Trajectory.parse(STUDY | {"epochs": 1, "models": [{"strategy": "baseline", "seeds": [0]}]})
+    with pytest.raises(Killed):
+        track(spec, tmp_path, told=kill)  # type: ignore[arg-type]
+    (left,) = (tmp_path / "checkpoints").iterdir()
+    left.with_name(f".{left.name}.{tag()[:8]}-{2**22 + 1}-1.part").write_bytes(b"half")
+    assert track(spec, tmp_path).measured == 0  # type: ignore[arg-type]
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
 def test_a_last_checkpoint_whose_rows_are_damaged_is_measured_again(whole: Path, tmp_path: Path) -> None:
     def kill(run: str, done: int, total: int) -> None:
         if done == 4:
@@ -124,5 +139,5 @@ def test_a_file_says_its_kind(tmp_path: Path) -> None:
 
 def test_labels_from_elsewhere_must_be_the_id_classes(tmp_path: Path) -> None:
     source = {"name": "printed", "source": {"name": "glyphs", "kind": "digits", "n": 50, "side": 8}}
-    with pytest.raises(UserError, match="3 ID classes"):
+    with pytest.raises(UserError, match="does not know 3, 4, 5, 6, 7 and 2 more"):
         track(Trajectory.parse(STUDY | {"same_labels": [source]}), tmp_path)  # type: ignore[arg-type]

@@ -38,10 +38,6 @@ class DamagedFileWarning(UserWarning):
     """A result file is not what was written; it was moved aside, or left out of what was read."""
 
 
-class EarlierFileWarning(UserWarning):
-    """Result files bear no checksum, as those of earlier versions: whether they are as they were is not known."""
-
-
 @contextmanager
 def atomically(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path``, moved onto it when the block ends; nothing is left when the block fails.
@@ -265,10 +261,11 @@ def sift(files: Sequence[Path], here: Sequence[Path], kind: str, *, decode: bool
                 continue
             earlier.append(path)
             _decode(copy) if decode else _look_at_ends(copy)
+            _check_columns(copy) if kind == ROWS else None
         except (checksums.Broken, UserError, OSError) as error:
             damaged[path] = str(error) if isinstance(error, checksums.Broken) else "cannot be read"
     if earlier := [path for path in earlier if path not in damaged]:
-        tell_of_earlier(earlier[0].parent, len(earlier))
+        checksums.tell_of_earlier(earlier[0].parent, f"{len(earlier):,} files bear")
     return damaged
 
 
@@ -285,15 +282,11 @@ def _look_at_ends(path: Path) -> None:
             raise checksums.Broken("is no whole Parquet file")
 
 
-@cache
-def tell_of_earlier(folder: Path, count: int) -> None:
-    """Warn, once, of files without a seal."""
-    warnings.warn(
-        f"{count:,} files in {folder} bear no checksum: an earlier outfield wrote them. They are taken as they are; "
-        "damage that still reads as numbers would not be found.",
-        EarlierFileWarning,
-        stacklevel=4,
-    )
+def _check_columns(path: Path) -> None:
+    """``Broken`` where a file without a seal has no results: beside others it would be read as rows without values."""
+    with reading(path, "rows"):
+        if not {"metric", "value"} <= pl.read_parquet_schema(path).keys():
+            raise checksums.Broken("has no columns metric and value: another program wrote it")
 
 
 def whole(path: Path, kind: str = ROWS) -> bool:

@@ -123,6 +123,10 @@ class _Run:
                 raise
             warnings.warn(f"{self.recipe.name} starts again: {error}", write.DamagedFileWarning, stacklevel=2)
             self._train(told, None)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove the checkpoint: the run is at its end."""
         self.checkpoint.unlink(missing_ok=True)
 
     def _train(self, told: Told, resume: Path | None) -> None:

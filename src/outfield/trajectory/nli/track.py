@@ -147,9 +147,10 @@ class _Run:
                 raise
             warnings.warn(f"{name} starts again: {error}", write.DamagedFileWarning, stacklevel=2)
             self._train(told, None)
-        self._tidy()
+        self.tidy()
 
-    def _tidy(self) -> None:
+    def tidy(self) -> None:
+        """Remove the checkpoint, and the parts of it that processes wrote."""
         if first_process():
             self.checkpoint.unlink(missing_ok=True)
             forget_parts(self.checkpoint)
