@@ -83,6 +83,8 @@ def test_runs_that_were_killed_at_their_end_leave_no_checkpoint(tmp_path: Path) 
     left.with_name(f".{left.name}.{tag()[:8]}-{2**22 + 1}-1.part").write_bytes(b"half")
     assert track(spec, tmp_path).measured == 0  # type: ignore[arg-type]
     assert list((tmp_path / "checkpoints").iterdir()) == []
+    left.mkdir()
+    assert track(spec, tmp_path).measured == 0  # type: ignore[arg-type]
 
 
 def test_a_last_checkpoint_whose_rows_are_damaged_is_measured_again(whole: Path, tmp_path: Path) -> None:

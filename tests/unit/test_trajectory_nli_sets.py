@@ -233,6 +233,7 @@ def test_real_anli_is_whole(file: str) -> None:
 def test_a_model_that_was_trained_anew_in_its_folder_has_rows_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    found: list[list[str]] = []
     pairs = Pairs(("a",) * 4, ("b",) * 4, np.array([0, 1, 0, 1]))
     spec = Nli.parse({
         "name": "x", "models": [{"label": "m", "path": str(tmp_path)}, {"label": "hub", "path": "who/what"}],
@@ -240,10 +241,9 @@ def test_a_model_that_was_trained_anew_in_its_folder_has_rows_of_its_own(
         "ood": [{"name": "rte", "path": "c"}], "shots": [4], "seeds": [0],
     })  # fmt: skip
     monkeypatch.setattr(track.Data, "of", lambda _: track.Data(pairs, {"snli": pairs, "rte": pairs}))
-    monkeypatch.setattr(track, "follow", lambda runs, *_, **__: [run.tracker.key(0) for run in runs])
-    found = []
+    monkeypatch.setattr(track, "follow", lambda runs, *_, **__: found.append([run.tracker.key(0) for run in runs]))
     for weights, readme in ((b"one", "a"), (b"one", "b"), (b"two", "b")):
         (tmp_path / "model.safetensors").write_bytes(weights)
         (tmp_path / "README.md").write_text(readme)
-        found.append(track.track(spec))
+        track.track(spec)
     assert found[0] == found[1] and found[2][0] != found[0][0] and found[2][1] == found[0][1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,8 +155,9 @@ class _Run:
     def tidy(self) -> None:
         """Remove the checkpoint, and the parts of it that processes wrote."""
         if first_process():
-            self.checkpoint.unlink(missing_ok=True)
-            forget_parts(self.checkpoint)
+            with suppress(OSError):
+                self.checkpoint.unlink(missing_ok=True)
+                forget_parts(self.checkpoint)
 
     def _train(self, told: Told, resume: Path | None) -> None:
         spec = self.spec
