@@ -11,14 +11,17 @@ import json
 import os
 import re
 import time
+import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from outfield import keys
-from outfield.errors import OutfieldError
+from outfield.errors import OutfieldError, reading
 
 FIELD = "seal"
 """Where JSON, and the metadata of other formats, have it."""
@@ -32,6 +35,21 @@ _OPEN = b"0" * keys.LENGTH
 
 class Broken(OutfieldError):
     """A stored file is not what was written, or not what was asked for; the message says which, to follow 'it'."""
+
+
+class EarlierFileWarning(UserWarning):
+    """Stored files bear no checksum, as those of earlier versions: whether they are as they were is not known."""
+
+
+@cache
+def tell_of_earlier(folder: Path, which: str) -> None:
+    """Warn, once, of files without a seal; ``which`` names them, with its verb."""
+    warnings.warn(
+        f"In {folder} {which} no checksum, as files of an earlier outfield. They are taken as they are; "
+        "damage that can still be read would not be found.",
+        EarlierFileWarning,
+        stacklevel=4,
+    )
 
 
 def blank(kind: str, name: str) -> str:
@@ -134,6 +152,28 @@ def to_json(record: Mapping[str, Any], kind: str, name: str) -> bytes:
     """
     sealed = {**record, FIELD: blank(kind, name)}
     return seal(json.dumps(sealed, indent=1, ensure_ascii=False).encode(), kind, name)
+
+
+@contextmanager
+def reading_archive(path: Path, expected: str, do: str) -> Iterator[None]:
+    """Read a zip archive whose checksums are right; whatever is wrong with it or its content is a ``UserError``.
+
+    Parameters
+    ----------
+    path : path
+    expected : str
+        What it should be, as in "a checkpoint".
+    do : str
+        What its user can do.
+    """
+    with reading(path, expected, do):
+        try:
+            check_archive(path)
+        except Broken as error:
+            raise ValueError(f"it {error}") from None
+        except FileNotFoundError:
+            raise ValueError("there is no such file") from None
+        yield
 
 
 def check_archive(path: Path) -> None:

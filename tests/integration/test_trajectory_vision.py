@@ -14,6 +14,7 @@ from outfield.errors import Problems, UserError
 from outfield.registry import create
 from outfield.reports import trajectory as page
 from outfield.store import query, write
+from outfield.temporary_files import tag
 from outfield.trajectory import study
 from outfield.trajectory.spec import Trajectory
 from outfield.trajectory.tracker import HALVES
@@ -68,6 +69,22 @@ def test_a_killed_run_goes_on_to_the_same_rows(whole: Path, tmp_path: Path) -> N
 
 class Killed(KeyboardInterrupt):
     pass
+
+
+def test_runs_that_were_killed_at_their_end_leave_no_checkpoint(tmp_path: Path) -> None:
+    def kill(run: str, done: int, total: int) -> None:
+        if done == total:
+            raise Killed
+
+    spec = Trajectory.parse(STUDY | {"epochs": 1, "models": [{"strategy": "baseline", "seeds": [0]}]})
+    with pytest.raises(Killed):
+        track(spec, tmp_path, told=kill)  # type: ignore[arg-type]
+    (left,) = (tmp_path / "checkpoints").iterdir()
+    left.with_name(f".{left.name}.{tag()[:8]}-{2**22 + 1}-1.part").write_bytes(b"half")
+    assert track(spec, tmp_path).measured == 0  # type: ignore[arg-type]
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+    left.mkdir()
+    assert track(spec, tmp_path).measured == 0  # type: ignore[arg-type]
 
 
 def test_a_last_checkpoint_whose_rows_are_damaged_is_measured_again(whole: Path, tmp_path: Path) -> None:

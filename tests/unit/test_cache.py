@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import pickle
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from outfield.checksums import EarlierFileWarning
 from outfield.errors import UserError
 from outfield.features import cache as module
 from outfield.features.cache import Cache, DamagedEntryWarning, default_folder
@@ -155,3 +157,16 @@ def test_a_process_in_another_folder_has_the_same_cache(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path / "elsewhere")
     fill(pickle.loads(sent))
     assert (tmp_path / "cache" / "k").is_dir()
+
+
+def test_a_header_without_a_seal_is_said_once(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    with cache.writing("ab12", rows=1, about="one") as entry:
+        entry.append("x", np.ones(1))
+    header = tmp_path / "ab12" / "header.json"
+    stated = json.loads(header.read_bytes())
+    del stated["seal"]
+    header.write_text(json.dumps(stated))
+    with pytest.warns(EarlierFileWarning, match="headers of cache entries bear no checksum"):
+        assert cache.header("ab12")["about"] == {"about": "one"}
+    assert cache.header("ab12")["checksums"] == stated["checksums"]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -15,6 +16,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outfield.card.hardest import Group, Input
+from outfield.card.markdown import pictures
+from outfield.cli import _card
 from outfield.places import LONGEST, file_name
 from outfield.store import query, write
 from outfield.studies.recipes import TrainedRecipe, recipes
@@ -136,3 +140,22 @@ def test_a_study_with_other_letters_runs_where_the_locale_knows_ascii_alone(tmp_
     ended = subprocess.run(command, cwd=repository, env=os.environ | ascii_alone, capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr.decode()
     assert "Ziffer ⑧" in query.rows(tmp_path / "out")["ood"].to_list()
+
+
+def test_cards_of_any_two_models_are_two_files_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+    monkeypatch.setattr("outfield.card.study.of_study", lambda folder, model: None)
+    monkeypatch.setattr(_card, "saved", lambda card, paths, hf: written.extend(paths))
+    for model in (*NASTY, "a b", "a/b"):
+        _card.write_card(tmp_path, model, None, None)
+    assert len({*written}) == len(NASTY) + 2
+    for path in written:
+        path.write_text("a card")
+    assert {*tmp_path.iterdir()} == {*written}
+
+
+def test_pictures_of_a_set_with_a_long_name_have_a_file() -> None:
+    one = Input(0, "about", picture="data:image/png;base64,")
+    card = SimpleNamespace(hardest=[Group("x" * 300, (one,)), Group("x" * 301, (one,))])
+    names = [path.name for path, _ in pictures(card) if path]  # type: ignore[arg-type]  # only the groups are read
+    assert len({*names}) == 2 and max(map(len, names)) <= LONGEST

@@ -128,7 +128,12 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path: Path)
     ):
         with pytest.raises(UserError, match=r"another strategy, seed, length or data"):
             other(resume=path)
+    with pytest.raises(UserError, match=r"run.ckpt, but it cannot be read \(RuntimeError"):
+        train(plan("baseline"), lambda: cnn(2, width=3), IMAGES, LABELS, classes=2, epochs=1, seed=0, resume=path)
     whole = path.read_bytes()
+    torch.save(["another list"], path)
+    with pytest.raises(UserError, match=r"run.ckpt, but it cannot be read"):
+        run(plan("baseline"), seed=0, resume=path)
     for damaged in (whole[: len(whole) // 2], b"", b"no checkpoint"):
         path.write_bytes(damaged)
         with pytest.raises(UserError, match=r"run.ckpt, but it cannot be read"):

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from outfield.checksums import EarlierFileWarning
 from outfield.errors import OutfieldError, UserError
 from outfield.store import query, schema, scores, write
 from outfield.store.index import Index
@@ -241,3 +242,18 @@ def test_a_written_file_has_the_rights_of_any_new_file(tmp_path: Path) -> None:
     with write.atomically(tmp_path / "whole") as temporary:
         temporary.write_text("x")
     assert (tmp_path / "whole").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_study_json_without_a_seal_is_said_once(tmp_path):
+    write.rows(tmp_path, "k", [ROW])
+    (tmp_path / "study.json").write_text('{"study": {"name": "s"}, "jobs": ["k"]}')
+    with pytest.warns(EarlierFileWarning, match=r"the file study.json bears no checksum"):
+        assert query.rows(tmp_path).height == 1
+    assert query.progress(tmp_path) == (1, 1)
+
+
+def test_a_table_without_results_among_the_rows_is_left_out_and_named(tmp_path):
+    write.rows(tmp_path, "k", [ROW])
+    pl.DataFrame({"other": [1]}).write_parquet(tmp_path / "rows" / "foreign.parquet")
+    with pytest.warns(write.DamagedFileWarning, match=r"foreign\.parquet"):
+        assert query.rows(tmp_path)["value"].to_list() == [ROW["value"]]

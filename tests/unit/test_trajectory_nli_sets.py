@@ -16,6 +16,7 @@ import pytest
 from outfield.errors import MissingExtra, Problems, UnknownName, UserError
 from outfield.trajectory import EvalSet, Run, Tracker
 from outfield.trajectory.hooks import lightning_callback, transformers_callback
+from outfield.trajectory.nli import track
 from outfield.trajectory.nli.sets import FORMATS, Pairs, duplicates, read, sampled, shots
 from outfield.trajectory.nli.spec import Nli
 
@@ -227,3 +228,22 @@ def test_real_files_have_their_published_counts(name: str, file: str) -> None:
 def test_real_anli_is_whole(file: str) -> None:
     found = read("anli", DATA / file)
     assert len(found) + sum(found.left_out.values()) == FORMATS["anli"].sizes[file.removesuffix(".csv")]
+
+
+def test_a_model_that_was_trained_anew_in_its_folder_has_rows_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[list[str]] = []
+    pairs = Pairs(("a",) * 4, ("b",) * 4, np.array([0, 1, 0, 1]))
+    spec = Nli.parse({
+        "name": "x", "models": [{"label": "m", "path": str(tmp_path)}, {"label": "hub", "path": "who/what"}],
+        "train": [{"name": "snli", "path": "a"}], "id": {"name": "snli", "path": "b"},
+        "ood": [{"name": "rte", "path": "c"}], "shots": [4], "seeds": [0],
+    })  # fmt: skip
+    monkeypatch.setattr(track.Data, "of", lambda _: track.Data(pairs, {"snli": pairs, "rte": pairs}))
+    monkeypatch.setattr(track, "follow", lambda runs, *_, **__: found.append([run.tracker.key(0) for run in runs]))
+    for weights, readme in ((b"one", "a"), (b"one", "b"), (b"two", "b")):
+        (tmp_path / "model.safetensors").write_bytes(weights)
+        (tmp_path / "README.md").write_text(readme)
+        track.track(spec)
+    assert found[0] == found[1] and found[2][0] != found[0][0] and found[2][1] == found[0][1]

@@ -27,6 +27,9 @@ class Forgetful:
             if step != self.lost:
                 self.tracker.log(step, set="test", correct=[True, False])
 
+    def tidy(self) -> None:
+        pass
+
 
 def tracker(folder: Path) -> Tracker:
     return Tracker(Run("demo", "net"), [EvalSet("test", 2, "id")], folder)

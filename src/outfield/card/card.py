@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from outfield import registry
-from outfield.card.choice import TIE, Choice
+from outfield.card.choice import Choice
 from outfield.card.classes import COLUMNS
 from outfield.card.hardest import Group, as_json
 from outfield.errors import UserError, with_and
@@ -20,6 +20,7 @@ from outfield.places import place
 from outfield.reports.findings import Finding, ordered
 from outfield.reports.findings.chance import chance, no_detector
 from outfield.reports.results import CATEGORIES, Results, in_order
+from outfield.stats.recommend import TIE
 from outfield.store.write import atomically
 from outfield.types import Estimate
 

@@ -120,7 +120,7 @@ def _hardest(card: Card) -> Iterator[str]:
 def pictures(card: Card) -> Iterator[tuple[Path | None, Group]]:
     """The groups of hardest inputs, and where the pictures of each are, beside the README.md."""
     for i, group in enumerate(card.hardest, 1):
-        name = re.sub(r"[^a-z0-9]+", "-", f"{i} {group.title.lower()}").strip("-")
+        name = re.sub(r"[^a-z0-9]+", "-", f"{i} {group.title.lower()}")[:80].strip("-")
         yield (Path(PICTURES) / f"{name}.png" if group.inputs[0].picture else None), group
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from outfield.cli._console import Words, console
 from outfield.cli._plain import say
 from outfield.errors import UserError, reading
 from outfield.models.preprocess import Pictures
-from outfield.places import home
+from outfield.places import file_name, home
 
 
 def write_card(folder: Path, model: str, out: Path | None, hf: Path | None) -> None:
@@ -27,8 +26,7 @@ def write_card(folder: Path, model: str, out: Path | None, hf: Path | None) -> N
 
     paths = checked([out], hf)
     card = of_study(folder, model)
-    name = f"card-{re.sub(r'[^A-Za-z0-9._-]+', '-', model)}.html"
-    saved(card, paths if paths or hf else [folder / name], hf)
+    saved(card, paths if paths or hf else [folder / f"card-{file_name(model)}.html"], hf)
 
 
 def checked(paths: Sequence[Path | None], hf: Path | None) -> list[Path]:

@@ -226,12 +226,12 @@ def labels_of(labels: Any) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | 
 
 
 def _whole(values: NDArray[Any]) -> NDArray[np.int64]:
-    rounded = values.astype(np.int64)
+    with np.errstate(invalid="ignore"):
+        rounded = values.astype(np.int64)
     if not np.array_equal(rounded, values):
         odd = values[rounded != values][0]
-        raise UserError(
-            f"Expected labels that are classes, but got the fraction {odd:g}. Number the classes 0, 1, ...."
-        )
+        what = "the fraction" if np.isfinite(odd) and abs(odd) < 2**53 else "the number"
+        raise UserError(f"Expected labels that are classes, but got {what} {odd:g}. Number the classes 0, 1, ....")
     return rounded
 
 

@@ -295,7 +295,7 @@ def _mirror_of(remote: Path) -> Path:
 
 def _header(path: Path, key: str) -> dict[str, Any]:
     try:
-        checksums.check(content := path.read_bytes(), SEALED, key)
+        sealed = checksums.check(content := path.read_bytes(), SEALED, key)
         loaded: Any = json.loads(content)
     except (ValueError, RecursionError, NotADirectoryError, IsADirectoryError) as error:
         raise DamagedEntry(f"its header cannot be read: {error}") from None
@@ -303,6 +303,8 @@ def _header(path: Path, key: str) -> dict[str, Any]:
         raise DamagedEntry(f"its header {error}") from None
     if not isinstance(loaded, dict) or not isinstance(loaded.get("checksums"), dict):
         raise DamagedEntry("its header has no checksums")
+    if not sealed:
+        checksums.tell_of_earlier(path.parents[1], "headers of cache entries bear")
     return {**loaded}
 
 

@@ -20,6 +20,7 @@ from outfield.reports.results import DRAWS, Results
 from outfield.stats import Panel, holm, panel
 from outfield.stats.base import Array
 from outfield.stats.intervals import resampled
+from outfield.stats.recommend import TIE
 from outfield.store import query
 from outfield.store.scores import ID, jobs
 from outfield.types import Estimate
@@ -29,8 +30,6 @@ KEYS = ("strategy", "seed", "detector", "set_kind", "ood", "metric")
 PLACE = ("set", "part", "row")
 """What tells one scored input from another."""
 Z = float(stats.norm.ppf(0.975))
-SAME = 1e-12
-"""Differences no further apart are equal but for rounding."""
 Read = Callable[[], pl.DataFrame]
 """Gives one detector's scores: set, part, row, score."""
 Verdict = Literal["better", "worse", "not told apart", "the same", "without an interval"]
@@ -636,7 +635,7 @@ def _counted(table: pl.DataFrame) -> str:
 
 def _end(table: pl.DataFrame, end: pl.Expr) -> str:
     """All detectors of one difference; with its interval where it is that of one."""
-    tied = table.filter((pl.col("value") - end).abs() <= SAME)
+    tied = table.filter((pl.col("value") - end).abs() <= TIE)
     alone = _said(tied.row(0, named=True)) if tied.height == 1 else f"{tied['value'][0]:+.3f} each"
     return f"{with_and(tied['name'].to_list())} ({alone})"
 

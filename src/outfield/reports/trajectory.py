@@ -20,6 +20,7 @@ from outfield.reports.displays import (
 )
 from outfield.reports.displays.base import Display
 from outfield.reports.shown import built, counted, environment, shown, vega
+from outfield.stats.recommend import TIE
 from outfield.store.write import atomically
 from outfield.trajectory.analysis import Trajectories
 
@@ -39,8 +40,6 @@ SECTIONS: dict[str, tuple[Callable[[Trajectories], Display], ...]] = {
 """The page's sections and the displays of each."""
 
 
-SAME = 1e-12
-"""Correlations no further apart are equal but for rounding."""
 UNEVEN = 0.6
 """Share of the more frequent label from which a set counts as uneven."""
 
@@ -100,7 +99,7 @@ def sentences(found: Trajectories) -> tuple[str, ...]:
     if known.is_empty():
         return ("No pair of sets could be compared: see the notes of the table.",)
     size = pl.col("value").abs()
-    strongest = known.filter(size >= size.max() - SAME)
+    strongest = known.filter(size >= size.max() - TIE)
     plain = float(known["plain"].mean())  # type: ignore[arg-type]  # a float column
     mean = float(known["value"].mean())  # type: ignore[arg-type]  # a float column
     several = len(found.models) > 1

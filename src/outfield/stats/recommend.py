@@ -157,7 +157,7 @@ class _Judged:
         there = (chosen * rank).sum(axis=2).mean(axis=1)
         earned = (chosen * values).sum(axis=2).mean(axis=1)
         seen = (best[:, None] * rank).sum(axis=2).mean(axis=1)
-        at = rank >= worst[:, None] - SAME
+        at = rank >= worst[:, None] - TIE
         return cls(worst, best, chosen, there, earned, there - seen, at, values.mean(axis=1))
 
     @classmethod

@@ -138,7 +138,7 @@ def manifest(folder: Path | str) -> dict[str, Any]:
     try:
         with reaching(path):
             content = path.read_bytes()
-        checksums.check(content, "study", "study")
+        sealed = checksums.check(content, "study", "study")
         loaded = json.loads(content)
     except FileNotFoundError:
         return {"study": None, "jobs": None}
@@ -155,6 +155,8 @@ def manifest(folder: Path | str) -> dict[str, Any]:
             f"Expected a study and its jobs in {path}, but got {reprlib.repr(loaded)}. "
             "Move the file away if another program wrote it, or else run the study again."
         )
+    if not sealed:
+        checksums.tell_of_earlier(place(folder), f"the file {MANIFEST} bears")
     return cast("dict[str, Any]", loaded)
 
 

@@ -38,10 +38,6 @@ class DamagedFileWarning(UserWarning):
     """A result file is not what was written; it was moved aside, or left out of what was read."""
 
 
-class EarlierFileWarning(UserWarning):
-    """Result files bear no checksum, as those of earlier versions: whether they are as they were is not known."""
-
-
 @contextmanager
 def atomically(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path``, moved onto it when the block ends; nothing is left when the block fails.
@@ -268,7 +264,7 @@ def sift(files: Sequence[Path], here: Sequence[Path], kind: str, *, decode: bool
         except (checksums.Broken, UserError, OSError) as error:
             damaged[path] = str(error) if isinstance(error, checksums.Broken) else "cannot be read"
     if earlier := [path for path in earlier if path not in damaged]:
-        tell_of_earlier(earlier[0].parent, len(earlier))
+        checksums.tell_of_earlier(earlier[0].parent, f"{len(earlier):,} files bear")
     return damaged
 
 
@@ -279,17 +275,6 @@ def _check_columns(path: Path, kind: str, *, decode: bool) -> None:
     needed = {ROWS: schema.NEEDED, SCORES: ("set", "row", "score")}.get(kind, ())
     if missing := sorted(set(needed) - set(names)):
         raise checksums.Broken(f"has no columns {', '.join(missing)}")
-
-
-@cache
-def tell_of_earlier(folder: Path, count: int) -> None:
-    """Warn, once, of files without a seal."""
-    warnings.warn(
-        f"{count:,} files in {folder} bear no checksum: an earlier outfield wrote them. They are taken as they are; "
-        "damage that still reads as numbers would not be found.",
-        EarlierFileWarning,
-        stacklevel=4,
-    )
 
 
 def whole(path: Path, kind: str = ROWS) -> bool:

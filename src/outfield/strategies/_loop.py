@@ -9,7 +9,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 
-from outfield import checksums, keys
+from outfield import checksums, keys, temporary_files
 from outfield.errors import UserError
 from outfield.strategies import _heads
 from outfield.strategies.base import MakeNetwork, Strategy
@@ -210,7 +209,7 @@ class _Run:
         return Moment(self.step, self.total, self.classifier, partial(self._save, chance=_chance(self.accelerator)))
 
     def _save(self, path: Path, chance: list[Tensor]) -> None:
-        unfinished = path.with_name(f"{path.name}.part")
+        unfinished = path.with_name(f".{path.name}.{temporary_files.tag()}.part")
         try:
             self.fabric.save(unfinished, {**self._parts(), "step": self.step, "run": self._key(), "chance": chance})
             unfinished.replace(path)
@@ -222,22 +221,17 @@ class _Run:
 
     def load(self, path: Path) -> None:
         """Goes back to a checkpoint of this run."""
-        try:
-            checksums.check_archive(path)
+        with checksums.reading_archive(path, "a checkpoint of this run", "Delete it to train from the start."):
             rest = self.fabric.load(path, weights_only=True)
-        except (OSError, RuntimeError, EOFError, UnpicklingError, checksums.Broken) as error:
-            raise UserError(
-                f"Expected a checkpoint at {path}, but it cannot be read: {error} Delete it to train from the start."
-            ) from None
-        if rest.get("run") != self._key():
-            raise UserError(
-                f"Expected a checkpoint of this run at {path}, but it is of another strategy, seed, length or data. "
-                "Pass the checkpoint that belongs to them, or delete it to train from the start."
-            )
-        for name, part in self._parts().items():
-            part.load_state_dict(rest[name])
-        self.step = rest["step"]
-        _set_chance(rest["chance"])
+            if rest.get("run") != self._key():
+                raise UserError(
+                    f"Expected a checkpoint of this run at {path}, but it is of another strategy, seed, length or "
+                    "data. Pass the checkpoint that belongs to them, or delete it to train from the start."
+                )
+            for name, part in self._parts().items():
+                part.load_state_dict(rest[name])
+            self.step = rest["step"]
+            _set_chance(rest["chance"])
 
     def _parts(self) -> dict[str, Any]:
         parts = {"network": self.network, "optimizer": self.optimizer, "schedule": self.schedule}

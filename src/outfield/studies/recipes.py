@@ -21,7 +21,7 @@ from outfield.models.networks._published import renamed, under_own_names
 from outfield.models.preprocess import Pictures
 from outfield.models.torch import TorchModel, load_into, load_weights
 from outfield.places import copies, file_name, is_there
-from outfield.store.write import DamagedFileWarning, atomically, set_aside, tell_of_earlier
+from outfield.store.write import DamagedFileWarning, atomically, set_aside
 from outfield.strategies import train
 from outfield.strategies.base import Strategy
 from outfield.studies.sets import Sets
@@ -103,7 +103,7 @@ class TrainedRecipe(Recipe):
         network = self.training.architecture(lambda: self.untrained(sets))
         with copies([weights]) as (here,):
             if not checksums.check_file(here, WEIGHTS, self.key):
-                tell_of_earlier(weights.parent, 1)
+                checksums.tell_of_earlier(weights.parent, f"the file {weights.name} bears")
             network.load_state_dict(load_weights(here))
         return network.eval()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Protocol
 
+from outfield import temporary_files
 from outfield.errors import UserError
 from outfield.registry import create
 from outfield.store import write
@@ -41,6 +42,9 @@ class Follow(Protocol):
 
     def follow(self, told: Told) -> None:
         """Train from the last checkpoint and measure what is not written."""
+
+    def tidy(self) -> None:
+        """Remove the checkpoint: the run is at its end."""
 
 
 def resumable(checkpoint: Path, tracker: Tracker, steps: Sequence[int]) -> Path | None:
@@ -109,6 +113,7 @@ def follow(
     """
     wanted = [run.tracker.key(step) for run in runs for step in run.steps]
     write.begin(folder, wanted, manifest)
+    temporary_files.sweep(folder.glob("checkpoints/.*.part"))
     there = write.done(folder) & set(wanted)
     present = len(there)
     left = list(_unfinished(runs, there, told))
@@ -130,6 +135,7 @@ def _unfinished(runs: Sequence[Follow], written: Set[str], told: Told) -> Iterat
     """Runs with a step that is not written; of the others it is told that all is there, and no process starts."""
     for run in runs:
         if all(run.tracker.key(step) in written for step in run.steps):
+            run.tidy()
             told(run.tracker.run.name, len(run.steps), len(run.steps))
         else:
             yield run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,12 @@ class _Run:
                 raise
             warnings.warn(f"{self.recipe.name} starts again: {error}", write.DamagedFileWarning, stacklevel=2)
             self._train(told, None)
-        self.checkpoint.unlink(missing_ok=True)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove the checkpoint: the run is at its end. One that cannot be removed does no harm."""
+        with suppress(OSError):
+            self.checkpoint.unlink(missing_ok=True)
 
     def _train(self, told: Told, resume: Path | None) -> None:
         data = self.sets.train.data

@@ -13,6 +13,7 @@ from outfield.reports.directions import unknown
 from outfield.reports.findings.base import Finding, ordered
 from outfield.reports.findings.chance import chance, no_detector
 from outfield.stats import spearman
+from outfield.stats.recommend import TIE
 from outfield.stats.relate import Correlation
 from outfield.stats.units import Panel
 from outfield.types import Estimate
@@ -20,8 +21,6 @@ from outfield.types import Estimate
 FEW_ITEMS = 200
 SATURATED = 0.95
 SMALL_SHARE = 0.02
-SAME = 1e-12
-"""Values no further apart are equal but for rounding."""
 
 
 def findings(analysis: Analysis) -> tuple[Finding, ...]:
@@ -184,7 +183,7 @@ def below_half(analysis: Analysis) -> Iterator[Finding]:
         cells = [(f"{r['detector']} on {r['ood']}", r["unit"], r["value"]) for r in low.to_dicts()]
     if cells:
         lowest = min(value for _, _, value in cells)
-        named = with_and([f"{where}, {unit}" for where, unit, value in cells if value <= lowest + SAME], most=3)
+        named = with_and([f"{where}, {unit}" for where, unit, value in cells if value <= lowest + TIE], most=3)
         yield Finding(
             "OF007", "warning",
             f"{len(cells)} AUROCs are below .5 (lowest: {named}, {lowest:.3f}): the score ranks OOD as more ID "

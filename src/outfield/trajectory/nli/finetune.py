@@ -6,7 +6,6 @@ import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -125,7 +124,7 @@ class Finetuning:
             The folder cannot be written, or the disk is full.
         """
         parts = {
-            "schedule": self.schedule.state_dict(), "step": self.step, "run": self.key(),
+            "schedule": self.schedule.state_dict(), "step": self.step, "run": self.key(), "name": path.name,
             "chance": torch.get_rng_state(), "accelerators": _chance_of_accelerators(),
         }  # fmt: skip
         if self.world.sharded:
@@ -147,23 +146,20 @@ class Finetuning:
         UserError
             It is damaged, or of another run.
         """
-        try:
-            checksums.check_archive(path)
+        with checksums.reading_archive(path, "a checkpoint of this run", "Delete it."):
             parts: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-        except (OSError, RuntimeError, EOFError, UnpicklingError, ValueError, checksums.Broken) as error:
-            raise UserError(f"Expected a checkpoint at {path}, but it cannot be read: {error} Delete it.") from None
-        if parts.get("run") != self.key():
-            raise UserError(f"Expected a checkpoint of this run at {path}, but it is of another. Delete it.")
-        if self.world.sharded:
-            self.world.load(_parts_of(path, parts["step"]))
-        else:
-            self._take(parts["weights"])
-            self.optimizer.load_state_dict(parts["optimizer"])
-        self.schedule.load_state_dict(parts["schedule"])
-        self.step = parts["step"]
-        torch.set_rng_state(parts["chance"])
-        if parts["accelerators"]:
-            torch.cuda.set_rng_state_all(parts["accelerators"])
+            if (parts.get("run"), parts.get("name", path.name)) != (self.key(), path.name):
+                raise UserError(f"Expected a checkpoint of this run at {path}, but it is of another. Delete it.")
+            if self.world.sharded:
+                self.world.load(_parts_of(path, parts["step"]))
+            else:
+                self._take(parts["weights"])
+                self.optimizer.load_state_dict(parts["optimizer"])
+            self.schedule.load_state_dict(parts["schedule"])
+            self.step = parts["step"]
+            torch.set_rng_state(parts["chance"])
+            if parts["accelerators"]:
+                torch.cuda.set_rng_state_all(parts["accelerators"])
 
     def _take(self, weights: dict[str, Tensor]) -> None:
         with torch.no_grad():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,13 @@ import numpy as np
 import torch
 
 from outfield import keys
+from outfield.data.folder_tree import Tree
 from outfield.errors import UserError
 from outfield.metrics._intervals import wilson
 from outfield.store import write
 from outfield.studies.executors.base import Executor
 from outfield.trajectory.nli.finetune import Finetuning, forget_parts, total_steps
-from outfield.trajectory.nli.models import Encoded, PairModel, merged, open_model
+from outfield.trajectory.nli.models import Encoded, PairModel, merged, open_model, resolved
 from outfield.trajectory.nli.sets import Pairs, duplicates, read, sampled, shots
 from outfield.trajectory.nli.spec import LanguageModel, Nli
 from outfield.trajectory.nli.world import World, first_process
@@ -72,8 +73,9 @@ def track(
     """
     folder = Path(folder or Path("results") / spec.name)
     data = Data.of(spec)
+    files = {model.path: files_of(model.path) for model in spec.models}
     runs = [
-        _Run.of(spec, data, folder, model=model, count=count, pattern=pattern, seed=seed)
+        _Run.of(spec, data, folder, model=model, files=files[model.path], count=count, pattern=pattern, seed=seed)
         for model in spec.models
         for count in spec.shots
         for pattern in (range(len(spec.patterns)) if model.mode == "causal" else (0,))
@@ -115,11 +117,12 @@ class _Run:
 
     @classmethod
     def of(
-        cls, spec: Nli, data: Data, folder: Path, *, model: LanguageModel, count: int | None, pattern: int, seed: int
-    ) -> _Run:
+        cls, spec: Nli, data: Data, folder: Path, *, model: LanguageModel, files: Mapping[str, str], count: int | None,
+        pattern: int, seed: int,
+    ) -> _Run:  # fmt: skip
         train = shots(data.train, count, seed)
         decides = spec.model_dump(mode="json", include=set(_DECIDES))
-        asked = [model.model_dump(), spec.patterns[pattern]]
+        asked = [model.model_dump(), spec.patterns[pattern], dict(files)]
         key = keys.key(asked=asked, train=train.digest(), code=keys.of_code(cls), **decides)
         parts = [model.label]
         parts += [f"{count} shots"] if len(spec.shots) > 1 else []
@@ -147,12 +150,14 @@ class _Run:
                 raise
             warnings.warn(f"{name} starts again: {error}", write.DamagedFileWarning, stacklevel=2)
             self._train(told, None)
-        self._tidy()
+        self.tidy()
 
-    def _tidy(self) -> None:
+    def tidy(self) -> None:
+        """Remove the checkpoint, and the parts of it that processes wrote."""
         if first_process():
-            self.checkpoint.unlink(missing_ok=True)
-            forget_parts(self.checkpoint)
+            with suppress(OSError):
+                self.checkpoint.unlink(missing_ok=True)
+                forget_parts(self.checkpoint)
 
     def _train(self, told: Told, resume: Path | None) -> None:
         spec = self.spec
@@ -199,6 +204,13 @@ class _Run:
         self.tracker.measure(0, "accuracy", found, set=name, role="baseline", params={"baseline": "majority"})
         self.tracker.measure(0, "duplicates", duplicates(self.train, pairs), set=name)
         self.tracker.measure(0, "empty_texts", pairs.empty, set=name)
+
+
+def files_of(path: str) -> dict[str, str]:
+    """Digests of a local model's files: one that was trained anew in its folder has rows of its own; {} of a Hub's."""
+    folder = Path(resolved(path))
+    names = Tree.below(folder).files if folder.is_dir() else ()
+    return {name: keys.of_file(folder / name) for name in sorted(names) if not name.endswith(".md")}
 
 
 _DECIDES = ("lora", "training", "loss", "verbaliser", "max_tokens", "padding", "items", "seed")
