@@ -66,7 +66,9 @@ def test_a_study_runs_resumes_and_is_reported(study: Path, capsys: pytest.Captur
     assert "8 jobs done, 0 were there already" in " ".join(capsys.readouterr().out.split())
     assert typed("run", str(study)) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "0 jobs done, 8 were there already; 0 inputs" in said or "Nothing to do: 8 of 8 jobs are done" in said
+    assert (
+        "0 jobs done, 8 were there already; 0 forward passes" in said or "Nothing to do: 8 of 8 jobs are done" in said
+    )
     assert "Next: outfield report" in said
     assert typed("report", "small") == 0
     assert Path("results/small/report.html").read_text().lower().startswith("<!doctype html>")

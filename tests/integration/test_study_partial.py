@@ -54,7 +54,7 @@ def test_nothing_runs_without_id_data_or_models_or_ood_sets(tmp_path: Path) -> N
     gone = {"name": "arrays", "path": str(tmp_path / "train.npz")}
     study = small_study()
     for changes, message in [
-        ({"id": study["id"] | {"train": gone}}, "train set 'train': Expected a .npy or .npz file"),
+        ({"id": study["id"] | {"train": gone}}, "train set 'train': Expected a file at .*train.npz, but there is none"),
         ({"ood": [ABSENT]}, "ood set 'svhn'"),
         ({"models": [LATER]}, "model 'later': no weights"),
     ]:
@@ -100,7 +100,8 @@ def test_published_names_and_several_files_become_one_model(tmp_path: Path) -> N
 
 
 def test_weights_of_another_network_name_both(tmp_path: Path) -> None:
-    body = weights(tmp_path / "odd.safetensors", prefix="odd.")
+    body = tmp_path / "odd.safetensors"
+    save_file({"odd": torch.zeros(3)}, body)
     outcome = run_small(tmp_path, models=[stored(body), {"strategy": "baseline", "seeds": [0]}])
     assert [failure.model for failure in outcome.failures] == ["stored"]
     assert "the network 'small_cnn' in odd.safetensors" in str(outcome.failures[0])

@@ -124,5 +124,5 @@ def test_a_file_says_its_kind(tmp_path: Path) -> None:
 
 def test_labels_from_elsewhere_must_be_the_id_classes(tmp_path: Path) -> None:
     source = {"name": "printed", "source": {"name": "glyphs", "kind": "digits", "n": 50, "side": 8}}
-    with pytest.raises(UserError, match="3 ID classes"):
+    with pytest.raises(UserError, match=r"does not know 3, 4, .* \(34 of 50 rows\): it names 0, 1, 2. Name them alike"):
         track(Trajectory.parse(STUDY | {"same_labels": [source]}), tmp_path)  # type: ignore[arg-type]

@@ -81,3 +81,12 @@ def test_an_error_shows_names_as_they_are(capsys: pytest.CaptureFixture[str], mo
 
 def test_a_column_of_words() -> None:
     assert Words("{task.description}", "dim").markup is False and _track.Words is Words
+
+
+def test_a_warning_is_a_sentence_without_a_line_of_our_source() -> None:
+    from outfield.cli import _sentence
+    from outfield.store.write import DamagedFileWarning
+
+    ours = _sentence(DamagedFileWarning("x.parquet is damaged\x00."), DamagedFileWarning, "write.py", 7)
+    assert ours == "Warning: x.parquet is damaged\\x00.\n"
+    assert _sentence("odd", UserWarning, "other.py", 3) == "Warning: odd (UserWarning, other.py:3)\n"

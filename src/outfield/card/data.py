@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
+from zipfile import ZipFile
 
 import numpy as np
 
 from outfield import registry
 from outfield.data import adapters, labels
 from outfield.data.base import Dataset, Source
-from outfield.data.datasets import Rows, in_order, relabelled, split
+from outfield.data.datasets import in_order, relabelled, split
+from outfield.data.folder_tree import Tree
+from outfield.data.sources._names import is_foreign, is_picture
 from outfield.data.sources._rows import ending, header, records
 from outfield.data.sources.arrays import names_in
+from outfield.data.sources.table import Table
 from outfield.errors import UserError, listed, reading
+from outfield.places import home
 from outfield.studies.sets import Member
 from outfield.studies.spec import Category
 
@@ -28,9 +34,9 @@ def dataset(what: Any) -> Dataset:
     """A data set from a path, a source, ``(items, labels)``, an array, a tensor, a frame, a list or a torch data set.
 
     A folder holds pictures by class; files are read by their ending: ``.zip`` (pictures), ``.npy`` and ``.npz``
-    (arrays, labels of the name ``labels``), ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` (texts where there is a column
-    ``text``, else numbers; labels in the column ``label``), ``.parquet`` (numbers). Everything else, with labels or
-    without, is what ``outfield.data.adapters.dataset_of`` takes.
+    (arrays, labels of the name ``labels``), ``.tar`` (a shard of WebDataset), ``.jsonl``, ``.json``, ``.csv``,
+    ``.tsv``, ``.parquet`` (texts where there is a column ``text``, else columns of numbers and of texts; labels in the
+    column ``label``). Everything else, with labels or without, is what ``outfield.data.adapters.dataset_of`` takes.
 
     Raises
     ------
@@ -68,12 +74,9 @@ def _called(what: Any) -> str:
 
 
 def _loaded(path: Path) -> Dataset:
-    """The data at a path; a table of numbers keeps the names of its columns."""
-    source = _source(path)
-    data = source.load()
-    if registry.name_of("sources", source) != "table" or not isinstance(data, Rows):
-        return data
-    return adapters.ColumnedDataset(data, [name for name in _columns(path) if name != getattr(source, "label", None)])
+    """The data at a path; a table keeps the names of its columns, its gaps and its texts."""
+    source = _source(home(path))
+    return source.as_fitted() if isinstance(source, Table) else source.load()
 
 
 def _source(path: Path) -> Source:
@@ -86,10 +89,38 @@ def _source(path: Path) -> Source:
     columns = _columns(path) if kind == "text" else ()
     if kind == "text" and "text" not in columns:
         kind = "table"
-    params = {"label": "label"} if "label" in columns else {}
+    named = [name for name in sorted(columns, key="label".__ne__) if name.strip().casefold() == "label"]
+    params = {"label": named[0]} if named else {}
+    if kind in ("folder", "zip") and (inner := _only_folder(path)):
+        return _below_only_folder(path, kind, inner)
     if ending(path) == ".npz":
         params = {"labels": "labels"} if "labels" in names_in(path) else {}
     source: Source = registry.create("sources", kind, path=str(path), **params)
+    return source
+
+
+def _only_folder(path: Path) -> str:
+    """The one folder that holds all pictures and, in it, their class folders, as archives of a folder have it."""
+    names = _picture_names(path)
+    inner = ""
+    while len(first := {name.split("/")[0] for name in names}) == 1 and all(name.count("/") > 1 for name in names):
+        names = [name.partition("/")[2] for name in names]
+        inner = f"{inner}/{first.pop()}".strip("/")
+    return inner
+
+
+def _picture_names(path: Path) -> list[str]:
+    if path.is_dir():
+        found = Tree.below(path, is_foreign).files
+    else:
+        with reading(path, "a zip archive", "Get it again."), ZipFile(path) as archive:
+            found = archive.namelist()
+    return [name for name in found if is_picture(name)]
+
+
+def _below_only_folder(path: Path, kind: str, inner: str) -> Source:
+    params = {"path": str(path), "under": inner} if kind == "zip" else {"path": str(path / inner)}
+    source: Source = registry.create("sources", kind, **params)
     return source
 
 
@@ -102,6 +133,7 @@ _KINDS = {
     ".csv": "text",
     ".tsv": "text",
     ".parquet": "text",
+    ".tar": "webdataset",
 }
 
 
@@ -124,17 +156,37 @@ def id_splits(train: Any, val: Any, test: Any) -> tuple[dict[str, Dataset], tupl
     """
     if test is None:
         raise UserError("Expected ID test data, but got none. Pass id_test=, data with labels.")
-    parts: dict[str, Dataset] = {"test": dataset(test)}
+    parts: dict[str, Dataset] = {"test": _id_set(test, "id_test")}
     if train is None:
         shares = SHARES if val is None else {"train": 0.6, "test": 0.4}
         parts = dict(split(parts["test"], shares))
         note = "No training data were given: detectors are fitted on a part of the ID test data, measured on another."
-        return parts | ({} if val is None else {"val": dataset(val)}), (note,)
-    parts["train"] = dataset(train)
+        return parts | ({} if val is None else {"val": _id_set(val, "id_val")}), (note,)
+    parts["train"] = _id_set(train, "id_train")
     if val is not None:
-        return parts | {"val": dataset(val)}, ()
+        return parts | {"val": _id_set(val, "id_val")}, ()
     cut = split(parts["train"], {"train": 0.9, "val": 0.1})
     return parts | dict(cut), ("ID-val is split off the training data, which the model may have seen.",)
+
+
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+
+
+def _id_set(what: Any, name: str) -> Dataset:
+    """ID data, which have labels: those of classes, not of splits."""
+    data = dataset(what)
+    where = str(what) if isinstance(what, (str, Path)) else name
+    if data.labels is None:
+        raise UserError(
+            f"Expected labels of the ID data in {where}, but found none. They are the folders of pictures, the column "
+            "'label' of a table, the array 'labels' of a .npz, key.cls in a .tar; in Python, pass (items, labels)."
+        )
+    if data.classes and {one.casefold() for one in data.classes} <= SPLITS:
+        raise UserError(
+            f"Expected a folder for each class in {where}, but its folders {listed(data.classes)} look like "
+            "splits. Pass each as data of its own: id_train=, id_val=, id_test=, or --id-train and --id."
+        )
+    return data
 
 
 def ood_members(ood: Mapping[str, Any]) -> tuple[Member, ...]:
@@ -185,15 +237,23 @@ def _named(key: str, value: Any) -> Iterator[tuple[str, str, Any]]:
         yield key, value[0], value[1]
     elif isinstance(value, Mapping):
         yield from ((name, key, what) for name, what in value.items())
-    elif isinstance(value, list) and not _texts(value):
+    elif isinstance(value, list) and not _items(value):
         yield from ((_name(what, f"{key} {i}"), key, what) for i, what in enumerate(value, 1))
     else:
         yield _name(value, key), key, value
 
 
-def _texts(value: list[Any]) -> bool:
-    """Whether a list is one data set of texts rather than a list of paths or data sets."""
-    return all(isinstance(item, str) and not Path(item).exists() for item in value)
+def _items(value: list[Any]) -> bool:
+    """Whether a list is one data set of texts, pairs, pictures or records, rather than a list of paths or data sets."""
+    return all(isinstance(item, str) and not _is_path(item) for item in value) or all(map(adapters.is_item, value))
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text is a path: something is there, or it ends as a file of data does and has no blank."""
+    try:
+        return home(text).exists() or (ending(Path(text)) in _KINDS and not re.search(r"\s", text))
+    except (OSError, ValueError, UserError):
+        return False
 
 
 def _name(what: Any, otherwise: str) -> str:
@@ -272,11 +332,24 @@ def aligned(parts: Mapping[str, Dataset], model: Sequence[str] | None, classes: 
             f"Expected classes of the data to map, but they do not have {listed(strange)}: they have "
             f"{listed(own) or 'no names'}. Mend the mapping."
         )
+    _check_alike(parts)
     if not own:
-        return Aligned(_by_value(parts, known), known)
+        taken = _by_value(parts, known)
+        return Aligned(taken, known, () if taken != dict(parts) else tuple(_numbered(known)))
     if mapped or not labels.numbers_only(known):
         return Aligned({role: in_order(one, known, mapped) for role, one in parts.items()}, class_names(known, None))
     return _by_number(parts, own, known)
+
+
+def _check_alike(parts: Mapping[str, Dataset]) -> None:
+    """Of two sets of labels, names on one side and numbers on the other, nobody knows which name is which number."""
+    named = [role for role, one in parts.items() if one.labels is not None and one.classes is not None]
+    numbered = [role for role, one in parts.items() if one.labels is not None and one.classes is None]
+    if named and numbered:
+        raise UserError(
+            f"Expected names of classes in all ID data, or in none, but {' and '.join(named)} has names, and "
+            f"{' and '.join(numbered)} has numbers. Which name a number means is not known: label them alike."
+        )
 
 
 def _by_value(parts: Mapping[str, Dataset], known: tuple[str, ...] | None) -> dict[str, Dataset]:
@@ -298,13 +371,25 @@ def _by_number(parts: Mapping[str, Dataset], own: tuple[str, ...], known: tuple[
     order = max((one.classes or () for one in parts.values() if one.labels is not None), key=len)
     _check_order(order)
     told = {role: in_order(one, order, of="the ID data") for role, one in parts.items()}
-    shown = ", ".join(f"{number} = {name}" for number, name in enumerate(order[:NAMED]))
-    more = f", ... {len(order) - 1} = {order[-1]}" if len(order) > NAMED else ""
     note = (
-        f"The model does not name its classes, so those of the data are taken by number: {shown}{more}. Where its "
+        f"The model does not name its classes, so those of the data are taken by number: {_shown(order)}. Where its "
         "outputs stand in another order, name them: classes=[...], or --classes."
     )
     return Aligned(told, class_names(known, order), () if order == numbers[: len(order)] else (note,))
+
+
+def _numbered(known: tuple[str, ...] | None) -> Iterator[str]:
+    """What a reader must know where the model names its classes and the data number theirs."""
+    if known is not None and not labels.numbers_only(known):
+        yield (
+            f"The labels are numbers, taken as places of the model's classes: {_shown(known)}. Where they mean others, "
+            "pass names as labels."
+        )
+
+
+def _shown(order: tuple[str, ...]) -> str:
+    shown = ", ".join(f"{number} = {name}" for number, name in enumerate(order[:NAMED]))
+    return shown + (f", ... {len(order) - 1} = {order[-1]}" if len(order) > NAMED else "")
 
 
 NAMED = 10

@@ -155,7 +155,7 @@ def evaluate(
         by_class(judged, names),
         kind_of(sets.test.data),
         left_out,
-        (*notes, *known.notes, *getattr(opened, "notes", ()), *_notes(sets, probe_limit), *warned),
+        (*notes, *known.notes, *_told(opened, judged), *_notes(sets, probe_limit), *warned),
         scores,
         {one.name: keys.of_array(row_keys(one.data)) for one in (sets.test, *sets.ood)},
     )
@@ -255,6 +255,17 @@ def _warnings(heard: Mapping[str, Sequence[str]], told: Mapping[str, Sequence[st
     for text in texts:
         titles = sorted({*heard.get(text, ()), *(title for title, some in told.items() if text in some)})
         yield f"{', '.join(titles)}: {text}"
+
+
+def _told(model: Model, judged: Sequence[Judged]) -> Iterator[str]:
+    """What the model says of itself, and that what it gives are no logits."""
+    yield from getattr(model, "notes", ())
+    logits = np.concatenate([one.logits for one in judged if one.logits is not None])
+    if logits.shape[1] > 1 and (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-4):
+        yield (
+            "The model's outputs are probabilities: in each row they sum to 1. They are taken as logits, so that "
+            "calibration and detectors that read logits judge another model. Leave its last softmax out."
+        )
 
 
 def _notes(sets: Sets, limit: int) -> Iterator[str]:

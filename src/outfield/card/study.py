@@ -27,7 +27,7 @@ from outfield.store import query
 from outfield.store.measured import digests, unchecked
 from outfield.store.settings import titles, told_apart
 from outfield.store.write import ROWS, scores_path, whole
-from outfield.studies.sets import named
+from outfield.studies.sets import like_trained, named
 from outfield.studies.spec import Spec
 
 TEST = "test"
@@ -223,7 +223,7 @@ def _loaded(spec: Spec) -> tuple[dict[str, Dataset], tuple[str, ...]]:
     for name, role, source, _ in named(spec):
         if role in ("test", "ood"):
             try:
-                sets[name] = source.build("sources").load()
+                sets[name] = like_trained(spec, role, source.build("sources").load())
             except UserError as error:
                 notes.append(f"The hardest inputs of {name!r} cannot be shown, only told: {error}")
     return sets, tuple(notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ def main() -> None:
     """Run a command; a user's mistake is shown without a traceback."""
     from outfield.errors import UserError
 
+    warnings.formatwarning = _sentence
     try:
         app()()
     except UserError as error:
@@ -30,6 +32,17 @@ def main() -> None:
         if end.code == INTERRUPTED:
             print("Interrupted. What is finished is kept: run the same command again to go on.", file=sys.stderr)
         raise
+
+
+def _sentence(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning as a line for the terminal; one of another library with its place."""
+    from outfield.cli._plain import plain
+
+    own = category.__module__.partition(".")[0] == "outfield"
+    where = "" if own else f" ({category.__name__}, {filename}:{lineno}{f': {line}' if line else ''})"
+    return f"Warning: {plain(message)}{where}\n"
 
 
 def app() -> Typer:

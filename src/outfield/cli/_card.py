@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from outfield.cli._console import Words, console
 from outfield.cli._plain import say
 from outfield.errors import UserError, reading
 from outfield.models.preprocess import Pictures
+from outfield.places import home
 
 
 def write_card(folder: Path, model: str, out: Path | None, hf: Path | None) -> None:
@@ -51,6 +52,7 @@ def saved(card: Card, paths: Sequence[Path], hf: Path | None) -> None:
 
 def id_paths(data: Path, train: Path | None) -> dict[str, Any]:
     """Where training, validation and test data are: folders of these names, or one place."""
+    data = home(data)
     if train is not None:
         return {"id_train": train, "id_test": data}
     if (data / "train").is_dir() and (data / "test").is_dir():
@@ -72,8 +74,17 @@ def ood_of(given: Sequence[str]) -> dict[str, dict[str, Path]]:
         category, equals, path = one.partition("=")
         if not equals or not path:
             raise UserError(f"Expected --ood CATEGORY=PATH, but got {one!r}. Write, say, --ood near=data/letters.")
-        found.setdefault(category, {})[name_of_path(Path(path))] = Path(path)
+        own, name = found.setdefault(category, {}), name_of_path(home(path))
+        own[name if name not in own else _told_apart(name, home(path), own)] = home(path)
     return found
+
+
+def _told_apart(name: str, path: Path, taken: Mapping[str, Path]) -> str:
+    """A name for a path whose own is taken by another one: the folder's before it."""
+    longer = f"{path.resolve().parent.name} {name}"
+    if longer in taken:
+        raise UserError(f"Expected OOD sets of different names, but got {longer!r} twice, the second time {path}.")
+    return longer
 
 
 def classes_of(given: str | None) -> list[str] | dict[str, str] | None:

@@ -39,6 +39,7 @@ ADDRESSES = (
     ("onnx:FILE", "onnx", "A classifier in ONNX: onnx:net.onnx, or net.onnx alone."),
     ("sklearn:FILE", "sklearn", "A fitted classifier of scikit-learn, stored by skops: sklearn:forest.skops."),
     ("FILE.pth", "", "A file of weights (.pth, .ckpt, .safetensors) with the network they belong to: --network."),
+    ("weights:FILE", "", "Weights alone: weights:net.pth, or net.pth, .ckpt, .safetensors alone, with --network."),
     ("FILE.py:FUNCTION", "", "Any model: a function without arguments that returns a module or a classifier."),
 )
 """Models that can be brought: address, the extra that it needs, and what it is."""

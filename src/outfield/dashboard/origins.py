@@ -35,7 +35,7 @@ from outfield.store.write import MODELS
 from outfield.studies.kept import Kept
 from outfield.studies.known import know, look
 from outfield.studies.recipes import WEIGHTS, StoredRecipe
-from outfield.studies.sets import Member, Sets, named
+from outfield.studies.sets import OF_ID, Member, Sets, named, ordered_like
 from outfield.studies.spec import Plugin, Spec, Stored, Trained
 from outfield.types import Outputs
 
@@ -126,12 +126,22 @@ class Origin:
         except UserError as error:
             raise Missing(f"The data of {name} are not on this machine: {error}") from None
         know(data, looked, self.cache, source=plugin.model_dump(mode="json"), code=keys.of_code(type(source)))
+        data = self._like_trained(name, data)
         if measured and data.digest() != measured:
             raise Missing(
                 f"The data of {name} are not what was measured (another digest), so that none of them are shown. "
                 "Put back the files that the study ran on, or run it again."
             )
         return Kept(data)
+
+    def _like_trained(self, name: str, data: Dataset) -> Dataset:
+        """The set with its labels as the study has them: in the training set's order, where that is here."""
+        if name not in OF_ID or data.classes is None:
+            return data
+        try:
+            return ordered_like(data, self.data("train").classes)
+        except UserError:
+            return data
 
     @property
     def _measured(self) -> dict[str, str]:

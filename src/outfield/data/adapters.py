@@ -39,7 +39,7 @@ class FrameDataset(Rows):
     Parameters
     ----------
     frame : narwhals frame
-    labels, classes : see ``Rows``
+    labels, classes, left_out : see ``Rows``
 
     Examples
     --------
@@ -49,8 +49,10 @@ class FrameDataset(Rows):
     [{'age': 30, 'town': 'Bern'}]
     """
 
-    def __init__(self, frame: Any, labels: NDArray[np.int64] | None = None, classes: Any = None) -> None:
-        super().__init__(len(frame), labels, classes)
+    def __init__(
+        self, frame: Any, labels: NDArray[np.int64] | None = None, classes: Any = None, left_out: Sequence[str] = ()
+    ) -> None:
+        super().__init__(len(frame), labels, classes, left_out=left_out)
         self.frame = frame
 
     def read(self, rows: slice | NDArray[np.int64]) -> Batch:
@@ -169,6 +171,22 @@ def is_data(what: Any) -> bool:
     )  # fmt: skip
 
 
+def is_item(what: Any) -> bool:
+    """Whether it is a single item rather than a data set: a picture, a pair of texts, a record of single values.
+
+    Examples
+    --------
+    >>> is_item(("a", "b")), is_item({"age": 3}), is_item(np.zeros((8, 8, 3))), is_item(np.zeros((8, 3)))
+    (True, True, True, False)
+    """
+    if isinstance(what, tuple):
+        return len(what) > 1 and all(isinstance(one, str) for one in what)
+    if isinstance(what, Mapping):
+        return all(isinstance(value, str) or not hasattr(value, "__len__") for value in what.values())
+    channels = getattr(what, "shape", ())[:1] if _is_tensor(what) else getattr(what, "shape", ())[-1:]
+    return _is_picture(what) or (getattr(what, "ndim", 0) == 3 and tuple(channels) in ((1,), (3,)))
+
+
 def labels_of(labels: Any) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | None]:
     """Labels as numbers, with the names of the classes where they are names: of ``labels.names``, as those of files.
 
@@ -185,6 +203,8 @@ def labels_of(labels: Any) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | 
     if labels is None:
         return None, None
     values = np.asarray(_column(labels) if _column(labels) is not None else _array(labels))
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8", "backslashreplace")
     if values.ndim == 2 and 1 in values.shape:
         values = values.ravel()
     if values.ndim != 1:
@@ -453,14 +473,24 @@ def _of_torch(of: Any, labels: Any) -> Dataset:
         labels = _targets(of)
     given, classes = labels_of(labels)
     _check_count(len(of), given)
-    names = getattr(of, "classes", None)
-    found = MappedDataset(of, given, classes or (tuple(map(str, names)) if names else None))
+    found = MappedDataset(of, given, classes or _names_of(of))
     if found.random:
         raise UserError(
             f"Expected the same item each time, but {type(of).__name__} gave another one the second time. "
             "Take the random augmentation out of its transform."
         )
     return found
+
+
+def _names_of(of: Any) -> tuple[str, ...] | None:
+    """The names of the classes: the set's own, its Hugging Face label's, or those of the set that it is a part of."""
+    label = (getattr(of, "features", None) or {}).get(LABEL) if hasattr(type(of), "features") else None
+    if names := getattr(of, "classes", None) or getattr(label, "names", None):
+        return tuple(map(str, names))
+    parts = getattr(of, "datasets", None)
+    within = list(parts) if isinstance(parts, (list, tuple)) else [getattr(of, "dataset", None)]
+    found = {_names_of(part) for part in within if part is not None}
+    return found.pop() if len(found) == 1 else None
 
 
 def _targets(of: Any) -> Any:
@@ -482,7 +512,8 @@ def _apart(entry: Any) -> tuple[Any, Any]:
     """Item and label of what a torch data set gives: a pair, a record with ``label``, or an item alone."""
     if isinstance(entry, Mapping):
         rest = {name: value for name, value in entry.items() if name != LABEL}
-        return rest[TEXT] if list(rest) == [TEXT] else rest, entry.get(LABEL)
+        only = next(iter(rest.values())) if len(rest) == 1 else None
+        return only if list(rest) == [TEXT] or _is_picture(only) else rest, entry.get(LABEL)
     if not isinstance(entry, (tuple, list)):
         return entry, None
     if len(entry) == 2 and not all(isinstance(one, str) for one in entry):

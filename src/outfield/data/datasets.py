@@ -380,11 +380,14 @@ def in_order(
         order[number] = labelling.target(by_user[number], classes)
     if absent := [number for number in rest if order[number] < 0]:
         there = f"names {listed(classes)}" if classes else "names none"
+        first = own[absent[0]]
+        mapped_by = (
+            f"Map them (classes={{{first!r}: ...}}, or --classes {first}=...), name" if of == "the model" else "Name"
+        )
         raise UserError(
             f"Expected classes that {of} knows, but it does not know {listed([own[n] for n in absent])} "
-            f"({int(counts[absent].sum())} of {len(dataset)} rows): it {there}. Map them: "
-            f"classes={{{own[absent[0]]!r}: ...}}, or --classes {own[absent[0]]}=...; or name them alike; or leave "
-            "their rows out."
+            f"({int(counts[absent].sum())} of {len(dataset)} rows): it {there}. {mapped_by} them alike, or "
+            "leave their rows out."
         )
     return relabelled(dataset, _renumbered(dataset.labels, order.tolist()), classes)
 

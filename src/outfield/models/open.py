@@ -13,6 +13,7 @@ from outfield.data.base import Batch
 from outfield.errors import UserError
 from outfield.models.base import Model
 from outfield.models.preprocess import Preprocess
+from outfield.places import home
 
 OPENERS = {
     "timm": "outfield.models.timm:open_timm",
@@ -87,6 +88,10 @@ def open_model(
 
 def _by_name(what: str, options: dict[str, Any]) -> Model:
     kind, _, rest = what.partition(":")
+    if what.startswith("~"):
+        return _by_name(str(home(what)), options)
+    if kind in OPENERS and rest.startswith("~"):
+        rest = str(home(rest))
     if kind in OPENERS and rest:
         return _made(_opener(OPENERS[kind]), rest, options)
     path, _, function = what.rpartition(":")

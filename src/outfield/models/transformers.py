@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ class Tokens:
 
 def _columns(batch: Batch) -> list[list[str]]:
     """One list of texts, or two of pairs."""
-    rows = [(item,) if isinstance(item, str) else tuple(item) for item in batch]
+    rows = [_texts(item) for item in batch]
     if not all(
         len(row) in (1, 2) and len(row) == len(rows[0]) and all(isinstance(t, str) for t in row) for row in rows
     ):
@@ -109,6 +109,26 @@ def _columns(batch: Batch) -> list[list[str]]:
             f"Expected texts, or pairs of texts, but got {type(batch[0]).__name__}. Pass data that the model reads."
         )
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+PAIR = frozenset({"premise", "hypothesis"})
+
+
+def _texts(item: Any) -> tuple[Any, ...]:
+    """The texts of an item: itself, its parts, or of a record its column ``text``, else all its columns, in order."""
+    if isinstance(item, str):
+        return (item,)
+    if not isinstance(item, Mapping):
+        return tuple(item)
+    if "text" in item:
+        return (item["text"],)
+    names = ("premise", "hypothesis") if item.keys() == PAIR else tuple(item)
+    if not 1 <= len(names) <= 2 or not all(isinstance(item[name], str) for name in names):
+        raise UserError(
+            f"Expected records of one text or of two, but got the columns {', '.join(names)}. "
+            "Keep the columns of the texts alone, or call the one of the text `text`."
+        )
+    return tuple(item[name] for name in names)
 
 
 class TextModel(TorchModel):

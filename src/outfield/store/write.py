@@ -256,7 +256,7 @@ def _sifted(files: Sequence[Path], kind: str) -> tuple[set[str], set[str]]:
 def sift(files: Sequence[Path], here: Sequence[Path], kind: str, *, decode: bool = True) -> dict[Path, str]:
     """Damaged ones among a study's files of one kind, each with what is wrong with it, to follow "it".
 
-    Files of earlier versions bear no seal: that is said once. With ``decode`` they are read through, else looked at.
+    Files of earlier versions bear no seal: that is said once. With ``decode`` they are read through.
     """
     damaged, earlier = {}, []
     for path, copy in zip(files, here, strict=True):
@@ -264,7 +264,7 @@ def sift(files: Sequence[Path], here: Sequence[Path], kind: str, *, decode: bool
             if checksums.check_file(copy, kind, path.stem):
                 continue
             earlier.append(path)
-            _decode(copy) if decode else _look_at_ends(copy)
+            _check_columns(copy, kind, decode=decode)
         except (checksums.Broken, UserError, OSError) as error:
             damaged[path] = str(error) if isinstance(error, checksums.Broken) else "cannot be read"
     if earlier := [path for path in earlier if path not in damaged]:
@@ -272,17 +272,13 @@ def sift(files: Sequence[Path], here: Sequence[Path], kind: str, *, decode: bool
     return damaged
 
 
-def _decode(path: Path) -> None:
+def _check_columns(path: Path, kind: str, *, decode: bool) -> None:
+    """Whether a file without a seal is of its kind; with ``decode``, every page of it is read."""
     with reading(path, "a table"):
-        pl.read_parquet(path, glob=False)
-
-
-def _look_at_ends(path: Path) -> None:
-    with path.open("rb") as file:
-        first = file.read(4)
-        file.seek(-4, os.SEEK_END)
-        if not first == file.read() == b"PAR1":
-            raise checksums.Broken("is no whole Parquet file")
+        names = pl.read_parquet(path, glob=False).columns if decode else [*pl.read_parquet_schema(path)]
+    needed = {ROWS: schema.NEEDED, SCORES: ("set", "row", "score")}.get(kind, ())
+    if missing := sorted(set(needed) - set(names)):
+        raise checksums.Broken(f"has no columns {', '.join(missing)}")
 
 
 @cache

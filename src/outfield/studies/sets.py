@@ -156,8 +156,7 @@ def _alike(members: list[Member]) -> tuple[list[Member], list[str]]:
     found, problems = [], []
     for one in members:
         try:
-            of_id = one.role in ("val", "test", "shift")
-            found.append(replace(one, data=ordered_like(one.data, train)) if of_id else one)
+            found.append(replace(one, data=ordered_like(one.data, train)) if one.role in OF_ID else one)
         except UserError as error:
             problems.append(f"{one.label}: {error}")
     return found, problems
@@ -179,6 +178,29 @@ def ordered_like(data: Dataset, classes: tuple[str, ...] | None) -> Dataset:
         return data
     ordered = in_order(data, classes, of="the ID training set")
     return data if ordered is data else Kept(ordered)
+
+
+OF_ID = ("val", "test", "shift")
+"""Roles of the sets that have the classes of the training set."""
+
+
+def like_trained(spec: Spec, role: str, data: Dataset) -> Dataset:
+    """A set of a study that was loaded alone, with its labels as the study has them: in the training set's order.
+
+    As it is where the training set is not there.
+
+    Raises
+    ------
+    UserError
+        Rows of classes that the training set does not have.
+    """
+    if role not in OF_ID or data.classes is None:
+        return data
+    try:
+        train: Dataset = spec.id.train.build("sources").load()
+    except UserError:
+        return data
+    return ordered_like(data, train.classes)
 
 
 def named(spec: Spec) -> Iterator[tuple[str, Role, Plugin, Category | None]]:

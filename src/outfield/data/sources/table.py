@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from outfield.data.adapters import ColumnedDataset, FrameDataset
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset, fits_float32
 from outfield.data.labels import MISSING
 from outfield.data.sources._files import Broken, existing
 from outfield.data.sources._rows import (
+    Labelled,
     column,
     ending,
     header,
@@ -45,7 +47,8 @@ class Table(Source):
     label : str, optional
         The column of the labels; integers or names.
     columns : tuple of str, optional
-        The columns of the inputs, in the model's order; by default all but the label.
+        The columns of the inputs, in the model's order; by default all but the label, and but a column without a name
+        that numbers the rows, as pandas writes it (``left_out`` says so).
     values : tuple of str, optional
         The label values that are kept, in the order of the classes 0, 1, ...; by default all, sorted: give
         them where several files must agree. Rows of other values are left out and counted in ``left_out``.
@@ -79,18 +82,59 @@ class Table(Source):
         return (home(self.path),)
 
     def load(self) -> Dataset:
+        frame, names, beside = self._columns()
+        numbers, odd = _numbers(frame, names, self.path)
+        sound = np.asarray(fits_float32(numbers).all(axis=1))
+        found = self._labelled(frame, sound, f"a number in every column{odd}")
+        return ArrayDataset(numbers[found.rows], found.numbers, found.classes, left_out=[*beside, *found.left_out])
+
+    def as_fitted(self) -> Dataset:
+        """Rows as an estimator takes them, with the names of their columns: gaps stay, and columns of texts do.
+
+        Missing numbers are NaN. A column with a word in it is one of texts, as pandas reads it.
+
+        Raises
+        ------
+        UserError
+            As ``load``, but for what stays.
+        """
+        frame, names, beside = self._columns()
+        nested = [name for name, kind in frame.schema.items() if name in names and kind.is_nested()]
+        if nested or not names:
+            raise _not_numeric(nested, self.path)
+        numeric = [name for name in names if _is_numeric(frame[name])]
+        numbers, odd = _numbers(frame, numeric, self.path) if numeric else (np.zeros((len(frame), 0)), "")
+        sound = np.asarray((fits_float32(numbers) | _gaps(frame, numeric)).all(axis=1))
+        found = self._labelled(frame, sound, f"a finite number in every column{odd}")
+        left_out = [*beside, *found.left_out]
+        if numeric == names:
+            of = ArrayDataset(numbers[found.rows], found.numbers, found.classes, left_out=left_out, missing=True)
+            return ColumnedDataset(of, names)
+        cells = {name: _texts(frame[name]) for name in names if name not in numeric}
+        cells |= dict(zip(numeric, numbers.T, strict=True))
+        columns = {name: cells[name][found.rows] for name in names}
+        return FrameDataset(_framed(columns), found.numbers, found.classes, left_out)
+
+    def _columns(self) -> tuple[pl.DataFrame, list[str], list[str]]:
+        """The rows, the columns of the inputs, and what is to be said of a column that only numbers the rows."""
         header, frame = self._read()
         label = None if self.label is None else column(header, self.label, self.path)
-        named = [column(header, name, self.path) for name in self.columns or () if name != label]
-        numbers, odd = _numbers(frame, named or [name for name in frame.columns if name != label], self.path)
-        sound = np.asarray(fits_float32(numbers).all(axis=1))
-        where, left_out = kept(sound, self.broken, self.path, f"a number in every column{odd}")
-        if label is None:
-            return ArrayDataset(numbers[where], left_out=left_out)
-        found = labelled(frame[label].to_list(), self.values, self.broken, self.path)
+        if self.columns:
+            return frame, [column(header, name, self.path) for name in self.columns if name != label], []
+        names = [name for name in frame.columns if name != label]
+        index = [name for name in names if _numbers_rows(frame[name], names)]
+        beside = [f"{self.path}: the column {name!r}, which only numbers the rows" for name in index]
+        return frame, [name for name in names if name not in index], beside
+
+    def _labelled(self, frame: pl.DataFrame, sound: NDArray[np.bool_], what: str) -> Labelled:
+        """The sound rows that are kept for their labels."""
+        where, left_out = kept(sound, self.broken, self.path, what)
+        if self.label is None:
+            return Labelled(where, None, None, left_out)
+        found = labelled(frame[self.label].to_list(), self.values, self.broken, self.path)
         here = sound[found.rows]
-        labels = None if found.numbers is None else found.numbers[here]
-        return ArrayDataset(numbers[found.rows[here]], labels, found.classes, left_out=[*left_out, *found.left_out])
+        numbers = None if found.numbers is None else found.numbers[here]
+        return Labelled(found.rows[here], numbers, found.classes, [*left_out, *found.left_out])
 
     def _read(self) -> tuple[Counter[str], pl.DataFrame]:
         """How often each column is named, and the rows: of texts where the file states no types."""
@@ -161,6 +205,69 @@ def _with_truth(cells: pl.Series, values: NDArray[np.float64]) -> tuple[NDArray[
         values = np.where((lower == word).fill_null(False), number, values)
     gap = cells.is_null() | cells.is_in(["", *sorted(MISSING)])
     return values, np.flatnonzero(np.isnan(values) & ~gap.to_numpy())
+
+
+def _is_numeric(cells: pl.Series) -> bool:
+    """Whether a column holds numbers, true and false, and gaps alone."""
+    import polars as pl
+
+    if cells.dtype != pl.String:
+        return _may_hold_numbers(cells.dtype)
+    stripped = cells.str.strip_chars()
+    values = stripped.cast(pl.Float64, strict=False).to_numpy(writable=True)
+    return not len(_with_truth(stripped, values)[1])
+
+
+def _gaps(frame: pl.DataFrame, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Which cells of the columns are missing numbers, [n, D]."""
+    import polars as pl
+
+    missing = ["", *sorted(MISSING)]
+    gaps = [
+        cells.is_null() | (cells.str.strip_chars().is_in(missing) if cells.dtype == pl.String else _is_nan(cells))
+        for cells in (frame[name] for name in names)
+    ]
+    found = [gap.fill_null(True).to_numpy() for gap in gaps]
+    return np.stack(found, axis=1) if found else np.zeros((len(frame), 0), dtype=bool)
+
+
+def _is_nan(cells: pl.Series) -> pl.Series:
+    import polars as pl
+
+    return cells.cast(pl.Float64, strict=False).is_nan()
+
+
+def _texts(cells: pl.Series) -> NDArray[Any]:
+    """A column of texts as pandas reads it: NaN where a cell is missing."""
+    gaps = {None, "", *MISSING}
+    return np.array([np.nan if value in gaps else value for value in cells.to_list()], dtype=object)
+
+
+def _framed(columns: Mapping[str, NDArray[Any]]) -> Any:
+    """Columns as a frame: of pandas where it is installed, which most pipelines were fitted on."""
+    import narwhals as nw
+
+    try:
+        import pandas as pd
+    except ImportError:
+        import polars as pl
+
+        return nw.from_native(pl.DataFrame({name: cells.tolist() for name, cells in columns.items()}, strict=False))
+    return nw.from_native(pd.DataFrame(columns))
+
+
+INDEX = ("", "Unnamed: 0", "__index_level_0__")
+"""What pandas calls the numbers of the rows, or what is read of them, where it writes them beside the columns."""
+
+
+def _numbers_rows(cells: pl.Series, names: Sequence[str]) -> bool:
+    """Whether a column is pandas' index: without a name, first or last, different whole numbers."""
+    import polars as pl
+
+    if cells.name not in INDEX or len(names) < 2 or cells.name not in (names[0], names[-1]):
+        return False
+    numbers = cells.cast(pl.Int64, strict=False)
+    return not numbers.has_nulls() and numbers.n_unique() == len(numbers)
 
 
 def _may_hold_numbers(kind: pl.DataType) -> bool:
