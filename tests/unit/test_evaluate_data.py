@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from outfield.data.forms import labels_of
 from PIL import Image
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -22,6 +21,7 @@ from torch import nn
 import outfield
 from outfield.card.data import dataset, ood_members
 from outfield.cli._card import id_paths, ood_of
+from outfield.data.adapters import labels_of
 from outfield.data.datasets import left_out_of
 from outfield.data.sources.table import Table
 from outfield.data.sources.text import Text

@@ -27,6 +27,8 @@ POOLS: dict[str, Callable[[Tensor], Tensor]] = {
     "token means": lambda x: x.flatten(1, -2).mean(1),
 }
 """How the head's input becomes one row [D] per model input; beside them ``ONE_TOKEN``."""
+FLOOR = 1e-12
+"""Smallest probability whose logarithm is taken."""
 ONE_TOKEN = "one token"
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from outfield import keys
 from outfield.data.base import Batch
 from outfield.errors import UserError
-from outfield.models.heads import pooled, two_sided
+from outfield.models.heads import FLOOR, pooled, two_sided
 from outfield.models.libraries import library
 from outfield.models.preprocess import Named, Pictures, Preprocess, Table, code_of, shown, stated
 from outfield.models.torch import logits_of
@@ -30,8 +30,6 @@ _DTYPES = {
     "tensor(int64)": torch.int64, "tensor(int32)": torch.int32, "tensor(int16)": torch.int16,
     "tensor(int8)": torch.int8, "tensor(uint8)": torch.uint8, "tensor(bool)": torch.bool,
 }  # fmt: skip
-FLOOR = 1e-12
-"""Smallest probability whose logarithm is taken."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,12 +18,11 @@ from outfield import keys
 from outfield.data import labels
 from outfield.data.base import Batch
 from outfield.errors import UserError, listed
+from outfield.models.heads import FLOOR
 from outfield.models.libraries import library
 from outfield.models.preprocess import Preprocess, Table, code_of, shown, stated
 from outfield.types import Head, Outputs
 
-FLOOR = 1e-12
-"""Smallest probability whose logarithm is taken."""
 WIDEST = 20_000
 """Most features that are kept for each input."""
 
