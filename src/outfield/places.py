@@ -78,7 +78,9 @@ def home(path: Path | str) -> Path:
     try:
         return Path(path).expanduser()
     except (RuntimeError, ValueError) as error:
-        raise NotThere(f"Expected the path of a folder or file, but got {str(path)!r}: {error} Write it out.") from None
+        raise NotThere(
+            f"Expected the path of a folder or file, but there is no {str(path)!r}: {error} Write it out."
+        ) from None
 
 
 def is_remote(path: Path) -> bool:
