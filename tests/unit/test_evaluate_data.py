@@ -133,7 +133,7 @@ def test_labels_of_bytes_are_names_and_empty_ones_are_missing() -> None:
 
 def test_names_in_one_part_and_numbers_in_another_are_refused(accuracy: Accuracy) -> None:
     model = LogisticRegression().fit(ROWS, NAMES)
-    with pytest.raises(UserError, match="train and val has names, and test has numbers"):
+    with pytest.raises(UserError, match="those of train and val have names, and those of test numbers"):
         accuracy(model, (ROWS, NUMBERS), id_train=(ROWS + 0.01, NAMES))
 
 
@@ -175,6 +175,18 @@ def test_pictures_of_a_hugging_face_data_set_are_pictures() -> None:
             return {"img": Image.new("RGB", (4, 4), (row, 0, 0)), "label": 0}
 
     assert dataset(Pictures()).read(slice(0, 2))[1].shape == (4, 4, 3)
+
+
+def test_numbers_in_a_file_are_outputs_though_the_file_lacks_a_class(tmp_path: Path, accuracy: Accuracy) -> None:
+    linear = nn.Linear(3, 3, bias=False)
+    linear.weight.data = torch.eye(3)
+    for left in ((0, 2), (2,), (1, 2)):
+        some = np.isin(NUMBERS, left)
+        assert accuracy(linear, table(tmp_path / "t.csv", ROWS[some], NUMBERS[some])) == 1.0
+    with pytest.raises(UserError, match="does not know 3"):
+        accuracy(linear, table(tmp_path / "t.csv", ROWS, NUMBERS + 1))
+    words = np.array(["a", "b", "c"])[NUMBERS]
+    assert accuracy(linear, table(tmp_path / "t.csv", ROWS, words)) == 1.0
 
 
 # texts

@@ -279,11 +279,7 @@ def test_labels_are_values_that_the_classifier_was_fitted_on(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [
-        (LABELS + 5, "labels from 0 to 1"),
-        (LABELS - 1, "labels from 0 to 1"),
-        (None, "labels of the ID data"),
-    ],
+    [(LABELS + 5, "labels from 0 to 1"), (LABELS - 1, "labels from 0 to 1"), (None, "labels of the ID data")],
 )
 def test_labels_that_the_model_does_not_have(labels: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):

@@ -299,7 +299,9 @@ class Aligned:
     notes: tuple[str, ...] = ()
 
 
-def aligned(parts: Mapping[str, Dataset], model: Sequence[str] | None, classes: Any = None) -> Aligned:
+def aligned(
+    parts: Mapping[str, Dataset], model: Sequence[str] | None, classes: Any = None, outputs: int | None = None
+) -> Aligned:
     """ID data with labels in the model's order of classes: by name where both name them, else by number, which is told.
 
     Names are compared without case, with spaces, underscores and hyphens alike. A model that has no names, or 0, 1, ...
@@ -311,6 +313,7 @@ def aligned(parts: Mapping[str, Dataset], model: Sequence[str] | None, classes: 
     parts : data sets by name, whose classes may be named in different orders
     model : names of the model's classes, or None
     classes : names of the outputs, in their place; or a mapping of the data's names to the model's names or numbers
+    outputs : how many outputs the model has, where that is known: it tells numbers of outputs from other numbers
 
     Raises
     ------
@@ -338,17 +341,17 @@ def aligned(parts: Mapping[str, Dataset], model: Sequence[str] | None, classes: 
         return Aligned(taken, known, () if taken != dict(parts) else tuple(_numbered(known)))
     if mapped or not labels.numbers_only(known):
         return Aligned({role: in_order(one, known, mapped) for role, one in parts.items()}, class_names(known, None))
-    return _by_number(parts, own, known)
+    return _by_number(parts, own, known, outputs)
 
 
 def _check_alike(parts: Mapping[str, Dataset]) -> None:
     """Of two sets of labels, names on one side and numbers on the other, nobody knows which name is which number."""
-    named = [role for role, one in parts.items() if one.labels is not None and one.classes is not None]
+    words = [role for role, one in parts.items() if one.labels is not None and not labels.numbers_only(one.classes)]
     numbered = [role for role, one in parts.items() if one.labels is not None and one.classes is None]
-    if named and numbered:
+    if words and numbered:
         raise UserError(
-            f"Expected names of classes in all ID data, or in none, but {' and '.join(named)} has names, and "
-            f"{' and '.join(numbered)} has numbers. Which name a number means is not known: label them alike."
+            f"Expected names of classes in all ID data, or in none, but those of {' and '.join(words)} have names, and "
+            f"those of {' and '.join(numbered)} numbers. Which name a number means is not known: label them alike."
         )
 
 
@@ -363,11 +366,13 @@ def _by_value(parts: Mapping[str, Dataset], known: tuple[str, ...] | None) -> di
     }
 
 
-def _by_number(parts: Mapping[str, Dataset], own: tuple[str, ...], known: tuple[str, ...] | None) -> Aligned:
+def _by_number(
+    parts: Mapping[str, Dataset], own: tuple[str, ...], known: tuple[str, ...] | None, outputs: int | None
+) -> Aligned:
     """The data's classes as the outputs of a model that has numbers for names."""
-    numbers = tuple(map(str, range(len(known or own))))
-    if known is not None and (labels.places(own, numbers) >= 0).any():
-        return Aligned({role: in_order(one, numbers) for role, one in parts.items()}, known)
+    numbers = tuple(map(str, range(outputs or len(known or own))))
+    if (known or outputs) and (labels.places(own, numbers) >= 0).any():
+        return Aligned({role: in_order(one, numbers) for role, one in parts.items()}, known or numbers)
     order = max((one.classes or () for one in parts.values() if one.labels is not None), key=len)
     _check_order(order)
     told = {role: in_order(one, order, of="the ID data") for role, one in parts.items()}

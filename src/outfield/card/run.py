@@ -127,7 +127,7 @@ def evaluate(
     members = ood_members(ood)
     example = _example(parts["test"], [*parts.values(), *(member.data for member in members)])
     opened = open_model(model, **{"example": example, **options})
-    known = aligned(parts, opened.classes, classes)
+    known = aligned(parts, opened.classes, classes, None if opened.head is None else len(opened.head.weight))
     sets = _sets(known.parts, members, shifts, seed)
     sets = _limited(sets, probe_limit, seed)
     chosen, left_out = _applicable(opened, _detectors(detectors))

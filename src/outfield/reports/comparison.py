@@ -358,7 +358,8 @@ def _of_cards(first: object, second: object) -> Comparison:
     if told and known[0].get(ID) != known[1].get(ID):
         raise UserError(
             "Expected cards of the same ID test inputs, but they differ. Evaluate both models on the same id_test "
-            "(and both with or both without id_train: without it, a part of the test data is used to fit)."
+            "(and both with or both without id_train: without it, a part of the test data is used to fit). A card of a "
+            "study and one of outfield.evaluate know their inputs by other keys: make both in one way."
         )
     common = [name for name in known[0] if name in known[1] and name != ID]
     same = [name for name in common if known[0][name] == known[1][name]]
