@@ -186,7 +186,7 @@ def traded():
 
 def test_a_detector_that_is_both_is_named_once():
     third = answer.sentences(traded())[2]
-    assert "The safest choice is safe: even on x, where it is worst, its mean rank is 2.0" in third
+    assert "The safest choice is safe: even on x, y, z and w, where it is worst, its mean rank is 2.0" in third
     assert f"Its mean AUROC over OOD sets, {np.mean([0.95, 0.95, 0.95, 0.9]) - 0.0015:.3f}" in third
     assert "is the best too" in third and "brave" not in third
 
