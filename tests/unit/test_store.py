@@ -257,3 +257,16 @@ def test_a_table_without_results_among_the_rows_is_left_out_and_named(tmp_path):
     pl.DataFrame({"other": [1]}).write_parquet(tmp_path / "rows" / "foreign.parquet")
     with pytest.warns(write.DamagedFileWarning, match=r"foreign\.parquet"):
         assert query.rows(tmp_path)["value"].to_list() == [ROW["value"]]
+
+
+def test_a_file_that_may_not_be_opened_now_is_no_damaged_file(tmp_path, monkeypatch):
+    write.rows(tmp_path, "ab12", [ROW])
+    path = tmp_path / "rows" / "ab12.parquet"
+
+    def full(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(write.checksums, "check_file", full)
+    with pytest.raises(UserError, match=r"ab12.parquet, but got: Too many open files"):
+        write.done(tmp_path)
+    assert path.exists() and not (tmp_path / "rows" / "damaged").exists()

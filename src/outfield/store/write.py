@@ -9,6 +9,7 @@ A study's folder holds ``study.json`` (what the study is, and the keys of its jo
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -32,6 +33,8 @@ ROWS = "rows"
 SCORES = "scores"
 MODELS = "models"
 DAMAGED = "damaged"
+NOT_THE_FILES = frozenset({errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Why a file cannot be read although nothing is wrong with it."""
 
 
 class DamagedFileWarning(UserWarning):
@@ -253,6 +256,11 @@ def sift(files: Sequence[Path], here: Sequence[Path], kind: str, *, decode: bool
     """Damaged ones among a study's files of one kind, each with what is wrong with it, to follow "it".
 
     Files of earlier versions bear no seal: that is said once. With ``decode`` they are read through.
+
+    Raises
+    ------
+    UserError
+        A file may not be read, or no more files can be opened: that says nothing of what is in it.
     """
     damaged, earlier = {}, []
     for path, copy in zip(files, here, strict=True):
@@ -262,10 +270,19 @@ def sift(files: Sequence[Path], here: Sequence[Path], kind: str, *, decode: bool
             earlier.append(path)
             _check_columns(copy, kind, decode=decode)
         except (checksums.Broken, UserError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in NOT_THE_FILES:
+                raise _unreadable(path, error) from error
             damaged[path] = str(error) if isinstance(error, checksums.Broken) else "cannot be read"
     if earlier := [path for path in earlier if path not in damaged]:
         checksums.tell_of_earlier(earlier[0].parent, f"{len(earlier):,} files bear")
     return damaged
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"Expected to read {path}, but got: {error.strerror}. Look at its rights, and at how many files may be open "
+        "(ulimit -n)."
+    )
 
 
 def _check_columns(path: Path, kind: str, *, decode: bool) -> None:
