@@ -18,18 +18,19 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from polars.testing import assert_frame_equal
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from outfield.errors import OutfieldError, Problems, UserError
 from outfield.features.cache import Cache, DamagedEntryWarning
-from outfield.store import query
+from outfield.store import query, scores
 from outfield.store.write import DamagedFileWarning
 from outfield.studies.executors.base import Done, Executor, Failed, Notify
 from outfield.studies.executors.local import Local
 from outfield.studies.run import Outcome, run
 from outfield.studies.spec import Spec
-from tests.support import digits, rows_of, run_small, small_study
+from tests.support import assert_close, digits, rows_of, run_small, small_study
 
 WHOLE = pl.col("part").is_null()
 
@@ -409,3 +410,16 @@ def test_a_detector_that_cannot_be_fitted_is_reported_and_the_others_go_on(tmp_p
         assert set(query.rows(outcome.folder)["detector"]) == {None, "msp"}
     with pytest.raises(UserError, match="under_trained-0, she: Expected fit rows of every class"):
         outcome.check()
+
+
+def test_scores_that_are_gone_are_told_and_made_again(tmp_path: Path) -> None:
+    folder = run_small(tmp_path).check().folder
+    before, gone = rows_of(folder), sorted(folder.glob("scores/baseline-0/*.parquet"))[0]
+    whole = pl.read_parquet(gone)
+    gone.unlink()
+    with pytest.warns(query.MissingRowsWarning, match=f"scores of 1 jobs of baseline-0 .* are gone: {gone.stem}"):
+        assert len(scores.jobs(folder, "baseline-0")) == 2
+    with pytest.warns(DamagedFileWarning, match="without its scores, which are damaged or gone"):
+        assert run_small(tmp_path).check().jobs == 1
+    assert_close(rows_of(folder), before)
+    assert_frame_equal(pl.read_parquet(gone), whole)

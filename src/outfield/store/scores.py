@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from glob import escape
 from pathlib import Path
 
@@ -9,10 +11,11 @@ import duckdb
 import polars as pl
 
 from outfield.errors import UserError
+from outfield.errors import listed as listed_names
 from outfield.places import copies, is_there, listed, place
 from outfield.store import query
 from outfield.store.settings import told_apart
-from outfield.store.write import ROWS, SCORES, scores_path
+from outfield.store.write import ROWS, SCORES, scores_path, without_scores
 
 ID = "test"
 """What score files call the ID test set."""
@@ -123,10 +126,25 @@ def jobs(folder: Path | str, model: str) -> dict[str, str]:
         return dict(table.select("detector", "job").iter_rows())
 
 
+def _tell_of_lost(folder: Path, model: str, jobs: Iterable[str]) -> None:
+    """Warn of jobs of a model whose rows are there and whose scores are gone: readers leave their detectors out."""
+    kept = {path.stem for path in listed(folder / SCORES, "*/*.parquet")}
+    rows = {path.stem for path in listed(folder / ROWS, "*.parquet")}
+    lost = [job for job, of in without_scores(folder, rows.intersection(jobs) - kept).items() if of == model]
+    if lost:
+        warnings.warn(
+            f"The scores of {len(lost):,} jobs of {model} in {folder} are gone: {listed_names(lost)}. Their detectors "
+            "are left out. Run the study again, and those jobs are done again.",
+            query.MissingRowsWarning,
+            stacklevel=4,
+        )
+
+
 def _files(folder: Path, model: str) -> list[Path]:
     """The files of a model's scores whose jobs are of the study and have rows."""
     found = listed(scores_path(folder, model, "any").parent, "*.parquet")
     jobs = query.manifest(folder)["jobs"]
+    _tell_of_lost(folder, model, jobs or ())
     wanted = {path.stem for path in found} if jobs is None else set(jobs)
     files = [path for path in found if path.stem in wanted and is_there(folder / ROWS / path.name)]
     if not files:

@@ -32,6 +32,8 @@ MANIFEST = "study.json"
 ROWS = "rows"
 SCORES = "scores"
 MODELS = "models"
+SCORED = "scored"
+"""Metadata of rows beside which scores are kept: the name of the model."""
 DAMAGED = "damaged"
 NOT_THE_FILES = frozenset({errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """Why a file cannot be read although nothing is wrong with it."""
@@ -186,8 +188,8 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def rows(folder: Path, key: str, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """Write the rows of one job as ``rows/KEY.parquet``.
+def rows(folder: Path, key: str, rows: Iterable[Mapping[str, Any]], scored: str | None = None) -> Path:
+    """Write the rows of one job as ``rows/KEY.parquet``; ``scored`` is the model whose scores the job has written.
 
     Raises
     ------
@@ -196,7 +198,8 @@ def rows(folder: Path, key: str, rows: Iterable[Mapping[str, Any]]) -> Path:
     OutfieldError
         A row does not fit the schema.
     """
-    return parquet(schema.frame(rows), folder / ROWS / f"{key}.parquet", ROWS)
+    about = {SCORED: scored} if scored else {}
+    return parquet(schema.frame(rows), folder / ROWS / f"{key}.parquet", ROWS, about)
 
 
 def scores(folder: Path, model: str, key: str, table: pl.DataFrame) -> Path:
@@ -215,11 +218,11 @@ def scores_path(folder: Path, model: str, key: str) -> Path:
     return folder / SCORES / file_name(model) / f"{key}.parquet"
 
 
-def parquet(table: pl.DataFrame, path: Path, kind: str) -> Path:
+def parquet(table: pl.DataFrame, path: Path, kind: str, about: Mapping[str, str] | None = None) -> Path:
     """Write a sealed Parquet file, whole or not at all; its name without the ending is what the seal calls it."""
     with atomically(path) as temporary:
         try:
-            metadata = {checksums.FIELD: checksums.blank(kind, path.stem)}
+            metadata = {**(about or {}), checksums.FIELD: checksums.blank(kind, path.stem)}
             table.write_parquet(temporary, compression="zstd", metadata=metadata)
         except pl.exceptions.PolarsError as error:
             raise OSError(str(error)) from error
@@ -237,10 +240,19 @@ def done(folder: Path) -> set[str]:
     if not is_remote(place):
         temporary_files.sweep(place.glob(".*.part"))
     kept, spoilt = _sifted(listed(place, "*.parquet"), ROWS)
-    _, lost = _sifted(listed(folder / SCORES, "*/*.parquet"), SCORES)
+    scored, lost = _sifted(listed(folder / SCORES, "*/*.parquet"), SCORES)
+    lost |= without_scores(folder, kept - scored).keys()
     for key in kept & lost:
-        _set_aside(place / f"{key}.parquet", "is without its scores, which are damaged")
+        _set_aside(place / f"{key}.parquet", "is without its scores, which are damaged or gone")
     return kept - lost - spoilt
+
+
+def without_scores(folder: Path, jobs: Iterable[str]) -> dict[str, str]:
+    """Those of some jobs without a file of scores whose rows say that there was one: the job's key to its model."""
+    files = [folder / ROWS / f"{job}.parquet" for job in sorted(jobs)]
+    with copies(files) as here, reading(folder, "rows"):
+        models = [pl.read_parquet_metadata(path).get(SCORED) for path in here]
+    return {path.stem: model for path, model in zip(files, models, strict=True) if model}
 
 
 def _sifted(files: Sequence[Path], kind: str) -> tuple[set[str], set[str]]:

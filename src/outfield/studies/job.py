@@ -183,7 +183,7 @@ class Bench:
         measured = list(self._model_rows(ready) if job.detector is None else self._detector_rows(job, ready))
         common = self._common(ready) | {"seconds": perf_counter() - start}
         rows = [common | row for row in measured]
-        write.rows(self.study.folder, job.key, rows)
+        write.rows(self.study.folder, job.key, rows, scored=self.model.name if job.detector else None)
 
     def _common(self, ready: Ready) -> dict[str, Any]:
         recipe, sets = self.task.recipe, ready.sets
