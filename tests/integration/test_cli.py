@@ -102,7 +102,7 @@ def test_a_wrong_study_file_shows_all_its_mistakes(study: Path, capsys: pytest.C
     study.write_text(yaml.safe_dump(small_study(detectors=["msq", "knm"], colour="red", epochs=0)))
     assert typed("run", str(study)) == 2
     said = capsys.readouterr().err
-    assert "small.yaml has 4 problems" in said
+    assert "small.yaml: 4 problems" in said
     assert "Traceback" not in said
 
 

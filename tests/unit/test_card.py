@@ -378,7 +378,7 @@ def test_faults_are_told(pipe: Any, tmp_path: Path) -> None:
         made(pipe, tmp_path, detectors=["mspp"])
     with pytest.raises(UserError, match="labels"):
         made(pipe, tmp_path, id_test=relabelled(TEST, None))
-    with pytest.raises(UserError, match="names of classes in all ID data, or in none"):
+    with pytest.raises(UserError, match="labels from 0 to 5"):
         made(pipe, tmp_path, id_test=relabelled(TEST, TEST.labels + 3))
 
 

@@ -244,10 +244,12 @@ def is_missing(value: Any) -> bool:
 
     Examples
     --------
-    >>> is_missing(float("nan")), is_missing(""), is_missing(0)
-    (True, False, False)
+    >>> is_missing(float("nan")), is_missing(""), is_missing(0), is_missing(np.zeros(0))
+    (True, False, False, False)
     """
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value  # noqa: PLR0124  # NaN alone
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return not getattr(value, "shape", ()) and bool(value != value)  # noqa: PLR0124  # NaN alone
 
 
 def _check_count(count: int, labels: NDArray[np.int64] | None) -> None:

@@ -12,13 +12,13 @@ from outfield.types import Estimate
 class Auroc(RankingMetric):
     """Area under the ROC curve, ``P(ID < OOD) + P(ID = OOD) / 2``: the share of pairs in the right order [1].
 
-    Exact, in O(n log n). The interval is DeLong's [2] on the logit scale; under complete separation Wilson's for
-    the smaller of both samples; none for a single sample.
+    Exact, in O(n log n). The interval is DeLong's [2] on the logit scale. With fewer than 10 samples of either kind,
+    and under complete separation, it is Wilson's for the smaller of both; there is none for a single sample.
 
     Examples
     --------
     >>> print(Auroc()([0.1, 0.2, 0.3, 0.4], [0.3, 0.5, 0.6]))
-    0.875 [0.329, 0.990] (n = 7)
+    0.875 [0.339, 0.990] (n = 7)
 
     References
     ----------

@@ -40,7 +40,7 @@ def delong(id_scores: Any, ood_scores: Any) -> Auroc:
     Examples
     --------
     >>> print(delong([1.0, 2.0, 3.0, 4.0], [2.5, 4.5, 5.0, 6.0]).estimate)
-    0.875 [0.345, 0.989] (n = 8)
+    0.875 [0.396, 0.987] (n = 8)
     """
     found = auroc_estimate(IdScores(id_scores).against(ood_scores))
     return Auroc(found, level="sample", n_units=found.n)
