@@ -57,6 +57,7 @@ def test_the_page_of_rmds() -> None:
     for said in ("Relative Mahalanobis distance, min_c MDS_c(f)", "Needs      features", "ICML Workshop", "- rmds"):
         assert said in text
     assert "Grid of a tuning  percentile: 70.0, 80.0" in _listing.shown("detectors", "react", 80)
+    assert "powers: 1, 20; seed: 0, 2 ** 62" in _listing.shown("detectors", "gram", 80)
     assert "source: {name: folder, path: PATH" in _listing.shown("sources", "folder", 80)
 
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from outfield import registry
 from outfield.cli import _pages
@@ -233,8 +233,13 @@ def _fact(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in value.items())
+        return "; ".join(f"{name}: {_several(values)}" for name, values in value.items())
     return _listed(value) if isinstance(value, (frozenset, tuple)) else str(value)
+
+
+def _several(values: object) -> str:
+    """Values beside each other; of an expression, the expression."""
+    return values.strip("()[]") if isinstance(values, str) else ", ".join(map(str, cast("tuple[object, ...]", values)))
 
 
 def _parameters(page: Page, width: int) -> str:
