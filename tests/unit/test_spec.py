@@ -161,3 +161,10 @@ def test_what_a_stored_model_cannot_have_is_told() -> None:
     ]:
         with pytest.raises(Problems, match=message):
             Spec.parse(small_study(models=[stored | change]))
+
+
+def test_a_source_within_a_source_whose_keys_are_numbers_is_told() -> None:
+    study = small_study()
+    study["id"]["val"] |= {"classes": {1: None, "name": None}}
+    with pytest.raises(Problems, match=r"id\.val.*"):
+        Spec.parse(study)

@@ -118,3 +118,10 @@ def test_a_table_of_thirty_thousand_columns(tmp_path: Path) -> None:
 def test_numbers_that_float32_cannot_hold_are_refused() -> None:
     with pytest.raises(UserError, match="row 1 has NaN or infinity, or a number beyond"):
         datasets.ArrayDataset(np.array([[1.0], [1e39]]))
+
+
+def test_a_column_of_lists_without_a_name_is_no_index(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps([{"a": None}, {"": []}]), encoding="utf-8")
+    with pytest.raises(UserError, match=r"t\.json"):
+        dataset(path)

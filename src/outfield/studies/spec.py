@@ -68,8 +68,8 @@ class Plugin(BaseModel):
             There is no such plug-in or parameter, or a parameter has the wrong type; all of it at once.
         """
         registry.check(kind, self.name, self.params)
-        params = {name: _nested(value) if kind == "sources" else value for name, value in self.params.items()}
         try:
+            params = {name: _nested(value) if kind == "sources" else value for name, value in self.params.items()}
             return TypeAdapter(registry.find(kind, self.name)).validate_python(params)
         except ValidationError as error:
             raise Problems(f"The {singular(kind)} {self.name!r}", _readable(error)) from None
@@ -80,7 +80,7 @@ Named = Annotated[Plugin, BeforeValidator(_named)]
 
 def _nested(value: Any) -> Any:
     """A source that another source is made from is written as a mapping with its name."""
-    return Plugin(**value).build("sources") if isinstance(value, dict) and "name" in value else value
+    return Plugin.model_validate(value).build("sources") if isinstance(value, dict) and "name" in value else value
 
 
 class IdSets(_Strict):

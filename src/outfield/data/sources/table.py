@@ -266,6 +266,8 @@ def _numbers_rows(cells: pl.Series, names: Sequence[str]) -> bool:
 
     if cells.name not in INDEX or len(names) < 2 or cells.name not in (names[0], names[-1]):
         return False
+    if not _may_hold_numbers(cells.dtype):
+        return False
     numbers = cells.cast(pl.Int64, strict=False)
     return not numbers.has_nulls() and numbers.n_unique() == len(numbers)
 
