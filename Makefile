@@ -46,8 +46,9 @@ $(BIN)/uv: requirements.lock
 	$(INSTALL) --editable '.[dev]'
 	touch $@ .venv/quickstart.done
 
+# the peer alone: the torchvision that it asks for may not fit this torch, and would keep transformers from working
 .venv/peers.done: .venv/dev.done
-	$(INSTALL) --editable '.[peers]'
+	$(INSTALL) --no-deps "$$(sed -n 's/^peers = \["\(.*\)"\]/\1/p' pyproject.toml)"
 	touch $@
 
 # the pictures of the README and of docs/dashboard.md; needs Chromium
