@@ -22,6 +22,7 @@ import duckdb
 import polars as pl
 
 from outfield import keys
+from outfield.checksums import SETTLED
 from outfield.errors import UserError
 from outfield.store import query
 from outfield.store.schema import COLUMNS, SCORE_COLUMNS
@@ -37,8 +38,6 @@ MEMORY = "2GB"
 """What the database may hold in memory; what is larger goes to disk beside it."""
 LOCKED = "Could not set lock"
 """What DuckDB says of a file that another process has open."""
-SETTLED = 2_000_000_000
-"""Nanoseconds after which a folder's time of change tells of every change before."""
 _TYPES = {"String": "VARCHAR", "Int64": "BIGINT", "Float64": "DOUBLE", "Boolean": "BOOLEAN"}
 
 Found: TypeAlias = "dict[str, tuple[int, int]]"
