@@ -15,8 +15,8 @@ import pytest
 from outfield.reports import page as report
 from outfield.reports import trajectory
 from outfield.reports.displays.base import Display, Figure
+from outfield.reports.html import built, column, shown
 from outfield.reports.results import Results
-from outfield.reports.shown import built, column, shown
 from tests.browser.pages import Visit, screenshots, violations
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import torch
 
 from outfield.trajectory.nli.finetune import Finetuning
 from outfield.trajectory.nli.models import open_model
+from outfield.trajectory.nli.processes import World
 from outfield.trajectory.nli.sets import Pairs
 from outfield.trajectory.nli.spec import LanguageModel, Lora, Training
-from outfield.trajectory.nli.world import World
 
 TEXTS = ("the cat sleeps", "a dog runs", "the bird sings and the dog runs", "it rests", "a dog rests", "it is the cat")
 

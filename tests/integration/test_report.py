@@ -18,11 +18,11 @@ from polars.testing import assert_frame_equal
 from scipy import stats
 
 from outfield.errors import UserError
-from outfield.reports import answer, page
+from outfield.reports import headline, page
 from outfield.reports.displays import calibration
 from outfield.reports.displays.base import Display, Figure
+from outfield.reports.html import shown
 from outfield.reports.results import Results
-from outfield.reports.shown import shown
 from outfield.store import write
 from outfield.store.query import MissingRowsWarning
 
@@ -105,7 +105,7 @@ def test_page_holds_each_chart_and_table(text, results):
 
 
 def test_answer_states_the_numbers_that_the_rows_hold(rows, results):
-    first, second, third = answer.sentences(rows)
+    first, second, third = headline.sentences(rows)
     test = rows.filter(pl.col("role") == "test", pl.col("part").is_null())
     auroc = test.filter(pl.col("metric") == "auroc").group_by("strategy").agg(pl.col("value").mean()).sort("strategy")
     accuracy = (
@@ -130,7 +130,7 @@ def test_answer_states_the_numbers_that_the_rows_hold(rows, results):
     ],
 )
 def test_the_verdict_follows_the_interval(low, high, says):
-    assert says in answer._verdict(answer.Estimate((low + high) / 2, low, high, 12))
+    assert says in headline._verdict(headline.Estimate((low + high) / 2, low, high, 12))
 
 
 def models(strategies):
@@ -151,7 +151,7 @@ def test_what_one_family_can_turn_is_not_settled():
     results = Results.of(models([*weak, *rest]))
     found = results.correlation
     assert found.whole.estimate.low > 0 and set(results.turned_by) == {"small data", "label noise", "under-trained"}
-    first = answer.sentences(results)[0]
+    first = headline.sentences(results)[0]
     values = [one.estimate.value for one in found.without.values()]
     assert first.startswith("Whether the more accurate models also detect OOD inputs better, these data do not settle")
     assert f"leaves rho between {min(values):.2f} and {max(values):.2f}." in first
@@ -159,12 +159,12 @@ def test_what_one_family_can_turn_is_not_settled():
     assert "So 3 of 3 families can turn the verdict. Without baseline too few strategies are left" in first
     from outfield.reports.displays.accuracy import without_each_family
 
-    assert answer.without_families(results) in without_each_family(results).caption
+    assert headline.without_families(results) in without_each_family(results).caption
 
 
 def test_what_no_family_turns_is_said_to_hold_without_each():
     results = Results.of(models([(f"f{i // 2}", 0.5 + 0.03 * i, 0.6 + 0.02 * i) for i in range(12)]))
-    first = answer.sentences(results)[0]
+    first = headline.sentences(results)[0]
     assert first.startswith("Here the more accurate models also detect OOD inputs better")
     assert "Leaving out one family leaves rho between 1.00 and 1.00, and its interval lies above 0 each time." in first
 
@@ -185,7 +185,7 @@ def traded():
 
 
 def test_a_detector_that_is_both_is_named_once():
-    third = answer.sentences(traded())[2]
+    third = headline.sentences(traded())[2]
     assert "The safest choice is safe: even on x, y, z and w, where it is worst, its mean rank is 2.0" in third
     assert f"Its mean AUROC over OOD sets, {np.mean([0.95, 0.95, 0.95, 0.9]) - 0.0015:.3f}" in third
     assert "is the best too" in third and "brave" not in third
@@ -202,14 +202,14 @@ def test_one_mean_and_one_order_on_the_whole_page():
     found = results.recommendation
     assert (found.safest, found.best_by_mean) == (("safe",), ("brave",))
     assert {name: one.value for name, one in found.mean_value.items()} == pytest.approx(means)
-    third = answer.sentences(results)[2]
+    third = headline.sentences(results)[2]
     assert f"The best mean AUROC has brave, {means['brave']:.3f}" in third and "but on w its mean rank is 3.0" in third
     assert "Take safe where any OOD input may come, and brave where" in third
     order = sorted(means, key=means.__getitem__, reverse=True)
     assert list(results.detectors) == detectors.boxes(results).table["name"].to_list() == order
     for build in (detectors.best_per_strategy, detectors.heat_map, detectors.worst_case, detectors.boxes):
-        assert answer.criteria(results) in build(results).caption
-    assert "brave" in answer.criteria(results) and "safe" in answer.criteria(results)
+        assert headline.criteria(results) in build(results).caption
+    assert "brave" in headline.criteria(results) and "safe" in headline.criteria(results)
 
 
 def test_detectors_that_tie_exactly_are_named_together():
@@ -218,7 +218,7 @@ def test_detectors_that_tie_exactly_are_named_together():
     rows = traded()
     twin = rows.filter(pl.col("detector") == "safe").with_columns(detector=pl.lit("also"))
     results = Results.of(pl.concat([rows, twin]))
-    assert "The safest choice is also and safe (tied exactly):" in answer.sentences(results)[2]
+    assert "The safest choice is also and safe (tied exactly):" in headline.sentences(results)[2]
     assert set(best_per_strategy(results).table["best"]) == {"also and safe"}
 
 

@@ -23,8 +23,8 @@ from torch import nn
 from typer.testing import CliRunner
 
 from outfield.card.card import Card
-from outfield.card.choice import choose
 from outfield.card.data import dataset, id_splits, ood_members
+from outfield.card.recommendation import choose
 from outfield.card.run import evaluate
 from outfield.cli import app
 from outfield.data.datasets import ArrayDataset, ListDataset, relabelled

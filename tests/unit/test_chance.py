@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from outfield.card.choice import choose
 from outfield.card.hardest import Judged, hardest
+from outfield.card.recommendation import choose
 from outfield.metrics.base import Predictions
 from outfield.reports.findings.chance import chance, no_detector
 from outfield.studies.job import _measure, _metrics, _of_classes

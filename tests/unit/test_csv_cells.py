@@ -10,7 +10,7 @@ import pytest
 
 from outfield.dashboard import replies
 from outfield.reports.displays.base import Display
-from outfield.reports.shown import shown
+from outfield.reports.html import shown
 from outfield.reports.spreadsheet import as_text
 
 FORMULAS = (

@@ -26,7 +26,7 @@ from starlette.testclient import TestClient
 from outfield import registry
 from outfield.dashboard import attributions, progress, server
 from outfield.dashboard.app import create_app
-from outfield.dashboard.memo import Memo
+from outfield.dashboard.revision_cache import Memo
 from outfield.dashboard.security import COOKIE
 from outfield.dashboard.selection import Selection
 from outfield.dashboard.studies import Study

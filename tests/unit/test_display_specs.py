@@ -22,8 +22,8 @@ from outfield.reports import analysis_page, comparison_page, page
 from outfield.reports.analysis import analyse
 from outfield.reports.comparison import Comparison, compare
 from outfield.reports.displays.base import Display
+from outfield.reports.html import LONG, column, shown
 from outfield.reports.results import Results
-from outfield.reports.shown import LONG, column, shown
 
 TESTS = Path(__file__).parents[1]
 SNAPSHOTS = TESTS / "snapshots" / "display_specs.json"

@@ -21,8 +21,8 @@ from outfield.features.extract import Values
 from outfield.features.fit_data import FitData, InMemory
 from outfield.features.folds import Fold, run
 from outfield.features.moments import Moments, MomentSums, leading, spectrum, whitener
-from outfield.features.pieces import in_pieces
 from outfield.features.quantiles import Activations
+from outfield.features.row_chunks import in_pieces
 from outfield.types import Outputs
 
 CLASSES, DIM = 3, 5
@@ -229,7 +229,7 @@ def test_pieces_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
         return (a * b).sum(1)
 
     a, b = torch.randn(23, 4), torch.randn(23, 4)
-    monkeypatch.setattr("outfield.features.pieces.CELLS", 50)
+    monkeypatch.setattr("outfield.features.row_chunks.CELLS", 50)
     torch.testing.assert_close(in_pieces(summed, 10, a, b), (a * b).sum(1))
     assert sizes == [5, 5, 5, 5, 3]
 

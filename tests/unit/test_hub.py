@@ -18,10 +18,10 @@ from markdown_it import MarkdownIt
 
 from outfield.card import hub
 from outfield.card.card import Card
-from outfield.card.choice import choose
 from outfield.card.hardest import Group, Input
 from outfield.card.markdown import escaped
 from outfield.card.readme import BEGIN, END, Readme
+from outfield.card.recommendation import choose
 from outfield.errors import MissingExtra, UserError
 from outfield.store import schema
 

@@ -14,10 +14,10 @@ from outfield.data.datasets import ArrayDataset
 from outfield.detectors.base import Detector
 from outfield.errors import UserError
 from outfield.features.cache import Cache
+from outfield.features.concatenated import Joined, joined
 from outfield.features.extract import Shards, Values, cached, extract, extract_shard, shard_rows
 from outfield.features.finite import CheckedStored
 from outfield.features.fit_data import FitData
-from outfield.features.joined import Joined, joined
 from outfield.models.networks.small_cnn import SmallCNN
 from outfield.models.torch import TorchModel
 from outfield.registry import create, names

@@ -14,7 +14,7 @@ from outfield.reports.analysis import Analysis, analyse
 from outfield.reports.findings import TITLES, Finding, findings, frame
 from outfield.reports.published import side_by_side
 from outfield.reports.tables import measures
-from outfield.store import peers
+from outfield.store import foreign_results
 
 ROOT = Path(__file__).parents[2]
 LEADERBOARD = ROOT.parent / "shared" / "data" / "results" / "openood_v15_leaderboard.json"
@@ -238,7 +238,7 @@ def test_openoods_mean_table_is_read(tmp_path):
         "tin,30.37 ± 0.65,91.56 ± 0.26,92.0 ± 0.1,89.0 ± 0.2,95.06 ± 0.30\n"
         "nearood,34.0 ± 0.4,90.6 ± 0.2,91 ± 0.1,88 ± 0.2,95 ± 0.3\n"
     )
-    table = peers.openood_csv(file, model="resnet18")
+    table = foreign_results.openood_csv(file, model="resnet18")
     aurocs = table.filter(pl.col("metric") == "auroc")
     assert aurocs.select("ood", "ood_category", "value", "sd").rows() == [
         ("cifar100", "near", 0.8973, 0.0014), ("tin", "near", 0.9156, 0.0026),
@@ -254,13 +254,13 @@ def test_openoods_scores_are_higher_for_id(tmp_path):
     known, ood = rng.normal(1, 1, 50), rng.normal(0, 1, 40)
     np.savez(tmp_path / "cifar10.npz", pred=np.zeros(50, int), conf=known, label=np.arange(50) % 2)
     np.savez(tmp_path / "svhn.npz", pred=np.zeros(40, int), conf=ood, label=-np.ones(40, int))
-    table = peers.openood_scores(tmp_path, "cifar10", detector="msp")
+    table = foreign_results.openood_scores(tmp_path, "cifar10", detector="msp")
     row = table.filter(pl.col("metric") == "auroc").to_dicts()[0]
     assert row["value"] == pytest.approx(roc_auc_score(np.repeat([0, 1], [50, 40]), -np.concatenate([known, ood])))
     assert row["low"] < row["value"] < row["high"] and (row["n_id"], row["n_ood"]) == (50, 40)
     assert table.filter(pl.col("metric") == "accuracy")["value"].to_list() == [0.5]
     with pytest.raises(UserError, match=r"found cifar10, svhn"):
-        peers.openood_scores(tmp_path, "cifar100")
+        foreign_results.openood_scores(tmp_path, "cifar100")
 
 
 def test_pytorch_oods_frame_may_be_percent(tmp_path):
@@ -268,21 +268,21 @@ def test_pytorch_oods_frame_may_be_percent(tmp_path):
 
     frame = pandas.DataFrame({"Detector": ["MSP", "MSP"], "Dataset": ["Textures", "Mean"], "AUROC": [88.0, 88.0],
                               "AUPR-IN": [80.0, 80], "AUPR-OUT": [85.0, 85], "FPR95TPR": [50.0, 50]})  # fmt: skip
-    table = peers.pytorch_ood(frame)
+    table = foreign_results.pytorch_ood(frame)
     assert table.filter(pl.col("metric") == "auroc").select("ood", "ood_category", "value").rows() == [
         ("Textures", "far", 0.88)
     ]
     frame.to_csv(tmp_path / "p.csv", index=False)
-    found = peers.read(tmp_path / "p.csv")
+    found = foreign_results.read(tmp_path / "p.csv")
     assert found is not None and found.equals(table)
 
 
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda folder: peers.openood_csv(folder / "no.csv"), "no .*no.csv"),
-        (lambda folder: peers.openood_leaderboard(folder / "no.json"), "Pass the path of the JSON"),
-        (lambda _: peers.pytorch_ood(pl.DataFrame({"AUROC": [0.5]})), "Dataset is missing"),
+        (lambda folder: foreign_results.openood_csv(folder / "no.csv"), "no .*no.csv"),
+        (lambda folder: foreign_results.openood_leaderboard(folder / "no.json"), "Pass the path of the JSON"),
+        (lambda _: foreign_results.pytorch_ood(pl.DataFrame({"AUROC": [0.5]})), "Dataset is missing"),
     ],
 )
 def test_files_that_are_no_results_are_named(make, says, tmp_path):
@@ -320,7 +320,7 @@ def test_broken_files_are_a_users_mistake(name, content, says, tmp_path):
 
 @pytest.mark.skipif(not LEADERBOARD.exists(), reason="the leaderboard is not beside this checkout")
 def test_the_real_leaderboard():
-    table = peers.openood_leaderboard(LEADERBOARD)
+    table = foreign_results.openood_leaderboard(LEADERBOARD)
     assert table.filter(pl.col("metric") == "auroc").height == 2 * 356
     assert table["value"].is_between(0, 1).all()
     assert not table["model"].str.contains("<").any()

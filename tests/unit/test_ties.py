@@ -10,9 +10,9 @@ import pytest
 
 from outfield import stats
 from outfield.card.card import Card
-from outfield.card.choice import choose
 from outfield.card.hardest import Judged, hardest
-from outfield.dashboard.asked import Samples
+from outfield.card.recommendation import choose
+from outfield.dashboard.query_parameters import Samples
 from outfield.dashboard.samples import _order, _tie
 from outfield.dashboard.scores import _joined
 from outfield.dashboard.selection import Selection

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from outfield import registry
-from outfield.card.choice import Choice
 from outfield.card.classes import COLUMNS
 from outfield.card.hardest import Group, as_json
+from outfield.card.recommendation import Choice
 from outfield.errors import UserError, with_and
 from outfield.places import place
 from outfield.reports.findings import Finding, ordered

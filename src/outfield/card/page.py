@@ -9,8 +9,8 @@ from outfield.card import displays
 from outfield.card.card import Card
 from outfield.reports.displays.base import Display
 from outfield.reports.findings import told
+from outfield.reports.html import built, counted, environment, legends, shown, vega
 from outfield.reports.page import provenance
-from outfield.reports.shown import built, counted, environment, legends, shown, vega
 
 SECTIONS: dict[str, tuple[Callable[[Card], Display], ...]] = {
     "Which detector to take": (displays.which_detector,),

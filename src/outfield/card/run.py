@@ -12,11 +12,11 @@ import polars as pl
 
 from outfield import keys, registry
 from outfield.card.card import Card
-from outfield.card.choice import choose, paired
 from outfield.card.classes import by_class
 from outfield.card.data import aligned, id_splits, kind_of, ood_members
 from outfield.card.hardest import Judged, hardest
 from outfield.card.jobs import Shelf, jobs_of
+from outfield.card.recommendation import choose, paired
 from outfield.data import labels
 from outfield.data.adapters import gap
 from outfield.data.base import Batch, Dataset

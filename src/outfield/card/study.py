@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 
 from outfield.card.card import Card
-from outfield.card.choice import choose, paired
 from outfield.card.classes import by_class
 from outfield.card.data import kind_of
 from outfield.card.hardest import Judged, hardest
+from outfield.card.recommendation import choose, paired
 from outfield.data.base import Dataset
 from outfield.data.datasets import subset
 from outfield.errors import UserError

@@ -20,7 +20,7 @@ def quickstart(
     from outfield.cli._track import track_with_progress
     from outfield.features.cache import Cache
     from outfield.reports import page
-    from outfield.reports.answer import sentences
+    from outfield.reports.headline import sentences
     from outfield.studies.sets import load
     from outfield.studies.spec import Spec, shipped
     from outfield.trajectory import study

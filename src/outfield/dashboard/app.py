@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.staticfiles import StaticFiles
 
-from outfield.dashboard import asked, displays, overview, progress, replies, rows, sample, samples
+from outfield.dashboard import displays, overview, progress, query_parameters, replies, rows, sample, samples
 from outfield.dashboard.origins import Origins
 from outfield.dashboard.sample import Viewer
 from outfield.dashboard.security import HEADERS, LOOPBACK, Guard
@@ -23,7 +23,7 @@ from outfield.dashboard.selection import Selection
 from outfield.dashboard.studies import Indexing, Shelf, Unknown
 from outfield.errors import OutfieldError, UserError
 from outfield.features.cache import Cache, default_folder
-from outfield.reports.shown import vega
+from outfield.reports.html import vega
 from outfield.store.schema import COLUMNS
 
 STATIC = Path(__file__).parent / "static"
@@ -151,44 +151,44 @@ def _add_study(app: FastAPI, shelf: Shelf) -> None:
         return replies.Json(overview.findings(shelf.study(study)))
 
     @app.get("/api/studies/{study}/displays/{display}.csv")
-    def display_csv(study: str, display: str, query: Annotated[asked.Selected, Query()]) -> Response:
+    def display_csv(study: str, display: str, query: Annotated[query_parameters.Selected, Query()]) -> Response:
         found = shelf.study(study)
         return replies.csv([displays.table(found, display, query.of(found))], f"{study}-{display}")
 
     @app.get("/api/studies/{study}/displays/{display}")
-    def display(study: str, display: str, query: Annotated[asked.Selected, Query()]) -> Response:
+    def display(study: str, display: str, query: Annotated[query_parameters.Selected, Query()]) -> Response:
         found = shelf.study(study)
         return replies.Json(displays.display(found, display, query.of(found)))
 
 
 def _add_tables(app: FastAPI, shelf: Shelf) -> None:
     @app.get("/api/studies/{study}/rows")
-    def some(study: str, query: Annotated[asked.Rows, Query()]) -> Response:
+    def some(study: str, query: Annotated[query_parameters.Rows, Query()]) -> Response:
         return replies.Json(rows.page(shelf.study(study), query))
 
     @app.get("/api/studies/{study}/rows.csv")
-    def every(study: str, query: Annotated[asked.Sorted, Query()]) -> Response:
+    def every(study: str, query: Annotated[query_parameters.Sorted, Query()]) -> Response:
         return replies.csv(rows.every(shelf.study(study), query), f"{study}-rows", tuple(COLUMNS))
 
 
 def _add_samples(app: FastAPI, shelf: Shelf, origins: Origins) -> None:
     @app.get("/api/studies/{study}/samples")
-    def some(study: str, query: Annotated[asked.Samples, Query()]) -> Response:
+    def some(study: str, query: Annotated[query_parameters.Samples, Query()]) -> Response:
         found = shelf.study(study)
         return replies.Json(samples.page(found, query, origins(found)))
 
     @app.get("/api/studies/{study}/neighbours")
-    def neighbours(study: str, query: Annotated[asked.Neighbours, Query()]) -> Response:
+    def neighbours(study: str, query: Annotated[query_parameters.Neighbours, Query()]) -> Response:
         return replies.Json(samples.neighbours(shelf.study(study), query))
 
     @app.get("/api/studies/{study}/sample")
-    def one(study: str, query: Annotated[asked.Sample, Query()]) -> Response:
+    def one(study: str, query: Annotated[query_parameters.Sample, Query()]) -> Response:
         found = shelf.study(study)
         model = samples.model_of(found, Selection(query.model or None).check(found))
         return replies.Json(Viewer(found, origins(found), model, query.set, query.row).view())
 
     @app.get("/api/studies/{study}/picture")
-    def picture(study: str, query: Annotated[asked.Item, Query()]) -> Response:
+    def picture(study: str, query: Annotated[query_parameters.Item, Query()]) -> Response:
         found = shelf.study(study)
         content = sample.picture(origins(found), query.set, query.row)
         return Response(content, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})

@@ -17,8 +17,8 @@ from outfield.errors import UserError
 from outfield.reports import page
 from outfield.reports import trajectory as trajectories
 from outfield.reports.displays.base import Display, Figure
+from outfield.reports.html import built, column, legends
 from outfield.reports.results import Results
-from outfield.reports.shown import built, column, legends
 from outfield.store.schema import COLUMNS
 from outfield.trajectory.analysis import Trajectories
 

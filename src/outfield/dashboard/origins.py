@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from outfield import checksums, keys, registry
-from outfield.dashboard.memo import Memo
+from outfield.dashboard.revision_cache import Memo
 from outfield.dashboard.studies import Study, Unknown
 from outfield.data.base import Dataset, Source
 from outfield.errors import UserError
@@ -32,9 +32,9 @@ from outfield.models.torch import TorchModel, load_weights
 from outfield.places import file_name
 from outfield.store.measured import digests, unchecked
 from outfield.store.write import MODELS
-from outfield.studies.kept import Kept
-from outfield.studies.known import know, look
+from outfield.studies.in_memory import Kept
 from outfield.studies.recipes import WEIGHTS, StoredRecipe
+from outfield.studies.remembered_keys import know, look
 from outfield.studies.sets import OF_ID, Member, Sets, named, ordered_like
 from outfield.studies.spec import Plugin, Spec, Stored, Trained
 from outfield.types import Outputs

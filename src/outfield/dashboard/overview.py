@@ -13,7 +13,7 @@ from outfield.dashboard.studies import Indexing, Study
 from outfield.errors import OutfieldError, UserError
 from outfield.reports import page
 from outfield.reports import trajectory as trajectories
-from outfield.reports.answer import sentences
+from outfield.reports.headline import sentences
 from outfield.reports.results import Results
 from outfield.store.write import SCORES
 from outfield.trajectory.analysis import Trajectories

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 from starlette.responses import JSONResponse, StreamingResponse
 
-from outfield.reports.shown import known
+from outfield.reports.html import known
 from outfield.reports.spreadsheet import as_text
 
 

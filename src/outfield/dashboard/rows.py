@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from outfield.dashboard import replies
-from outfield.dashboard.asked import Rows, Sorted
+from outfield.dashboard.query_parameters import Rows, Sorted
 from outfield.dashboard.studies import Study, Unknown
 from outfield.store.schema import COLUMNS
 

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from outfield.dashboard.asked import Neighbours, Samples
 from outfield.dashboard.origins import Origin
+from outfield.dashboard.query_parameters import Neighbours, Samples
 from outfield.dashboard.scores import Scores, scores
 from outfield.dashboard.selection import Selection, names
 from outfield.dashboard.studies import Study

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from outfield.dashboard.memo import Memo
+from outfield.dashboard.revision_cache import Memo
 from outfield.dashboard.selection import ID_SET
 from outfield.dashboard.studies import Study
 from outfield.errors import UserError

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from outfield.dashboard.memo import Memo
+from outfield.dashboard.revision_cache import Memo
 from outfield.errors import OutfieldError, UserError
 from outfield.store import query
 from outfield.store.index import Index

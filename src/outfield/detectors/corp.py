@@ -14,7 +14,7 @@ from outfield.features.banks import Bank
 from outfield.features.fit_data import FitData
 from outfield.features.folds import Fold
 from outfield.features.moments import add_products, leading, spectrum, symmetric, unit
-from outfield.features.pieces import in_pieces
+from outfield.features.row_chunks import in_pieces
 from outfield.features.rows import Rows
 from outfield.types import Outputs, State
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from outfield.detectors.base import Detector
 from outfield.features.fit_data import FitData
 from outfield.features.folds import Fold, Split
-from outfield.features.pieces import in_pieces
+from outfield.features.row_chunks import in_pieces
 from outfield.types import Outputs, State
 
 

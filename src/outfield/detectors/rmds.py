@@ -10,7 +10,7 @@ from outfield.detectors.base import Detector
 from outfield.features.fit_data import FitData
 from outfield.features.folds import Fold
 from outfield.features.moments import Moments
-from outfield.features.pieces import in_pieces
+from outfield.features.row_chunks import in_pieces
 from outfield.types import Outputs, State
 
 

@@ -19,8 +19,8 @@ from outfield import keys
 from outfield.data.base import Dataset
 from outfield.errors import UserError
 from outfield.features.cache import Cache, Entry
+from outfield.features.concatenated import Joined, joined
 from outfield.features.finite import check_finite, check_head, rows_of
-from outfield.features.joined import Joined, joined
 from outfield.features.probes.base import Probe
 from outfield.features.rows import Rows, kept
 from outfield.models.base import Model

@@ -13,7 +13,7 @@ from outfield.reports.analysis import Analysis
 from outfield.reports.displays.base import Display
 from outfield.reports.displays.statistics import SECTIONS
 from outfield.reports.findings import findings, told
-from outfield.reports.shown import counted, environment, shown, vega
+from outfield.reports.html import counted, environment, shown, vega
 from outfield.store.write import atomically
 
 

@@ -10,8 +10,8 @@ from outfield.places import place
 from outfield.reports.comparison import Comparison
 from outfield.reports.displays import comparison as displays
 from outfield.reports.displays.base import Display
+from outfield.reports.html import built, counted, environment, legends, shown, vega
 from outfield.reports.page import provenance
-from outfield.reports.shown import built, counted, environment, legends, shown, vega
 from outfield.store.write import atomically
 
 SECTIONS: dict[str, tuple[Callable[[Comparison], Display], ...]] = {

@@ -14,12 +14,12 @@ from outfield.errors import UserError
 from outfield.places import place
 from outfield.reports import trajectory
 from outfield.reports.analysis import Analysis
-from outfield.reports.answer import sentences
 from outfield.reports.displays import accuracy, calibration, cost, densities, detectors, errors, sets, shifts, variance
 from outfield.reports.displays.base import Display
 from outfield.reports.findings import Told, findings, told
+from outfield.reports.headline import sentences
+from outfield.reports.html import built, counted, environment, legends, shown, vega
 from outfield.reports.results import Results
-from outfield.reports.shown import built, counted, environment, legends, shown, vega
 from outfield.reports.tables import measures
 from outfield.store.write import atomically
 from outfield.trajectory.analysis import Trajectories

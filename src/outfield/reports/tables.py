@@ -17,7 +17,7 @@ from outfield.reports.directions import directions, unknown
 from outfield.stats.base import Array
 from outfield.stats.frames import as_frame, require, select_rows
 from outfield.stats.relate import as_share
-from outfield.store import peers, query
+from outfield.store import foreign_results, query
 from outfield.store.settings import told_apart
 
 MEAN = "mean AUROC"
@@ -227,7 +227,7 @@ def _loaded(data: Any) -> pl.DataFrame:
         return as_frame(data)
     if is_remote(place(data)) or Path(data).is_dir():
         return told_apart(query.rows(data))
-    found = peers.read(data)
+    found = foreign_results.read(data)
     return as_frame(data) if found is None else found
 
 

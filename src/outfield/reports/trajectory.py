@@ -19,7 +19,7 @@ from outfield.reports.displays import (
     trajectory_tables,
 )
 from outfield.reports.displays.base import Display
-from outfield.reports.shown import built, counted, environment, shown, vega
+from outfield.reports.html import built, counted, environment, shown, vega
 from outfield.stats.recommend import TIE
 from outfield.store.write import atomically
 from outfield.trajectory.analysis import Trajectories

@@ -16,8 +16,8 @@ from outfield.data.datasets import in_order, row_keys, sample, sampled_rows, shi
 from outfield.data.labels import numbers_only, places
 from outfield.errors import NotThere, Problems, UserError
 from outfield.features.cache import Cache
-from outfield.studies.kept import Kept
-from outfield.studies.known import know, look
+from outfield.studies.in_memory import Kept
+from outfield.studies.remembered_keys import know, look
 from outfield.studies.spec import Category, Plugin, Spec
 
 Role = Literal["train", "val", "test", "ood", "tuning", "shift"]

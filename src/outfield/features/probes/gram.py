@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from outfield.errors import UserError
-from outfield.features.pieces import CELLS
 from outfield.features.probes.base import Probe
+from outfield.features.row_chunks import CELLS
 from outfield.models.base import Model
 from outfield.types import Outputs
 

@@ -8,9 +8,9 @@ import altair as alt
 import polars as pl
 
 from outfield.errors import UserError
-from outfield.reports.answer import number, without_families
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
+from outfield.reports.headline import number, without_families
 from outfield.reports.results import Results
 from outfield.stats import spearman
 from outfield.types import Estimate

@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 
 from outfield.errors import UserError, plural
-from outfield.reports.answer import criteria
 from outfield.reports.displays import _boxes
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.accuracy import strip
 from outfield.reports.displays.base import Display, Figure
+from outfield.reports.headline import criteria
 from outfield.reports.results import Results
 from outfield.stats import _plots
 from outfield.stats.ranks import MeanRanks

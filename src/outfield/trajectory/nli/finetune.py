@@ -15,8 +15,8 @@ from outfield import checksums, keys
 from outfield.errors import UserError
 from outfield.store.write import atomically
 from outfield.trajectory.nli.models import Encoded, PairModel
+from outfield.trajectory.nli.processes import World
 from outfield.trajectory.nli.spec import Training
-from outfield.trajectory.nli.world import World
 
 
 def total_steps(training: Training, pairs: int) -> int:

@@ -17,9 +17,9 @@ from torch.nn import functional
 from outfield.data.labels import folded
 from outfield.errors import UserError
 from outfield.models.libraries import library
+from outfield.trajectory.nli.processes import ACCELERATE, World
 from outfield.trajectory.nli.sets import Pairs
 from outfield.trajectory.nli.spec import PATTERN, LanguageModel, Lora, Verbaliser
-from outfield.trajectory.nli.world import ACCELERATE, World
 
 ANSWERS = ((" Yes", " No"), ("Yes", "No"), (" yes", " no"), ("yes", "no"), (" True", " False"), ("true", "false"),
            (" A", " B"), ("A", "B"), (" 1", " 0"), ("1", "0"))  # fmt: skip

@@ -19,9 +19,9 @@ from outfield.store import write
 from outfield.studies.executors.base import Executor
 from outfield.trajectory.nli.finetune import Finetuning, forget_parts, total_steps
 from outfield.trajectory.nli.models import Encoded, PairModel, merged, open_model, resolved
+from outfield.trajectory.nli.processes import World, first_process
 from outfield.trajectory.nli.sets import Pairs, duplicates, read, sampled, shots
 from outfield.trajectory.nli.spec import LanguageModel, Nli
-from outfield.trajectory.nli.world import World, first_process
 from outfield.trajectory.runs import Outcome, Told, follow, resumable
 from outfield.trajectory.tracker import EvalSet, Run, Tracker
 from outfield.types import Estimate

@@ -12,14 +12,14 @@ from PIL import Image
 from outfield.data.sources import _files
 from outfield.errors import UserError
 from outfield.features.cache import Cache
-from outfield.studies import finished, known, sets
+from outfield.studies import finished, remembered_keys, sets
 from outfield.studies.spec import Spec
 from tests.support import small_study
 
 
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spec:
-    monkeypatch.setattr(known, "LARGE", 1)
+    monkeypatch.setattr(remembered_keys, "LARGE", 1)
     monkeypatch.setattr(finished, "SETTLED", -1.0)
     (tmp_path / "pictures").mkdir()
     for i in range(3):
@@ -76,7 +76,7 @@ def test_small_files_and_files_touched_just_now_are_read_each_time(
     monkeypatch.setattr(finished, "SETTLED", 60.0)
     digest(spec, cache)
     monkeypatch.setattr(finished, "SETTLED", -1.0)
-    monkeypatch.setattr(known, "LARGE", 1 << 30)
+    monkeypatch.setattr(remembered_keys, "LARGE", 1 << 30)
     digest(spec, cache)
     assert cache.entries() == []
 
