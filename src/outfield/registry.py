@@ -25,6 +25,7 @@ FOLDERS = {
     "probes": "features/probes",
     "networks": "models/networks",
     "executors": "studies/executors",
+    "tasks": "tasks",
 }
 """Kind of plug-in to its folder. In it, ``base.py`` and files that begin with ``_`` are no plug-ins."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
 from outfield.errors import UserError
 
@@ -178,6 +178,49 @@ class Outputs:
         columns = [dict(part._rows()) for part in parts]
         rows = {name: torch.cat([column[name] for column in columns]) for name in columns[0]}
         return parts[0]._with(rows, parts[0].__dict__["head"])
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Items that training reads together: of one step, or the whole training set.
+
+    Parameters
+    ----------
+    x : Tensor [n, ...] or any sequence that takes an index tensor
+        Inputs.
+    y : Tensor [n, ...], optional
+        Targets.
+    groups : Tensor of int64 [n], optional
+        Number of the group (domain, environment, attribute) of each item.
+    rows : Tensor of int64 [n], optional
+        Numbers of the items in the whole training set.
+    streams : mapping of role to Batch
+        What is read beside: ``outliers``, ``wild``, ``unlabelled``, ``learn``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> batch = Batch(torch.zeros(4, 2), torch.arange(4))
+    >>> len(batch), batch[torch.tensor([3, 1])].y
+    (4, tensor([3, 1]))
+    """
+
+    x: Any
+    y: Tensor | None = None
+    groups: Tensor | None = None
+    rows: Tensor | None = None
+    streams: Mapping[str, Batch] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: Tensor | slice) -> Batch:
+        """Some of the items, in that order; streams are left as they are."""
+        some = {name: None if value is None else value[rows] for name, value in self._columns()}
+        return Batch(**some, streams=self.streams)
+
+    def _columns(self) -> Iterator[tuple[str, Any]]:
+        yield from ((name, getattr(self, name)) for name in ("x", "y", "groups", "rows"))
 
 
 def _widened(value: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from outfield.data.base import Batch, Dataset
+from outfield.data.base import Dataset, Items
 from outfield.data.datasets import ArrayDataset, ListDataset
 from outfield.models.base import Model
 from outfield.models.open import open_model
@@ -51,7 +51,7 @@ class Case:
     """A model of a framework, opened; what the framework itself says; and how to change a weight of it."""
 
     model: Model
-    own: Callable[[Batch], Any]
+    own: Callable[[Items], Any]
     data: Dataset
     reopen: Callable[[], Model]
     change: Callable[[Model], Model]
@@ -61,7 +61,7 @@ class Case:
         return torch.as_tensor(np.asarray(self.own(self.data.read(slice(None)))), dtype=torch.float32)
 
 
-def images(batch: Batch) -> list[Image.Image]:
+def images(batch: Items) -> list[Image.Image]:
     return [Image.fromarray(picture) for picture in batch]
 
 
@@ -137,7 +137,7 @@ def torch_resnet(folder: Path) -> Case:
         example = data.read(slice(0, 2))
         return open_model(f"{folder / 'net.py'}:make", example=example, preprocess=Pictures(side=32))
 
-    def own(batch: Batch) -> Any:
+    def own(batch: Items) -> Any:
         with torch.inference_mode():
             return network(Pictures(side=32)(batch))
 
@@ -151,7 +151,7 @@ def _timm(folder: Path, name: str, config: dict[str, Any], **options: Any) -> Ca
     timm.models.save_for_hf(network, folder, model_args={"num_classes": CLASSES, **options}, safe_serialization=True)
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(network), is_training=False)
 
-    def own(batch: Batch) -> Any:
+    def own(batch: Items) -> Any:
         with torch.inference_mode():
             return network(torch.stack([transform(image) for image in images(batch)]))
 
@@ -173,7 +173,7 @@ def _hf_vision(folder: Path, network: nn.Module, processor: Any) -> Case:
     network.save_pretrained(folder)
     processor.save_pretrained(folder)
 
-    def own(batch: Batch) -> Any:
+    def own(batch: Items) -> Any:
         with torch.inference_mode():
             return network(**processor(images=images(batch), return_tensors="pt")).logits
 
@@ -231,7 +231,7 @@ def hf_bert(folder: Path) -> Case:
     network.save_pretrained(folder)
     words.save_pretrained(folder)
 
-    def own(batch: Batch) -> Any:
+    def own(batch: Items) -> Any:
         with torch.inference_mode():
             rows = [network(**words(text, return_tensors="pt")).logits[0] for text in batch]
         return torch.stack(rows)
@@ -246,7 +246,7 @@ def _sklearn(
     folder: Path,
     estimator: Any,
     data: Dataset,
-    own: Callable[[Batch], Any],
+    own: Callable[[Items], Any],
     change: Callable[[Any], Model],
     *,
     head: bool = True,
@@ -286,7 +286,7 @@ def sklearn_forest(folder: Path) -> Case:
         other = RandomForestClassifier(5, random_state=1).fit(data.read(slice(None)), data.labels)
         return open_model(other)
 
-    def own(batch: Batch) -> Any:
+    def own(batch: Items) -> Any:
         return np.log(np.maximum(forest.predict_proba(batch), 1e-12))
 
     return _sklearn(folder, forest, data, own, change, head=False, trusted=("sklearn.tree._tree.Tree",))
@@ -325,7 +325,7 @@ def onnx_cnn(folder: Path) -> Case:
     path = exported(network, torch.rand(2, 3, 32, 32), folder / "net.onnx")
     session = runtime.InferenceSession(path)
 
-    def own(batch: Batch) -> Any:
+    def own(batch: Items) -> Any:
         return session.run(None, {session.get_inputs()[0].name: Pictures(side=32)(batch).numpy()})[0]
 
     def opened() -> Model:

@@ -17,7 +17,7 @@ LAYERS = (
     {"features"},
     {"detectors", "metrics"},
     {"strategies", "stats"},
-    {"store"},
+    {"store", "tasks"},
     {"studies"},
     {"trajectory"},
     {"reports"},

@@ -19,8 +19,9 @@ from outfield.card.jobs import Shelf, jobs_of
 from outfield.card.recommendation import choose, paired
 from outfield.data import labels
 from outfield.data.adapters import gap
-from outfield.data.base import Batch, Dataset
+from outfield.data.base import Dataset, Items
 from outfield.data.datasets import in_memory, left_out_of, row_keys, sample, shifted
+from outfield.data.member import Member
 from outfield.detectors._asks import asks
 from outfield.detectors.base import Detector
 from outfield.errors import Problems, UserError
@@ -31,9 +32,9 @@ from outfield.models.open import open_model
 from outfield.models.torch import TorchModel
 from outfield.store import query
 from outfield.studies.job import Bench, Study
-from outfield.studies.plan import Task
+from outfield.studies.plan import ModelJobs
 from outfield.studies.recipes import Recipe, Report
-from outfield.studies.sets import Member, Sets, in_two_roles
+from outfield.studies.sets import Sets, in_two_roles
 from outfield.studies.spec import IdSets, Resources, Spec
 from outfield.temporary_files import work_folder
 
@@ -161,7 +162,7 @@ def evaluate(
     )
 
 
-def _example(test: Dataset, sets: Sequence[Dataset]) -> Batch:
+def _example(test: Dataset, sets: Sequence[Dataset]) -> Items:
     """Items to open the model with: two of the test data; of tables, one that lacks a number where any does."""
     lacking = next(((data, row) for data in sets if (row := gap(data)) is not None), None)
     return test.read(slice(0, 2)) if lacking is None else lacking[0].read(np.array([lacking[1]]))
@@ -227,7 +228,7 @@ def _bench(study: Study, model: Model, detectors: Sequence[Detector], tell: Tell
     digest = model.digest()
     jobs = jobs_of(model, digest, detectors, study.sets, study.spec.id.name)
     recipe = _Opened(model.name, model.name, "baseline", 0, digest, model)
-    return Bench(study, Task(recipe, jobs), recipe.model, lambda done, total: tell("extraction", done, total))
+    return Bench(study, ModelJobs(recipe, jobs), recipe.model, lambda done, total: tell("extraction", done, total))
 
 
 def _done(bench: Bench, shelf: Shelf, tell: Tell) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -28,6 +28,7 @@ KINDS = {
     "probes": "What detectors ask a model beyond its forward pass.",
     "networks": "Architectures that a study trains or reads weights into.",
     "executors": "Where the work of a study runs.",
+    "tasks": "What is learned, where it is tested, and what counts as good.",
 }
 OTHERS = {
     "models": "Models that can be brought: addresses, files and objects, and networks.",

@@ -16,7 +16,7 @@ from outfield.store.write import ROWS
 from outfield.studies.executors.base import Executor
 from outfield.studies.executors.base import of as executor_of
 from outfield.studies.finished import Seen
-from outfield.studies.plan import Plan, Task, outlook, plan, whole
+from outfield.studies.plan import ModelJobs, Plan, outlook, plan, whole
 from outfield.studies.recipes import missing
 from outfield.studies.run import Outcome, run
 from outfield.studies.sets import Sets, survey
@@ -72,7 +72,7 @@ def print_plan(planned: Plan, sets: Sets, folder: Path, console: Console) -> Non
         _print_forecast(planned.spec, sets, tasks, folder, console)
 
 
-def _print_forecast(spec: Spec, sets: Sets, tasks: tuple[Task, ...], folder: Path, console: Console) -> None:
+def _print_forecast(spec: Spec, sets: Sets, tasks: tuple[ModelJobs, ...], folder: Path, console: Console) -> None:
     from outfield.studies.forecast import forecast
 
     with console.status("timing a small trial"):

@@ -24,6 +24,8 @@ from outfield import checksums, keys, registry
 from outfield.dashboard.revision_cache import Memo
 from outfield.dashboard.studies import Study, Unknown
 from outfield.data.base import Dataset, Source
+from outfield.data.in_memory import Kept
+from outfield.data.member import Member
 from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.features.extract import Values, extract
@@ -32,10 +34,9 @@ from outfield.models.torch import TorchModel, load_weights
 from outfield.places import file_name
 from outfield.store.measured import digests, unchecked
 from outfield.store.write import MODELS
-from outfield.studies.in_memory import Kept
 from outfield.studies.recipes import WEIGHTS, StoredRecipe
 from outfield.studies.remembered_keys import know, look
-from outfield.studies.sets import OF_ID, Member, Sets, named, ordered_like
+from outfield.studies.sets import OF_ID, Sets, named, ordered_like
 from outfield.studies.spec import Plugin, Spec, Stored, Trained
 from outfield.types import Outputs
 

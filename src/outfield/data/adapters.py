@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outfield.data import labels as labelling
-from outfield.data.base import Batch, Dataset
+from outfield.data.base import Dataset, Items
 from outfield.data.datasets import ArrayDataset, ListDataset, Rows, stack
 from outfield.errors import UserError, listed, reading
 
@@ -55,7 +55,7 @@ class FrameDataset(Rows):
         super().__init__(len(frame), labels, classes, left_out=left_out)
         self.frame = frame
 
-    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+    def read(self, rows: slice | NDArray[np.int64]) -> Items:
         some = self.frame[self._where(rows).tolist()]
         return Records([{str(name): value for name, value in row.items()} for row in some.iter_rows(named=True)], some)
 
@@ -85,7 +85,7 @@ class ColumnedDataset(Rows):
         super().__init__(len(of), of.labels, of.classes, of.parts, of.left_out)
         self.of, self.columns = of, tuple(columns)
 
-    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+    def read(self, rows: slice | NDArray[np.int64]) -> Items:
         values = np.asarray(self.of.read(rows)).view(Columned)
         values.columns = self.columns
         return values
@@ -111,7 +111,7 @@ class MappedDataset(Rows):
         super().__init__(len(of), labels, classes)
         self.of = of
 
-    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+    def read(self, rows: slice | NDArray[np.int64]) -> Items:
         return stack([item(_apart(self.of[int(row)])[0]) for row in self._where(rows)])
 
     @cached_property

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Images: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
-Batch: TypeAlias = "NDArray[Any] | list[Any]"
+Items: TypeAlias = "NDArray[Any] | list[Any]"
 """Items of one batch: an array ``[n, H, W, C]`` (uint8, or float32 in [0, 1]) or ``[n, D]`` where all are
 of one shape, else a list of n items (pictures ``[H, W, C]``, texts, pairs of texts)."""
 
@@ -36,7 +36,7 @@ class Dataset(Protocol):
     @property
     def classes(self) -> tuple[str, ...] | None: ...
     def __len__(self) -> int: ...
-    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+    def read(self, rows: slice | NDArray[np.int64]) -> Items:
         """The items of ``rows``, in that order."""
         ...
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from outfield import keys
 from outfield.data import labels as labelling
-from outfield.data.base import Batch, Dataset, Shift
+from outfield.data.base import Dataset, Items, Shift
 from outfield.errors import UserError, listed
 
 CHUNK = 512
@@ -114,7 +114,7 @@ class Rows(ABC):
         return f"{type(self).__name__}({len(self)} rows, {len(self.classes or ())} classes)"
 
     @abstractmethod
-    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+    def read(self, rows: slice | NDArray[np.int64]) -> Items:
         """The items of ``rows``, in that order."""
 
     @cached_property
@@ -186,7 +186,7 @@ class ArrayDataset(Rows):
         if self.items.dtype != np.uint8:
             _check_values(self.items, missing=missing and self.items.ndim == 2)
 
-    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+    def read(self, rows: slice | NDArray[np.int64]) -> Items:
         items = np.asarray(self.items[rows])
         return items if items.dtype == np.uint8 and items.ndim == 4 else items.astype(np.float32)
 
@@ -211,7 +211,7 @@ class ListDataset(Rows):
         super().__init__(len(items), labels, classes, parts, left_out)
         self.items = items
 
-    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+    def read(self, rows: slice | NDArray[np.int64]) -> Items:
         return [self.items[row] for row in self._where(rows)]
 
 
@@ -224,7 +224,7 @@ class _View(Rows):
         self.of, self.rows = of, rows
         self.beside = beside_of(of)
 
-    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+    def read(self, rows: slice | NDArray[np.int64]) -> Items:
         return self.of.read(self.rows[rows])
 
     def tried(self, rows: slice | NDArray[np.int64]) -> list[Any]:
@@ -248,7 +248,7 @@ class _Shifted(Rows):
         super().__init__(len(of), of.labels, of.classes, parts_of(of), left_out_of(of))
         self.of, self.shift, self.severity, self.seed = of, shift, severity, seed
 
-    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+    def read(self, rows: slice | NDArray[np.int64]) -> Items:
         where = self._where(rows)
         return stack([self._one(picture, row) for picture, row in zip(self.of.read(where), where, strict=True)])
 
@@ -283,7 +283,7 @@ class _Concatenated(Rows):
         )
         self.beside = tuple(text for dataset in self.of for text in beside_of(dataset))
 
-    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+    def read(self, rows: slice | NDArray[np.int64]) -> Items:
         return stack(self._gathered(rows, lambda dataset, inside: dataset.read(inside)))
 
     def looks(self, rows: slice | NDArray[np.int64]) -> list[Look]:
@@ -610,14 +610,14 @@ def eight_bit(picture: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     return rounded
 
 
-def stack(items: Sequence[Any]) -> Batch:
+def stack(items: Sequence[Any]) -> Items:
     """One array where all items are arrays of one shape, else the list."""
     arrays = all(isinstance(item, np.ndarray) for item in items)
     alike = arrays and len({(item.shape, item.dtype) for item in items}) == 1
     return np.stack(items) if alike else list(items)
 
 
-def _batches(dataset: Dataset) -> Iterator[Batch]:
+def _batches(dataset: Dataset) -> Iterator[Items]:
     for start in range(0, len(dataset), CHUNK):
         yield dataset.read(slice(start, min(start + CHUNK, len(dataset))))
 

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from outfield.data.base import Batch
+from outfield.data.base import Items
 from outfield.types import Head, Outputs
 
 
@@ -45,7 +45,7 @@ class Model(Protocol):
         """What the preprocessing divides by, broadcastable to one input; ones where it does not."""
         ...
 
-    def prepare(self, batch: Batch) -> Tensor:
+    def prepare(self, batch: Items) -> Tensor:
         """The preprocessing: items of a data set to the model's input, on the model's device."""
         ...
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from outfield import keys
-from outfield.data.base import Batch
+from outfield.data.base import Items
 from outfield.errors import UserError
 from outfield.models.heads import FLOOR, pooled, two_sided
 from outfield.models.libraries import library
@@ -149,7 +149,7 @@ PROBABILITIES = ("probabilities", "output_probability")
 class ChannelsLast(Pictures):
     """``Pictures`` for graphs that read [n, H, W, C]."""
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: Items) -> Tensor:
         return super().__call__(batch).permute(0, 2, 3, 1).contiguous()
 
     @property
@@ -176,7 +176,7 @@ class OnnxModel:
     Parameters
     ----------
     path : path
-    example : Batch, optional
+    example : Items, optional
         A few items; by default noise of the shape that the file states.
     preprocess : callable, optional
         Items to input tensor; by default ``Pictures`` of the stated size, values in [0, 1], or ``Table``. A file does
@@ -204,7 +204,7 @@ class OnnxModel:
     def __init__(
         self,
         path: str | Path,
-        example: Batch | None = None,
+        example: Items | None = None,
         *,
         preprocess: Preprocess | None = None,
         head: str | None = None,
@@ -248,7 +248,7 @@ class OnnxModel:
             f"The last ones are: {', '.join(list(self.graph.makers)[-8:])}."
         )
 
-    def _own_preprocess(self, example: Batch | None) -> Preprocess:
+    def _own_preprocess(self, example: Items | None) -> Preprocess:
         if len(self.inputs) > 1:
             return self._by_name(example)
         shape = [size if isinstance(size, int) else None for size in self.input.shape]
@@ -264,7 +264,7 @@ class OnnxModel:
             "Pass `preprocess`."
         )
 
-    def _by_name(self, example: Batch | None) -> Named:
+    def _by_name(self, example: Items | None) -> Named:
         """Several inputs, each from the items' array of its name, in the graph's types."""
         names = [one.name for one in self.inputs]
         if example is None or not len(example) or not isinstance(example[0], Mapping) or set(names) - set(example[0]):
@@ -276,7 +276,7 @@ class OnnxModel:
         shapes = {name: np.shape(example[0][name]) for name in names}
         return Named(tuple((one.name, shapes[one.name], _NUMPY.get(one.type, "float32")) for one in self.inputs))
 
-    def _example(self, example: Batch | None) -> Batch:
+    def _example(self, example: Items | None) -> Items:
         if example is not None and len(example):
             return example
         shape = self.input.shape[1:]
@@ -332,7 +332,7 @@ class OnnxModel:
         scale: Tensor = getattr(self.preprocess, "scale", torch.ones(()))
         return scale.to(self.device)
 
-    def prepare(self, batch: Batch) -> Tensor:
+    def prepare(self, batch: Items) -> Tensor:
         """The items in the type that the graph reads.
 
         Raises

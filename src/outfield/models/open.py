@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from outfield.data.base import Batch
+from outfield.data.base import Items
 from outfield.errors import UserError
 from outfield.models.base import Model
 from outfield.models.preprocess import Preprocess
@@ -33,7 +33,7 @@ FORMS = (
 def open_model(
     what: Any,
     *,
-    example: Batch | None = None,
+    example: Items | None = None,
     head: str | None = None,
     features: str | None = None,
     layers: Sequence[str] | None = None,
@@ -52,7 +52,7 @@ def open_model(
         ``FILE.py:CALLABLE`` (a function without arguments that returns a model object); a file of weights (``.ckpt``,
         ``.pth``, ``.pt``, ``.safetensors``) with ``network``; or a module of torch, timm or transformers, a fitted
         classifier of scikit-learn, or what is a ``Model`` already.
-    example : Batch, optional
+    example : Items, optional
         A few items of the data; needed for torch modules, whose input nobody states.
     head, features, layers, preprocess, name, classes, device : optional
         Instead of what is found; see the adapter.

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from outfield import keys
 from outfield.data.adapters import is_missing
-from outfield.data.base import Batch
+from outfield.data.base import Items
 from outfield.data.pictures import cut
 from outfield.errors import UserError
 
-Preprocess = Callable[[Batch], Tensor]
+Preprocess = Callable[[Items], Tensor]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Pictures:
             known = ", ".join(name.lower() for name in Image.Resampling.__members__)
             raise UserError(f"Expected an interpolation among {known}, but got {self.interpolation!r}. Choose one.")
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: Items) -> Tensor:
         pictures = _stacked([self._sized(self._channelled(picture(item))) for item in batch], self.side)
         scaled = torch.from_numpy(pictures).float() / (255 if pictures.dtype == np.uint8 else 1)
         return (scaled.permute(0, 3, 1, 2) - _column(self.mean)) / _column(self.std)
@@ -135,7 +135,7 @@ class Table:
     double: bool = False
     missing: bool = False
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: Items) -> Tensor:
         rows = numbers_of(batch)
         if rows.dtype.kind not in "biuf":
             raise UserError(f"Expected rows of numbers, but got {_called(batch[0])}. Pass data that the model reads.")
@@ -179,15 +179,15 @@ class Named:
     inputs: tuple[tuple[str, tuple[int, ...], str], ...]
 
     @classmethod
-    def of(cls, example: Batch) -> Named:
+    def of(cls, example: Items) -> Named:
         """The inputs that an example has; numbers that are no arrays are inputs of one number each."""
         record = {name: np.asarray(value) for name, value in example[0].items()}
         return cls(tuple((name, value.shape, value.dtype.name) for name, value in record.items()))
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: Items) -> Tensor:
         return torch.cat([torch.from_numpy(self._flat(batch, *one)) for one in self.inputs], dim=1)
 
-    def _flat(self, batch: Batch, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[np.float64]:
+    def _flat(self, batch: Items, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[np.float64]:
         if not all(isinstance(item, Mapping) and name in item for item in batch):
             has = ", ".join(map(str, batch[0])) if isinstance(batch[0], Mapping) else _called(batch[0])
             names = ", ".join(one for one, *_ in self.inputs)
@@ -224,7 +224,7 @@ def _typed(values: Tensor, kind: str) -> Tensor:
     return values if kind == "f" else values.bool() if kind == "b" else values.round().long()
 
 
-def numbers_of(batch: Batch) -> NDArray[Any]:
+def numbers_of(batch: Items) -> NDArray[Any]:
     """A batch as one array; records as rows in the order of their columns, what they lack as NaN.
 
     Raises
@@ -254,7 +254,7 @@ def numbers_of(batch: Batch) -> NDArray[Any]:
     )
 
 
-def _one_array(batch: Batch) -> NDArray[Any]:
+def _one_array(batch: Items) -> NDArray[Any]:
     try:
         return np.asarray(batch)
     except ValueError:
@@ -268,7 +268,7 @@ def _number(value: Any) -> bool:
     return is_missing(value) or isinstance(value, (bool, int, float, Decimal, np.bool_, np.integer, np.floating))
 
 
-def fitting(example: Batch) -> Preprocess:
+def fitting(example: Items) -> Preprocess:
     """The preprocessing that fits what an example holds: rows, records of arrays, or pictures.
 
     Examples

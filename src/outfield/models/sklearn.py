@@ -16,7 +16,7 @@ from torch import Tensor
 
 from outfield import keys
 from outfield.data import labels
-from outfield.data.base import Batch
+from outfield.data.base import Items
 from outfield.errors import UserError, listed
 from outfield.models.heads import FLOOR
 from outfield.models.libraries import library
@@ -37,7 +37,7 @@ class SklearnModel:
     Parameters
     ----------
     estimator : fitted classifier
-    example : Batch, optional
+    example : Items, optional
         A few items, to check the linear head with; by default noise where the inputs are numbers.
     preprocess : callable, optional
         Items to rows of numbers, before the pipeline; by default numbers are flattened and left as they are.
@@ -68,7 +68,7 @@ class SklearnModel:
     def __init__(
         self,
         estimator: Any,
-        example: Batch | None = None,
+        example: Items | None = None,
         *,
         preprocess: Preprocess | None = None,
         features: str | None = None,
@@ -88,7 +88,7 @@ class SklearnModel:
         self._linear: Head | None = None
         self._linear = self._found_head(example)
 
-    def _found_head(self, example: Batch | None) -> Head | None:
+    def _found_head(self, example: Items | None) -> Head | None:
         """The coefficients of the last step, where they give the logits from the features of the example."""
         head = _coefficients(self.last)
         if example is None and self.columns and head is not None:
@@ -137,7 +137,7 @@ class SklearnModel:
     def input_std(self) -> Tensor:
         return torch.ones(())
 
-    def prepare(self, batch: Batch) -> Tensor:
+    def prepare(self, batch: Items) -> Tensor:
         """The rows after the steps of the pipeline that come before the features, [n, D].
 
         Raises
@@ -151,7 +151,7 @@ class SklearnModel:
             values = self._asked(rows, self._before.transform) if self._before is not None else rows
         return torch.from_numpy(_dense(values))
 
-    def _rows(self, batch: Batch) -> Any:
+    def _rows(self, batch: Items) -> Any:
         if self.preprocess is None and isinstance(batch[0], str) and (self.named or self._before is not None):
             return list(batch) if not self.named else _frame([[text] for text in batch], self.named)
         if self.preprocess is None and isinstance(batch[0], Mapping) and (self.named or self._encodes(batch)):
@@ -160,7 +160,7 @@ class SklearnModel:
         rows: Any = (self.preprocess or Table(self.columns, double=True, missing=True))(batch).numpy()
         return _frame(rows, self.named) if self.named else rows
 
-    def _ordered(self, batch: Batch) -> Batch:
+    def _ordered(self, batch: Items) -> Items:
         """Rows of a table whose columns have names, in the order that the estimator was fitted on."""
         columns = list(getattr(batch, "columns", ()))
         if not columns or tuple(columns) == self.named:
@@ -175,12 +175,12 @@ class SklearnModel:
                 f"{'is' if len(absent) == 1 else 'are'} not among {', '.join(map(str, columns[:8]))}. Add them."
             )
 
-    def _encodes(self, batch: Batch) -> bool:
+    def _encodes(self, batch: Items) -> bool:
         """Whether a step of the pipeline has to make numbers of these records."""
         texts = any(isinstance(value, str) for record in batch for value in record.values())
         return self._before is not None and texts
 
-    def _framed(self, batch: Batch) -> Any:
+    def _framed(self, batch: Items) -> Any:
         """The rows as a frame: of the library that they came in, the columns those that the estimator was fitted on."""
         import narwhals as nw
         import polars as pl

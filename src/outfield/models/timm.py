@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from outfield.data.base import Batch
+from outfield.data.base import Items
 from outfield.errors import UserError
 from outfield.models.libraries import library
 from outfield.models.preprocess import Pictures, Preprocess, noise
@@ -23,7 +23,7 @@ class TimmModel(TorchModel):
     ----------
     module : nn.Module
         As ``timm.create_model`` returns it.
-    example : Batch, optional
+    example : Items, optional
         By default two noise pictures of the size that it reads.
     preprocess : callable, optional
         By default ``pictures(module)``.
@@ -34,7 +34,7 @@ class TimmModel(TorchModel):
     def __init__(
         self,
         module: nn.Module,
-        example: Batch | None = None,
+        example: Items | None = None,
         *,
         preprocess: Preprocess | None = None,
         name: str | None = None,

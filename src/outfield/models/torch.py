@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from outfield import keys
-from outfield.data.base import Batch
+from outfield.data.base import Items
 from outfield.errors import UserError
 from outfield.models import heads
 from outfield.models.preprocess import Named, Preprocess, code_of, fitting, shown, stated
@@ -34,7 +34,7 @@ class TorchModel:
     module : nn.Module
         Returns logits [n, C]; or an object or mapping with ``logits`` (or ``out``), or a tuple that begins with them.
         One logit [n, 1] or [n], or its sigmoid where the linear layer before it shows that it is one, is two classes.
-    example : Batch
+    example : Items
         A few items of the data, to trace with.
     preprocess : callable, optional
         Items to input tensor; by default ``Pictures()``, ``Table()`` or ``Named``, after what the example holds.
@@ -72,7 +72,7 @@ class TorchModel:
     def __init__(
         self,
         module: nn.Module,
-        example: Batch,
+        example: Items,
         *,
         preprocess: Preprocess | None = None,
         head: str | None = None,
@@ -94,7 +94,7 @@ class TorchModel:
         self.classes = None if classes is None else tuple(map(str, classes))
         self._check(found.logits)
 
-    def _traced(self, example: Batch, head: str | None) -> heads.Trace:
+    def _traced(self, example: Items, head: str | None) -> heads.Trace:
         if not len(example):
             raise UserError("Expected an example of at least one item to trace the model with, but got none. Pass one.")
         x = self.prepare(example)
@@ -181,7 +181,7 @@ class TorchModel:
         scale = getattr(self.preprocess, "scale", None)
         return torch.ones(()) if scale is None else scale.to(self.device)
 
-    def prepare(self, batch: Batch) -> Tensor:
+    def prepare(self, batch: Items) -> Tensor:
         x = self.preprocess(batch).to(self.device)
         whole = not getattr(self.preprocess, "fractions", True)
         return x.to(_placed(self.module).dtype) if x.is_floating_point() and not whole else x
@@ -300,7 +300,7 @@ class TorchModel:
         return "Pass `preprocess` that gives the size it was trained on, for example Pictures(side=32)."
 
 
-def _asks_for(module: nn.Module, example: Batch) -> bool:
+def _asks_for(module: nn.Module, example: Items) -> bool:
     """Whether the items are records whose names are what ``forward`` takes."""
     if not len(example) or not isinstance(example[0], Mapping):
         return False

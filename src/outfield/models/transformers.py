@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from outfield import keys
-from outfield.data.base import Batch
+from outfield.data.base import Items
 from outfield.data.labels import numbers_only
 from outfield.errors import MissingExtra, UserError
 from outfield.models.libraries import library
@@ -37,7 +37,7 @@ class Processed:
     processor: Any
     channels: int = 3
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: Items) -> Tensor:
         pictures = [self._eight_bit(item) for item in batch]
         values: Tensor = self.processor(images=pictures, return_tensors="pt", input_data_format="channels_last")[
             "pixel_values"
@@ -85,7 +85,7 @@ class Tokens:
         """What the second axis holds: ``input_ids``, ``attention_mask``, ..."""
         return tuple(self.tokenizer.model_input_names)
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: Items) -> Tensor:
         columns = _columns(batch)
         encoded = self.tokenizer(*columns, padding=True, truncation=True, max_length=self.limit, return_tensors="pt")
         return torch.stack([encoded[name] for name in self.names], dim=1)
@@ -99,7 +99,7 @@ class Tokens:
         return [type(self.tokenizer).__name__, self.limit, self.names, keys.digest(json.dumps(words).encode())]
 
 
-def _columns(batch: Batch) -> list[list[str]]:
+def _columns(batch: Items) -> list[list[str]]:
     """One list of texts, or two of pairs."""
     rows = [_texts(item) for item in batch]
     if not all(
@@ -139,7 +139,7 @@ class TextModel(TorchModel):
     Parameters
     ----------
     module : nn.Module
-    example : Batch, optional
+    example : Items, optional
         By default two texts of different length.
     preprocess : Tokens
     features : {"cls", "mean"} or name of a layer, optional
@@ -153,7 +153,7 @@ class TextModel(TorchModel):
     def __init__(
         self,
         module: nn.Module,
-        example: Batch | None = None,
+        example: Items | None = None,
         *,
         preprocess: Tokens,
         features: str | None = None,

@@ -14,7 +14,7 @@ from outfield.studies.executors.base import of as executor_of
 from outfield.studies.finished import Seen
 from outfield.studies.job import Study
 from outfield.studies.outcome import Failure, Outcome
-from outfield.studies.plan import Task, plan
+from outfield.studies.plan import ModelJobs, plan
 from outfield.studies.sets import Sets
 from outfield.studies.sharding import extract_ahead
 from outfield.studies.spec import Spec
@@ -51,7 +51,7 @@ class Comparison:
             self.seen.keep(outcome, self.spec, unmeasured)
         return outcome
 
-    def _checked(self, tasks: Sequence[Task], ends: Ends) -> Ends:
+    def _checked(self, tasks: Sequence[ModelJobs], ends: Ends) -> Ends:
         """The ends of tasks; one whose rows are not in the study's folder has failed, whatever its worker said."""
         place = self.folder / write.ROWS
         there = {path.stem for path in listed(place, "*.parquet")}
@@ -72,7 +72,7 @@ def _lost(end: Done, jobs: int, place: Path) -> Failed:
     return Failed(end.index, reason, by_user=True)
 
 
-def _failures(tasks: Sequence[Task], ends: Ends) -> Iterator[Failure]:
+def _failures(tasks: Sequence[ModelJobs], ends: Ends) -> Iterator[Failure]:
     """Models first, then detectors."""
     for end in ends:
         if isinstance(end, Failed):
@@ -82,7 +82,7 @@ def _failures(tasks: Sequence[Task], ends: Ends) -> Iterator[Failure]:
             yield from (Failure(end.result.task, why, True, detector) for detector, why in end.result.failed)
 
 
-def _unmeasured(tasks: Sequence[Task], ends: Ends) -> frozenset[str]:
+def _unmeasured(tasks: Sequence[ModelJobs], ends: Ends) -> frozenset[str]:
     """Keys of the jobs that were left out, since their detector does not apply to the model."""
     done = [(tasks[end.index], end.result) for end in ends if isinstance(end, Done)]
     return frozenset(job.key for task, result in done for job in task.jobs if job.title in result.left_out)

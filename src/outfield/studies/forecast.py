@@ -20,7 +20,7 @@ from outfield.models.preprocess import Pictures
 from outfield.models.torch import TorchModel
 from outfield.strategies import Moment, train
 from outfield.studies.job import Study
-from outfield.studies.plan import Task, outlook
+from outfield.studies.plan import ModelJobs, outlook
 from outfield.studies.recipes import Recipe, Report, TrainedRecipe
 from outfield.studies.sets import Sets
 from outfield.studies.spec import Spec
@@ -81,7 +81,7 @@ def _duration(seconds: float) -> str:
     return f"{count} second{'s' * (count > 1)}"
 
 
-def forecast(spec: Spec, sets: Sets, tasks: Iterable[Task], folder: Path) -> Forecast:
+def forecast(spec: Spec, sets: Sets, tasks: Iterable[ModelJobs], folder: Path) -> Forecast:
     """Time what the tasks of a study will take, on small samples of its data; nothing is written.
 
     Training: some steps of each strategy, times the steps that it takes. Measuring: one model of each network does all
@@ -92,7 +92,7 @@ def forecast(spec: Spec, sets: Sets, tasks: Iterable[Task], folder: Path) -> For
     ----------
     spec : Spec
     sets : Sets
-    tasks : iterable of Task
+    tasks : iterable of ModelJobs
         What is ahead: ``plan(spec, sets).remaining(done)``.
     folder : Path
         The study's results folder: weights that are there are not trained again.
@@ -159,7 +159,7 @@ class _Timed:
         steps = [after - before for before, after in pairwise(times[1:])]
         return strategy.total_steps(len(data), recipe.epochs) * float(np.median(steps[1:] or steps))
 
-    def measuring(self, task: Task) -> float:
+    def measuring(self, task: ModelJobs) -> float:
         """Seconds of a model's jobs, by all of them on samples of the sets."""
         some = self.sets.sampled(TRIAL, self.spec.seed)
         some = replace(some, shifts=tuple(one.sampled(TRIAL, self.spec.seed) for one in some.shifts))
@@ -172,7 +172,7 @@ class _Timed:
         return seconds * outlook((task,), self.sets).forwards / outlook((task,), some).forwards
 
 
-def _trial(task: Task) -> Task:
+def _trial(task: ModelJobs) -> ModelJobs:
     recipe = task.recipe
     if not isinstance(recipe, TrainedRecipe):
         return task

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from outfield import registry
 from outfield.data.datasets import parts_of
+from outfield.data.member import Member
 from outfield.detectors._asks import asks
 from outfield.detectors.base import Detector
 from outfield.errors import UserError
@@ -28,9 +29,9 @@ from outfield.models.base import Model, lacking
 from outfield.store import write
 from outfield.studies.executors.base import Event, Notify
 from outfield.studies.outcome import Spent
-from outfield.studies.plan import Job, Task, parts
+from outfield.studies.plan import Job, ModelJobs, parts
 from outfield.studies.scoring import score
-from outfield.studies.sets import Member, Sets
+from outfield.studies.sets import Sets
 from outfield.studies.spec import Spec
 from outfield.studies.tuning import tune
 from outfield.types import Estimate, State
@@ -47,7 +48,7 @@ class Study:
     folder: Path
     cache: Cache
 
-    def __call__(self, task: Task, notify: Notify) -> Spent:
+    def __call__(self, task: ModelJobs, notify: Notify) -> Spent:
         tell = partial(_tell, notify, task.recipe.name)
         model = self.model(task, notify)
         left_out = tuple(job.title for job in task.jobs if job.detector and not _applies(job.detector, model))
@@ -62,7 +63,7 @@ class Study:
         jobs = len(task.jobs) - len(left_out) - len(failed)
         return Spent(task.recipe.name, jobs, model.forwards, left_out, tuple(failed), bench.warnings)
 
-    def model(self, task: Task, notify: Notify) -> Model:
+    def model(self, task: ModelJobs, notify: Notify) -> Model:
         """The model of a task, trained where it is not there."""
         report = _tell(notify, task.recipe.name, "training")
         return task.recipe.obtain(self.sets, self.folder / "models", report, self.spec.resources.device)
@@ -91,7 +92,7 @@ class Bench:
     """One model's values on every set, and what was fitted on them: once for all inputs, once for those of probes."""
 
     study: Study
-    task: Task
+    task: ModelJobs
     model: Model
     progress: Callable[[int, int], None]
     ready: dict[bool, Ready] = field(default_factory=dict)
@@ -112,7 +113,7 @@ class Bench:
             self.ready |= {job.probing: ready for job in part.jobs}
             before += sum(len(member.data) for member in part.sets(sets))
 
-    def _prepared(self, part: Task, sets: Sets, before: int, total: int) -> Ready:
+    def _prepared(self, part: ModelJobs, sets: Sets, before: int, total: int) -> Ready:
         values: dict[Member, Values] = {}
         for member in part.sets(sets):
             values[member] = self._extract(part, member, before, total)
@@ -124,11 +125,11 @@ class Bench:
         fit.prepare(fold for detector in detectors if detector for fold in detector.folds_on(fit))
         return Ready(sets, values, fit)
 
-    def _applicable(self, part: Task) -> list[Job]:
+    def _applicable(self, part: ModelJobs) -> list[Job]:
         """The jobs whose detectors find in the model what they ask for."""
         return [job for job in part.jobs if job.detector is None or _applies(job.detector, self.model)]
 
-    def _extract(self, part: Task, member: Member, before: int, total: int) -> Values:
+    def _extract(self, part: ModelJobs, member: Member, before: int, total: int) -> Values:
         return extract(
             self.model,
             member.data,
@@ -139,7 +140,7 @@ class Bench:
             **self._asked(part, member),
         )
 
-    def _asked(self, part: Task, member: Member) -> dict[str, Any]:
+    def _asked(self, part: ModelJobs, member: Member) -> dict[str, Any]:
         """What is extracted of a set, and how."""
         return {
             "probes": [probe for job in self._applicable(part) for probe in job.probes(member.role)],

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from outfield import keys, registry
+from outfield.data.member import Member
 from outfield.detectors.base import Detector
 from outfield.errors import Problems
 from outfield.features.extract import extract
 from outfield.features.probes.base import Probe
 from outfield.studies.recipes import Recipe, missing, recipes
-from outfield.studies.sets import Member, Sets
+from outfield.studies.sets import Sets
 from outfield.studies.spec import Spec, Stored
 
 
@@ -45,17 +46,17 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Task:
+class ModelJobs:
     """One model with its jobs: they share its forward passes."""
 
     recipe: Recipe
     jobs: tuple[Job, ...]
 
-    def without(self, done: Set[str]) -> Task:
+    def without(self, done: Set[str]) -> ModelJobs:
         """The same task less the jobs that are done."""
         return replace(self, jobs=tuple(job for job in self.jobs if job.key not in done))
 
-    def part(self, *, probing: bool) -> Task:
+    def part(self, *, probing: bool) -> ModelJobs:
         """The same task with the jobs alone that query the model beyond its forward pass, or that do not."""
         return replace(self, jobs=tuple(job for job in self.jobs if job.probing == probing))
 
@@ -75,7 +76,7 @@ class Plan:
     """All tasks of a study; ``missing`` tells of the models whose weights are not there."""
 
     spec: Spec
-    tasks: tuple[Task, ...]
+    tasks: tuple[ModelJobs, ...]
     missing: tuple[str, ...] = ()
 
     @property
@@ -83,7 +84,7 @@ class Plan:
         """The keys of every job: the names of the files that make the study."""
         return frozenset(job.key for task in self.tasks for job in task.jobs)
 
-    def remaining(self, done: Set[str]) -> tuple[Task, ...]:
+    def remaining(self, done: Set[str]) -> tuple[ModelJobs, ...]:
         """Tasks with jobs that are not done."""
         left = (task.without(done) for task in self.tasks)
         return tuple(task for task in left if task.jobs)
@@ -114,7 +115,7 @@ def plan(spec: Spec, sets: Sets) -> Plan:
     """
     detectors = [one.build("detectors") for one in spec.detectors]
     basis, absent = _Basis.of(spec, sets), tuple(missing(spec))
-    tasks = tuple(Task(recipe, tuple(_jobs(recipe, detectors, spec, basis))) for recipe in recipes(spec, sets))
+    tasks = tuple(ModelJobs(recipe, tuple(_jobs(recipe, detectors, spec, basis))) for recipe in recipes(spec, sets))
     if not tasks:
         raise Problems("The models of the study", absent)
     return Plan(spec, tasks, absent)
@@ -127,7 +128,7 @@ def whole(spec: Spec) -> tuple[int, int]:
     return models, models * (1 + sum(len(_settings(detector, spec)) for detector in detectors))
 
 
-def outlook(tasks: tuple[Task, ...], sets: Sets, floats: int = 128) -> Outlook:
+def outlook(tasks: tuple[ModelJobs, ...], sets: Sets, floats: int = 128) -> Outlook:
     """Models, jobs, passes of one input through a network, and bytes of ``floats`` float32 an input."""
     visits = [visit for task in tasks for visit in _visits(task, sets)]
     return Outlook(
@@ -148,7 +149,7 @@ class _Visit:
     backwards: int
 
 
-def _visits(task: Task, sets: Sets) -> Iterator[_Visit]:
+def _visits(task: ModelJobs, sets: Sets) -> Iterator[_Visit]:
     """A model's passes over its sets; one that was made for other jobs is made again only for further probes."""
     seen: set[str] = set()
     for part, data in parts(task, sets):
@@ -161,7 +162,7 @@ def _visits(task: Task, sets: Sets) -> Iterator[_Visit]:
             seen.add(member.data.digest())
 
 
-def parts(task: Task, sets: Sets) -> tuple[tuple[Task, Sets], ...]:
+def parts(task: ModelJobs, sets: Sets) -> tuple[tuple[ModelJobs, Sets], ...]:
     """A task's jobs with the sets that they read: those of probes apart where the study limits their inputs."""
     if sets.probed is None:
         return ((task, sets),)

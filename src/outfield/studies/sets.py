@@ -5,50 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from outfield import keys
 from outfield.data.base import Dataset, Source
-from outfield.data.datasets import in_order, row_keys, sample, sampled_rows, shifted, subset
+from outfield.data.datasets import in_order, row_keys, sample, shifted
+from outfield.data.in_memory import Kept
 from outfield.data.labels import numbers_only, places
+from outfield.data.member import Member, Role
 from outfield.errors import NotThere, Problems, UserError
 from outfield.features.cache import Cache
-from outfield.studies.in_memory import Kept
 from outfield.studies.remembered_keys import know, look
 from outfield.studies.spec import Category, Plugin, Spec
 
-Role = Literal["train", "val", "test", "ood", "tuning", "shift"]
 SHARED = 0.01
 """Share of the smaller of two sets that may be in both; `outfield doctor --data` names every such input."""
-
-
-@dataclass(frozen=True, eq=False)
-class Member:
-    """A data set and its place in the study."""
-
-    name: str
-    role: Role
-    data: Dataset
-    category: str | None = None
-    shift: str | None = None
-    severity: int | None = None
-    rows: NDArray[np.int64] | None = None
-    """Numbers of the rows in the whole set, where this is a sample of it."""
-
-    @property
-    def label(self) -> str:
-        """Role and name, as messages show it."""
-        return f"{self.role} set {self.name!r}"
-
-    def sampled(self, limit: int, seed: int) -> Member:
-        """At most ``limit`` of its inputs; itself where it has no more."""
-        if len(self.data) <= limit:
-            return self
-        rows = sampled_rows(self.data, limit, seed)
-        return replace(self, data=Kept(subset(self.data, rows)), rows=rows)
 
 
 @dataclass(frozen=True)

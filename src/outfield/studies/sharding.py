@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from outfield.studies.executors.base import Done, Event, Executor, Notify
 from outfield.studies.job import Bench, Study
 from outfield.studies.outcome import Spent
-from outfield.studies.plan import Task
+from outfield.studies.plan import ModelJobs
 from outfield.studies.recipes import TrainedRecipe
 
 
@@ -16,7 +16,7 @@ from outfield.studies.recipes import TrainedRecipe
 class Shard:
     """One shard of all data sets of a task."""
 
-    task: Task
+    task: ModelJobs
     number: int
 
 
@@ -26,7 +26,7 @@ class Training:
 
     study: Study
 
-    def __call__(self, task: Task, notify: Notify) -> None:
+    def __call__(self, task: ModelJobs, notify: Notify) -> None:
         self.study.model(task, notify)
 
 
@@ -47,7 +47,7 @@ def _silent(_done: int, _total: int) -> None:
     """No word of batches: what counts is how many shards of a model are there."""
 
 
-def extract_ahead(study: Study, tasks: Sequence[Task], executor: Executor, notify: Notify) -> tuple[Spent, ...]:
+def extract_ahead(study: Study, tasks: Sequence[ModelJobs], executor: Executor, notify: Notify) -> tuple[Spent, ...]:
     """Extract every set of every task in the shards that the study asks for, as many at a time as the executor runs.
 
     Models that are to be trained are trained first. What fails here is tried again, and told, when the task is done.

@@ -15,6 +15,7 @@ from torch import nn
 
 from outfield import keys, registry
 from outfield.data.base import Dataset
+from outfield.data.member import Member
 from outfield.errors import UserError
 from outfield.features.fit_data import FitData, InMemory
 from outfield.metrics.auroc import Auroc
@@ -27,7 +28,7 @@ from outfield.strategies import train
 from outfield.strategies._loop import Moment
 from outfield.studies.executors.base import Executor
 from outfield.studies.recipes import TrainedRecipe, recipes
-from outfield.studies.sets import Member, Sets, load, ordered_like
+from outfield.studies.sets import Sets, load, ordered_like
 from outfield.trajectory.runs import Outcome, Told, follow, resumable
 from outfield.trajectory.spec import Trajectory
 from outfield.trajectory.tracker import HALVES, EvalSet, Run, Tracker

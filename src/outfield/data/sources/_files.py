@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from outfield.data.base import Batch
+from outfield.data.base import Items
 from outfield.data.datasets import Fault, Look, Rows, item_key, stack
 from outfield.data.limits import FILE_BYTES
 from outfield.data.sources._decoding import Decoding, reason
@@ -57,7 +57,7 @@ class FileDataset(Rows):
         self.names = [printable(name) for name in names]
         self.beside = tuple(beside)
 
-    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+    def read(self, rows: slice | NDArray[np.int64]) -> Items:
         pictures = self.tried(rows)
         if any(isinstance(picture, Fault) for picture in pictures):
             raise self._refused(self.broken())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from outfield.data.base import Batch, Dataset
+from outfield.data.base import Dataset, Items
 from outfield.data.datasets import Rows, in_memory, left_out_of, name_of, parts_of, row_keys, tried
 
 SMALL = 256 << 20
@@ -41,7 +41,7 @@ class Kept(Rows):
         """What goes to another process: the items too, so that they are not made again there."""
         return {**self.__dict__, "_items": self._items}
 
-    def read(self, rows: slice | NDArray[np.int64]) -> Batch:
+    def read(self, rows: slice | NDArray[np.int64]) -> Items:
         return self._items.read(rows)
 
     def tried(self, rows: slice | NDArray[np.int64]) -> list[Any]:

@@ -1,0 +1,136 @@
+"""A data set and its place in what is measured: the one noun of studies, cards and trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outfield.data.base import Dataset
+from outfield.data.datasets import sampled_rows, subset
+from outfield.data.in_memory import Kept
+from outfield.errors import UserError
+
+Role = Literal["train", "val", "test", "ood", "tuning", "shift", "outliers", "wild", "unlabelled", "learn"]
+"""What a set is for. The last four are streams: training reads them beside the training set."""
+
+KINDS = {"ood": "ood", "tuning": "ood", "shift": "shift"}
+"""Role to ``set_kind`` of a row; what is not here is ``id``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A data set with its role.
+
+    Parameters
+    ----------
+    name : str
+    role : Role
+    data : Dataset
+    category : str, optional
+        Of an OOD set: near, far, extreme or synthetic. A shift that has one is scored by detectors too.
+    shift : str, optional
+        Name of the covariate shift.
+    severity : int, optional
+    rows : array [n], optional
+        Numbers of the rows in the whole set, where this is a sample of it.
+
+    Examples
+    --------
+    >>> from outfield.data.datasets import ListDataset
+    >>> films = Member("films", "ood", ListDataset(["a film", "a play", "a song"]), "far")
+    >>> films.label, films.kind, films.sampled(2, seed=0).rows
+    ("ood set 'films'", 'ood', array([0, 2]))
+    """
+
+    name: str
+    role: Role
+    data: Dataset
+    category: str | None = None
+    shift: str | None = None
+    severity: int | None = None
+    rows: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def label(self) -> str:
+        """Role and name, as messages show it."""
+        return f"{self.role} set {self.name!r}"
+
+    @property
+    def kind(self) -> str:
+        """``id``, ``ood`` or ``shift``, as rows say it."""
+        return KINDS.get(self.role, "id")
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """Numbers of the rows in the whole set [n], so that values of samples and of all can be paired."""
+        return np.arange(len(self.data)) if self.rows is None else self.rows
+
+    def columns(self) -> dict[str, Any]:
+        """What a row says of the set that it is about."""
+        return {
+            "ood": None if self.kind == "id" else self.name,
+            "set_kind": self.kind,
+            "ood_category": self.category,
+            "shift": self.shift,
+            "severity": self.severity,
+        }
+
+    def sampled(self, limit: int, seed: int) -> Member:
+        """At most ``limit`` of its inputs; itself where it has no more."""
+        if len(self.data) <= limit:
+            return self
+        rows = sampled_rows(self.data, limit, seed)
+        return replace(self, data=Kept(subset(self.data, rows)), rows=rows)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A data set that somebody else holds: its number of items and its content key are known, its items are not.
+
+    Raises
+    ------
+    UserError
+        An item is read.
+    """
+
+    n: int
+    content: str | None = None
+    labels: None = None
+    classes: None = None
+
+    def __len__(self) -> int:
+        return self.n
+
+    def read(self, rows: slice | NDArray[np.int64]) -> Any:
+        """No items are here."""
+        raise UserError(
+            "Expected items to read, but this set was given by its size alone. Give a data set in its place."
+        )
+
+    def digest(self) -> str | None:
+        """The content key, where it is known."""
+        return self.content
+
+
+def named(members: Iterable[Member]) -> dict[str, Member]:
+    """Members by name.
+
+    Raises
+    ------
+    UserError
+        A name that is used twice.
+    """
+    listed = list(members)
+    found = {one.name: one for one in listed}
+    if len(found) < len(listed):
+        raise UserError(
+            f"Expected sets of different names, but got {[one.name for one in listed]}. Give each its own name."
+        )
+    return found

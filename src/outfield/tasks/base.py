@@ -1,0 +1,104 @@
+"""What a task is: what is to be learned, where it is tested, and what counts as good."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from outfield.data.base import Source
+from outfield.data.member import Member, Role
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from outfield.models.base import Model
+    from outfield.types import Batch, Outputs
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A set that a source loads, with its place in the task."""
+
+    name: str
+    role: Role
+    source: Source
+    category: str | None = None
+    shift: str | None = None
+    severity: int | None = None
+
+    def load(self) -> Member:
+        """The set, loaded."""
+        return Member(self.name, self.role, self.source.load(), self.category, self.shift, self.severity)
+
+
+class Task(ABC):
+    """What is learned, where it is tested, and what counts as good. Its fields are its parameters.
+
+    A task is a frozen dataclass: repr, JSON, keys and study files come from its fields. Its module imports no torch
+    when it is loaded, since reports ask a task for its measures.
+    """
+
+    measures: ClassVar[tuple[str, ...]]
+    """Names of metrics. The first is the performance: what reports and statistics set beside detection."""
+    items: ClassVar[str] = "any"
+    """What the items are: ``pictures``, ``tokens``, ``rows``, ``episodes`` or ``any``."""
+    streams: ClassVar[frozenset[str]] = frozenset()
+    """Roles of the streams that there are beside the training set: of ``outliers wild unlabelled learn``."""
+
+    @abstractmethod
+    def wanted(self, seed: int) -> Iterator[Wanted]:
+        """Every set that a source loads: ``train``, ``val``, ``test`` once; ``ood``, ``tuning``, ``shift``, streams."""
+
+    def derived(self, members: Sequence[Member], seed: int) -> Iterator[Member]:
+        """Sets that are made of those that were loaded, such as shifted pictures."""
+        return iter(())
+
+    def sets(self, seed: int) -> Iterator[Member]:
+        """Every data set, loaded.
+
+        Raises
+        ------
+        UserError
+            Data that cannot be read.
+        """
+        loaded = [one.load() for one in self.wanted(seed)]
+        yield from loaded
+        yield from self.derived(loaded, seed)
+
+    def informed(self, train: Member) -> Task:
+        """The task once its training set is known: with what depends on it, such as the number of classes."""
+        return self
+
+    def arguments(self, train: Member) -> dict[str, Any]:
+        """What a network plug-in is given beside its own parameters, such as ``classes``."""
+        return {}
+
+    def batch(self, train: Member) -> Batch:
+        """The training set as the loop takes it: inputs, targets, groups, streams."""
+        raise NotImplementedError(f"{type(self).__name__} trains nothing")
+
+    def check(self, data: Batch, network: nn.Module) -> None:  # noqa: B027  # most networks fit most tasks
+        """``UserError`` where training data, or a network, do not fit the task."""
+
+    def targets(self, batch: Batch, network: nn.Module) -> Batch:
+        """A batch of a step with its targets as the loss takes them, such as a probability for each class."""
+        return batch
+
+    @abstractmethod
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """What a step descends, where the strategy does not say otherwise."""
+
+    def model(self, module: nn.Module, example: Any, **options: Any) -> Model:
+        """The trained module as a model that can be measured; ``options`` are those of ``TorchModel``."""
+        from outfield.models.torch import TorchModel
+
+        return TorchModel(module, example, **options)
+
+    @abstractmethod
+    def merit(self, out: Outputs) -> Tensor:
+        """How good the answer to each item is [n], higher is better: right or not, minus an error, a return.
+
+        ``out`` has logits or predictions, and the labels or targets of the items.
+        """
