@@ -293,6 +293,7 @@ def in_study(page: Page) -> str:
         "synthetic": f"{OOD.format('drawn', 'synthetic')}{{name: synthetic, names: [{page.name}]}}",
         "networks": f"network: {plugin}",
         "executors": f"resources:\n  executor: {page.name}",
+        "tasks": f"task: {plugin}",
         "metrics": "Every metric that fits is measured; a study file names none.",
         "probes": "A detector asks for it; a study file names none.",
     }[page.kind]
