@@ -45,7 +45,7 @@ ADDRESSES = (
 )
 """Models that can be brought: address, the extra that it needs, and what it is."""
 BETTER: dict[Any, str] = {True: "higher", False: "lower"}
-ORIGINS = {"ships": ("digits", "glyphs", "photos", "synthetic", "terrain"), "made": ("part", "shifted")}
+ORIGINS = {"ships": ("diabetes", "digits", "glyphs", "photos", "synthetic", "terrain"), "made": ("part", "shifted")}
 """Sources that need nothing, and those that are made of another; all others read what is yours."""
 
 
