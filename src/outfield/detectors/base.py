@@ -15,7 +15,7 @@ from torch import Tensor
 from outfield.errors import UserError
 from outfield.features.finite import not_finite, rows_of
 from outfield.features.folds import Fold
-from outfield.types import Outputs, State
+from outfield.types import FIELDS, Outputs, State
 
 if TYPE_CHECKING:
     from outfield.features.fit_data import FitData
@@ -125,7 +125,7 @@ def _of_finite_rows(score: Callable[[Any, Outputs, State], Tensor]) -> Callable[
 
 def _needed(out: Outputs, needs: frozenset[str]) -> Iterator[Tensor]:
     """The values that a detector reads, as far as they are there."""
-    probed = tuple(needs - {"logits", "features", "head"})
+    probed = tuple(needs - {*FIELDS, "head"})
     for name, values in rows_of(out).items():
         if name in needs or (probed and name.startswith(probed)):
             yield values
