@@ -33,13 +33,13 @@ class Detector(ABC):
     title: ClassVar[str]
     """The name that the field writes; the class's own unless it says otherwise."""
     needs: ClassVar[frozenset[str]]
-    """What ``score`` reads: of ``logits``, ``features``, ``head``, and names of probes."""
+    """What ``score`` reads: of ``logits``, ``features``, ``head``, ``inputs``, ``predictions``, and names of probes."""
     information: ClassVar[str]
     """``outputs``, ``features``, ``hybrid``, ``layers`` or ``gradients``: what it rests on."""
     fits_on: ClassVar[frozenset[str]] = frozenset()
     """The splits that ``fit`` reads: of ``train`` and ``val``."""
     fits_with: ClassVar[frozenset[str]] = frozenset()
-    """What ``fit`` reads of the model beside its outputs: the ``head``, or nothing."""
+    """What ``fit`` takes of the model beside its outputs: the ``head``, and ``classes`` that labels name."""
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Values that tuning tries, for each tunable field."""
 
