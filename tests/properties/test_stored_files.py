@@ -113,7 +113,7 @@ def entry(world: World, path: Path) -> Any:
 
 def items(world: World, path: Path) -> Any:
     step = next(step for step in (0, 1) if world.tracker.key(step) == path.stem)
-    return world.tracker.items(step)["correct"].to_list()
+    return world.tracker.items(step)["merit"].to_list()
 
 
 def measured(world: World, path: Path) -> list[bool]:

@@ -12,7 +12,8 @@ from outfield.detectors._asks import asks
 from outfield.errors import UserError
 from outfield.features.fit_data import FitData
 from outfield.models.base import lacking
-from outfield.studies.job import _applies
+from outfield.studies.bench import applicable
+from outfield.studies.job import Job
 from outfield.types import Head, Outputs
 
 
@@ -25,8 +26,8 @@ class Offering:
 
 def served(*offers: str) -> set[str]:
     model = Offering(frozenset(offers))
-    every = {name: registry.create("detectors", name) for name in registry.names("detectors")}
-    return {name for name, one in every.items() if _applies(one, model)}  # type: ignore[arg-type]
+    every = [Job(name, registry.create("detectors", name)) for name in registry.names("detectors")]
+    return {job.key for job in applicable(model, every)[0]}  # type: ignore[arg-type]
 
 
 def test_a_model_with_all_serves_every_detector() -> None:

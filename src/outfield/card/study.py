@@ -27,7 +27,7 @@ from outfield.store import query
 from outfield.store.measured import digests, unchecked
 from outfield.store.settings import titles, told_apart
 from outfield.store.write import ROWS, scores_path, whole
-from outfield.studies.sets import like_trained, named
+from outfield.studies.sets import like_trained, wanted
 from outfield.studies.spec import Spec
 
 TEST = "test"
@@ -133,7 +133,12 @@ def _measured(path: Path) -> list[tuple[str, str]]:
         if not whole(own):
             return []
         said = pl.read_parquet(own, columns=["detector", "params", "role"], glob=False)
-    return said.filter(pl.col("role") == "test").select("detector", "params").unique().rows()
+    return (
+        said.filter(pl.col("role") == "test", pl.col("detector").is_not_null())
+        .select("detector", "params")
+        .unique()
+        .rows()
+    )
 
 
 def _categories(rows: pl.DataFrame) -> dict[str, str]:
@@ -220,12 +225,12 @@ def _measured_data(folder: Path, rows: pl.DataFrame) -> dict[str, str]:
 
 def _loaded(spec: Spec) -> tuple[dict[str, Dataset], tuple[str, ...]]:
     sets, notes = {}, []
-    for name, role, source, _ in named(spec):
-        if role in ("test", "ood"):
+    for one in wanted(spec):
+        if one.role in ("test", "ood"):
             try:
-                sets[name] = like_trained(spec, role, source.build("sources").load())
+                sets[one.name] = like_trained(spec, one.role, one.source.load())
             except UserError as error:
-                notes.append(f"The hardest inputs of {name!r} cannot be shown, only told: {error}")
+                notes.append(f"The hardest inputs of {one.name!r} cannot be shown, only told: {error}")
     return sets, tuple(notes)
 
 

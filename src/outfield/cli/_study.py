@@ -16,7 +16,8 @@ from outfield.store.write import ROWS
 from outfield.studies.executors.base import Executor
 from outfield.studies.executors.base import of as executor_of
 from outfield.studies.finished import Seen
-from outfield.studies.plan import ModelJobs, Plan, outlook, plan, whole
+from outfield.studies.job import ModelJobs
+from outfield.studies.plan import Plan, outlook, plan, whole
 from outfield.studies.recipes import missing
 from outfield.studies.run import Outcome, run
 from outfield.studies.sets import Sets, survey

@@ -12,12 +12,13 @@ from outfield.store import write
 from outfield.studies.executors.base import Done, Executor, Failed, Notify
 from outfield.studies.executors.base import of as executor_of
 from outfield.studies.finished import Seen
-from outfield.studies.job import Study
+from outfield.studies.job import ModelJobs
 from outfield.studies.outcome import Failure, Outcome
-from outfield.studies.plan import ModelJobs, plan
+from outfield.studies.plan import plan
 from outfield.studies.sets import Sets
 from outfield.studies.sharding import extract_ahead
 from outfield.studies.spec import Spec
+from outfield.studies.work import Study
 
 Ends = list[Done | Failed]
 

@@ -192,14 +192,16 @@ def _outcome(folder: Path, record: dict[str, Any]) -> Outcome:
 
 def files_of(spec: Spec) -> tuple[Path, ...] | None:
     """Every file and folder of data and weights that a study names; None where a source does not tell its own."""
-    from outfield.studies.sets import named
-    from outfield.studies.spec import Stored
+    from outfield.studies.sets import wanted
+    from outfield.studies.spec import Opened, Stored
 
     found: list[Path] = []
-    for _, _, source, _ in named(spec):
-        if (files := source.build("sources").files()) is None:
+    for one in wanted(spec):
+        if (files := one.source.files()) is None:
             return None
         found += files
+    if any(isinstance(model, Opened) for model in spec.models):
+        return None
     found += [path for model in spec.models if isinstance(model, Stored) for path in model.weights]
     return tuple(dict.fromkeys(Path(os.path.abspath(path)) for path in found))
 
