@@ -202,7 +202,7 @@ def test_a_model_without_logits_gives_predictions_and_its_data_the_targets(tmp_p
 
 
 def test_targets_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
-    odd = Measured(np.zeros((3, 6, 6, 1), np.uint8))
+    odd = ArrayDataset(np.zeros((3, 6, 6, 1), np.uint8))
     odd.targets = np.array(["a", "b", "c"])
     with pytest.raises(UserError, match="targets of far as numbers"):
         extract(model(), odd, Cache(tmp_path), about="far")

@@ -1,7 +1,11 @@
-"""Pictures that are brought to a size."""
+"""Pictures: from 8 bits to floats and back, and brought to a size."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 WHOLE = 2**24
@@ -28,3 +32,15 @@ def cut(
     across, down = image.width / width, image.height / height
     right, bottom = min((left + side) * across, image.width), min((top + side) * down, image.height)
     return image.resize((side, side), method, box=(left * across, top * down, right, bottom))
+
+
+def as_float(picture: NDArray[Any]) -> NDArray[np.float32]:
+    """A picture in [0, 1], from 8 bits or from floats."""
+    scaled: NDArray[np.float32] = picture.astype(np.float32)
+    return scaled / np.float32(255) if picture.dtype == np.uint8 else scaled
+
+
+def eight_bit(picture: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """A picture in [0, 1], clipped and rounded to 8 bits."""
+    rounded: NDArray[np.uint8] = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return rounded
