@@ -37,9 +37,15 @@ class Dataset(Protocol):
     """
 
     @property
-    def labels(self) -> NDArray[np.int64] | None: ...
+    def labels(self) -> NDArray[np.int64] | None:
+        """The number of each row's class [n], or None."""
+        ...
+
     @property
-    def classes(self) -> tuple[str, ...] | None: ...
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes 0, 1, ..., or None."""
+        ...
+
     def __len__(self) -> int: ...
     def read(self, rows: slice | NDArray[np.int64]) -> Items:
         """The items of ``rows``, in that order."""
@@ -102,5 +108,11 @@ class Generator(ABC):
 
 
 def row_rng(name: str, seed: int, row: int) -> np.random.Generator:
-    """The random stream of one row of one shift or synthetic test."""
+    """The random stream of one row of one shift or synthetic test.
+
+    Examples
+    --------
+    >>> row_rng("Blur", 0, 3).random() == row_rng("Blur", 0, 3).random() != row_rng("Blur", 0, 4).random()
+    True
+    """
     return np.random.default_rng([seed, zlib.crc32(name.encode()), int(row)])

@@ -214,17 +214,35 @@ def groups_of(dataset: Dataset) -> NDArray[np.int64] | None:
 
 
 def group_names_of(dataset: Dataset) -> Names:
-    """The names of the groups 0, 1, ..., or None."""
+    """The names of the groups 0, 1, ..., or None.
+
+    Examples
+    --------
+    >>> group_names_of(ArrayDataset(np.eye(2), groups=[0, 1], group_names=["north", "south"]))
+    ('north', 'south')
+    """
     return dataset.group_names if isinstance(dataset, Rows) else None
 
 
 def parts_of(dataset: Dataset) -> NDArray[np.str_] | None:
-    """The part that each row of a pooled set belongs to, or None."""
+    """The part that each row of a pooled set belongs to, or None.
+
+    Examples
+    --------
+    >>> parts_of(ArrayDataset(np.eye(2), parts=["letters", "symbols"])).tolist()
+    ['letters', 'symbols']
+    """
     return dataset.parts if isinstance(dataset, Rows) else None
 
 
 def left_out_of(dataset: Dataset) -> tuple[str, ...]:
-    """What the data set could have held and does not, with reasons."""
+    """What the data set could have held and does not, with reasons.
+
+    Examples
+    --------
+    >>> left_out_of(ArrayDataset(np.eye(2), left_out=["3.png: is empty"]))
+    ('3.png: is empty',)
+    """
     return dataset.left_out if isinstance(dataset, Rows) else ()
 
 
@@ -253,34 +271,72 @@ def about(dataset: Dataset, rows: slice | NDArray[np.int64] = slice(None)) -> di
 
 
 def name_of(dataset: Dataset, row: int) -> str:
-    """What messages call a row of any data set."""
+    """What messages call a row of any data set.
+
+    Examples
+    --------
+    >>> name_of(ArrayDataset(np.eye(2)), 1)
+    'row 1'
+    """
     return dataset.name_of(row) if isinstance(dataset, Rows) else f"row {row}"
 
 
 def row_keys(dataset: Dataset) -> NDArray[np.str_]:
-    """A content key for each row of any data set."""
+    """A content key for each row of any data set.
+
+    Examples
+    --------
+    >>> keys_of_rows = row_keys(ListDataset(["a film", "a play", "a film"]))
+    >>> keys_of_rows[0] == keys_of_rows[2] != keys_of_rows[1]
+    True
+    """
     if isinstance(dataset, Rows):
         return dataset.row_keys
     return np.array([item_key(item) for batch in batches(dataset) for item in batch])
 
 
 def tried(dataset: Dataset, rows: slice | NDArray[np.int64]) -> list[Any]:
-    """Items of any data set, with a ``Fault`` in the place of those that are known not to be readable."""
+    """Items of any data set, with a ``Fault`` in the place of those that are known not to be readable.
+
+    Examples
+    --------
+    >>> tried(ListDataset(["a film", "a play"]), slice(1, 2))
+    ['a play']
+    """
     return dataset.tried(rows) if isinstance(dataset, Rows) else list(dataset.read(rows))
 
 
 def looks(dataset: Dataset, rows: slice | NDArray[np.int64]) -> list[Look]:
-    """A look at each of the rows of any data set."""
+    """A look at each of the rows of any data set.
+
+    Examples
+    --------
+    >>> [look.shape for look in looks(ArrayDataset(np.zeros((2, 4, 4), np.uint8)), slice(None))]
+    [(4, 4, 1), (4, 4, 1)]
+    """
     return dataset.looks(rows) if isinstance(dataset, Rows) else [Look.at(item) for item in dataset.read(rows)]
 
 
 def batches(dataset: Dataset) -> Iterator[Items]:
+    """All items of a data set, ``CHUNK`` rows at a time.
+
+    Examples
+    --------
+    >>> [len(batch) for batch in batches(ArrayDataset(np.zeros((600, 2))))]
+    [512, 88]
+    """
     for start in range(0, len(dataset), CHUNK):
         yield dataset.read(slice(start, min(start + CHUNK, len(dataset))))
 
 
 def stack(items: Sequence[Any]) -> Items:
-    """One array where all items are arrays of one shape, else the list."""
+    """One array where all items are arrays of one shape, else the list.
+
+    Examples
+    --------
+    >>> stack([np.zeros(2), np.ones(2)]).shape, len(stack([np.zeros(2), np.ones(3)]))
+    ((2, 2), 2)
+    """
     arrays = all(isinstance(item, np.ndarray) for item in items)
     alike = arrays and len({(item.shape, item.dtype) for item in items}) == 1
     return np.stack(items) if alike else list(items)

@@ -11,7 +11,13 @@ from outfield.data.content_keys import item_key
 
 
 class Fault(str):
-    """Why an item cannot be read, in its place."""
+    """Why an item cannot be read, in its place.
+
+    Examples
+    --------
+    >>> Look.at(Fault("is empty")).fault, Look.at("a film").fault
+    ('is empty', '')
+    """
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,13 @@ def in_memory(dataset: Dataset) -> Rows:
     """What a data set shows, read once and kept, with the same content key.
 
     For views that are dear to compute (shifts) and are read by many models.
+
+    Examples
+    --------
+    >>> from outfield.data.views import subset
+    >>> some = subset(ArrayDataset(np.eye(3)), [2, 0])
+    >>> in_memory(some).items.tolist(), in_memory(some).digest() == some.digest()
+    ([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], True)
     """
     items = stack([item for batch in batches(dataset) for item in batch])
     said = about(dataset)

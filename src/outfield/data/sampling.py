@@ -53,6 +53,13 @@ def between(dataset: Dataset, start: float, stop: float, seed: int = 0) -> Rows:
     ------
     UserError
         The interval is empty, or leaves no row.
+
+    Examples
+    --------
+    >>> from outfield.data.datasets import ArrayDataset
+    >>> data = ArrayDataset(np.zeros((8, 2)), labels=[0, 0, 0, 0, 1, 1, 1, 1])
+    >>> between(data, 0.5, 1.0).labels
+    array([0, 0, 1, 1])
     """
     if not 0 <= start < stop <= 1 + 1e-9:
         raise UserError(f"Expected shares 0 <= start < stop <= 1, but got {start:g} and {stop:g}. Mend them.")
@@ -62,12 +69,26 @@ def between(dataset: Dataset, start: float, stop: float, seed: int = 0) -> Rows:
 
 
 def sample(dataset: Dataset, limit: int, seed: int = 0) -> Dataset:
-    """At most ``limit`` rows, seeded, every class with its share; the data set itself where it has no more."""
+    """At most ``limit`` rows, seeded, every class with its share; the data set itself where it has no more.
+
+    Examples
+    --------
+    >>> from outfield.data.datasets import ArrayDataset
+    >>> sample(ArrayDataset(np.zeros((6, 2)), labels=[0, 0, 0, 0, 1, 1]), 3).labels
+    array([0, 0, 1])
+    """
     return dataset if len(dataset) <= limit else subset(dataset, sampled_rows(dataset, limit, seed))
 
 
 def sampled_rows(dataset: Dataset, limit: int, seed: int = 0) -> NDArray[np.int64]:
-    """The numbers of the rows that ``sample`` keeps, in order."""
+    """The numbers of the rows that ``sample`` keeps, in order.
+
+    Examples
+    --------
+    >>> from outfield.data.datasets import ArrayDataset
+    >>> len(sampled_rows(ArrayDataset(np.zeros((6, 2))), 4))
+    4
+    """
     strata = _strata(dataset)
     place = np.empty(len(dataset))
     for stratum in np.unique(strata):

@@ -15,12 +15,30 @@ _LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 
 def fits_float32(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which values are finite in float32, as which they are read: no NaN, no infinity, nothing beyond 3.4e38."""
+    """Which values are finite in float32, as which they are read: no NaN, no infinity, nothing beyond 3.4e38.
+
+    Examples
+    --------
+    >>> fits_float32(np.array([1.0, np.nan, 1e39]))
+    array([ True, False, False])
+    """
     largest = min(_LARGEST_FLOAT, float(np.finfo(values.dtype).max)) if values.dtype.kind == "f" else _LARGEST_FLOAT
     return np.asarray(np.abs(values) <= largest)
 
 
 def checked_labels(labels: ArrayLike | None, count: int) -> Labels:
+    """Labels as int64 [count]; None stays.
+
+    Raises
+    ------
+    UserError
+        Another length; fractions, NaN, texts, or numbers that int64 cannot hold.
+
+    Examples
+    --------
+    >>> checked_labels([1.0, 0.0], 2)
+    array([1, 0])
+    """
     if labels is None:
         return None
     checked = np.asarray(labels)
@@ -41,7 +59,18 @@ def checked_labels(labels: ArrayLike | None, count: int) -> Labels:
 
 
 def checked_targets(targets: ArrayLike, count: int) -> NDArray[Any]:
-    """Numbers [n] or [n, k], of the type float32 where they are that, else of float64."""
+    """Numbers [count] or [count, k], of the type float32 where they are that, else of float64.
+
+    Raises
+    ------
+    UserError
+        Another shape; texts; NaN or infinity.
+
+    Examples
+    --------
+    >>> checked_targets([1, 2], 2)
+    array([1., 2.])
+    """
     given = np.asarray(targets)
     if given.shape[:1] != (count,) or given.ndim > 2 or 0 in given.shape:
         raise UserError(
@@ -61,7 +90,18 @@ def checked_targets(targets: ArrayLike, count: int) -> NDArray[Any]:
 
 
 def checked_groups(groups: ArrayLike, count: int, names: Names) -> NDArray[np.int64]:
-    """The number of each row's group, which has a name where there are names."""
+    """The number of each row's group, as int64 [count]; it has a name where there are names.
+
+    Raises
+    ------
+    UserError
+        Another length; no whole numbers; numbers below 0, or beyond the names.
+
+    Examples
+    --------
+    >>> checked_groups([1, 0], 2, ("north", "south"))
+    array([1, 0])
+    """
     given = np.asarray(groups)
     if given.shape != (count,) or given.dtype.kind not in "iub":
         raise UserError(
@@ -80,6 +120,7 @@ def checked_groups(groups: ArrayLike, count: int, names: Names) -> NDArray[np.in
 
 
 def check_shape(items: NDArray[Any]) -> None:
+    """``UserError`` where items are no numbers, or neither pictures [n, H, W(, 1 or 3)] nor rows [n, D]."""
     if items.dtype.kind not in "uif":
         raise UserError(f"Expected an array of numbers, but got {items.dtype}. Save it as uint8 or float32.")
     if items.ndim not in (2, 3, 4) or 0 in items.shape[1:]:
@@ -95,6 +136,10 @@ def check_shape(items: NDArray[Any]) -> None:
 
 
 def check_values(items: NDArray[Any], *, missing: bool = False) -> None:
+    """``UserError`` where pictures do not lie in [0, 1], or a value does not fit float32; with ``missing``, NaN may be.
+
+    Memory-mapped items are read in chunks.
+    """
     if items.ndim == 4 and items.dtype.kind != "f":
         raise UserError(f"Expected pictures as uint8 or float in [0, 1], but got {items.dtype}. Convert them.")
     for start in range(0, len(items), CHUNK):

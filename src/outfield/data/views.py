@@ -155,6 +155,14 @@ def shifted(dataset: Dataset, shift: Shift, severity: int, seed: int = 0) -> Row
     ------
     UserError
         A severity that the shift does not have.
+
+    Examples
+    --------
+    >>> from outfield import registry
+    >>> from outfield.data.datasets import ArrayDataset
+    >>> picture = ArrayDataset(np.array([[[0, 255]]], np.uint8))
+    >>> shifted(picture, registry.create("shifts", "contrast_inversion"), 5).read(slice(None)).dtype
+    dtype('uint8')
     """
     if severity not in shift.severities:
         raise UserError(
