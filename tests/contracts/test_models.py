@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from outfield.data.datasets import subset
+from outfield.data.views import subset
 from outfield.features.cache import Cache
 from outfield.features.extract import Values, extract
 from outfield.features.fit_data import FitData

@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 from outfield import registry
-from outfield.data import datasets
+from outfield.data import datasets, views
 from outfield.data.base import Dataset, Source
+from outfield.data.in_memory import in_memory
 from outfield.errors import UserError
 from outfield.studies.spec import Plugin
 
@@ -160,9 +161,9 @@ def test_reads_the_same_whatever_the_batch_and_the_order(source: Source) -> None
 def test_its_key_rests_on_what_is_read(source: Source) -> None:
     data = source.load()
     assert len(set(datasets.row_keys(data).tolist())) >= 1
-    assert datasets.in_memory(data).digest() == data.digest()
+    assert in_memory(data).digest() == data.digest()
     if len(data) > 1:
-        assert datasets.subset(data, np.arange(len(data) - 1)).digest() != data.digest()
+        assert views.subset(data, np.arange(len(data) - 1)).digest() != data.digest()
 
 
 def test_a_wrong_field_is_a_users_mistake(source: Source) -> None:

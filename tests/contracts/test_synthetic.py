@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from outfield import registry
-from outfield.data.base import Generator
-from outfield.data.datasets import eight_bit, left_out_of, parts_of, row_rng
+from outfield.data.base import Generator, row_rng
+from outfield.data.datasets import left_out_of, parts_of
+from outfield.data.pictures import eight_bit
 from outfield.data.sources.digits import Digits
 from outfield.data.sources.synthetic import Synthetic
 from outfield.data.synthetic import _shared

@@ -27,8 +27,9 @@ from outfield.card.data import dataset, id_splits, ood_members
 from outfield.card.recommendation import choose
 from outfield.card.run import evaluate
 from outfield.cli import app
-from outfield.data.datasets import ArrayDataset, ListDataset, relabelled
+from outfield.data.datasets import ArrayDataset, ListDataset
 from outfield.data.sources.digits import Digits
+from outfield.data.views import relabelled
 from outfield.errors import Problems, UserError
 from outfield.features.cache import Cache, DamagedEntryWarning
 from outfield.metrics._ranking import Placements, delong_difference

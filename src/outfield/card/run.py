@@ -21,8 +21,11 @@ from outfield.card.recommendation import choose, paired
 from outfield.data import labels
 from outfield.data.adapters import gap
 from outfield.data.base import Dataset, Items
-from outfield.data.datasets import in_memory, left_out_of, row_keys, sample, shifted
+from outfield.data.datasets import left_out_of, row_keys
+from outfield.data.in_memory import in_memory
 from outfield.data.member import Member
+from outfield.data.sampling import sample
+from outfield.data.views import shifted
 from outfield.detectors._asks import asks
 from outfield.detectors.base import Detector
 from outfield.errors import Problems, UserError

@@ -17,7 +17,7 @@ from outfield.card.data import kind_of
 from outfield.card.hardest import Judged, hardest
 from outfield.card.recommendation import choose, paired
 from outfield.data.base import Dataset
-from outfield.data.datasets import subset
+from outfield.data.views import subset
 from outfield.errors import UserError
 from outfield.features.cache import Cache, default_folder
 from outfield.features.extract import cached

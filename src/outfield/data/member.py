@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outfield.data.base import Dataset
-from outfield.data.datasets import sampled_rows, subset
 from outfield.data.in_memory import Kept
+from outfield.data.sampling import sampled_rows
+from outfield.data.views import subset
 from outfield.errors import UserError
 
 Role = Literal["train", "val", "test", "ood", "tuning", "shift", "outliers", "wild", "unlabelled", "learn"]

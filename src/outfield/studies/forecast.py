@@ -13,7 +13,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from outfield.data.datasets import sample
+from outfield.data.sampling import sample
 from outfield.errors import OutfieldError
 from outfield.features.cache import Cache
 from outfield.models.preprocess import Pictures

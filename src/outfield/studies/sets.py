@@ -8,10 +8,12 @@ from itertools import combinations
 
 from outfield import keys
 from outfield.data.base import Dataset
-from outfield.data.datasets import in_order, row_keys, sample, shifted
+from outfield.data.datasets import row_keys
 from outfield.data.in_memory import Kept
 from outfield.data.labels import numbers_only, places
 from outfield.data.member import STREAMS, Member
+from outfield.data.sampling import sample
+from outfield.data.views import in_order, shifted
 from outfield.errors import NotThere, Problems, UserError
 from outfield.features.cache import Cache
 from outfield.studies.remembered_keys import know, look

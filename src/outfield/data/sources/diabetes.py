@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from outfield.data import datasets
+from outfield.data import sampling
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset
 from outfield.data.sources._shipped import shipped
@@ -68,7 +68,7 @@ class Diabetes(Source):
                 f"Expected patients with {low:g} <= age < {high:g}, but they are {years.min():g} to {years.max():g} "
                 "years old. Mend `ages`."
             )
-        return datasets.between(
+        return sampling.between(
             ArrayDataset(patients[here], targets=progression[here]), *shares[self.part], seed=self.seed
         )
 

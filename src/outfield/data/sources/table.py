@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from outfield.data import labels
 from outfield.data.adapters import ColumnedDataset, FrameDataset
 from outfield.data.base import Dataset, Source
-from outfield.data.datasets import ArrayDataset, fits_float32
+from outfield.data.datasets import ArrayDataset
 from outfield.data.labels import MISSING
 from outfield.data.sources._files import Broken, existing
 from outfield.data.sources._rows import (
@@ -27,6 +27,7 @@ from outfield.data.sources._rows import (
     separator,
     utf8,
 )
+from outfield.data.validation import fits_float32
 from outfield.errors import UserError, listed, reading
 from outfield.places import home
 
