@@ -22,7 +22,7 @@ from outfield.data.adapters import gap
 from outfield.data.base import Dataset, Items
 from outfield.data.datasets import in_memory, left_out_of, row_keys, sample, shifted
 from outfield.data.member import Member
-from outfield.detectors._asks import asks
+from outfield.detectors._requirements import asks
 from outfield.detectors.base import Detector
 from outfield.errors import Problems, UserError
 from outfield.features.cache import Cache, default_folder

@@ -24,7 +24,7 @@ from outfield.features.extract import cached
 from outfield.places import copies, listed, place
 from outfield.reports.results import CATEGORIES, in_order
 from outfield.store import query
-from outfield.store.measured import digests, unchecked
+from outfield.store.data_digests import digests, unchecked
 from outfield.store.settings import titles, told_apart
 from outfield.store.write import ROWS, scores_path, whole
 from outfield.studies.sets import like_trained, named

@@ -1,0 +1,19 @@
+"""What a detector asks of a model."""
+
+from __future__ import annotations
+
+from outfield.detectors.base import Detector
+
+
+def asks(detector: Detector) -> frozenset[str]:
+    """What a detector, its fit and its probes ask of a model: of logits, features, head, layers and gradients.
+
+    Examples
+    --------
+    >>> from outfield.detectors.odin import ODIN
+    >>> sorted({"gradients", "head"} & asks(ODIN()))
+    ['gradients']
+    """
+    probes = detector.probes()
+    asked = {"gradients": any(one.needs_graph for one in probes), "layers": any(one.needs_layers for one in probes)}
+    return detector.needs | detector.fits_with | {name for name, needed in asked.items() if needed}
