@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outfield import registry
+from outfield import keys, registry
 from outfield.data import datasets, mixes
+from outfield.data.adapters import ColumnedDataset
 from outfield.data.base import Dataset
 from outfield.data.datasets import ArrayDataset, ListDataset
+from outfield.data.in_memory import Kept
 from outfield.errors import UnknownName, UserError
 
 
@@ -96,6 +101,96 @@ def test_parts_follow_the_rows() -> None:
     assert datasets.parts_of(datasets.subset(both, [4, 0])).tolist() == ["b", "a"]
     assert datasets.in_memory(both).parts.tolist() == ["a", "a", "a", "b", "b"]
     assert datasets.parts_of(pictures()) is None
+
+
+def patients(n: int = 4, names: tuple[str, ...] = ("north", "south"), **other: object) -> ArrayDataset:
+    about = {"targets": np.arange(n) + 0.5, "groups": np.arange(n) % 2, "group_names": names}
+    return ArrayDataset(np.arange(2.0 * n).reshape(n, 2), **{**about, **other})
+
+
+VIEWS: dict[str, Callable[[Dataset], Dataset]] = {
+    "subset": lambda data: datasets.subset(data, [3, 0, 1]),
+    "sample": lambda data: datasets.sample(data, 3),
+    "relabelled": lambda data: datasets.relabelled(data, [0, 0, 1, 1], ["ill", "well"]),
+    "shifted": lambda data: datasets.shifted(data, registry.create("shifts", "blur"), 1),
+    "concatenated": lambda data: datasets.concatenated({"a": data, "b": datasets.subset(data, [2])}),
+    "in memory": datasets.in_memory,
+    "kept": Kept,
+    "with columns": lambda data: ColumnedDataset(data, ["age", "weight"]),
+    "pickled": lambda data: pickle.loads(pickle.dumps(Kept(data))),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_targets_and_groups_follow_the_rows(view: str) -> None:
+    of = patients(targets=np.arange(8.0).reshape(4, 2))
+    data = VIEWS[view](of)
+    rows = {"subset": [3, 0, 1], "concatenated": [0, 1, 2, 3, 2]}.get(view, list(range(len(data))))
+    if view == "sample":
+        rows = datasets.sampled_rows(of, 3).tolist()
+    assert len(rows) == len(data)
+    assert np.array_equal(datasets.targets_of(data), datasets.targets_of(of)[rows])
+    assert np.array_equal(datasets.groups_of(data), datasets.groups_of(of)[rows])
+    assert datasets.group_names_of(data) == ("north", "south")
+
+
+def test_data_without_targets_and_groups_have_none() -> None:
+    for data in (
+        pictures(),
+        datasets.subset(pictures(), [0]),
+        datasets.concatenated({"a": pictures(), "b": patients()}),
+    ):
+        assert datasets.targets_of(data) is None and datasets.groups_of(data) is None
+        assert datasets.group_names_of(data) is None
+
+
+def test_groups_of_several_data_sets_are_numbered_by_name() -> None:
+    both = datasets.concatenated({"a": patients(2), "b": patients(2, ("south", "west"), groups=[0, 1])})
+    assert datasets.groups_of(both).tolist() == [0, 1, 1, 2]
+    assert datasets.group_names_of(both) == ("north", "south", "west")
+    unnamed = datasets.concatenated({"a": patients(2), "b": patients(1, groups=[5], group_names=None)})
+    assert datasets.groups_of(unnamed).tolist() == [0, 1, 5] and datasets.group_names_of(unnamed) is None
+
+
+def test_content_keys_notice_a_target_and_are_what_they_were_without() -> None:
+    items = np.eye(2, dtype=np.float32)
+    alone = ArrayDataset(items, [0, 1])
+    assert alone.digest() == keys.key(items=keys.of_array(alone.row_keys), labels=keys.of_array(alone.labels))
+    kinds = [alone, *(ArrayDataset(items, [0, 1], targets=targets) for targets in ([0.0, 1.0], [0.0, 1.5]))]
+    assert len({one.digest() for one in kinds}) == 3
+    assert all(np.array_equal(one.row_keys, alone.row_keys) for one in kinds)
+    assert datasets.subset(kinds[1], [0, 1]).digest() == kinds[1].digest() == datasets.in_memory(kinds[1]).digest()
+
+
+def test_targets_keep_float32_and_become_float64_otherwise() -> None:
+    kinds = {"float32": np.float32([1, 2]), "float64": [1, 2]}
+    assert {kind: patients(2, targets=given).targets.dtype.name for kind, given in kinds.items()} == {
+        kind: kind for kind in kinds
+    }
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"targets": [1.0, np.nan]}, "finite numbers, but 1 of 2 are not, the first nan in row 1"),
+        ({"targets": [[1.0, 2.0], [np.inf, 0.0]]}, r"1 of 2 are not, the first \[inf  0.\] in row 1"),
+        ({"targets": [1.0]}, r"\[2\] or \[2, k\], one row of numbers for each row, but got \[1\]"),
+        ({"targets": np.zeros((2, 0))}, r"but got \[2, 0\]"),
+        ({"targets": ["a", "b"]}, "Classes belong into `labels`"),
+        ({"groups": [0]}, r"2 whole numbers of groups.*int64 of shape \[1\]"),
+        ({"groups": [0.0, 1.0]}, "but got float64"),
+        ({"groups": [0, 2]}, "from 0 to 1, as there are 2 names, but row 1 has 2"),
+        ({"groups": [-1, 0], "group_names": None}, "from 0 on, but row 0 has -1"),
+    ],
+)
+def test_faults_of_targets_and_groups(other: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        patients(2, **other)
+
+
+def test_targets_of_several_kinds_are_not_put_together() -> None:
+    with pytest.raises(UserError, match=r"as many numbers in every data set, but got a \[2\], b \[2, 2\]"):
+        datasets.concatenated({"a": patients(2), "b": patients(2, targets=np.eye(2))})
 
 
 def test_concatenation_reads_across_the_seam_and_keeps_labels_that_all_have() -> None:

@@ -64,7 +64,7 @@ class Look:
 
 
 class Rows(ABC):
-    """What all data sets of outfield share: checked labels, part names, content keys.
+    """What all data sets of outfield share: checked labels, targets and groups, part names, content keys.
 
     Attributes
     ----------
@@ -72,6 +72,11 @@ class Rows(ABC):
     classes : names of the classes, or None
     parts : array of str [n], or None
         The part of a pooled set that a row belongs to.
+    targets : float64 or float32 array [n] or [n, k], or None
+        The numbers that are to be predicted, where that is no class.
+    groups : int64 array [n], or None
+        The group (domain, hospital, attribute) that a row belongs to.
+    group_names : names of the groups 0, 1, ..., or None
     left_out : tuple of str
         What a reader or a shift could have given and did not, each with its reason.
     beside : tuple of str
@@ -80,7 +85,8 @@ class Rows(ABC):
     Raises
     ------
     UserError
-        No rows; or labels or parts of another length.
+        No rows; labels, parts, targets or groups of another length; a target that is no finite number; a group without
+        a name where the others have one.
     """
 
     beside: tuple[str, ...] = ()
@@ -92,6 +98,10 @@ class Rows(ABC):
         classes: Sequence[str] | None = None,
         parts: ArrayLike | None = None,
         left_out: Iterable[str] = (),
+        *,
+        targets: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        group_names: Sequence[str] | None = None,
     ) -> None:
         if not count:
             raise UserError(
@@ -102,6 +112,9 @@ class Rows(ABC):
         self.classes: Names = None if classes is None else tuple(map(str, classes))
         self.parts: NDArray[np.str_] | None = None if parts is None else np.asarray(parts, dtype=np.str_)
         self.left_out = tuple(left_out)
+        self.targets = None if targets is None else _checked_targets(targets, count)
+        self.group_names: Names = None if group_names is None else tuple(map(str, group_names))
+        self.groups: Labels = None if groups is None else _checked_groups(groups, count, self.group_names)
         if self.parts is not None and len(self.parts) != count:
             raise UserError(
                 f"Expected a part name for each of {count} rows, but got {len(self.parts)}. Pass one a row."
@@ -119,7 +132,7 @@ class Rows(ABC):
 
     @cached_property
     def row_keys(self) -> NDArray[np.str_]:
-        """A content key for each row [n]: equal for equal items, labels aside."""
+        """A content key for each row [n]: equal for equal items, labels and targets aside."""
         return np.array([item_key(item) for batch in _batches(self) for item in batch])
 
     def recall_row_keys(self, known: NDArray[np.str_]) -> None:
@@ -146,10 +159,11 @@ class Rows(ABC):
     @cached_property
     def _digest(self) -> str:
         labels = None if self.labels is None else keys.of_array(self.labels)
-        return keys.key(items=keys.of_array(self.row_keys), labels=labels)
+        targets = {} if self.targets is None else {"targets": keys.of_array(self.targets)}
+        return keys.key(items=keys.of_array(self.row_keys), labels=labels, **targets)
 
     def digest(self) -> str:
-        """Content key of all items and labels, in order."""
+        """Content key of all items, labels and targets, in order."""
         return self._digest
 
     def tried(self, rows: slice | NDArray[np.int64]) -> list[Any]:
@@ -175,7 +189,7 @@ class ArrayDataset(Rows):
     ----------
     items : array [n, H, W, C] or [n, H, W], uint8 or float in [0, 1]; or [n, D], numbers
     labels : array of integers [n], optional
-    classes, parts, left_out : see ``Rows``
+    classes, parts, left_out, targets, groups, group_names : see ``Rows``
     missing : bool
         Whether NaN may stand for a missing number in rows [n, D]; what reads them then says whether it can.
 
@@ -200,9 +214,10 @@ class ArrayDataset(Rows):
         left_out: Iterable[str] = (),
         *,
         missing: bool = False,
+        **more: Any,
     ) -> None:
         _check_shape(items)
-        super().__init__(len(items), labels, classes, parts, left_out)
+        super().__init__(len(items), labels, classes, parts, left_out, **more)
         self.items = items[..., None] if items.ndim == 3 else items
         if self.items.dtype != np.uint8:
             _check_values(self.items, missing=missing and self.items.ndim == 2)
@@ -228,8 +243,9 @@ class ListDataset(Rows):
         classes: Sequence[str] | None = None,
         parts: ArrayLike | None = None,
         left_out: Iterable[str] = (),
+        **more: Any,
     ) -> None:
-        super().__init__(len(items), labels, classes, parts, left_out)
+        super().__init__(len(items), labels, classes, parts, left_out, **more)
         self.items = items
 
     def read(self, rows: slice | NDArray[np.int64]) -> Items:
@@ -240,8 +256,7 @@ class _View(Rows):
     """Some rows of another data set."""
 
     def __init__(self, of: Dataset, rows: NDArray[np.int64], labels: Labels, classes: Names) -> None:
-        parts = parts_of(of)
-        super().__init__(len(rows), labels, classes, None if parts is None else parts[rows], left_out_of(of))
+        super().__init__(len(rows), **about(of, rows) | {"labels": labels, "classes": classes})
         self.of, self.rows = of, rows
         self.beside = beside_of(of)
 
@@ -266,7 +281,7 @@ class _Shifted(Rows):
     """A data set under a covariate shift: the same labels, another look."""
 
     def __init__(self, of: Dataset, shift: Shift, severity: int, seed: int) -> None:
-        super().__init__(len(of), of.labels, of.classes, parts_of(of), left_out_of(of))
+        super().__init__(len(of), **about(of))
         self.of, self.shift, self.severity, self.seed = of, shift, severity, seed
 
     def read(self, rows: slice | NDArray[np.int64]) -> Items:
@@ -294,13 +309,17 @@ class _Concatenated(Rows):
     def __init__(self, named: Mapping[str, Dataset]) -> None:
         self.of = tuple(named.values())
         self.ends = np.cumsum([len(dataset) for dataset in self.of])
-        labels, classes = _pooled_labels(self.of)
+        labels, classes = _pooled([(one.labels, one.classes) for one in self.of])
+        groups, group_names = _pooled([(groups_of(one), group_names_of(one)) for one in self.of])
         super().__init__(
             int(self.ends[-1]) if named else 0,
             labels,
             classes,
             np.repeat(list(named), [len(dataset) for dataset in self.of]),
             [text for dataset in self.of for text in left_out_of(dataset)],
+            targets=_pooled_targets(named),
+            groups=groups,
+            group_names=group_names,
         )
         self.beside = tuple(text for dataset in self.of for text in beside_of(dataset))
 
@@ -461,7 +480,13 @@ def concatenated(named: Mapping[str, Dataset]) -> Rows:
     """Data sets after one another; ``parts`` holds the name of the set that a row came from.
 
     Labels are kept where every set has them; where the sets name other classes, the names are put together and the
-    labels counted anew. Sets of which only some name their classes keep their numbers, without names.
+    labels counted anew. Sets of which only some name their classes keep their numbers, without names. Groups are put
+    together as labels are; targets are kept where every set has them.
+
+    Raises
+    ------
+    UserError
+        No set; targets of another number of columns.
 
     Examples
     --------
@@ -539,10 +564,9 @@ def in_memory(dataset: Dataset) -> Rows:
     For views that are dear to compute (shifts) and are read by many models.
     """
     items = stack([item for batch in _batches(dataset) for item in batch])
-    about = (dataset.labels, dataset.classes, parts_of(dataset), left_out_of(dataset))
-    kept: Rows = ArrayDataset(items, *about) if isinstance(items, np.ndarray) else ListDataset(items, *about)
-    kept.recall_row_keys(row_keys(dataset))
-    kept._digest = dataset.digest()
+    said = about(dataset)
+    kept: Rows = ArrayDataset(items, **said) if isinstance(items, np.ndarray) else ListDataset(items, **said)
+    kept.__dict__.update(row_keys=row_keys(dataset), _digest=dataset.digest())
     return kept
 
 
@@ -556,6 +580,55 @@ def row_keys(dataset: Dataset) -> NDArray[np.str_]:
 def parts_of(dataset: Dataset) -> NDArray[np.str_] | None:
     """The part that each row of a pooled set belongs to, or None."""
     return dataset.parts if isinstance(dataset, Rows) else None
+
+
+def targets_of(dataset: Dataset) -> NDArray[Any] | None:
+    """The numbers that are to be predicted for each row, [n] or [n, k], or None.
+
+    Examples
+    --------
+    >>> data = ArrayDataset(np.eye(3), targets=[0.5, 1.5, 2.5])
+    >>> targets_of(subset(data, [2, 0]))
+    array([2.5, 0.5])
+    """
+    return dataset.targets if isinstance(dataset, Rows) else None
+
+
+def groups_of(dataset: Dataset) -> NDArray[np.int64] | None:
+    """The number of the group that each row belongs to [n], or None.
+
+    Examples
+    --------
+    >>> north, south = (ArrayDataset(np.eye(1), groups=[0], group_names=[name]) for name in ("north", "south"))
+    >>> both = concatenated({"a": south, "b": north})
+    >>> groups_of(both), group_names_of(both)
+    (array([0, 1]), ('south', 'north'))
+    """
+    return dataset.groups if isinstance(dataset, Rows) else None
+
+
+def group_names_of(dataset: Dataset) -> Names:
+    """The names of the groups 0, 1, ..., or None."""
+    return dataset.group_names if isinstance(dataset, Rows) else None
+
+
+def about(dataset: Dataset, rows: slice | NDArray[np.int64] = slice(None)) -> dict[str, Any]:
+    """All that a data set says beside its items, as arguments of ``Rows``: about every row, or about some.
+
+    Examples
+    --------
+    >>> about(ArrayDataset(np.eye(3), labels=[4, 5, 6], targets=[0.5, 1.5, 2.5]), np.array([2]))["targets"]
+    array([2.5])
+    """
+    by_row = {
+        "labels": dataset.labels,
+        "parts": parts_of(dataset),
+        "targets": targets_of(dataset),
+        "groups": groups_of(dataset),
+    }
+    some = {name: None if values is None else values[rows] for name, values in by_row.items()}
+    names = {"classes": dataset.classes, "group_names": group_names_of(dataset)}
+    return {**some, **names, "left_out": left_out_of(dataset)}
 
 
 def left_out_of(dataset: Dataset) -> tuple[str, ...]:
@@ -644,21 +717,34 @@ def _batches(dataset: Dataset) -> Iterator[Items]:
         yield dataset.read(slice(start, min(start + CHUNK, len(dataset))))
 
 
-def _pooled_labels(of: Sequence[Dataset]) -> tuple[Labels, Names]:
-    """Labels and class names of several data sets after one another."""
-    known = [(one.labels, one.classes) for one in of if one.labels is not None]
+def _pooled(of: Sequence[tuple[Labels, Names]]) -> tuple[Labels, Names]:
+    """Numbers of classes (or of groups) and their names, of several data sets after one another."""
+    known = [(numbers, names) for numbers, names in of if numbers is not None]
     if not known or len(known) < len(of):
-        return None, of[0].classes if of else None
-    names = {classes for _, classes in known}
-    if len(names) == 1:
-        return np.concatenate([labels for labels, _ in known]), known[0][1]
-    if None in names:
-        return np.concatenate([labels for labels, _ in known]), None
-    union = tuple(dict.fromkeys(name for _, classes in known for name in classes or ()))
+        return None, of[0][1] if of else None
+    different = {names for _, names in known}
+    if len(different) == 1:
+        return np.concatenate([numbers for numbers, _ in known]), known[0][1]
+    if None in different:
+        return np.concatenate([numbers for numbers, _ in known]), None
+    union = tuple(dict.fromkeys(name for _, names in known for name in names or ()))
     place = {name: number for number, name in enumerate(union)}
     return np.concatenate(
-        [_renumbered(labels, [place[name] for name in names or ()]) for labels, names in known]
+        [_renumbered(numbers, [place[name] for name in names or ()]) for numbers, names in known]
     ), union
+
+
+def _pooled_targets(named: Mapping[str, Dataset]) -> NDArray[Any] | None:
+    """Targets of several data sets after one another, where all have them."""
+    known = {name: found for name, one in named.items() if (found := targets_of(one)) is not None}
+    if not known or len(known) < len(named):
+        return None
+    if len({found.shape[1:] for found in known.values()}) > 1:
+        shapes = ", ".join(f"{name} {list(found.shape)}" for name, found in known.items())
+        raise UserError(
+            f"Expected targets of as many numbers in every data set, but got {shapes}. Put like sets together."
+        )
+    return np.concatenate(list(known.values()))
 
 
 def _renumbered(labels: NDArray[np.int64], order: Sequence[int]) -> NDArray[np.int64]:
@@ -708,6 +794,45 @@ def _checked_labels(labels: ArrayLike | None, count: int) -> Labels:
     if checked.dtype.kind not in "iub" or (checked.dtype.kind == "u" and checked.max() > _LARGEST):
         raise UserError(f"Expected labels that are integers, but got {checked.dtype}. Number the classes 0, 1, ....")
     return checked.astype(np.int64)
+
+
+def _checked_targets(targets: ArrayLike, count: int) -> NDArray[Any]:
+    """Numbers [n] or [n, k], of the type float32 where they are that, else of float64."""
+    given = np.asarray(targets)
+    if given.shape[:1] != (count,) or given.ndim > 2 or 0 in given.shape:
+        raise UserError(
+            f"Expected targets of shape [{count}] or [{count}, k], one row of numbers for each row, but got "
+            f"{list(given.shape)}. Pass the targets of these rows."
+        )
+    if given.dtype.kind not in "iufb":
+        raise UserError(f"Expected targets that are numbers, but got {given.dtype}. Classes belong into `labels`.")
+    checked = given if given.dtype == np.float32 else given.astype(np.float64)
+    if (odd := ~np.isfinite(checked.reshape(count, -1)).all(axis=1)).any():
+        first = int(np.flatnonzero(odd)[0])
+        raise UserError(
+            f"Expected targets that are finite numbers, but {int(odd.sum())} of {count} are not, the first "
+            f"{checked[first]} in row {first}. Mend or leave out these rows."
+        )
+    return checked
+
+
+def _checked_groups(groups: ArrayLike, count: int, names: Names) -> NDArray[np.int64]:
+    """The number of each row's group, which has a name where there are names."""
+    given = np.asarray(groups)
+    if given.shape != (count,) or given.dtype.kind not in "iub":
+        raise UserError(
+            f"Expected {count} whole numbers of groups, one for each row, but got {given.dtype} of shape "
+            f"{list(given.shape)}. Number the groups 0, 1, ...."
+        )
+    checked: NDArray[np.int64] = given.astype(np.int64)
+    last = _LARGEST if names is None else len(names) - 1
+    if (odd := (checked < 0) | (checked > last)).any():
+        first = int(np.flatnonzero(odd)[0])
+        within = "from 0 on" if names is None else f"from 0 to {last}, as there are {len(names)} names"
+        raise UserError(
+            f"Expected numbers of groups {within}, but row {first} has {checked[first]}. Number the groups 0, 1, ...."
+        )
+    return checked
 
 
 def _check_shape(items: NDArray[Any]) -> None:

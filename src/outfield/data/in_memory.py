@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outfield.data.base import Dataset, Items
-from outfield.data.datasets import Rows, in_memory, left_out_of, name_of, parts_of, row_keys, tried
+from outfield.data.datasets import Rows, about, in_memory, name_of, row_keys, tried
 
 SMALL = 256 << 20
 """Bytes up to which a data set is held in memory."""
@@ -29,7 +29,7 @@ class Kept(Rows):
     """
 
     def __init__(self, of: Dataset) -> None:
-        super().__init__(len(of), of.labels, of.classes, parts_of(of), left_out_of(of))
+        super().__init__(len(of), **about(of))
         self.of = of
 
     @cached_property

@@ -104,8 +104,8 @@ def extract(
 ) -> Values:
     """The values of a model on a data set: from the cache, or from one pass that fills it.
 
-    Logits, features and labels make one entry of the cache and each probe another, so that a further probe does not
-    write the features again. All that is missing is made in one pass.
+    Logits or predictions, features, labels and targets make one entry of the cache and each probe another, so that a
+    further probe does not write the features again. All that is missing is made in one pass.
 
     Parameters
     ----------
@@ -309,11 +309,17 @@ class _Pass:
         return values
 
     def _outputs(self, first: Outputs, rows: slice) -> dict[str, Tensor]:
-        values = {"logits": first.logits.float()}
+        values = {}
+        if first.has("logits"):
+            values["logits"] = first.logits.float()
+        if first.has("predictions"):
+            values["predictions"] = first.predictions
         if first.has("features"):
             values["features"] = self._halved(first.features) if self.half else first.features.float()
         if (labels := self.data.labels) is not None:
             values["labels"] = torch.from_numpy(np.asarray(labels[rows], dtype=np.int64))
+        if (targets := getattr(self.data, "targets", None)) is not None:
+            values["targets"] = _target_rows(targets[rows], self.about)
         return values
 
     def _halved(self, features: Tensor) -> Tensor:
@@ -325,13 +331,25 @@ class _Pass:
         return features.half()
 
 
+def _target_rows(targets: Any, about: str) -> Tensor:
+    rows = np.asarray(targets)
+    if rows.dtype.kind not in "biuf":
+        raise UserError(
+            f"Expected targets of {about or 'the data set'} as numbers, but got {rows.dtype}. Give a number, or a row "
+            "of numbers, for each input."
+        )
+    return torch.from_numpy(rows)
+
+
 def _append(entry: Entry, values: Mapping[str, Tensor]) -> None:
     for name, value in values.items():
         entry.append(_file_name(name), value.detach().cpu().numpy())
 
 
 def check_labels(values: Values, about: str) -> None:
-    """``UserError`` where labels lie outside the classes of the logits, or there are none."""
+    """``UserError`` where labels are outside the classes of the logits, or missing; without logits none are needed."""
+    if "logits" not in values.arrays:
+        return
     classes = values.arrays["logits"].shape[1]
     if "labels" not in values.arrays:
         raise UserError(f"Expected labels for {about}, but it has none. ID data needs the class of each input.")

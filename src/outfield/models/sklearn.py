@@ -130,7 +130,7 @@ class SklearnModel:
 
     @property
     def offers(self) -> frozenset[str]:
-        has = {"features": self.features_name, "head": self._linear}
+        has = {"logits": True, "features": self.features_name, "head": self._linear}
         return frozenset(name for name, value in has.items() if value)
 
     @property
