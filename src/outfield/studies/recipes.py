@@ -17,7 +17,7 @@ from torch import nn
 
 from outfield import checksums, keys, registry
 from outfield.errors import UserError
-from outfield.models.networks._published import renamed, under_own_names
+from outfield.models.networks._weight_names import renamed, under_own_names
 from outfield.models.preprocess import Pictures
 from outfield.models.torch import TorchModel, load_into, load_weights
 from outfield.places import copies, file_name, is_there
