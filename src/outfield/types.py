@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 from outfield.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import Tensor
+
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+"""Numbers of any type and shape, as statistics take them."""
 
 State: TypeAlias = "dict[str, Tensor]"
 """What a detector learned: names to tensors, nothing else, so that safetensors can hold it."""

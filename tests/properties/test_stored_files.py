@@ -24,7 +24,7 @@ from outfield.features.cache import Cache
 from outfield.store import query
 from outfield.store.index import Index
 from outfield.store.write import DamagedFileWarning
-from outfield.studies.finished import RECORD, Seen
+from outfield.studies.completion_record import RECORD, Seen
 from outfield.studies.recipes import TrainedRecipe, recipes
 from outfield.studies.run import run
 from outfield.studies.sets import Sets, load

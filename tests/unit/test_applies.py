@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from outfield import registry
-from outfield.detectors._asks import asks
+from outfield.detectors._requirements import asks
 from outfield.errors import UserError
 from outfield.features.fit_data import FitData
 from outfield.models.base import lacking

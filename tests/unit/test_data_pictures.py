@@ -28,7 +28,7 @@ from outfield.data.sources.folder import Folder
 from outfield.data.views import concatenated, subset
 from outfield.errors import UserError
 from outfield.models.preprocess import Pictures
-from outfield.studies.finished import Stamp
+from outfield.studies.stamp import Stamp
 from tests.support_pictures import png
 
 GREY16 = np.array([[0, 257, 30_000, 65_535]], np.uint16)

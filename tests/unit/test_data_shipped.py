@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_diabetes, load_digits
 
 from outfield.data import datasets
-from outfield.data.sources import _shipped
+from outfield.data.sources import _package_files
 from outfield.data.sources.diabetes import COLUMNS, Diabetes
 from outfield.data.sources.digits import Digits
 from outfield.data.sources.glyphs import Glyphs
@@ -112,6 +112,6 @@ def test_faults() -> None:
         with pytest.raises(UserError, match=message):
             source.load()
     with pytest.raises(UserError, match="'sklearn', but it is not there"):
-        _shipped.shipped("sklearn", "nothing.csv")
+        _package_files.shipped("sklearn", "nothing.csv")
     with pytest.raises(UserError, match="a source to take a part of"):
         Part("digits")

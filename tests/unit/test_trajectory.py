@@ -13,13 +13,13 @@ from outfield.errors import UserError
 from outfield.metrics.balanced_accuracy import BalancedAccuracy
 from outfield.reports import trajectory as page
 from outfield.reports.displays import trajectory_network, trajectory_tables
-from outfield.stats.base import Array
 from outfield.stats.smooth import Smoother
 from outfield.store import query, write
 from outfield.studies.bench import HALVES
 from outfield.trajectory import EvalSet, Run, Tracker, log_spaced_then_even
 from outfield.trajectory.analysis import ID, Model, Trajectories
 from outfield.trajectory.tracker import SkippedCheckpointWarning, balanced, over_checkpoints
+from outfield.types import Array
 
 SETS = (EvalSet("test", 300, "id"), EvalSet("first", 300), EvalSet("second", 300), EvalSet("third", 300))
 STEPS = range(9)

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from outfield import registry
-from outfield.card.card import Card
+from outfield.card.facts import Facts
 from outfield.card.markdown import OF_MODEL, escaped, pictures, section, sheet
 from outfield.card.readme import Readme
 from outfield.errors import UserError
@@ -40,7 +40,7 @@ def read(path: Path | str) -> Readme:
     return found
 
 
-def write(card: Card, path: Path | str) -> Path:
+def write(card: Facts, path: Path | str) -> Path:
     """Put a card into a README.md: a section between marks, and results in ``model-index`` of the YAML head.
 
     What else stands in the file stays as it is, comments and line ends too. Written again, section and results are
@@ -83,7 +83,7 @@ def _checked(metadata: Mapping[str, Any], path: Path | str) -> None:
         ) from None
 
 
-def merged(index: Sequence[Mapping[str, Any]] | None, card: Card) -> list[dict[str, Any]]:
+def merged(index: Sequence[Mapping[str, Any]] | None, card: Facts) -> list[dict[str, Any]]:
     """A ``model-index`` with a card's results: those of an earlier card are replaced, all others stay.
 
     Parameters
@@ -111,7 +111,7 @@ def _is_own(metric: Mapping[str, Any]) -> bool:
     return isinstance(args, Mapping) and args.get("tool") == TOOL
 
 
-def results(card: Card) -> list[dict[str, Any]]:
+def results(card: Facts) -> list[dict[str, Any]]:
     """A card's results in the form of ``model-index``: ID data, each shift, each OOD set."""
     task = {"type": f"{card.inputs}-classification" if card.inputs else "classification"}
     found = [_result(task, card.id_name, {"split": "test"}, list(_of_model(card)))]
@@ -144,12 +144,12 @@ def _told_apart(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _of_model(card: Card) -> Iterator[dict[str, Any]]:
+def _of_model(card: Facts) -> Iterator[dict[str, Any]]:
     rows = card.results.test.filter(pl.col("set_kind") == "id", pl.col("detector").is_null())
     yield from (_metric(row) for row in rows.filter(pl.col("metric").is_in(OF_MODEL)).iter_rows(named=True))
 
 
-def _outside(card: Card) -> pl.DataFrame:
+def _outside(card: Facts) -> pl.DataFrame:
     """What the recommended detector does on each OOD set."""
     own = pl.col("detector") == card.recommended, pl.col("metric").is_in(OF_DETECTOR), pl.col("set_kind") == "ood"
     return card.results.test.filter(*own).sort("ood", "metric")

@@ -26,7 +26,7 @@ from outfield.data.in_memory import in_memory
 from outfield.data.member import Member
 from outfield.data.sampling import sample
 from outfield.data.views import shifted
-from outfield.detectors._asks import asks
+from outfield.detectors._requirements import asks
 from outfield.detectors.base import Detector
 from outfield.errors import Problems, UserError
 from outfield.features.cache import Cache, default_folder

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from outfield.card.card import Card
 from outfield.card.classes import by_class
 from outfield.card.data import kind_of
+from outfield.card.facts import Facts
 from outfield.card.hardest import Judged, hardest
 from outfield.card.recommendation import choose, paired
 from outfield.data.base import Dataset
@@ -24,7 +24,7 @@ from outfield.features.extract import cached
 from outfield.places import copies, listed, place
 from outfield.reports.results import CATEGORIES, in_order
 from outfield.store import query
-from outfield.store.measured import digests, unchecked
+from outfield.store.data_digests import digests, unchecked
 from outfield.store.settings import titles, told_apart
 from outfield.store.write import ROWS, scores_path, whole
 from outfield.studies.sets import like_trained, wanted
@@ -34,31 +34,8 @@ TEST = "test"
 """What the ID test set is called in a study's scores."""
 
 
-def of_study(folder: Path | str, model: str, *, cache: Cache | None = None, seed: int = 0) -> Card:
-    """One model's card from a study's folder.
-
-    The hardest inputs are those of the stored scores; they are shown where the study's data can be loaded and are
-    what was measured. What the model says to each is told where the cache still holds it.
-
-    Parameters
-    ----------
-    folder : path or address
-    model : str
-        A model's name, as the study's report shows it.
-    cache : Cache, optional
-        By default the user's.
-    seed : int
-        Of the draws behind the probability of the choice.
-
-    Raises
-    ------
-    UserError
-        No results, no such model (with the nearest names), or no scores of single inputs.
-
-    Examples
-    --------
-    >>> of_study("results/digits", "baseline-0").save("card.html")  # doctest: +SKIP
-    """
+def study_facts(folder: Path | str, model: str, *, cache: Cache | None = None, seed: int = 0) -> Facts:
+    """What one model's card holds, from a study's folder; see ``Card.of_study``."""
     folder = place(folder)
     rows = _rows(folder, model)
     tables = dict(_tables(folder, model, rows))
@@ -70,7 +47,7 @@ def of_study(folder: Path | str, model: str, *, cache: Cache | None = None, seed
     test = inputs.sets.get(TEST)
     names = None if test is None else test.classes
     notes = (*_stated(folder), *inputs.notes)
-    return Card(
+    return Facts(
         _described(rows),
         rows,
         choice,

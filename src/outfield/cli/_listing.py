@@ -63,7 +63,7 @@ def shown(kind: str = "", name: str = "", width: int | None = None) -> str:
     if not kind:
         return _overview(width)
     if kind not in (*KINDS, *OTHERS, "kinds"):
-        raise UnknownName("kinds", kind, (*KINDS, *OTHERS))
+        raise UnknownName("kinds", kind, (*KINDS, *OTHERS), listable=True)
     if kind == "kinds":
         return shown(name, width=width) if name else columns(list(_kinds()), width)
     if name and kind == "models":

@@ -32,7 +32,7 @@ from outfield.features.extract import Values, extract
 from outfield.features.fit_data import FitData
 from outfield.models.torch import TorchModel, load_weights
 from outfield.places import file_name
-from outfield.store.measured import digests, unchecked
+from outfield.store.data_digests import digests, unchecked
 from outfield.store.write import MODELS
 from outfield.studies.recipes import WEIGHTS, StoredRecipe
 from outfield.studies.remembered_keys import know, look

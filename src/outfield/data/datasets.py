@@ -90,6 +90,27 @@ class Rows(ABC):
         """A content key for each row [n]: equal for equal items, labels and targets aside."""
         return np.array([item_key(item) for batch in batches(self) for item in batch])
 
+    def recall_row_keys(self, known: NDArray[np.str_]) -> None:
+        """Take the ``row_keys`` that were computed before, for the same items in the same order: no row is read.
+
+        Raises
+        ------
+        UserError
+            They are not one a row.
+
+        Examples
+        --------
+        >>> data = ArrayDataset(np.eye(2, dtype=np.float32))
+        >>> data.recall_row_keys(np.array(["a", "b"]))
+        >>> data.row_keys.tolist()
+        ['a', 'b']
+        """
+        if np.shape(known) != (len(self),):
+            raise UserError(
+                f"Expected a key for each of {len(self)} rows, but got {np.shape(known)}. Compute them for these data."
+            )
+        self.row_keys = known
+
     @cached_property
     def _digest(self) -> str:
         labels = None if self.labels is None else keys.of_array(self.labels)

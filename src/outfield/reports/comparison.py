@@ -18,12 +18,11 @@ from outfield.errors import UnknownName, UserError, with_and
 from outfield.metrics._ranking import Placements
 from outfield.reports.results import DRAWS, Results
 from outfield.stats import Panel, holm, panel
-from outfield.stats.base import Array
 from outfield.stats.intervals import resampled
 from outfield.stats.recommend import TIE
 from outfield.store import query
 from outfield.store.scores import ID, jobs
-from outfield.types import Estimate
+from outfield.types import Array, Estimate
 
 KEYS = ("strategy", "seed", "detector", "set_kind", "ood", "metric")
 """What two rows must share to be a pair."""

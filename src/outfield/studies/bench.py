@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from outfield import registry
 from outfield.data.datasets import group_names_of, groups_of, parts_of
 from outfield.data.member import Member
-from outfield.detectors._asks import asks
+from outfield.detectors._requirements import asks
 from outfield.detectors.base import Detector
 from outfield.errors import UserError
 from outfield.features.cache import Entries

@@ -20,7 +20,7 @@ from outfield import checksums, keys, registry
 from outfield.data.datasets import targets_of
 from outfield.errors import UserError
 from outfield.models.base import Model
-from outfield.models.networks._published import renamed, under_own_names
+from outfield.models.networks._weight_names import renamed, under_own_names
 from outfield.models.open import open_model
 from outfield.models.preprocess import Pictures
 from outfield.models.sklearn import SklearnModel, fitted

@@ -15,23 +15,18 @@ from scipy import stats
 
 from outfield.errors import UserError
 from outfield.stats.agreement import Agreement, agreement
-from outfield.stats.base import Array
+from outfield.stats.measurement_error import errors_in_variables, item_error, reliability
 from outfield.stats.multiplicity import benjamini_hochberg
-from outfield.stats.partial import (
-    circular_shift_test,
-    errors_in_variables,
-    item_error,
-    partial_correlation,
-    reliability,
-)
+from outfield.stats.partial import partial_correlation
 from outfield.stats.runs import LEAST_RUNS, UNKNOWN, WithinRuns, conditional_p, within_runs
+from outfield.stats.series import circular_shift_test
 from outfield.stats.smooth import SMOOTHERS, Smoother, residuals
 from outfield.store import query
 from outfield.store.settings import told_apart
 from outfield.store.write import whole as whole_rows
 from outfield.studies.bench import HALVES
 from outfield.trajectory.tracker import ITEMS, SKIPPED, merits_of
-from outfield.types import Estimate
+from outfield.types import Array, Estimate
 
 Share = Literal["accuracy", "balanced_accuracy"]
 ID = "ID"

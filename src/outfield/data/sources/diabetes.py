@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from outfield.data import sampling
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset
-from outfield.data.sources._shipped import shipped
+from outfield.data.sources._package_files import shipped
 from outfield.errors import UserError
 
 COLUMNS = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")

@@ -11,7 +11,7 @@ from PIL import Image
 from outfield.data import sampling, views
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset
-from outfield.data.sources._shipped import enlarged, shipped
+from outfield.data.sources._package_files import enlarged, shipped
 from outfield.errors import UserError
 
 

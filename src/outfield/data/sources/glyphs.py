@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from outfield.data import views
 from outfield.data.base import Dataset, Source, row_rng
 from outfield.data.datasets import ArrayDataset
-from outfield.data.sources._shipped import enlarged, shipped, with_channels
+from outfield.data.sources._package_files import enlarged, shipped, with_channels
 from outfield.errors import UserError
 
 _FONTS = {
