@@ -67,7 +67,7 @@ def cautions(found: Comparison) -> tuple[str, ...]:
         first, second = (each[name] for each in versions)
         if first and second and first != second:
             notes.append(f"They were made with different versions of {name}: {first[0]} and {second[0]}.")
-    if found.models is None and (units := found.pairs["strategy"].n_unique()) < 5:
+    if 0 < (units := found.strategies) < 5:
         notes.append(f"Only {units} strategies are in both: bootstrap intervals over so few units are too short.")
     return tuple(notes)
 
@@ -76,7 +76,7 @@ def _facts(found: Comparison) -> list[tuple[str, str]]:
     aurocs = found.of("auroc", "ood")
     counts = {
         "pairs of values": found.pairs.height,
-        "strategies in both": found.pairs["strategy"].n_unique() if found.models is None else 0,
+        "strategies in both": found.strategies,
         "detectors in both": aurocs["detector"].n_unique(),
         "OOD sets in both": aurocs["ood"].n_unique(),
         "only in one": found.only.height,
