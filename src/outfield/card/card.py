@@ -21,7 +21,7 @@ from outfield.reports.findings import Finding, ordered
 from outfield.reports.findings.chance import chance, no_detector
 from outfield.reports.results import CATEGORIES, Results, in_order
 from outfield.stats.recommend import TIE
-from outfield.store.write import atomically
+from outfield.store.write import atomically, write_text
 from outfield.types import Estimate
 
 if TYPE_CHECKING:
@@ -153,11 +153,10 @@ class Card:
         path = check_ending(place(path))
         if path.suffix == ".md":
             return write(self, path)
+        if path.suffix != ".parquet":
+            return write_text(html(self) if path.suffix == ".html" else self.json(), path)
         with atomically(path) as temporary:
-            if path.suffix == ".parquet":
-                self.rows.write_parquet(temporary)
-            else:
-                temporary.write_text(html(self) if path.suffix == ".html" else self.json(), encoding="utf-8")
+            self.rows.write_parquet(temporary)
         return path
 
     def estimate(self, metric: str, detector: str | None = None, ood: str | None = None) -> dict[str, float | None]:

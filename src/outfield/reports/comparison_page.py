@@ -6,13 +6,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from outfield.places import place
 from outfield.reports.comparison import Comparison
 from outfield.reports.displays import comparison as displays
 from outfield.reports.displays.base import Display
 from outfield.reports.html import built, counted, environment, legends, shown, vega
 from outfield.reports.page import provenance
-from outfield.store.write import atomically
+from outfield.store.write import write_text
 
 SECTIONS: dict[str, tuple[Callable[[Comparison], Display], ...]] = {
     "What changed": (displays.overview,),
@@ -30,10 +29,7 @@ def write(found: Comparison, path: Path | str, *, command: str = "") -> Path:
     UserError
         The file cannot be written.
     """
-    path, text = place(path), html(found, command=command)
-    with atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
+    return write_text(html(found, command=command), path)
 
 
 def html(found: Comparison, *, command: str = "") -> str:
