@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from outfield.card.facts import Facts
 from outfield.errors import UserError
 from outfield.places import place
-from outfield.store.write import atomically
+from outfield.store.write import atomically, write_text
 
 if TYPE_CHECKING:
     import altair as alt
@@ -87,9 +87,8 @@ class Card(Facts):
         path = check_ending(place(path))
         if path.suffix == ".md":
             return write(self, path)
+        if path.suffix != ".parquet":
+            return write_text(html(self) if path.suffix == ".html" else self.json(), path)
         with atomically(path) as temporary:
-            if path.suffix == ".parquet":
-                self.rows.write_parquet(temporary)
-            else:
-                temporary.write_text(html(self) if path.suffix == ".html" else self.json(), encoding="utf-8")
+            self.rows.write_parquet(temporary)
         return path

@@ -16,7 +16,8 @@ from outfield.card.markdown import OF_MODEL, escaped, pictures, section, sheet
 from outfield.card.readme import Readme
 from outfield.errors import UserError
 from outfield.models.libraries import library
-from outfield.store.write import atomically
+from outfield.places import place
+from outfield.store.write import atomically, write_text
 
 TOOL = "outfield"
 HUB_NAMES = {"auroc": "roc_auc", "brier": "brier_score"}
@@ -35,7 +36,7 @@ def read(path: Path | str) -> Readme:
         The file cannot be read, or its YAML head or its marks are broken.
     """
     library("huggingface_hub", extra="text")
-    found = Readme.read(Path(path))
+    found = Readme.read(place(path))
     _checked(found.metadata, path)
     return found
 
@@ -57,18 +58,16 @@ def write(card: Facts, path: Path | str) -> Path:
     --------
     >>> write(card, "README.md")  # doctest: +SKIP
     """
-    path = Path(path)
+    path = place(path)
     readme = read(path)
     index = merged(readme.metadata.get("model-index"), card)
     _checked(readme.metadata | {"model-index": index}, path)
     text = readme.with_section(section(card), escaped(card.name)).with_index(index).text
-    for place, group in pictures(card):
-        if place:
-            with atomically(path.parent / place) as temporary:
+    for picture, group in pictures(card):
+        if picture:
+            with atomically(path.parent / picture) as temporary:
                 sheet(group).save(temporary, format="PNG")
-    with atomically(path) as temporary:
-        temporary.write_bytes(text.encode())
-    return path
+    return write_text(text, path)
 
 
 def _checked(metadata: Mapping[str, Any], path: Path | str) -> None:
