@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load, save
 from scipy.stats import spearmanr
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from outfield.detectors.base import Detector
 from outfield.errors import UserError
@@ -197,12 +198,32 @@ def check_fit_refuses_what_is_not_finite(detector: Detector) -> None:
         detector.fit(FitData.of(train, val))
 
 
+class _Moves(TorchFunctionMode):
+    """Counts tensors that are sent to a device."""
+
+    count = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        told = (*args[1:], *(kwargs or {}).values())
+        moves = func in (Tensor.cpu, Tensor.cuda) or any(isinstance(one, (torch.device, str, Tensor)) for one in told)
+        self.count += moves and func in (Tensor.cpu, Tensor.cuda, Tensor.to)
+        return func(*args, **(kwargs or {}))
+
+
+def check_score_moves_nothing(detector: Detector) -> None:
+    """State, head and values are on one device before a score is asked for."""
+    state, out = fitted(detector), world().outputs("test", detector)
+    with _Moves() as moves:
+        detector.score(out, state)
+    assert moves.count == 0
+
+
 def check_types_of_labels(detector: Detector) -> None:
     """Class numbers of any type give one fit; what is no class number is refused."""
     train, val = (world().outputs(split, detector) for split in ("train", "val"))
     state = detector.fit(FitData.of(train, val))
     for dtype in (torch.uint8, torch.int16, torch.float64, torch.float16):
-        other = [replace(out, labels=out.labels.to(dtype)) for out in (train, val)]
+        other = [out.with_fields(labels=out.labels.to(dtype)) for out in (train, val)]
         assert same(detector.fit(FitData.of(other[0], other[1])), state)
     for odd, text in (
         (torch.nn.functional.one_hot(train.labels), "One-hot"),
@@ -210,10 +231,10 @@ def check_types_of_labels(detector: Detector) -> None:
         (train.labels[:-1], "lengths"),
     ):
         with pytest.raises(UserError, match=text):
-            detector.fit(FitData.of(replace(train, labels=odd), val))
+            detector.fit(FitData.of(train.with_fields(labels=odd), val))
     if detector.fits_on:
         with pytest.raises(UserError, match="labels from 0 to"):
-            beyond = [replace(out, labels=out.labels + 1) for out in (train, val)]
+            beyond = [out.with_fields(labels=out.labels + 1) for out in (train, val)]
             detector.fit(FitData.of(beyond[0], beyond[1]))
 
 
@@ -269,6 +290,7 @@ CHECKS: tuple[Callable[[Detector], None], ...] = (
     check_half_precision, check_extreme_rows, check_inference_mode, check_a_thousand_and_one_rows,
     check_inputs_untouched, check_absent_class, check_declares, check_rows_that_are_not_finite,
     check_fit_refuses_what_is_not_finite, check_types_of_labels,
+    check_score_moves_nothing,
 )  # fmt: skip
 
 
@@ -426,6 +448,11 @@ class _FitsOnWhatever(_Sound):
         return {"scale": torch.ones(1, dtype=torch.float64)}
 
 
+class _MovesItsState(_Sound):
+    def score(self, out: Outputs, state: State) -> Tensor:
+        return super().score(out, {name: value.to(out.logits.device) for name, value in state.items()})
+
+
 class _Undocumented(_Sound):
     """No source."""
 
@@ -459,6 +486,7 @@ FAULTS = (
     (_FitsOnWhatever, check_fit_refuses_what_is_not_finite),
     (_HidesTheSpoilt, check_rows_that_are_not_finite),
     (_FitsOnWhatever, check_types_of_labels),
+    (_MovesItsState, check_score_moves_nothing),
 )
 
 

@@ -118,7 +118,7 @@ def _of_finite_rows(score: Callable[[Any, Outputs, State], Tensor]) -> Callable[
             return score(self, out, state)
         spoilt = torch.stack(bad).any(dim=0)
         found = score(self, out.map(lambda values: _without(values, spoilt)), state)
-        return found.masked_fill(spoilt.to(found.device), torch.nan)
+        return found.masked_fill(spoilt, torch.nan)
 
     return of_finite_rows
 
