@@ -35,7 +35,7 @@ class Detector(ABC):
     needs: ClassVar[frozenset[str]]
     """What ``score`` reads: of ``logits``, ``features``, ``head``, ``inputs``, ``predictions``, and names of probes."""
     information: ClassVar[str]
-    """``outputs``, ``features``, ``hybrid``, ``layers`` or ``gradients``: what it rests on."""
+    """``inputs``, ``outputs``, ``features``, ``hybrid``, ``layers`` or ``gradients``: what it rests on."""
     fits_on: ClassVar[frozenset[str]] = frozenset()
     """The splits that ``fit`` reads: of ``train`` and ``val``."""
     fits_with: ClassVar[frozenset[str]] = frozenset()
