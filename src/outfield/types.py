@@ -50,7 +50,7 @@ class Head:
             )
 
     def __call__(self, features: Tensor) -> Tensor:
-        return features @ self.weight.to(features).T + self.bias.to(features)
+        return features @ self.weight.to(features.dtype).T + self.bias.to(features.dtype)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Head:
         return Head(self.weight.to(device=device, dtype=dtype), self.bias.to(device=device, dtype=dtype))
@@ -167,12 +167,13 @@ class Outputs:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Outputs:
         """The same outputs with ``change`` applied to every array that has rows."""
-        return self._changed(change, self.__dict__["head"])
-
-    def _changed(self, change: Callable[[Tensor], Tensor], head: Head | None) -> Outputs:
         fields = {name: change(value) for name, value in self._fields()}
-        layers = {name: change(value) for name, value in self.layers.items()}
-        return Outputs(**fields, head=head, layers=layers)
+        return self.with_fields(**fields, layers={name: change(value) for name, value in self.layers.items()})
+
+    def with_fields(self, **fields: Any) -> Outputs:
+        """The same outputs with some fields given anew; None leaves a field out."""
+        own = {name: self.__dict__[name] for name in (*self.present, "layers")}
+        return Outputs(**own | fields)
 
     def __getitem__(self, rows: slice | Tensor) -> Outputs:
         return self.map(lambda value: value[rows])
@@ -184,7 +185,8 @@ class Outputs:
 
     def to(self, device: torch.device | str) -> Outputs:
         """The same values on another device; the head goes with them."""
-        return self._changed(lambda value: value.to(device), self.head.to(device) if self.has("head") else None)
+        moved = self.map(lambda value: value.to(device))
+        return moved.with_fields(head=self.head.to(device)) if self.has("head") else moved
 
     @staticmethod
     def cat(parts: Sequence[Outputs]) -> Outputs:
@@ -195,7 +197,7 @@ class Outputs:
             raise UserError("Expected at least one part to join, but got none.")
         fields = {name: torch.cat([part.__dict__[name] for part in parts]) for name, _ in parts[0]._fields()}
         layers = {name: torch.cat([part.layers[name] for part in parts]) for name in parts[0].layers}
-        return Outputs(**fields, head=parts[0].__dict__["head"], layers=layers)
+        return parts[0].with_fields(**fields, layers=layers)
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,7 @@ class Detector(ABC):
     needs: ClassVar[frozenset[str]]
     """What ``score`` reads: of ``logits``, ``features``, ``head``, ``inputs``, ``predictions``, and names of probes."""
     information: ClassVar[str]
-    """``outputs``, ``features``, ``hybrid``, ``layers`` or ``gradients``: what it rests on."""
+    """``inputs``, ``outputs``, ``features``, ``hybrid``, ``layers`` or ``gradients``: what it rests on."""
     fits_on: ClassVar[frozenset[str]] = frozenset()
     """The splits that ``fit`` reads: of ``train`` and ``val``."""
     fits_with: ClassVar[frozenset[str]] = frozenset()
@@ -118,7 +118,7 @@ def _of_finite_rows(score: Callable[[Any, Outputs, State], Tensor]) -> Callable[
             return score(self, out, state)
         spoilt = torch.stack(bad).any(dim=0)
         found = score(self, out.map(lambda values: _without(values, spoilt)), state)
-        return found.masked_fill(spoilt.to(found.device), torch.nan)
+        return found.masked_fill(spoilt, torch.nan)
 
     return of_finite_rows
 
