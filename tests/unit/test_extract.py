@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from outfield.data.datasets import ArrayDataset, subset
+from outfield.data.datasets import ArrayDataset
 from outfield.data.views import subset
 from outfield.detectors.base import Detector
 from outfield.errors import UserError
