@@ -174,6 +174,11 @@ class Outputs:
     def __getitem__(self, rows: slice | Tensor) -> Outputs:
         return self.map(lambda value: value[rows])
 
+    @property
+    def device(self) -> torch.device:
+        """Where the values are."""
+        return next(value.device for _, value in self._rows())
+
     def chunks(self, size: int = 8192) -> Iterator[Outputs]:
         """Consecutive pieces of at most ``size`` rows."""
         for start in range(0, len(self), size):
