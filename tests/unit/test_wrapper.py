@@ -32,7 +32,7 @@ def test_a_base_is_given_as_a_detector_by_its_name_or_as_a_mapping() -> None:
     assert one.params == {"base": {"name": "gen", "gamma": 0.5, "m": 100}}
     assert repr(one) == "Standardised(base=GEN(gamma=0.5, m=100))"
     assert keys.key(one=one) != keys.key(one=Standardised(GEN()))
-    assert one.classes == {Standardised, GEN}, "the base's code is part of a result's key"
+    assert one.code == {Standardised, GEN}, "the base's code is part of a result's key"
     with pytest.raises(UserError, match=r"a detector to wrap, but got 3\. Give its name"):
         Standardised(3)  # type: ignore[arg-type]
 

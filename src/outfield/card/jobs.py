@@ -45,7 +45,7 @@ def jobs_of(model: Model, digest: str, detectors: Sequence[Detector], sets: Sets
 
 def _key(said: dict[str, Any], detector: Detector) -> str:
     named = registry.name_of("detectors", detector)
-    return keys.key(card=said, detector=named, params=detector.params, own=keys.of_code(*detector.classes, Detector))
+    return keys.key(card=said, detector=named, params=detector.params, own=keys.of_code(*detector.code, Detector))
 
 
 def _stated(sets: Sets) -> list[list[Any]]:

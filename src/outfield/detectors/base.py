@@ -95,9 +95,9 @@ class Detector(ABC):
         return replace(self, **some) if some else self
 
     @property
-    def classes(self) -> frozenset[type[Detector]]:
+    def code(self) -> frozenset[type[Detector]]:
         """Its class and those of the detectors that it wraps: the code that a score rests on."""
-        return frozenset({type(self)}.union(*(base.classes for base in self.bases)))
+        return frozenset({type(self)}.union(*(base.code for base in self.bases)))
 
     def folds(self) -> tuple[Fold[Any, Any], ...]:
         """The folds that ``fit`` will ask for, so that detectors can share a pass."""

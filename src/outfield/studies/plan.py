@@ -177,7 +177,7 @@ def _jobs(recipe: Recipe, detectors: list[Detector], spec: Spec, basis: _Basis) 
     for detector in detectors:
         stated: dict[str, Any] = {"detector": registry.name_of("detectors", detector), "params": detector.params}
         stated |= basis.probing if detector.probes() else {}
-        code = keys.of_code(*detector.classes, Detector)
+        code = keys.of_code(*detector.code, Detector)
         for tuned in _settings(detector, spec):
             tuning = basis.tuning if tuned else None
             yield Job(keys.key(model=model, name=recipe.name, code=code, tuning=tuning, **stated), detector, tuned)
