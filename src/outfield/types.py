@@ -59,6 +59,14 @@ class Head:
 T = TypeVar("T")
 
 
+_SOURCES = {
+    "inputs": "Take them from the values of a data set: values.keeping(('inputs', 'features')).",
+    "targets": "Extract them from a data set that has targets.",
+    "labels": "Extract them from a data set that has labels.",
+}
+"""Where fields come from that no model gives."""
+
+
 class _Optional(Generic[T]):
     """A field that may be absent: reading it then is an error that says so."""
 
@@ -76,7 +84,7 @@ class _Optional(Generic[T]):
         if value is None:
             raise UserError(
                 f"Expected outputs with {self.name}, but these have {', '.join(outputs.present) or 'nothing'}. "
-                f"Extract them from a model that has {self.name}."
+                f"{_SOURCES.get(self.name, f'Extract them from a model that has {self.name}.')}"
             )
         return value
 
@@ -177,6 +185,11 @@ class Outputs:
 
     def __getitem__(self, rows: slice | Tensor) -> Outputs:
         return self.map(lambda value: value[rows])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the values are."""
+        return next(value.device for _, value in self._rows())
 
     def chunks(self, size: int = 8192) -> Iterator[Outputs]:
         """Consecutive pieces of at most ``size`` rows."""

@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from outfield.detectors._wrapper import part, state_with
 from outfield.detectors.base import Detector
 from outfield.errors import UserError
 from outfield.features.fit_data import FitData
@@ -21,6 +22,7 @@ from outfield.registry import create, find, name_of, names
 from outfield.types import Outputs, State
 from tests.contracts.worlds import CLASSES, Sharded, world
 from tests.plugin_example.src.outfield_example.flow import Flow
+from tests.plugin_example.src.outfield_example.standardised import Standardised
 
 DETECTORS = names("detectors")
 SMALLER: dict[str, dict[str, Any]] = {"corp": {"m": 96}}
@@ -283,7 +285,7 @@ def check_declares(detector: Detector) -> None:
     fields = {"logits", "features", "inputs", "head"}
     assert detector.needs - fields == {name_of("probes", p) for p in detector.probes()}
     assert detector.fits_on <= {"train", "val"}
-    assert set(detector.grid) | set(detector.bounds) <= set(detector.params)
+    assert set(type(detector).grid) | set(detector.bounds) <= set(detector.params)
     assert isinstance(detector.title, str)
     assert "References" in str(type(detector).__doc__)
 
@@ -326,6 +328,38 @@ class _InputFlow(Flow):
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("detector", [Flow(epochs=4), _InputFlow(epochs=4)], ids=["features", "inputs"])
 def test_contract_of_a_density(detector: Detector, check: Callable[[Detector], None]) -> None:
+    check(detector)
+
+
+@dataclass(frozen=True)
+class _Highest(Detector):
+    """The highest of several scores, each in deviations above its mean.
+
+    References
+    ----------
+    None.
+    """
+
+    bases: tuple[Detector, ...] = (Standardised("msp"), Standardised("knn"))  # type: ignore[arg-type]  # built
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    information: ClassVar[str] = "hybrid"
+
+    def fit(self, data: FitData) -> State:
+        return state_with({}, **{str(i): base.fit(data) for i, base in enumerate(self.bases)})
+
+    def score(self, out: Outputs, state: State) -> Tensor:
+        found = [base.score(out, part(str(i), state)) for i, base in enumerate(self.bases)]
+        return torch.stack(found).amax(0)
+
+
+WRAPPERS = (Standardised("gen"), Standardised("gram"), Standardised(Standardised("residual")), _Highest())  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("foreign", "plugins")
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("detector", WRAPPERS, ids=["outputs", "layers", "twice", "several"])
+def test_contract_of_a_wrapper(detector: Detector, check: Callable[[Detector], None]) -> None:
     check(detector)
 
 
@@ -517,9 +551,16 @@ FAULTS = (
 @pytest.fixture
 def foreign(monkeypatch: pytest.MonkeyPatch) -> None:
     """Detectors of this file, created by the name of their class."""
-    local = {cls.__name__: cls for cls in (_Sound, Flow, _InputFlow, *(cls for cls, _ in FAULTS))}
+    local = {
+        cls.__name__: cls for cls in (_Sound, Flow, _InputFlow, Standardised, _Highest, *(cls for cls, _ in FAULTS))
+    }
+    usual = name_of
+
+    def called(kind: str, plugin: Any) -> str:
+        return type(plugin).__name__ if kind == "detectors" else usual(kind, plugin)
+
     monkeypatch.setattr(f"{__name__}.create", lambda kind, name, **params: local[name](**params))
-    monkeypatch.setattr(f"{__name__}.name_of", lambda kind, plugin: type(plugin).__name__)
+    monkeypatch.setattr(f"{__name__}.name_of", called)
 
 
 @pytest.mark.usefixtures("foreign")

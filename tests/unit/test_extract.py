@@ -25,6 +25,7 @@ from outfield.models.base import Model
 from outfield.models.torch import TorchModel
 from outfield.studies.scoring import score
 from outfield.types import Head, Outputs, State
+from tests.plugin_example.src.outfield_example.standardised import Standardised
 
 
 @dataclass(frozen=True)
@@ -262,6 +263,13 @@ def test_inputs_are_read_from_the_set_in_fit_and_in_score_and_never_stored(tmp_p
     np.testing.assert_allclose(found, (x - x.mean(0)).norm(dim=1).numpy())
     assert sorted(tmp_path.rglob("*")) == stored and net.forwards == forwards
     assert not any(chunk.has("inputs") for chunk in values), "who does not ask is given none"
+
+
+def test_a_wrapper_reads_inputs_for_its_base(tmp_path: Path) -> None:
+    values = extract(model(), data(600), Cache(tmp_path))
+    detector = Standardised(FromMeanInput())
+    found = score(detector, detector.fit(FitData(values, values)), values, "here")
+    assert found.mean() == pytest.approx(0, abs=1e-9) and found.std(ddof=1) == pytest.approx(1)
 
 
 def test_a_bank_of_inputs_holds_the_rows_that_it_names(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from outfield.detectors._wrapper import scores
 from outfield.detectors.base import Detector
 from outfield.errors import UserError
 from outfield.features.extract import Values
@@ -18,13 +19,11 @@ def score(detector: Detector, state: State, values: Values, about: str) -> NDArr
 
     What the detector learned is moved once, to where the values are.
     """
-    state = {name: value.to(values.device) for name, value in state.items()}
-    chunks = values.keeping(tuple(detector.needs)) if "inputs" in detector.needs else values
     with torch.inference_mode():
-        scores = torch.cat([detector.score(chunk, state).cpu() for chunk in chunks]).double().numpy()
-    if bad := int(np.isnan(scores).sum()):
+        found = torch.cat([part.cpu() for part in scores(detector, state, values)]).double().numpy()
+    if bad := int(np.isnan(found).sum()):
         raise UserError(
             f"Expected scores that are numbers, but {name_of('detectors', detector)} gave NaN for {bad} of "
-            f"{len(scores)} inputs of {about}. Leave it out, or look at the features of that set."
+            f"{len(found)} inputs of {about}. Leave it out, or look at the features of that set."
         )
-    return scores
+    return found
