@@ -42,11 +42,11 @@ def with_projector(network: nn.Module, size: int) -> nn.Module:
     return with_head(network, name, nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size)))
 
 
-def without_projector(network: nn.Module, images: Tensor, labels: Tensor, classes: int) -> nn.Module:
+def without_projector(network: nn.Module, images: Tensor, labels: Tensor) -> nn.Module:
     """The network with a linear head, fitted to its frozen features, in the place of its projection."""
     name = head_of(network)[0].rpartition(".")[0]
     features = _features(with_head(network, name, nn.Identity()), images)
-    return with_head(network, name, fitted_head(features, labels, classes))
+    return with_head(network, name, fitted_head(features, labels, int(labels.max()) + 1))
 
 
 def fitted_head(features: Tensor, labels: Tensor, classes: int, decay: float = 1e-4) -> nn.Linear:

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from outfield.strategies.base import Strategy
+from outfield.strategies._average import Averaged
+from outfield.strategies.base import MakeNetwork, PictureStrategy
+from outfield.types import Batch
+
+if TYPE_CHECKING:
+    from outfield.tasks.base import Task
 
 
 @dataclass(frozen=True)
-class EMA(Strategy):
+class EMA(PictureStrategy):
     """The baseline, judged by a running average of its weights and batch statistics [1].
 
     Parameters
@@ -33,5 +37,14 @@ class EMA(Strategy):
     family: ClassVar[str] = "recipe"
     limits: ClassVar = {"decay": (0.0, 1.0)}
 
-    def averaged(self, network: nn.Module) -> AveragedModel:
-        return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(self.decay), use_buffers=True)
+    def network(self, make: MakeNetwork, task: Task) -> nn.Module:
+        return Averaged(make(), self.decay)
+
+    def architecture(self, make: MakeNetwork, task: Task) -> nn.Module:
+        return make()
+
+    def after_step(self, network: nn.Module, batch: Batch, task: Task) -> None:
+        Averaged.of(network).update()
+
+    def finish(self, network: nn.Module, data: Batch, task: Task) -> nn.Module:
+        return Averaged.of(network).finished()

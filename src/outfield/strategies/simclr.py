@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from outfield.strategies import _pictures
 from outfield.strategies._contrast import Contrastive, contrastive
+from outfield.types import Batch
+
+if TYPE_CHECKING:
+    from outfield.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,6 @@ class SimCLR(Contrastive):
             views = operation(views, 0.5 * _pictures.random_strengths(views)).clamp(0, 1)
         return views
 
-    def loss(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        picture = torch.arange(len(y), device=x.device).repeat(2)
-        return contrastive(network(x), picture, self.temperature)
+    def loss(self, network: nn.Module, batch: Batch, task: Task) -> Tensor:
+        picture = torch.arange(len(batch) // 2, device=batch.x.device).repeat(2)
+        return contrastive(network(batch.x), picture, self.temperature)

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from outfield.strategies._contrast import Contrastive, contrastive
+from outfield.types import Batch
+
+if TYPE_CHECKING:
+    from outfield.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -39,5 +44,5 @@ class SupCon(Contrastive):
     projection: int = 64
     crop: float = 0.8
 
-    def loss(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        return contrastive(network(x), y.argmax(1).repeat(2), self.temperature)
+    def loss(self, network: nn.Module, batch: Batch, task: Task) -> Tensor:
+        return contrastive(network(batch.x), batch.targets.argmax(1).repeat(2), self.temperature)

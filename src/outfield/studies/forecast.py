@@ -11,19 +11,18 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-import torch
 
 from outfield.data.datasets import sample
 from outfield.errors import OutfieldError
 from outfield.features.cache import Cache
-from outfield.models.preprocess import Pictures
 from outfield.models.torch import TorchModel
 from outfield.strategies import Moment, train
 from outfield.studies.job import Study
 from outfield.studies.plan import ModelJobs, outlook
-from outfield.studies.recipes import Recipe, Report, TrainedRecipe
+from outfield.studies.recipes import Recipe, Report, TrainedRecipe, training_set
 from outfield.studies.sets import Sets
 from outfield.studies.spec import Spec
+from outfield.tasks.classify import Classify
 from outfield.temporary_files import work_folder
 
 TRIAL = 500
@@ -149,9 +148,8 @@ class _Timed:
             train(
                 strategy,
                 lambda: recipe.untrained(self.sets),
-                Pictures()(some.read(slice(0, len(some)))),
-                torch.from_numpy(np.asarray(some.labels)),
-                classes=self.sets.classes,
+                training_set(some),
+                Classify(classes=self.sets.classes),
                 seed=recipe.seed,
                 epochs=STEPS,
                 on_step=note,

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from outfield import checksums, keys, registry
+from outfield.data.base import Dataset
 from outfield.errors import UserError
 from outfield.models.networks._published import renamed, under_own_names
 from outfield.models.preprocess import Pictures
@@ -26,6 +27,8 @@ from outfield.strategies import train
 from outfield.strategies.base import Strategy
 from outfield.studies.sets import Sets
 from outfield.studies.spec import Plugin, Spec, Stored, Trained
+from outfield.tasks.classify import Classify
+from outfield.types import Batch
 
 Report = Callable[[int, int], None]
 WEIGHTS = "weights"
@@ -100,7 +103,7 @@ class TrainedRecipe(Recipe):
         return network
 
     def _load(self, sets: Sets, weights: Path) -> nn.Module:
-        network = self.training.architecture(lambda: self.untrained(sets))
+        network = self.training.architecture(lambda: self.untrained(sets), Classify(classes=sets.classes))
         with copies([weights]) as (here,):
             if not checksums.check_file(here, WEIGHTS, self.key):
                 checksums.tell_of_earlier(weights.parent, f"the file {weights.name} bears")
@@ -108,19 +111,22 @@ class TrainedRecipe(Recipe):
         return network.eval()
 
     def _train(self, sets: Sets, weights: Path, report: Report) -> nn.Module:
-        data = sets.train.data
         network = train(
             self.training,
             lambda: self.untrained(sets),
-            Pictures()(data.read(slice(0, len(data)))),
-            torch.from_numpy(np.asarray(data.labels)),
-            classes=sets.classes,
+            training_set(sets.train.data),
+            Classify(classes=sets.classes),
             seed=self.seed,
             epochs=self.epochs,
             report=report,
         )
         _save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, weights, self.key)
         return network
+
+
+def training_set(data: Dataset) -> Batch:
+    """Pictures and labels as the training loop takes them."""
+    return Batch(Pictures()(data.read(slice(0, len(data)))), torch.from_numpy(np.asarray(data.labels)))
 
 
 def _save(tensors: dict[str, torch.Tensor], weights: Path, key: str) -> None:

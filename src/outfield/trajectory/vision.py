@@ -20,15 +20,15 @@ from outfield.errors import UserError
 from outfield.features.fit_data import FitData, InMemory
 from outfield.metrics.auroc import Auroc
 from outfield.metrics.base import IdScores, Predictions
-from outfield.models.preprocess import Pictures
 from outfield.models.torch import TorchModel
 from outfield.places import file_name
 from outfield.store import write
 from outfield.strategies import train
 from outfield.strategies._loop import Moment
 from outfield.studies.executors.base import Executor
-from outfield.studies.recipes import TrainedRecipe, recipes
+from outfield.studies.recipes import TrainedRecipe, recipes, training_set
 from outfield.studies.sets import Sets, load, ordered_like
+from outfield.tasks.classify import Classify
 from outfield.trajectory.runs import Outcome, Told, follow, resumable
 from outfield.trajectory.spec import Trajectory
 from outfield.trajectory.tracker import HALVES, EvalSet, Run, Tracker
@@ -133,13 +133,11 @@ class _Run:
             self.checkpoint.unlink(missing_ok=True)
 
     def _train(self, told: Told, resume: Path | None) -> None:
-        data = self.sets.train.data
         train(
             self.recipe.training,
             lambda: self.recipe.untrained(self.sets),
-            Pictures()(data.read(slice(0, len(data)))),
-            torch.from_numpy(np.asarray(data.labels)),
-            classes=self.sets.classes,
+            training_set(self.sets.train.data),
+            Classify(classes=self.sets.classes),
             seed=self.recipe.seed,
             epochs=self.recipe.epochs,
             on_step=lambda moment: self._at(moment, told),
