@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
+from outfield.data.datasets import ArrayDataset
+from outfield.data.member import Member
+from outfield.data.sources.diabetes import Diabetes
 from outfield.errors import UserError
 from outfield.keys import of_tensors
 from outfield.registry import create
@@ -21,6 +25,7 @@ from outfield.strategies import Moment, Optimizers, Processes, Strategy, train
 from outfield.strategies.base import MakeNetwork
 from outfield.tasks.base import Task
 from outfield.tasks.classify import Classify
+from outfield.tasks.regress import Regress
 from outfield.types import Batch
 
 TASK = Classify(classes=2)
@@ -277,3 +282,23 @@ def test_a_process_reads_its_part_of_a_step_and_of_its_streams() -> None:
         assert torch.equal(mine.x, whole.x[1::2]) and len(mine) == 5
         assert torch.equal(mine.streams["outliers"].x, whole.streams["outliers"].x[1::2])
     assert parts.share(5) == pytest.approx(4 / 5) and parts.part(torch.tensor([3])).tolist() == [3]
+
+
+def test_a_regression_task_trains_a_network_of_numbers_to_the_least_squares() -> None:
+    ages = {part: Diabetes(part=part.replace("train", "fit")) for part in ("train", "val", "test")}
+    task = Regress(ages)
+    data = task.batch(next(task.sets(seed=0)))
+    standard = replace(data, x=(data.x - data.x.mean(0)) / data.x.std(0), y=(data.targets - 150) / 80)
+    strategy = create("strategies", "adamw", learning_rate=0.05, weight_decay=0.0, batch_size=64, epochs=60)
+    trained = train(strategy, lambda: nn.Linear(10, 1), standard, task, seed=0)
+    columns = torch.cat([standard.x, torch.ones(len(standard), 1)], 1)
+    least = (columns @ torch.linalg.lstsq(columns, standard.targets).solution - standard.targets).square().mean()
+    with torch.no_grad():
+        assert float(task.loss(trained, standard)) == pytest.approx(float(least), rel=0.02)
+
+
+def test_a_set_with_groups_and_without_labels_is_taken_as_it_is() -> None:
+    wild = Member("wild", "outliers", ArrayDataset(np.eye(3, dtype="float32"), groups=[1, 0, 1]))
+    found = TASK.batch(wild)
+    assert found.y is None and found.groups is not None and found.groups.tolist() == [1, 0, 1]
+    assert torch.equal(found.x, torch.eye(3))

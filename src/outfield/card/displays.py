@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from outfield import registry
-from outfield.card.card import MISSED, Card
+from outfield.card.facts import MISSED, Facts
 from outfield.errors import UserError
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.accuracy import strip
@@ -18,7 +18,7 @@ WEAKEST = 5
 """Sets and parts that are shown where none of them is a blind spot, or few are."""
 
 
-def on_id_data(card: Card) -> Display:
+def on_id_data(card: Facts) -> Display:
     """Accuracy and calibration on the ID test set."""
     rows = card.results.test.filter(pl.col("set_kind") == "id", pl.col("detector").is_null())
     labels = {name: registry.find("metrics", name).label for name in registry.names("metrics")}
@@ -33,7 +33,7 @@ def on_id_data(card: Card) -> Display:
     return Display("id", "Accuracy and calibration", caption, table, columns=columns, open=True)
 
 
-def which_detector(card: Card) -> Display:
+def which_detector(card: Facts) -> Display:
     """Every applicable detector, best first, and how sure the choice is."""
     table = card.choice.table
     information = {name: card.results.information.get(name, "other") for name in table["detector"]}
@@ -69,7 +69,7 @@ def which_detector(card: Card) -> Display:
     return Display("detectors", title, caption, table, (figure,), columns, legend="information")
 
 
-def by_set(card: Card) -> Display:
+def by_set(card: Facts) -> Display:
     """AUROC of every detector on every OOD set."""
     rows = card.results.auroc
     labels = {name: f"{category}: {name}" for name, category in card.ood_sets.items()}
@@ -84,7 +84,7 @@ def by_set(card: Card) -> Display:
     return Display("sets", "Detection of every OOD set", caption, table, (figure,), columns)
 
 
-def parts(card: Card) -> Display:
+def parts(card: Facts) -> Display:
     """AUROC of every detector on every part of a pooled OOD set."""
     rows = card.rows.filter(
         *(pl.col("role") == "test", pl.col("metric") == "auroc"),
@@ -104,7 +104,7 @@ def parts(card: Card) -> Display:
 
 
 def _heat_map(
-    card: Card, rows: pl.DataFrame, labels: dict[str, str], by: str
+    card: Facts, rows: pl.DataFrame, labels: dict[str, str], by: str
 ) -> tuple[Figure, pl.DataFrame, dict[str, str]]:
     """Detectors down, sets or parts across; the numbers with their intervals, and how their columns are headed."""
     named = rows.select(x=pl.col(by).replace_strict(labels), y="detector", value="value")
@@ -126,7 +126,7 @@ def _count(n: object) -> str:
     return f"{n:,}" if isinstance(n, int) else "an unknown number"
 
 
-def blind_spots(card: Card) -> Display:
+def blind_spots(card: Facts) -> Display:
     """What the recommended detector does not see: sets and parts that it accepts for the most part, or most of all."""
     blind = card.blind_spots
     table = card.weakest.head(max(WEAKEST, blind.height))
@@ -155,7 +155,7 @@ def blind_spots(card: Card) -> Display:
     return Display("blind-spots", title, caption, table, columns=columns, open=table.height <= OPEN)
 
 
-def weak_classes(card: Card) -> Display:
+def weak_classes(card: Facts) -> Display:
     """Classes of OOD sets that the recommended detector accepts."""
     table = card.weak_classes
     if table.is_empty():
@@ -181,7 +181,7 @@ def weak_classes(card: Card) -> Display:
     return Display("ood-classes", title, caption, table, (figure,), columns)
 
 
-def known_classes(card: Card) -> Display:
+def known_classes(card: Facts) -> Display:
     """ID classes, one by one."""
     table = card.known_classes
     if table.is_empty():
@@ -209,7 +209,7 @@ def known_classes(card: Card) -> Display:
     )
 
 
-def under_shift(card: Card) -> Display:
+def under_shift(card: Facts) -> Display:
     """Accuracy under covariate shift, by severity."""
     rows = card.results.metric("accuracy", "shift")
     if rows.is_empty():
@@ -264,7 +264,7 @@ def _line(table: pl.DataFrame, clean: float) -> alt.TopLevelMixin:
     ).properties(width="container", height=170)
 
 
-def cost(card: Card) -> Display:
+def cost(card: Facts) -> Display:
     """What each detector costs."""
     jobs = card.results.auroc.group_by("detector").agg(pl.col("seconds").first(), pl.col("passes").first())
     if jobs["seconds"].is_null().all():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from outfield import keys
-from outfield.detectors._right import MeansOfRight
+from outfield.detectors._class_means import MeansOfRight
 from outfield.detectors.base import Detector
 from outfield.features.fit_data import FitData
 from outfield.features.folds import Fold
@@ -69,7 +69,6 @@ class OpenMax(Detector):
         return {"means": means, "shape": shape, "scale": scale, "least": least}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        state = {name: value.to(out.logits.device) for name, value in state.items()}
         logits = out.logits.double()
         lost = logits * self._ranks(logits) * _cdf(torch.cdist(logits, state["means"]), state)
         return torch.softmax(torch.cat([lost.sum(1, keepdim=True), logits - lost], dim=1), dim=1)[:, 0]

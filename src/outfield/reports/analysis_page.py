@@ -14,7 +14,7 @@ from outfield.reports.displays.base import Display
 from outfield.reports.displays.statistics import SECTIONS
 from outfield.reports.findings import findings, told
 from outfield.reports.html import counted, environment, shown, vega
-from outfield.store.write import atomically
+from outfield.store.write import write_text
 
 
 def displays(analysis: Analysis) -> dict[str, list[Display]]:
@@ -47,10 +47,7 @@ def write(analysis: Analysis, path: Path | str, *, title: str = "") -> Path:
     UserError
         The file cannot be written.
     """
-    path, text = Path(path), html(analysis, title=title)
-    with atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
+    return write_text(html(analysis, title=title), path)
 
 
 def html(analysis: Analysis, *, title: str = "") -> str:

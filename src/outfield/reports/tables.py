@@ -14,11 +14,11 @@ from outfield.errors import UserError, listed, near, plural, reading, with_and
 from outfield.places import is_remote, place
 from outfield.reports.cells import names, numbers, without_name
 from outfield.reports.directions import directions, unknown
-from outfield.stats.base import Array
 from outfield.stats.frames import as_frame, require, select_rows
 from outfield.stats.relate import as_share
 from outfield.store import foreign_results, query
 from outfield.store.settings import told_apart
+from outfield.types import Array
 
 MEAN = "mean AUROC"
 SHARES = ("accuracy", "auroc", "ece")

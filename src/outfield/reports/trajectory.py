@@ -21,7 +21,7 @@ from outfield.reports.displays import (
 from outfield.reports.displays.base import Display
 from outfield.reports.html import built, counted, environment, shown, vega
 from outfield.stats.recommend import TIE
-from outfield.store.write import atomically
+from outfield.store.write import write_text
 from outfield.trajectory.analysis import Trajectories
 
 SECTIONS: dict[str, tuple[Callable[[Trajectories], Display], ...]] = {
@@ -56,10 +56,8 @@ def write(study: Path | str, path: Path | str, *, command: str = "") -> Path:
     --------
     >>> write("results/digits_trajectory", "report.html")  # doctest: +SKIP
     """
-    path, text = Path(path), html(Trajectories.of(study), command=command, balanced=by_balanced_accuracy(study))
-    with atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
+    text = html(Trajectories.of(study), command=command, balanced=by_balanced_accuracy(study))
+    return write_text(text, path)
 
 
 def by_balanced_accuracy(study: Path | str) -> Trajectories | None:

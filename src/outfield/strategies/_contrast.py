@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,8 @@ from torch.nn import functional
 
 from outfield.strategies import _heads, _pictures
 from outfield.strategies.base import MakeNetwork, PictureStrategy
+from outfield.tasks.base import Task
 from outfield.types import Batch
-
-if TYPE_CHECKING:
-    from outfield.tasks.base import Task
 
 
 @dataclass(frozen=True)

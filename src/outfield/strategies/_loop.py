@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zlib import crc32
 
 import torch
@@ -21,10 +21,8 @@ from outfield import checksums, keys, temporary_files
 from outfield.errors import UserError
 from outfield.strategies._processes import Processes
 from outfield.strategies.base import MakeNetwork, Optimizers, Strategy
+from outfield.tasks.base import Task
 from outfield.types import Batch
-
-if TYPE_CHECKING:
-    from outfield.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,9 @@ def train(
     if epochs is not None and epochs < 1:
         raise UserError(f"Expected at least 1 epoch, but got {epochs}. Leave epochs out for the strategy's own.")
     with _forked(processes):
-        _check(strategy, make_network, data, task)
+        strategy.check_task(task, data.streams)
+        task.check(data, make_network())
+        strategy.check(data)
     with _seeded(seed, processes), _threads(threads):
         run = _Run(strategy, make_network, data, task, seed=seed, epochs=epochs, processes=processes, about=about)
         if resume is None:
@@ -143,21 +143,6 @@ def train(
             if report is not None:
                 report(run.step, run.total)
         return run.finished(run.module)
-
-
-def _check(strategy: Strategy, make_network: MakeNetwork, data: Batch, task: Task) -> None:
-    if not {"any", task.items} & strategy.items and task.items != "any":
-        raise UserError(
-            f"Expected {' or '.join(sorted(strategy.items))} for {type(strategy).__name__}, but the items of "
-            f"{type(task).__name__} are {task.items}. Choose a strategy that reads them."
-        )
-    if missing := sorted(role for role in strategy.streams if not len(data.streams.get(role, ()))):
-        raise UserError(
-            f"Expected the streams {', '.join(sorted(strategy.streams))} for {type(strategy).__name__}, but got none "
-            f"of {', '.join(missing)}. Give them beside the training set, or choose another strategy."
-        )
-    task.check(data, make_network())
-    strategy.check(data)
 
 
 class _Run:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,8 @@ from torch.optim import Optimizer
 
 from outfield.errors import UserError
 from outfield.strategies import _pictures
+from outfield.tasks.base import Task
 from outfield.types import Batch
-
-if TYPE_CHECKING:
-    from outfield.tasks.base import Task
 
 FAMILIES = (
     "baseline",
@@ -135,6 +133,25 @@ class Strategy(ABC):
     def params(self) -> dict[str, Any]:
         """The hyper-parameters by name."""
         return asdict(self)
+
+    def check_task(self, task: Task, streams: Collection[str]) -> None:
+        """Whether a task, with the streams that it has, gives what the strategy reads.
+
+        Raises
+        ------
+        UserError
+            Its items are others, or a stream is not there.
+        """
+        if "any" not in self.items and task.items not in self.items | {"any"}:
+            raise UserError(
+                f"Expected {' or '.join(sorted(self.items))} for {type(self).__name__}, but the items of "
+                f"{type(task).__name__} are {task.items}. Choose a strategy that reads them."
+            )
+        if missing := sorted(self.streams - set(streams)):
+            raise UserError(
+                f"Expected the streams {', '.join(sorted(self.streams))} for {type(self).__name__}, but got none of "
+                f"{', '.join(missing)}. Give them beside the training set, or choose another strategy."
+            )
 
     def check(self, data: Batch) -> None:  # noqa: B027  # many read anything
         """``UserError`` where the items are not such as the strategy reads."""

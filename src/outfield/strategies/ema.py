@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from outfield.strategies._average import Averaged
 from outfield.strategies.base import MakeNetwork, PictureStrategy
+from outfield.tasks.base import Task
 from outfield.types import Batch
-
-if TYPE_CHECKING:
-    from outfield.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,33 @@ class EMA(PictureStrategy):
     limits: ClassVar = {"decay": (0.0, 1.0)}
 
     def network(self, make: MakeNetwork, task: Task) -> nn.Module:
-        return Averaged(make(), self.decay)
+        return _Averaged(make(), self.decay)
 
     def architecture(self, make: MakeNetwork, task: Task) -> nn.Module:
         return make()
 
     def after_step(self, network: nn.Module, batch: Batch, task: Task) -> None:
-        Averaged.of(network).update()
+        averaged = _averaged(network)
+        averaged.average.update_parameters(averaged.network)
 
     def finish(self, network: nn.Module, data: Batch, task: Task) -> nn.Module:
-        return Averaged.of(network).finished()
+        module: nn.Module = _averaged(network).average.module
+        return module.requires_grad_()
+
+
+class _Averaged(nn.Module):
+    """The network that is trained, with the average of its weights beside it."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.network = network
+        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        self.average.requires_grad_(False)
+
+    def forward(self, *inputs: object) -> object:
+        return self.network(*inputs)
+
+
+def _averaged(network: nn.Module) -> _Averaged:
+    """The pair, inside whatever processes wrap it in."""
+    return next(module for module in network.modules() if isinstance(module, _Averaged))

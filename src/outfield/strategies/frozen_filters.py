@@ -2,14 +2,12 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from torch import nn
 
 from outfield.strategies.base import MakeNetwork, PictureStrategy
-
-if TYPE_CHECKING:
-    from outfield.tasks.base import Task
+from outfield.tasks.base import Task
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +9,8 @@ from torch.nn import functional
 
 from outfield.errors import UserError
 from outfield.strategies.base import PictureStrategy
+from outfield.tasks.base import Task
 from outfield.types import Batch
-
-if TYPE_CHECKING:
-    from outfield.tasks.base import Task
 
 _Norm = Literal["l2", "linf"]
 

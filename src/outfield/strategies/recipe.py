@@ -1,23 +1,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from outfield.strategies import _mixing, _pictures
-from outfield.strategies._average import Averaged
-from outfield.strategies.base import MakeNetwork, PictureStrategy
+from outfield.strategies.ema import EMA
+from outfield.tasks.base import Task
 from outfield.types import Batch
-
-if TYPE_CHECKING:
-    from outfield.tasks.base import Task
 
 
 @dataclass(frozen=True)
-class Recipe(PictureStrategy):
+class Recipe(EMA):
     """The combined recipe [1]: TrivialAugment [2], random erasing, MixUp or CutMix, label smoothing, averaged weights.
 
     Each batch is mixed in one of the two ways, by chance. The average is exponential, of weights and batch
@@ -71,15 +68,3 @@ class Recipe(PictureStrategy):
 
     def loss(self, network: nn.Module, batch: Batch, task: Task) -> Tensor:
         return functional.cross_entropy(network(batch.x), batch.targets, label_smoothing=self.smoothing)
-
-    def network(self, make: MakeNetwork, task: Task) -> nn.Module:
-        return Averaged(make(), self.decay)
-
-    def architecture(self, make: MakeNetwork, task: Task) -> nn.Module:
-        return make()
-
-    def after_step(self, network: nn.Module, batch: Batch, task: Task) -> None:
-        Averaged.of(network).update()
-
-    def finish(self, network: nn.Module, data: Batch, task: Task) -> nn.Module:
-        return Averaged.of(network).finished()

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from outfield.strategies import _pictures
 from outfield.strategies._contrast import Contrastive, contrastive
+from outfield.tasks.base import Task
 from outfield.types import Batch
-
-if TYPE_CHECKING:
-    from outfield.tasks.base import Task
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from outfield.strategies.base import PictureStrategy
+from outfield.tasks.base import Task
 from outfield.types import Batch
-
-if TYPE_CHECKING:
-    from outfield.tasks.base import Task
 
 
 @dataclass(frozen=True)

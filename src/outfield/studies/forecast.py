@@ -12,17 +12,17 @@ from time import perf_counter
 
 import numpy as np
 
-from outfield.data.datasets import sample
+from outfield.data.sampling import sample
 from outfield.errors import OutfieldError
 from outfield.features.cache import Cache
 from outfield.models.torch import TorchModel
-from outfield.strategies import Moment, train
-from outfield.studies.job import Study
-from outfield.studies.plan import ModelJobs, outlook
-from outfield.studies.recipes import Recipe, Report, TrainedRecipe, training_set
+from outfield.strategies import Moment
+from outfield.studies.job import ModelJobs
+from outfield.studies.plan import outlook
+from outfield.studies.recipes import Recipe, Report, TrainedRecipe
 from outfield.studies.sets import Sets
 from outfield.studies.spec import Spec
-from outfield.tasks.classify import Classify
+from outfield.studies.work import Study
 from outfield.temporary_files import work_folder
 
 TRIAL = 500
@@ -137,7 +137,8 @@ class _Timed:
     def training(self, recipe: TrainedRecipe) -> float:
         """Seconds of a training run, by the median of some steps on a sample."""
         strategy, data, times = recipe.training, self.sets.train.data, [perf_counter()]
-        some = sample(data, max(STEPS * strategy.batch_size, 20 * self.sets.classes), self.spec.seed)
+        classes = self.sets.task.arguments(self.sets.train).get("classes", 1)
+        some = sample(data, max(STEPS * strategy.batch_size, 20 * classes), self.spec.seed)
 
         def note(moment: Moment) -> None:
             times.append(perf_counter())
@@ -145,15 +146,7 @@ class _Timed:
                 raise _Enough
 
         with suppress(_Enough):
-            train(
-                strategy,
-                lambda: recipe.untrained(self.sets),
-                training_set(some),
-                Classify(classes=self.sets.classes),
-                seed=recipe.seed,
-                epochs=STEPS,
-                on_step=note,
-            )
+            recipe.train(replace(self.sets, train=replace(self.sets.train, data=some)), epochs=STEPS, on_step=note)
         steps = [after - before for before, after in pairwise(times[1:])]
         return strategy.total_steps(len(data), recipe.epochs) * float(np.median(steps[1:] or steps))
 

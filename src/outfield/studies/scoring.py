@@ -14,9 +14,14 @@ from outfield.types import State
 
 
 def score(detector: Detector, state: State, values: Values, about: str) -> NDArray[np.float64]:
-    """Scores [n], higher further out; ``UserError`` where they are NaN."""
+    """Scores [n], higher further out; ``UserError`` where they are NaN.
+
+    What the detector learned is moved once, to where the values are.
+    """
+    state = {name: value.to(values.device) for name, value in state.items()}
+    chunks = values.keeping(tuple(detector.needs)) if "inputs" in detector.needs else values
     with torch.inference_mode():
-        scores = torch.cat([detector.score(chunk, state).cpu() for chunk in values]).double().numpy()
+        scores = torch.cat([detector.score(chunk, state).cpu() for chunk in chunks]).double().numpy()
     if bad := int(np.isnan(scores).sum()):
         raise UserError(
             f"Expected scores that are numbers, but {name_of('detectors', detector)} gave NaN for {bad} of "

@@ -15,22 +15,18 @@ from scipy import stats
 
 from outfield.errors import UserError
 from outfield.stats.agreement import Agreement, agreement
-from outfield.stats.base import Array
+from outfield.stats.measurement_error import errors_in_variables, item_error, reliability
 from outfield.stats.multiplicity import benjamini_hochberg
-from outfield.stats.partial import (
-    circular_shift_test,
-    errors_in_variables,
-    item_error,
-    partial_correlation,
-    reliability,
-)
+from outfield.stats.partial import partial_correlation
 from outfield.stats.runs import LEAST_RUNS, UNKNOWN, WithinRuns, conditional_p, within_runs
+from outfield.stats.series import circular_shift_test
 from outfield.stats.smooth import SMOOTHERS, Smoother, residuals
 from outfield.store import query
 from outfield.store.settings import told_apart
 from outfield.store.write import whole as whole_rows
-from outfield.trajectory.tracker import HALVES, ITEMS, SKIPPED
-from outfield.types import Estimate
+from outfield.studies.bench import HALVES
+from outfield.trajectory.tracker import ITEMS, SKIPPED, merits_of
+from outfield.types import Array, Estimate
 
 Share = Literal["accuracy", "balanced_accuracy"]
 ID = "ID"
@@ -245,11 +241,13 @@ class Trajectories:
         if rows.is_empty():
             raise UserError(f"Expected tracked runs in {folder}, but no row has a step. Run: outfield track STUDY")
         skipped = rows.filter(pl.col("metric") == SKIPPED).sort("run", "step")
-        notes = tuple(f"{r['run']}, step {r['step']}: {r['params']}" for r in skipped.iter_rows(named=True))
+        notes = tuple(map(_skip, skipped.iter_rows(named=True)))
         done, total = query.progress(folder)
         absent = f"{total - done:,} of {total:,} checkpoints, not measured yet, or their files are damaged or lost"
         notes += (absent,) if done < total else ()
-        measured = rows.filter(pl.col("metric").is_in([measure, "auroc"]), pl.col("role") == "test")
+        measured = rows.filter(
+            pl.col("metric").is_in([measure, "auroc"]), pl.col("role") == "test", pl.col("part").is_null()
+        )
         if not (measured["metric"] == measure).any():
             raise UserError(f"Expected rows of {measure}, but there are none. Log the labels too, or take accuracy.")
         measured = measured.with_columns(name=_NAME)
@@ -378,6 +376,12 @@ _NAME = (
 )
 
 
+def _skip(row: Mapping[str, Any]) -> str:
+    """What could not be measured, and why."""
+    detector = f", {row['detector']}" if row["detector"] else ""
+    return f"{row['run']}, step {row['step']}{detector}: {row['params']}"
+
+
 def _no_items(_run: str, _step: int) -> dict[str, Array]:
     return {}
 
@@ -397,8 +401,8 @@ def _items(folder: Path) -> Callable[[str, int], dict[str, Array]]:
             return {}
         if not (files := query.sound([where[run, step]], [where[run, step]], ITEMS)):
             return {}
-        table = pl.read_parquet(files[0], glob=False)
-        return {name: part["correct"].to_numpy() for (name,), part in table.group_by("set", maintain_order=True)}
+        table = merits_of(pl.read_parquet(files[0], glob=False))
+        return {name: part["merit"].to_numpy() for (name,), part in table.group_by("set", maintain_order=True)}
 
     return read
 

@@ -172,7 +172,7 @@ def published(analysis: Analysis) -> Display:
     """What the paper states beside what its table supports."""
     if analysis.example is None or not analysis.example.statements:
         raise UserError("Expected statements of a paper to compare, but this table has none.")
-    from outfield.reports.published import side_by_side
+    from outfield.reports.paper_statements import side_by_side
 
     caption = f"Source: {analysis.example.source}."
     return Display(
