@@ -212,6 +212,11 @@ def test_a_task_without_its_number_of_classes_and_an_accelerator_that_is_not_the
         run(TASK, accelerator="abacus")
 
 
+def test_no_steps_are_refused() -> None:
+    with pytest.raises(UserError, match="steps of AdamW from 1"):
+        create("strategies", "adamw", steps=0)
+
+
 def test_adamw_is_that_of_pytorch_with_its_warm_up_and_decay() -> None:
     data = rows(10)
     strategy = create("strategies", "adamw", learning_rate=0.1, weight_decay=0.2, batch_size=4, epochs=2, warm_up=0.5)
@@ -275,10 +280,19 @@ class Second(Processes):
     size = 2  # type: ignore[assignment]
 
 
-def test_a_process_reads_its_part_of_a_step_and_of_its_streams() -> None:
-    strategy, parts = Seen(batch_size=10), Second("cpu")
-    train(strategy, lambda: nn.Linear(4, 2), with_outliers(), TASK, seed=0, epochs=4, processes=parts)
-    for whole, mine in zip(seen(with_outliers()), strategy.notes, strict=True):
+class Shuffled(Seen):
+    """Draws an order of the training set before it begins."""
+
+    def data(self, data: Batch, task: Task) -> Batch:
+        return data[torch.randperm(len(data))]
+
+
+@pytest.mark.parametrize("kind", [Seen, Shuffled])
+def test_a_process_reads_its_part_of_a_step_and_of_its_streams(kind: type[Seen]) -> None:
+    strategies, parts = [kind(batch_size=10) for _ in range(2)], Second("cpu")
+    for strategy, processes in zip(strategies, (None, parts), strict=True):
+        train(strategy, lambda: nn.Linear(4, 2), with_outliers(), TASK, seed=0, epochs=4, processes=processes)
+    for whole, mine in zip(strategies[0].notes, strategies[1].notes, strict=True):
         assert torch.equal(mine.x, whole.x[1::2]) and len(mine) == 5
         assert torch.equal(mine.streams["outliers"].x, whole.streams["outliers"].x[1::2])
     assert parts.share(5) == pytest.approx(4 / 5) and parts.part(torch.tensor([3])).tolist() == [3]

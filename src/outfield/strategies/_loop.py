@@ -76,7 +76,7 @@ def train(
     ----------
     strategy : Strategy
     make_network : callable
-        Makes a fresh network.
+        Makes a fresh network: one that is checked, and one that is trained.
     data : Batch
         The whole training set, with its groups and streams. A classifier of pictures learns from ``x``, float32
         [n, channels, height, width] in [0, 1], and ``y``, class numbers [n].
@@ -133,6 +133,8 @@ def train(
         strategy.check(data)
     with _seeded(seed, processes), _threads(threads):
         run = _Run(strategy, make_network, data, task, seed=seed, epochs=epochs, processes=processes, about=about)
+        if processes.rank:  # all begin alike; then each draws its own
+            _seed(seed + 1_000_003 * processes.rank, processes)
         if resume is None:
             run.tell(on_step)
         else:
@@ -320,12 +322,15 @@ def _forked(processes: Processes) -> AbstractContextManager[None]:
 
 @contextmanager
 def _seeded(seed: int, processes: Processes) -> Iterator[None]:
-    own = seed + 1_000_003 * processes.rank
     with _forked(processes):
-        torch.default_generator.manual_seed(own)
-        for device in processes.gpus:
-            torch.cuda.default_generators[device].manual_seed(own)
+        _seed(seed, processes)
         yield
+
+
+def _seed(seed: int, processes: Processes) -> None:
+    torch.default_generator.manual_seed(seed)
+    for device in processes.gpus:
+        torch.cuda.default_generators[device].manual_seed(seed)
 
 
 @contextmanager

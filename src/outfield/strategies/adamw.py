@@ -39,7 +39,7 @@ class AdamW(Strategy):
     steps: int | None = None
 
     family: ClassVar[str] = "recipe"
-    limits: ClassVar = {"warm_up": (0.0, 1.0)}
+    limits: ClassVar = {"warm_up": (0.0, 1.0), "steps": (1, 1_000_000_000)}
 
     def length(self, full: int) -> int:
         return full if self.steps is None else self.steps

@@ -122,8 +122,8 @@ class Strategy(ABC):
 
     def __post_init__(self) -> None:
         for name, (low, high) in (_LIMITS | dict(self.limits)).items():
-            value = getattr(self, name, low)
-            if not low <= value <= high:
+            value = getattr(self, name, None)
+            if value is not None and not low <= value <= high:
                 raise UserError(
                     f"Expected {name} of {type(self).__name__} from {low:g} to {high:g}, but got {value!r}. "
                     "Pass a value in that range."
