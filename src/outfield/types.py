@@ -247,13 +247,46 @@ class Batch:
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def targets(self) -> Tensor:
+        """``y``, where there must be one.
+
+        Raises
+        ------
+        UserError
+            There are no targets.
+        """
+        if self.y is None:
+            raise UserError("Expected items with targets, but these have none. Give each item its label or value.")
+        return self.y
+
     def __getitem__(self, rows: Tensor | slice) -> Batch:
         """Some of the items, in that order; streams are left as they are."""
         some = {name: None if value is None else value[rows] for name, value in self._columns()}
         return Batch(**some, streams=self.streams)
 
+    def to(self, device: torch.device | str | None) -> Batch:
+        """The same items with their tensors on a device, those of streams too; None leaves them where they are."""
+        placed = {name: value.to(device) if _is_tensor(value) else value for name, value in self._columns()}
+        return Batch(**placed, streams={role: stream.to(device) for role, stream in self.streams.items()})
+
+    def digest(self) -> str:
+        """Content key of inputs, targets, groups and streams; inputs that are no tensor say their own."""
+        from outfield import keys
+
+        tensors = {name: value for name, value in self._columns() if _is_tensor(value)}
+        inputs = None if "x" in tensors else self.x.digest()
+        streams = {role: stream.digest() for role, stream in self.streams.items()}
+        return keys.key(tensors=keys.of_tensors(tensors), inputs=inputs, streams=streams)
+
     def _columns(self) -> Iterator[tuple[str, Any]]:
         yield from ((name, getattr(self, name)) for name in ("x", "y", "groups", "rows"))
+
+
+def _is_tensor(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor)
 
 
 def _widened(value: Tensor) -> Tensor:
