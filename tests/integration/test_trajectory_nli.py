@@ -20,7 +20,7 @@ import torch
 import yaml
 
 from outfield.errors import Problems, UserError
-from outfield.reports import trajectory as page
+from outfield.reports import trajectory_page as page
 from outfield.store import query
 from outfield.trajectory.nli.finetune import Finetuning
 from outfield.trajectory.nli.models import Causal, Encoder, attention_layers, merged, open_model, resolved

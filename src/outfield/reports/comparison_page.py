@@ -9,7 +9,7 @@ from pathlib import Path
 from outfield.reports.comparison import Comparison
 from outfield.reports.displays import comparison as displays
 from outfield.reports.displays.base import Display
-from outfield.reports.html import built, counted, environment, legends, shown, vega
+from outfield.reports.html import environment, legends, render_sections, tally, vega
 from outfield.reports.page import provenance
 from outfield.store.write import write_text
 
@@ -41,7 +41,7 @@ def html(found: Comparison, *, command: str = "") -> str:
         answer=found.sentences,
         cautions=cautions(found),
         unit=found.level,
-        sections={title: [shown(built(build, found)) for build in builds] for title, builds in SECTIONS.items()},
+        sections=render_sections(SECTIONS, found),
         legends=legends(found.sides[0]),
         names=found.names,
         provenance=_both(found),
@@ -77,7 +77,7 @@ def _facts(found: Comparison) -> list[tuple[str, str]]:
         "OOD sets in both": aurocs["ood"].n_unique(),
         "only in one": found.only.height,
     }
-    return counted(counts)
+    return tally(counts)
 
 
 def _both(found: Comparison) -> list[tuple[str, str, str]]:
