@@ -52,7 +52,16 @@ def html(found: Comparison, *, command: str = "") -> str:
 
 
 def cautions(found: Comparison) -> tuple[str, ...]:
-    """What a reader must know: other data, other versions, few units."""
+    """What a reader must know: other data, other versions, few units.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from outfield.reports.comparison import compare
+    >>> rows = pl.DataFrame({"model": ["a", "b"], "metric": ["ece"] * 2, "value": [0.25, 0.5]})
+    >>> cautions(compare(rows, rows))
+    ('Only 2 strategies are in both: bootstrap intervals over so few units are too short.',)
+    """
     rows = [side.rows for side in found.sides]
     digests = [set(table["data_digest"].drop_nulls().unique()) for table in rows]
     versions = [{name: sorted(set(table[name].drop_nulls())) for name in ("outfield", "torch")} for table in rows]

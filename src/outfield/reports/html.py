@@ -60,6 +60,12 @@ class Rendering:
         The display's table.
     rows : tuple of tuple of str
         The cells of the HTML table.
+
+    Examples
+    --------
+    >>> found = render(Display("d", "Title", "Caption.", pl.DataFrame({"name": ["a"] * 100})))
+    >>> found.long, found.numeric, found.csv[:7]
+    (True, (False,), 'name\\na\\n')
     """
 
     display: Display
@@ -143,13 +149,26 @@ def script_safe(text: str) -> str:
 
 
 def environment(*packages: str) -> jinja2.Environment:
-    """Templates of these packages, then of ``outfield.reports``: text is escaped, an unknown name is an error."""
+    """Templates of these packages, then of ``outfield.reports``: text is escaped, an unknown name is an error.
+
+    Examples
+    --------
+    >>> environment().from_string("{{ name }}").render(name="<script>")
+    '&lt;script&gt;'
+    """
     loaders = [jinja2.PackageLoader(name) for name in (*packages, "outfield.reports")]
     return jinja2.Environment(loader=jinja2.ChoiceLoader(loaders), autoescape=True, undefined=jinja2.StrictUndefined)
 
 
 def legends(results: Results) -> dict[str, tuple[str, list[Entry]]]:
-    """What colours mean, for each kind of legend that a display may name: its heading and its lines."""
+    """What colours mean, for each kind of legend that a display may name: its heading and its lines.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"model": ["a"], "metric": ["auroc"], "value": [0.9], "detector": ["msp"], "ood": ["far"]})
+    >>> legends(Results.of(rows))["information"]
+    ('information used', [('outputs', '#2b7bba', 'circle')])
+    """
     return {
         "family": (
             "family of strategies",
@@ -167,7 +186,14 @@ def legends(results: Results) -> dict[str, tuple[str, list[Entry]]]:
 
 
 def information_used(results: Results) -> tuple[str, ...]:
-    """The kinds of information that the detectors of these results use, in their known order."""
+    """The kinds of information that the detectors of these results use, in their known order.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"model": ["a"], "metric": ["auroc"], "value": [0.9], "detector": ["knn"], "ood": ["far"]})
+    >>> information_used(Results.of(rows))
+    ('features',)
+    """
     return in_order(sorted(set(results.information.values())), INFORMATION)
 
 
