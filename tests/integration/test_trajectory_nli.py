@@ -20,7 +20,7 @@ import torch
 import yaml
 
 from outfield.errors import Problems, UserError
-from outfield.reports import trajectory as page
+from outfield.reports import trajectory_page as page
 from outfield.store import query
 from outfield.strategies import Moment, Processes, train
 from outfield.strategies.adamw import AdamW

@@ -12,7 +12,7 @@ import yaml
 
 from outfield.errors import Problems, UserError
 from outfield.registry import create
-from outfield.reports import trajectory as page
+from outfield.reports import trajectory_page as page
 from outfield.store import query, write
 from outfield.studies.bench import HALVES
 from outfield.temporary_files import tag

@@ -13,7 +13,7 @@ from outfield.reports.analysis import Analysis
 from outfield.reports.displays.base import Display
 from outfield.reports.displays.statistics import SECTIONS
 from outfield.reports.findings import findings, told
-from outfield.reports.html import counted, environment, shown, vega
+from outfield.reports.html import environment, render, tally, vega
 from outfield.store.write import write_text
 
 
@@ -52,7 +52,7 @@ def write(analysis: Analysis, path: Path | str, *, title: str = "") -> Path:
 
 def html(analysis: Analysis, *, title: str = "") -> str:
     """The page as text."""
-    sections = {name: [shown(each) for each in found] for name, found in displays(analysis).items()}
+    sections = {name: [render(each) for each in found] for name, found in displays(analysis).items()}
     return environment().get_template("analysis.html").render(
         title=title or (analysis.example.source.split(",")[0] if analysis.example else "Analysis"),
         facts=_facts(analysis), findings=told(findings(analysis)), sections=sections, legends={},
@@ -63,7 +63,7 @@ def html(analysis: Analysis, *, title: str = "") -> str:
 def _facts(analysis: Analysis) -> list[tuple[str, str]]:
     table = analysis.measures
     families = table.units["family"].n_unique() if table.has_families else 0
-    return counted({_plural(table.level): table.units.height, "OOD measures": len(table.ood), "families": families})
+    return tally({_plural(table.level): table.units.height, "OOD measures": len(table.ood), "families": families})
 
 
 def _plural(level: str) -> str:
