@@ -9,8 +9,8 @@ from outfield import registry
 from outfield.card.card import MISSED, Card
 from outfield.errors import UserError
 from outfield.reports.displays import _style as style
-from outfield.reports.displays.accuracy import strip
 from outfield.reports.displays.base import Display, Figure
+from outfield.reports.displays.charts import strip
 
 OPEN = 12
 """Tables of more rows are folded."""

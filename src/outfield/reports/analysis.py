@@ -14,6 +14,7 @@ import polars as pl
 from outfield.errors import UserError
 from outfield.reports.directions import higher_is_better
 from outfield.reports.examples import Example, example
+from outfield.reports.results import Results
 from outfield.reports.tables import MEAN, Measures, measures
 from outfield.stats import (
     accuracy_on_the_line,
@@ -61,6 +62,12 @@ class Analysis:
 
     measures: Measures
     example: Example | None = None
+
+    @cached_property
+    def results(self) -> Results | None:
+        """The rows of a study, as analyses read them; None where the table has a row a model."""
+        rows = self.measures.rows
+        return None if rows is None else Results.of(rows)
 
     @property
     def main(self) -> str:

@@ -9,8 +9,8 @@ from scipy import stats
 
 from outfield.errors import UserError
 from outfield.reports.displays import _style as style
-from outfield.reports.displays.accuracy import strip
 from outfield.reports.displays.base import Display, Figure
+from outfield.reports.displays.charts import strip
 from outfield.reports.displays.trajectory_network import COLOURS, sided
 from outfield.stats.smooth import SMOOTHERS
 from outfield.trajectory.analysis import Model, Trajectories
