@@ -96,27 +96,32 @@ class MissingExtra(UserError):
 
 
 class UnknownName(UserError, LookupError):
-    """A name that the registry does not hold; the message suggests the nearest ones.
+    """A name that there is not; the message suggests the nearest ones.
+
+    Parameters
+    ----------
+    kind, name : str
+    known : names that there are
+    listable : bool
+        Whether ``outfield list KIND`` shows them; else the message does.
 
     Examples
     --------
-    >>> print(UnknownName("detectors", "enrgy", ["energy", "msp"]))
+    >>> print(UnknownName("detectors", "enrgy", ["energy", "msp"], listable=True))
     There is no detector 'enrgy'. Did you mean 'energy'? `outfield list detectors` shows all 2.
     >>> print(UnknownName("examples", "a", ["krumpl2026"]))
     There is no example 'a'. There is: krumpl2026.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, listable: bool = False) -> None:
         known = sorted(known)
         hint = f"{near(name, known)} ".lstrip()
-        super().__init__(f"There is no {singular(kind)} {name!r}. {hint}{_whereabouts(kind, known)}")
+        super().__init__(f"There is no {singular(kind)} {name!r}. {hint}{_whereabouts(kind, known, listable)}")
 
 
-def _whereabouts(kind: str, known: Sequence[str]) -> str:
+def _whereabouts(kind: str, known: Sequence[str], listable: bool) -> str:
     """Where all names are shown: by the command for kinds that it lists, else here."""
-    from outfield.registry import FOLDERS
-
-    if kind == "kinds" or kind in FOLDERS:
+    if listable:
         return f"`outfield list {kind}` shows all {len(known)}."
     return f"There {'is' if len(known) == 1 else 'are'}: {listed(known, most=10) or 'none'}."
 

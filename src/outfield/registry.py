@@ -81,7 +81,7 @@ def place_of(kind: str, name: str) -> str:
         return f"outfield.{FOLDERS[kind].replace('/', '.')}.{name}"
     if name in _foreign(kind):
         return _foreign(kind)[name].value
-    raise UnknownName(kind, name, names(kind))
+    raise UnknownName(kind, name, names(kind), listable=True)
 
 
 def create(kind: str, name: str, /, **params: Any) -> Any:
@@ -122,7 +122,7 @@ def name_of(kind: str, plugin: Any) -> str:
 
 def _folder(kind: str) -> Path:
     if kind not in FOLDERS:
-        raise UnknownName("kinds", kind, FOLDERS)
+        raise UnknownName("kinds", kind, FOLDERS, listable=True)
     return Path(__file__).parent / FOLDERS[kind]
 
 

@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 from outfield.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import Tensor
 
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+"""Numbers of any type and shape, as statistics take them."""
+
 State: TypeAlias = "dict[str, Tensor]"
 """What a detector learned: names to tensors, nothing else, so that safetensors can hold it."""
+
+FIELDS = ("logits", "features", "labels", "predictions", "targets", "inputs")
+"""The fields of ``Outputs`` that have a row for each input."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +102,12 @@ class Outputs:
         Shared, never copied per row.
     layers : mapping of name to Tensor, each [n, ...]
         Values of named layers and of probes.
+    predictions : Tensor, shape [n] or [n, k]
+        What a regressor, a policy or a sequence model says, of any number type.
+    targets : Tensor, shape [n] or [n, k]
+        What was to be said.
+    inputs : Tensor, shape [n, ...]
+        What the model was given: read from the data set, never from the cache.
 
     Raises
     ------
@@ -116,6 +129,9 @@ class Outputs:
     labels: _Optional[Tensor] = _Optional()
     head: _Optional[Head] = _Optional()
     layers: Mapping[str, Tensor] = field(default_factory=dict)
+    predictions: _Optional[Tensor] = _Optional()
+    targets: _Optional[Tensor] = _Optional()
+    inputs: _Optional[Tensor] = _Optional()
 
     def __post_init__(self) -> None:
         lengths = {name: len(value) for name, value in self._rows()}
@@ -124,11 +140,14 @@ class Outputs:
                 f"Expected values with one row for each input, but got lengths {lengths}. "
                 "Pass values of one and the same extraction."
             )
-        wide = {name: _numbers(value) if name == "labels" else _widened(value) for name, value in self._rows()}
-        self.__dict__.update({name: wide.pop(name) for name in self.present if name != "head"}, layers=wide)
+        fields = {name: _numbers(value) if name == "labels" else _widened(value) for name, value in self._fields()}
+        self.__dict__.update(fields, layers={name: _widened(value) for name, value in self.layers.items()})
+
+    def _fields(self) -> Iterator[tuple[str, Tensor]]:
+        yield from ((name, self.__dict__[name]) for name in self.present if name != "head")
 
     def _rows(self) -> Iterator[tuple[str, Tensor]]:
-        yield from ((name, self.__dict__[name]) for name in self.present if name != "head")
+        yield from self._fields()
         yield from self.layers.items()
 
     def __len__(self) -> int:
@@ -140,7 +159,7 @@ class Outputs:
     @property
     def present(self) -> tuple[str, ...]:
         """Names of the fields that are there, layers aside."""
-        return tuple(name for name in ("logits", "features", "labels", "head") if self.__dict__[name] is not None)
+        return tuple(name for name in (*FIELDS, "head") if self.__dict__[name] is not None)
 
     def has(self, name: str) -> bool:
         """Whether a field, or a layer of that name, is there."""
@@ -148,12 +167,12 @@ class Outputs:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Outputs:
         """The same outputs with ``change`` applied to every array that has rows."""
-        rows = {name: change(value) for name, value in self._rows()}
-        return self._with(rows, self.__dict__["head"])
+        return self._changed(change, self.__dict__["head"])
 
-    def _with(self, rows: dict[str, Tensor], head: Head | None) -> Outputs:
-        layers = {name: rows[name] for name in self.layers}
-        return Outputs(rows.get("logits"), rows.get("features"), rows.get("labels"), head, layers)
+    def _changed(self, change: Callable[[Tensor], Tensor], head: Head | None) -> Outputs:
+        fields = {name: change(value) for name, value in self._fields()}
+        layers = {name: change(value) for name, value in self.layers.items()}
+        return Outputs(**fields, head=head, layers=layers)
 
     def __getitem__(self, rows: slice | Tensor) -> Outputs:
         return self.map(lambda value: value[rows])
@@ -165,8 +184,7 @@ class Outputs:
 
     def to(self, device: torch.device | str) -> Outputs:
         """The same values on another device; the head goes with them."""
-        rows = {name: value.to(device) for name, value in self._rows()}
-        return self._with(rows, self.head.to(device) if self.has("head") else None)
+        return self._changed(lambda value: value.to(device), self.head.to(device) if self.has("head") else None)
 
     @staticmethod
     def cat(parts: Sequence[Outputs]) -> Outputs:
@@ -175,9 +193,9 @@ class Outputs:
 
         if not parts:
             raise UserError("Expected at least one part to join, but got none.")
-        columns = [dict(part._rows()) for part in parts]
-        rows = {name: torch.cat([column[name] for column in columns]) for name in columns[0]}
-        return parts[0]._with(rows, parts[0].__dict__["head"])
+        fields = {name: torch.cat([part.__dict__[name] for part in parts]) for name, _ in parts[0]._fields()}
+        layers = {name: torch.cat([part.layers[name] for part in parts]) for name in parts[0].layers}
+        return Outputs(**fields, head=parts[0].__dict__["head"], layers=layers)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from outfield.card.card import Card
-from outfield.card.study import of_study
 from outfield.features.cache import Cache
 from tests.browser.pages import Visit, screenshots, violations
 
@@ -18,7 +17,7 @@ MODEL = "mixup-0"
 
 @pytest.fixture(scope="module")
 def card(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Card:
-    return of_study(digits, MODEL, cache=Cache(tmp_path_factory.mktemp("none")))
+    return Card.of_study(digits, MODEL, cache=Cache(tmp_path_factory.mktemp("none")))
 
 
 @pytest.fixture(scope="module")

@@ -18,13 +18,19 @@ ISSUE = {
     *("auroc", "fpr_at_95_id", "fpr_at_95_ood", "aupr_in", "aupr_out", "autc", "accuracy", "balanced_accuracy", "ece"),
     *("nll", "brier", "aurc", "auroc_correct_vs_incorrect", "auroc_correct_vs_ood", "auroc_incorrect_vs_ood"),
 }
-CEILING = {"nll": math.inf, "brier": 2.0}
-SCORED = [name for name in NAMES if METRICS[name].inputs != "predictions"]
+CEILING = {"nll": math.inf, "brier": 2.0} | dict.fromkeys(
+    ("mean_absolute_error", "root_mean_squared_error", "mean_return"), math.inf
+)
+FLOOR = {"mean_return": -math.inf, "error_correlation": -1.0}
+MERITS = [name for name in NAMES if METRICS[name].inputs == "merit"]
+SCORED = [name for name in NAMES if METRICS[name].inputs in ("ranking", "diagnostic")]
 PREDICTED = [name for name in NAMES if METRICS[name].inputs == "predictions"]
 
 
 def arguments(metric, rng, *, n=60, m=40, apart=1.0):
     """Plain arrays for a metric, as its user passes them; ``apart`` > 0 is the easier case."""
+    if metric.inputs == "merit":
+        return of_merits(metric, rng, n, apart)
     classes = 5
     labels = rng.integers(classes, size=n)
     if metric.inputs == "predictions":
@@ -35,6 +41,14 @@ def arguments(metric, rng, *, n=60, m=40, apart=1.0):
     return {("ranking", True): (scores, ood), ("diagnostic", False): (scores, correct)}.get(
         (metric.inputs, metric.per_set), (scores, correct, ood)
     )
+
+
+def of_merits(metric, rng, n, apart):
+    """Merits, higher where ``apart`` is, and for some metrics a detector's scores, which follow the error as far."""
+    if registry.name_of("metrics", metric) == "exact_match":
+        return ((rng.random(n) < 0.4 + 0.4 * apart).astype(float),)
+    error = np.abs(rng.normal(size=n))
+    return (-error, rng.normal(size=n) + apart * error) if metric.of_detector else (-error / apart,)
 
 
 def shuffled(args, rng):
@@ -51,10 +65,10 @@ def test_every_named_metric_is_there():
 class TestMetric:
     def test_is_finite_and_in_range_and_inside_its_interval(self, name, rng):
         estimate = METRICS[name](*arguments(METRICS[name], rng))
-        assert 0 <= estimate.value <= CEILING.get(name, 1.0)
+        assert FLOOR.get(name, 0.0) <= estimate.value <= CEILING.get(name, 1.0)
         assert estimate.n > 0
         if not math.isnan(estimate.low):
-            assert 0 <= estimate.low <= estimate.value <= estimate.high <= CEILING.get(name, 1.0)
+            assert FLOOR.get(name, 0.0) <= estimate.low <= estimate.value <= estimate.high <= CEILING.get(name, 1.0)
 
     def test_has_an_interval_unless_it_says_why_not(self, name, rng):
         estimate = METRICS[name](*arguments(METRICS[name], rng))
@@ -80,7 +94,7 @@ class TestMetric:
 
     def test_one_sample_of_each_kind_is_enough(self, name, rng):
         metric = METRICS[name]
-        args = arguments(metric, rng, n=1, m=1)
+        args = arguments(metric, rng, n=3 if name == "error_correlation" else 1, m=1)
         correct = name != "auroc_incorrect_vs_ood"
         args = [np.array([correct]) if array.dtype == bool else array for array in args]
         if name == "auroc_correct_vs_incorrect":
@@ -108,7 +122,7 @@ class TestMetric:
         assert metric.label
 
 
-@pytest.mark.parametrize("name", [name for name in SCORED if name != "autc"])
+@pytest.mark.parametrize("name", [name for name in (*SCORED, "error_correlation") if name != "autc"])
 def test_rank_metrics_ignore_monotone_transforms(name, rng):
     metric = METRICS[name]
     args = arguments(metric, rng)

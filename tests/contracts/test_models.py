@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from outfield.data.datasets import subset
+from outfield.data.views import subset
 from outfield.features.cache import Cache
 from outfield.features.extract import Values, extract
 from outfield.features.fit_data import FitData
@@ -82,7 +82,7 @@ def test_the_head_makes_the_logits_from_the_features(case: Case) -> None:
 
 def test_what_it_offers_is_there(case: Case) -> None:
     model = case.model
-    assert model.offers <= {"features", "head", "layers", "gradients"}
+    assert {"logits"} <= model.offers <= {"logits", "features", "head", "layers", "gradients"}
     assert ("layers" in model.offers) == bool(model.layers)
     with model.evaluating():
         x = model.prepare(case.data.read(slice(0, 3)))

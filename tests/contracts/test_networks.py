@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from outfield.errors import UserError
-from outfield.models.networks._published import renamed, under_own_names
+from outfield.models.networks._weight_names import renamed, under_own_names
 from outfield.models.torch import load_into
 from outfield.registry import create, find, names
 from tests.contracts import frameworks

@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 from outfield import registry
-from outfield.data import datasets
+from outfield.data import datasets, views
 from outfield.data.base import Dataset, Source
+from outfield.data.in_memory import in_memory
 from outfield.errors import UserError
 from outfield.studies.spec import Plugin
 
@@ -74,8 +75,14 @@ def shards(root: Path) -> dict[str, Any]:
     return {"path": str(root / "set-*.tar")}
 
 
+def targets(root: Path) -> dict[str, Any]:
+    (root / "set.csv").write_text("a,b,site\n1,2.5,x\n3,4,y\n5,6,x\n")
+    return {"path": str(root / "set.csv"), "target": "b", "group": "site"}
+
+
 MADE: dict[str, Callable[[Path], dict[str, Any]]] = {
     "digits": lambda root: {"classes": [8, 9], "part": "test"},
+    "diabetes": lambda root: {"part": "val", "ages": [20, 60]},
     "photos": lambda root: {"photo": "flower", "n": 6},
     "glyphs": lambda root: {"kind": "symbols", "n": 6},
     "terrain": lambda root: {"n": 6},
@@ -93,10 +100,11 @@ MADE: dict[str, Callable[[Path], dict[str, Any]]] = {
 """Parameters as a study file writes them, for every source that can be made without a network."""
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=[*NAMES, "table of targets"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
-    params = json.loads(json.dumps(MADE[request.param](tmp_path)))
-    made = Plugin(name=request.param, **params).build("sources")
+    make = {**MADE, "table of targets": targets}[request.param]
+    params = json.loads(json.dumps(make(tmp_path)))
+    made = Plugin(name=request.param.split(" ")[0], **params).build("sources")
     assert isinstance(made, Source)
     return made
 
@@ -133,6 +141,15 @@ def test_labels_and_classes_fit_the_rows(source: Source) -> None:
         assert data.classes is None or data.labels.max() < len(data.classes)
 
 
+def test_targets_and_groups_fit_the_rows(source: Source) -> None:
+    data = source.load()
+    if (targets := datasets.targets_of(data)) is not None:
+        assert len(targets) == len(data) and targets.dtype in (np.float32, np.float64) and np.isfinite(targets).all()
+    if (groups := datasets.groups_of(data)) is not None:
+        assert groups.shape == (len(data),) and groups.dtype == np.int64 and groups.min() >= 0
+        assert groups.max() < len(datasets.group_names_of(data))
+
+
 def test_reads_the_same_whatever_the_batch_and_the_order(source: Source) -> None:
     data = source.load()
     whole = data.read(slice(None))
@@ -144,9 +161,9 @@ def test_reads_the_same_whatever_the_batch_and_the_order(source: Source) -> None
 def test_its_key_rests_on_what_is_read(source: Source) -> None:
     data = source.load()
     assert len(set(datasets.row_keys(data).tolist())) >= 1
-    assert datasets.in_memory(data).digest() == data.digest()
+    assert in_memory(data).digest() == data.digest()
     if len(data) > 1:
-        assert datasets.subset(data, np.arange(len(data) - 1)).digest() != data.digest()
+        assert views.subset(data, np.arange(len(data) - 1)).digest() != data.digest()
 
 
 def test_a_wrong_field_is_a_users_mistake(source: Source) -> None:

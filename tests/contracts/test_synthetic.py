@@ -10,11 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from outfield import registry
-from outfield.data.base import Generator
-from outfield.data.datasets import eight_bit, left_out_of, parts_of, row_rng
+from outfield.data.base import Generator, row_rng
+from outfield.data.datasets import left_out_of, parts_of
+from outfield.data.pictures import eight_bit
 from outfield.data.sources.digits import Digits
 from outfield.data.sources.synthetic import Synthetic
-from outfield.data.synthetic import _shared
+from outfield.data.synthetic import _patterns
 from outfield.errors import UserError
 
 NAMES = registry.names("synthetic")
@@ -202,6 +203,6 @@ def test_the_pool_is_eight_bit_and_does_not_depend_on_its_company() -> None:
 def test_blurs_wrap_around() -> None:
     picture = id_pictures(32, 3)[0]
     rolled = np.roll(picture, (5, 11), axis=(0, 1))
-    one, other = (_shared.blur(values, (6, 8), np.random.default_rng(3)) for values in (picture, rolled))
+    one, other = (_patterns.blur(values, (6, 8), np.random.default_rng(3)) for values in (picture, rolled))
     assert np.allclose(np.roll(one, (5, 11), axis=(0, 1)), other, atol=1e-6)
     assert not np.allclose(one, picture, atol=0.05)

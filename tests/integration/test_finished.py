@@ -24,9 +24,9 @@ from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.store import query
 from outfield.store.write import DamagedFileWarning
-from outfield.studies import finished
+from outfield.studies import completion_record, stamp
+from outfield.studies.completion_record import RECORD, Seen
 from outfield.studies.executors.base import Event
-from outfield.studies.finished import RECORD, Seen
 from outfield.studies.outcome import Outcome
 from outfield.studies.run import run
 from outfield.studies.spec import Spec
@@ -82,7 +82,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture
 def world(made: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A copy of the finished world that is recognised."""
-    monkeypatch.setattr(finished, "SETTLED", 0.0)
+    monkeypatch.setattr(stamp, "SETTLED", 0.0)
     copy = World(tmp_path / "world")
     shutil.copytree(made.place, copy.place)
     assert copy.run().jobs == 0
@@ -169,7 +169,7 @@ def test_other_code_and_other_packages_are_noticed(
     code.mkdir()
     (packages / "torch-2.0.dist-info").mkdir(parents=True)
     (code / "msp.py").write_text("x = 1")
-    monkeypatch.setattr(finished, "_PACKAGE", code)
+    monkeypatch.setattr(completion_record, "_PACKAGE", code)
     monkeypatch.syspath_prepend(packages)
     world.run()
     assert world.known()
@@ -216,7 +216,7 @@ def test_files_that_were_removed_while_the_study_ran_leave_no_record(
         if event.stage == "scoring" and (path := tmp_path / lost).exists():
             path.rename(tmp_path / "elsewhere")
 
-    monkeypatch.setattr(finished, "SETTLED", 0.0)
+    monkeypatch.setattr(stamp, "SETTLED", 0.0)
     world = World.made_in(tmp_path)
     run(world.study, world.results, cache=Cache(tmp_path / "cache"), notify=remove)
     assert (tmp_path / "elsewhere").exists()
@@ -232,7 +232,7 @@ def test_a_shard_that_a_pattern_matches_later_is_noticed(tmp_path: Path, monkeyp
         with tarfile.open(tmp_path / f"set-{number}.tar", "w") as archive:
             archive.add(picture, picture.name)
 
-    monkeypatch.setattr(finished, "SETTLED", 0.0)
+    monkeypatch.setattr(stamp, "SETTLED", 0.0)
     world = World.made_in(tmp_path)
     source = {"name": "webdataset", "path": "set-*.tar"}
     world.write(ood=[{"name": "far", "category": "far", "source": source}], shifts=[], detectors=["msp"])
@@ -251,7 +251,7 @@ def test_a_shard_that_a_pattern_matches_later_is_noticed(tmp_path: Path, monkeyp
 
 def test_a_finished_study_says_so_at_once_without_torch(world: World) -> None:
     program = (
-        "import sys; from outfield.studies import finished; finished.SETTLED = 0.0; "
+        "import sys; from outfield.studies import stamp; stamp.SETTLED = 0.0; "
         "from outfield.studies.run import run; "
         f"outcome = run({str(world.study)!r}, {str(world.results)!r}); "
         "print(outcome.jobs, outcome.skipped, outcome.forwards, len(outcome.missing), "

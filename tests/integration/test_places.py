@@ -97,6 +97,24 @@ def test_the_command_line_runs_resumes_and_reports(bucket: str, tmp_path: Path) 
     assert place(f"{bucket}/told/report.html").read_text().lstrip().startswith("<!DOCTYPE html>")
 
 
+def test_a_page_is_written_to_a_bucket(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the command line takes it too: a ``Path``, which has lost a slash."""
+    monkeypatch.chdir(tmp_path)
+    page = f"{bucket}/pages/analysis.html"
+    for given, text in ((page, "caf\u00e9\n"), (Path(page), "")):
+        assert write.write_text(text, given).as_uri() == page
+        assert place(page).read_bytes() == text.encode()
+    assert not [*tmp_path.glob("s3*")]
+
+
+def test_a_page_that_a_bucket_does_not_take_is_told(bucket: str) -> None:
+    write.write_text("page", f"{bucket}/folder/page.html")
+    with pytest.raises(UserError, match=f"Expected to write a file {bucket}/folder, but there is a folder"):
+        write.write_text("page", f"{bucket}/folder")
+    with pytest.raises(UserError, match="Expected to write s3://none-of-this-name/page.html, but .*bucket.*address"):
+        write.write_text("page", "s3://none-of-this-name/page.html")
+
+
 def test_a_damaged_object_is_left_out_then_done_again(finished: Outcome, bucket: str) -> None:
     run_remote(bucket, "damaged").check()
     path = place(f"{bucket}/damaged/rows") / f"{min(finished.keys)}.parquet"

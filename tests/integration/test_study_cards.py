@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
-from outfield.card.study import of_study
+from outfield.card.card import Card
 from outfield.cli import app
 from outfield.errors import UserError
 from outfield.features.cache import Cache
@@ -50,7 +50,7 @@ def cache_of(outcome: Outcome) -> Cache:
 
 
 def test_the_numbers_are_those_of_the_study(outcome: Outcome) -> None:
-    card = of_study(outcome.folder, "baseline-0", cache=cache_of(outcome))
+    card = Card.of_study(outcome.folder, "baseline-0", cache=cache_of(outcome))
     rows = query.rows(outcome.folder, "model = 'baseline-0' AND part IS NULL")
     assert card.name == "baseline-0" and "strategy baseline" in card.model and "A note of the study." in card.notes
     for ood in ("two digits", "unit tests"):
@@ -63,7 +63,7 @@ def test_the_numbers_are_those_of_the_study(outcome: Outcome) -> None:
 
 
 def test_the_hardest_inputs_are_those_of_the_stored_scores(outcome: Outcome) -> None:
-    card = of_study(outcome.folder, "baseline-0", cache=cache_of(outcome))
+    card = Card.of_study(outcome.folder, "baseline-0", cache=cache_of(outcome))
     stored = query.scores(outcome.folder, "baseline-0", jobs(outcome.folder, "baseline-0")[card.recommended])
     scores = stored.filter(set="two digits").sort("score")
     group = next(one for one in card.hardest if one.title == "two digits: most like ID data")
@@ -78,7 +78,7 @@ def test_the_hardest_inputs_are_those_of_the_stored_scores(outcome: Outcome) -> 
 
 
 def test_shares_of_classes_add_up_to_the_share_of_the_set(outcome: Outcome) -> None:
-    card = of_study(outcome.folder, "label_noise-0", cache=cache_of(outcome))
+    card = Card.of_study(outcome.folder, "label_noise-0", cache=cache_of(outcome))
     own = card.classes.filter(set="two digits")
     stored = card.estimate("fpr_at_95_id", card.recommended, "two digits")["value"]
     assert float((own["accepted"] * own["n"]).sum() / own["n"].sum()) == pytest.approx(stored)
@@ -88,13 +88,13 @@ def test_shares_of_classes_add_up_to_the_share_of_the_set(outcome: Outcome) -> N
 
 
 def test_without_cache_and_data_the_card_says_so(outcome: Outcome, tmp_path: Path) -> None:
-    bare = of_study(outcome.folder, "baseline-0", cache=Cache(tmp_path / "empty"))
+    bare = Card.of_study(outcome.folder, "baseline-0", cache=Cache(tmp_path / "empty"))
     assert re.match(r"(is \d, )?score", bare.hardest[0].inputs[0].about) and bare.hardest[0].inputs[0].picture
     assert not any("misjudged" in group.title for group in bare.hardest)
     folder = copied(outcome, tmp_path)
     gone = {"name": "zip", "path": str(tmp_path / "gone.zip")}
     restate(folder, lambda manifest: manifest["study"]["ood"][0].update(source=gone))
-    card = of_study(folder, "baseline-0", cache=Cache(tmp_path / "empty"))
+    card = Card.of_study(folder, "baseline-0", cache=Cache(tmp_path / "empty"))
     assert any("'two digits' cannot be shown" in note for note in card.notes)
     group = next(one for one in card.hardest if one.title.startswith("two digits"))
     assert not group.inputs[0].picture and group.inputs[0].about.startswith("score")
@@ -104,7 +104,7 @@ def test_without_cache_and_data_the_card_says_so(outcome: Outcome, tmp_path: Pat
 def test_data_that_changed_are_not_shown(outcome: Outcome, tmp_path: Path) -> None:
     folder = copied(outcome, tmp_path)
     restate(folder, lambda manifest: manifest["study"]["id"].update(test=digits("val")))
-    card = of_study(folder, "baseline-0", cache=cache_of(outcome))
+    card = Card.of_study(folder, "baseline-0", cache=cache_of(outcome))
     assert any("another digest" in note for note in card.notes)
     assert not any(one.picture for group in card.hardest for one in group.inputs)
 
@@ -112,7 +112,7 @@ def test_data_that_changed_are_not_shown(outcome: Outcome, tmp_path: Path) -> No
 def test_an_ood_set_that_changed_is_told_and_not_shown(outcome: Outcome, tmp_path: Path) -> None:
     folder = copied(outcome, tmp_path)
     restate(folder, lambda said: said["study"]["ood"][0].update(source=digits("all", [7, 9])))
-    card = of_study(folder, "baseline-0", cache=cache_of(outcome))
+    card = Card.of_study(folder, "baseline-0", cache=cache_of(outcome))
     assert any("of 'two digits' cannot be shown" in note and "another digest" in note for note in card.notes)
     pictures = {group.title: any(one.picture for one in group.inputs) for group in card.hardest}
     assert not pictures["two digits: most like ID data"]
@@ -123,18 +123,18 @@ def test_an_ood_set_that_changed_is_told_and_not_shown(outcome: Outcome, tmp_pat
 def test_results_without_digests_of_their_ood_sets_are_shown_with_a_note(outcome: Outcome, tmp_path: Path) -> None:
     folder = copied(outcome, tmp_path)
     restate(folder, lambda said: said.pop("data"))
-    card = of_study(folder, "baseline-0", cache=cache_of(outcome))
+    card = Card.of_study(folder, "baseline-0", cache=cache_of(outcome))
     assert any("'two digits', 'unit tests' are what was measured could not be checked" in n for n in card.notes)
     assert all(one.picture for group in card.hardest for one in group.inputs)
-    whole = of_study(outcome.folder, "baseline-0", cache=cache_of(outcome))
+    whole = Card.of_study(outcome.folder, "baseline-0", cache=cache_of(outcome))
     assert not any("could not be checked" in note for note in whole.notes)
 
 
 def test_a_model_that_is_not_there(outcome: Outcome) -> None:
     with pytest.raises(UserError, match="Did you mean 'baseline-0'"):
-        of_study(outcome.folder, "baseline-1")
+        Card.of_study(outcome.folder, "baseline-1")
     with pytest.raises(UserError, match="There are 'baseline-0', 'label_noise-0'"):
-        of_study(outcome.folder, "x' OR '1'='1")
+        Card.of_study(outcome.folder, "x' OR '1'='1")
 
 
 def test_scores_that_are_not_there(outcome: Outcome, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_scores_that_are_not_there(outcome: Outcome, tmp_path: Path) -> None:
         if pl.read_parquet(folder / "rows" / path.name)["detector"][0] == gone:
             path.unlink()
     with pytest.raises(UserError, match=r"those of mds are not in .*Run the study again"):
-        of_study(folder, "baseline-0")
+        Card.of_study(folder, "baseline-0")
 
 
 def test_a_damaged_file_of_rows_is_left_out_with_a_warning(outcome: Outcome, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_damaged_file_of_rows_is_left_out_with_a_warning(outcome: Outcome, tmp
         if (row["model"], row["detector"]) == ("baseline-0", "mds"):
             path.write_bytes(path.read_bytes()[:-40])
     with pytest.warns(write.DamagedFileWarning, match="left out"):
-        card = of_study(folder, "baseline-0", cache=cache_of(outcome))
+        card = Card.of_study(folder, "baseline-0", cache=cache_of(outcome))
     assert "mds" not in set(card.choice.table["detector"])
     assert card.left_out["mds"].startswith("no results in this study")
 
@@ -163,14 +163,14 @@ def test_a_run_over_checkpoints_has_no_card(tmp_path: Path) -> None:
     row = {"study": "s", "model": "m", "step": 3, "metric": "auroc", "value": 0.9, "role": "test", "set_kind": "ood"}
     write.rows(tmp_path, "ab", [row])
     with pytest.raises(UserError, match="followed over checkpoints"):
-        of_study(tmp_path, "m")
+        Card.of_study(tmp_path, "m")
 
 
 def test_a_study_without_detectors_on_ood_sets(tmp_path: Path) -> None:
     row = {"study": "s", "model": "m", "metric": "accuracy", "value": 0.9, "role": "test", "set_kind": "id"}
     write.rows(tmp_path, "ab", [row])
     with pytest.raises(UserError, match="no such rows yet"):
-        of_study(tmp_path, "m")
+        Card.of_study(tmp_path, "m")
 
 
 def command(*arguments: Any) -> Any:
@@ -209,14 +209,14 @@ def test_mistakes_on_the_command_line(outcome: Outcome, arguments: list[str], me
 def test_a_broken_readme_is_told_before_anything_runs(
     outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("outfield.card.study.of_study", lambda *_: pytest.fail("it ran"))
+    monkeypatch.setattr("outfield.card.card.Card.of_study", lambda *_: pytest.fail("it ran"))
     (tmp_path / "README.md").write_text("---\na: [\n---\n")
     failed = command(outcome.folder, "--model", "baseline-0", "--hf", tmp_path / "README.md")
     assert "Expected YAML at the head" in str(failed.exception)
 
 
 def test_the_choice_is_made_on_inputs_that_every_detector_scored(outcome: Outcome) -> None:
-    card = of_study(outcome.folder, "baseline-0", cache=cache_of(outcome))
+    card = Card.of_study(outcome.folder, "baseline-0", cache=cache_of(outcome))
     held_out = card.choice.held_out
     earned = [auroc for _, auroc in card.choice.without.values()]
     assert held_out is not None and held_out.value == pytest.approx(np.mean(earned))

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from outfield.card.data import aligned
 from outfield.data import labels
-from outfield.data.datasets import ArrayDataset, concatenated
+from outfield.data.datasets import ArrayDataset
 from outfield.data.sources._rows import labelled
+from outfield.data.views import concatenated
 from outfield.errors import UserError
 from tests.properties.support import attacked
 

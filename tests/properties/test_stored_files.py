@@ -24,7 +24,7 @@ from outfield.features.cache import Cache
 from outfield.store import query
 from outfield.store.index import Index
 from outfield.store.write import DamagedFileWarning
-from outfield.studies.finished import RECORD, Seen
+from outfield.studies.completion_record import RECORD, Seen
 from outfield.studies.recipes import TrainedRecipe, recipes
 from outfield.studies.run import run
 from outfield.studies.sets import Sets, load
@@ -113,7 +113,7 @@ def entry(world: World, path: Path) -> Any:
 
 def items(world: World, path: Path) -> Any:
     step = next(step for step in (0, 1) if world.tracker.key(step) == path.stem)
-    return world.tracker.items(step)["correct"].to_list()
+    return world.tracker.items(step)["merit"].to_list()
 
 
 def measured(world: World, path: Path) -> list[bool]:

@@ -11,8 +11,9 @@ import torch
 
 from outfield import registry
 from outfield.data.base import Dataset
-from outfield.data.datasets import in_memory, sample
-from outfield.models.networks._published import under_own_names
+from outfield.data.in_memory import in_memory
+from outfield.data.sampling import sample
+from outfield.models.networks._weight_names import under_own_names
 from outfield.models.preprocess import Pictures
 from outfield.models.torch import load_into, load_weights
 from tests.reference import realdata

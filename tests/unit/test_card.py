@@ -27,8 +27,9 @@ from outfield.card.data import dataset, id_splits, ood_members
 from outfield.card.recommendation import choose
 from outfield.card.run import evaluate
 from outfield.cli import app
-from outfield.data.datasets import ArrayDataset, ListDataset, relabelled
+from outfield.data.datasets import ArrayDataset, ListDataset
 from outfield.data.sources.digits import Digits
+from outfield.data.views import relabelled
 from outfield.errors import Problems, UserError
 from outfield.features.cache import Cache, DamagedEntryWarning
 from outfield.metrics._ranking import Placements, delong_difference
@@ -478,7 +479,7 @@ def flat(data) -> np.ndarray:
 
 
 def test_an_evaluation_repeated_takes_what_was_done_and_does_what_changed(tmp_path, monkeypatch) -> None:
-    from outfield.studies import job as steps
+    from outfield.studies import bench as steps
 
     fitted: list[str] = []
     really = steps._fitted
@@ -507,7 +508,7 @@ def test_a_damaged_entry_of_a_card_is_made_again(tmp_path) -> None:
     made = LogisticRegression(max_iter=200).fit(flat(FIT), FIT.labels)
     given = {"id_test": (flat(TEST), TEST.labels), "ood": {"near": flat(NEAR)}, "detectors": ["msp"]}
     first = evaluate(made, **given, cache=Cache(tmp_path))
-    (scores_file,) = tmp_path.glob("*/scores.npy")
+    scores_file = next(path for path in tmp_path.glob("*/scores.npy"))
     content = bytearray(scores_file.read_bytes())
     content[-40] ^= 1
     scores_file.write_bytes(content)

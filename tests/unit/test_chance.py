@@ -8,9 +8,12 @@ import pytest
 
 from outfield.card.hardest import Judged, hardest
 from outfield.card.recommendation import choose
-from outfield.metrics.base import Predictions
+from outfield.data.member import Counted, Member
+from outfield.features.extract import Values
 from outfield.reports.findings.chance import chance, no_detector
-from outfield.studies.job import _measure, _metrics, _of_classes
+from outfield.store.subject import Subject
+from outfield.studies.bench import _described, _of_answers
+from outfield.tasks.classify import Classify
 from outfield.types import Estimate
 
 LABELS = np.random.default_rng(0).permutation(np.arange(240) % 3)
@@ -18,11 +21,12 @@ LABELS = np.random.default_rng(0).permutation(np.arange(240) % 3)
 
 def codes(predicted: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, str]:
     """The findings about a model that predicts these classes, by code."""
-    said = Predictions(np.log(0.1 + 0.7 * np.eye(classes)[predicted]), labels)
-    own = [_measure(name, metric.of(said)) for name, metric in _metrics().items() if metric.inputs == "predictions"]
-    own += [_measure(name, Estimate(value)) for name, value in _of_classes(said).items()]
-    columns = {"model": "net", "set_kind": "id", "role": "test", "detector": None}
-    found = pl.DataFrame([columns | row for row in own], schema_overrides={"detector": pl.String})
+    values = Values({"logits": np.log(0.1 + 0.7 * np.eye(classes)[predicted]), "labels": labels})
+    merits = (predicted == labels).astype(float)
+    own = dict(_of_answers(Classify(), values, merits)) | {k: Estimate(v) for k, v in _described(values).items()}
+    test, net = Member("test", "test", Counted(len(labels))), Subject("study", "net", "net")
+    rows = [net.row(test, name, found, detector=None) for name, found in own.items()]
+    found = pl.DataFrame(rows, schema_overrides={"detector": pl.String})
     return {one.code: one.sentence for one in chance(found.with_columns(pl.col("low", "high").fill_nan(None)))}
 
 

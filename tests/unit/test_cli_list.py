@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +115,19 @@ def test_a_wrong_name_is_suggested_and_the_hint_works(
     assert typed(*message.partition("`outfield ")[2].partition("`")[0].split()) == 0
 
 
+def hinted(failing: Callable[[], object]) -> str:
+    """The kind that the message of an unknown name says how to list."""
+    with pytest.raises(UnknownName) as error:
+        failing()
+    return str(error.value).partition("`outfield list ")[2].partition("`")[0]
+
+
 def test_every_kind_of_a_hint_can_be_listed() -> None:
-    for kind in (*registry.kinds(), "kinds"):
-        hint = str(UnknownName(kind, "?", ["a"])).partition("`outfield list ")[2].partition("`")[0]
-        assert _listing.shown(hint)
+    for kind in registry.kinds():
+        assert hinted(partial(registry.find, kind, "?")) == kind
+        assert _listing.shown(kind)
+    assert hinted(lambda: registry.names("?")) == hinted(lambda: _listing.shown("?")) == "kinds"
+    assert _listing.shown("kinds")
     for kind in ("example", "model", "NLI sets"):
         assert str(UnknownName(kind, "?", ["a", "b"])).endswith("There are: a, b.")
     assert str(UnknownName("model", "?", map(str, range(100, 300)))).endswith("108, 109 and 190 more.")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from outfield import registry
 from outfield.errors import UnknownName, UserError
 from outfield.reports.comparison import compare
 from outfield.reports.comparison_page import html
@@ -50,6 +52,47 @@ def test_planted_differences_come_back_with_intervals() -> None:
     assert overview["mean FPR at 95% ID"]["value"] < 0 and overview["mean FPR at 95% ID"]["verdict"] == "better"
     assert overview["ECE"]["verdict"] == "better" and overview["accuracy"]["verdict"] == "the same"
     assert "two has a mean AUROC of" in found.sentences[0]
+
+
+@pytest.fixture
+def miss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A metric of another package, as installed: less of it is better."""
+    info = tmp_path / "missing-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: missing\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[outfield.metrics]\nmiss = foreign_miss:Miss\n")
+    (tmp_path / "foreign_miss.py").write_text("class Miss:\n    higher_is_better = False\n    label = 'miss rate'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry._foreign.cache_clear()
+    yield "miss"
+    registry._foreign.cache_clear()
+
+
+def with_a_copy(table: pl.DataFrame, metric: str) -> pl.DataFrame:
+    """The rows, and those of the AUROC once more under the name of another metric."""
+    return pl.concat([table, table.filter(metric="auroc").with_columns(metric=pl.lit(metric))])
+
+
+def test_a_foreign_metric_has_the_verdict_that_it_asks_for(miss: str) -> None:
+    """The same values are better as an AUROC and worse as a metric of which less is better."""
+    second = rows(seed=5, study="two", mds=0.05, knn=0.05, msp=0.05)
+    found = compare(with_a_copy(rows(), miss), with_a_copy(second, miss))
+    overview = {row["name"]: row for row in found.overview.iter_rows(named=True)}
+    auroc, missed = overview["mean AUROC"], overview["mean miss rate"]
+    assert (auroc["better"], auroc["verdict"]) == ("higher", "better")
+    assert (missed["better"], missed["verdict"]) == ("lower", "worse")
+    assert missed["value"] == auroc["value"] > 0 and "mean miss rate +0.050" in found.sentences[-1]
+    for column in ("detector", "ood"):
+        assert set(found.by(column)["verdict"]) == {"better"} and set(found.by(column, miss)["verdict"]) == {"worse"}
+
+
+def test_a_metric_that_nobody_has_is_told(miss: str) -> None:
+    found = compare(rows(), rows(seed=5, study="two"))
+    assert found.overview["name"].to_list() == ["accuracy", "ECE", "mean AUROC", "mean FPR at 95% ID"]
+    with pytest.raises(UserError, match="Expected the miss rate of the same strategy"):
+        found.by("ood", miss)
+    with pytest.raises(UnknownName, match="no metric 'mis'. Did you mean 'miss'"):
+        found.by("ood", "mis")
 
 
 def test_a_study_against_itself_has_no_difference() -> None:

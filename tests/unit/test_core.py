@@ -29,6 +29,22 @@ def test_half_precision_is_widened_on_entry() -> None:
     assert out.logits.dtype == out.layers["a"].dtype == torch.float32
 
 
+def test_outputs_without_classes_hold_predictions_targets_and_inputs_row_by_row() -> None:
+    out = Outputs(
+        predictions=torch.tensor([0.5, 1.5, 2.5], dtype=torch.float16),
+        targets=torch.tensor([[1, 2], [3, 4], [5, 6]]),
+        inputs=torch.arange(12).reshape(3, 2, 2),
+        layers={"inputs": torch.ones(3)},
+    )
+    joined = Outputs.cat([out[:1], out[1:].to("cpu")])
+    assert joined.present == ("predictions", "targets", "inputs") and not joined.has("logits")
+    assert joined.predictions.tolist() == [0.5, 1.5, 2.5] and joined.predictions.dtype == torch.float32
+    assert joined.targets.dtype == torch.int64 and joined.targets.tolist() == out.targets.tolist()
+    assert joined.inputs.tolist() == out.inputs.tolist() and joined.layers["inputs"].tolist() == [1, 1, 1]
+    with pytest.raises(UserError, match="one row for each input"):
+        Outputs(predictions=torch.zeros(2), targets=torch.zeros(3))
+
+
 def test_rows_chunks_and_joining_keep_everything() -> None:
     head = Head(torch.eye(2), torch.zeros(2))
     out = Outputs(torch.arange(10.0).reshape(5, 2), labels=torch.arange(5), head=head, layers={"a": torch.arange(5)})

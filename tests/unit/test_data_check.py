@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from outfield import registry
-from outfield.data import datasets
+from outfield.data import views
 from outfield.data.check import check
 from outfield.data.datasets import ArrayDataset, ListDataset
 from outfield.data.sources.arrays import Arrays
@@ -35,7 +35,7 @@ def test_duplicates_within_a_set_and_between_sets() -> None:
     train.items[7] = train.items[3]
     train.items[8] = train.items[3]
     ood.items[4] = train.items[0]
-    report = check({"train": train, "ood": datasets.relabelled(ood, None)})
+    report = check({"train": train, "ood": views.relabelled(ood, None)})
     within, between = report.findings
     assert (within.kind, within.sets, within.count) == ("duplicate", ("train",), 2)
     assert (
@@ -60,13 +60,13 @@ def test_broken_pictures_are_named_through_views(tmp_path: Path) -> None:
     for i in (4, 9):
         (tmp_path / f"{i:02}.png").write_text("no picture")
     data = Folder(str(tmp_path)).load()
-    views = {
+    made = {
         "all": data,
-        "some": datasets.subset(data, [4, 5]),
-        "both": datasets.concatenated({"a": data}),
-        "blurred": datasets.shifted(data, registry.create("shifts", "blur"), 1),
+        "some": views.subset(data, [4, 5]),
+        "both": views.concatenated({"a": data}),
+        "blurred": views.shifted(data, registry.create("shifts", "blur"), 1),
     }
-    for name, view in views.items():
+    for name, view in made.items():
         broken = [finding for finding in check({name: view}).findings if finding.kind == "broken"]
         assert [finding.count for finding in broken] == [1 if name == "some" else 2]
         assert "04.png: is no picture" in broken[0].examples[0] or "04.png" in broken[0].examples[0]
@@ -84,9 +84,9 @@ def test_sizes_within_and_between_sets() -> None:
 
 def test_classes_without_rows_and_labels_beyond_them() -> None:
     data = pictures(4, 0)
-    empty = check({"train": datasets.relabelled(data, [0, 0, 0, 0], ["cat", "dog"])})
+    empty = check({"train": views.relabelled(data, [0, 0, 0, 0], ["cat", "dog"])})
     assert [finding.text for finding in empty.findings] == ["1 of 2 classes have no row: dog"]
-    beyond = check({"train": datasets.relabelled(data, [0, 1, 2, -1], ["cat", "dog"])})
+    beyond = check({"train": views.relabelled(data, [0, 1, 2, -1], ["cat", "dog"])})
     assert [(finding.kind, finding.count) for finding in beyond.findings] == [("labels", 2)]
 
 
@@ -110,5 +110,5 @@ def test_long_lists_are_cut() -> None:
 @pytest.mark.parametrize("severity", [1, 5])
 def test_a_shifted_set_is_no_duplicate_of_its_original(severity: int) -> None:
     data = pictures(20, 0)
-    moved = datasets.shifted(data, registry.create("shifts", "gaussian_noise"), severity)
+    moved = views.shifted(data, registry.create("shifts", "gaussian_noise"), severity)
     assert check({"test": data, "noise": moved}).sound

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outfield import registry
-from outfield.data import datasets, mixes
+from outfield import keys, registry
+from outfield.data import datasets, sampling, views
+from outfield.data.adapters import ColumnedDataset
 from outfield.data.base import Dataset
 from outfield.data.datasets import ArrayDataset, ListDataset
-from outfield.errors import UnknownName, UserError
+from outfield.data.in_memory import Kept, in_memory
+from outfield.data.pictures import as_float
+from outfield.errors import UserError
 
 
 def pictures(n: int = 12, classes: int = 3, seed: int = 0) -> ArrayDataset:
@@ -21,31 +27,31 @@ def pictures(n: int = 12, classes: int = 3, seed: int = 0) -> ArrayDataset:
 
 def test_every_view_is_a_dataset() -> None:
     data = pictures()
-    views = [
+    made = [
         data,
-        datasets.subset(data, [0]),
-        datasets.relabelled(data, None),
-        datasets.shifted(data, registry.create("shifts", "blur"), 1),
-        datasets.concatenated({"a": data}),
+        views.subset(data, [0]),
+        views.relabelled(data, None),
+        views.shifted(data, registry.create("shifts", "blur"), 1),
+        views.concatenated({"a": data}),
     ]
-    assert all(isinstance(view, Dataset) for view in views)
+    assert all(isinstance(view, Dataset) for view in made)
 
 
 def test_rows_come_in_the_order_asked_for() -> None:
     data = pictures()
     rows = np.array([5, 0, 5])
     assert np.array_equal(data.read(rows), data.items[rows])
-    assert np.array_equal(datasets.subset(data, rows).read(slice(1, None)), data.items[[0, 5]])
+    assert np.array_equal(views.subset(data, rows).read(slice(1, None)), data.items[[0, 5]])
     mask = np.arange(12) > 9
-    assert np.array_equal(datasets.subset(data, mask).read(slice(None)), data.items[10:])
+    assert np.array_equal(views.subset(data, mask).read(slice(None)), data.items[10:])
 
 
 def test_content_keys_rest_on_content_alone() -> None:
     data = pictures()
-    halves = {"first": datasets.subset(data, np.arange(6)), "second": datasets.subset(data, np.arange(6, 12))}
-    assert datasets.concatenated(halves).digest() == data.digest() == pictures().digest()
-    assert datasets.in_memory(datasets.subset(data, [3, 1])).digest() == datasets.subset(data, [3, 1]).digest()
-    assert ArrayDataset(data.items[[3, 1]], data.labels[[3, 1]]).digest() == datasets.subset(data, [3, 1]).digest()
+    halves = {"first": views.subset(data, np.arange(6)), "second": views.subset(data, np.arange(6, 12))}
+    assert views.concatenated(halves).digest() == data.digest() == pictures().digest()
+    assert in_memory(views.subset(data, [3, 1])).digest() == views.subset(data, [3, 1]).digest()
+    assert ArrayDataset(data.items[[3, 1]], data.labels[[3, 1]]).digest() == views.subset(data, [3, 1]).digest()
 
 
 def test_content_keys_notice_a_pixel_a_label_and_the_order() -> None:
@@ -54,10 +60,10 @@ def test_content_keys_notice_a_pixel_a_label_and_the_order() -> None:
     changed[3, 0, 0, 0] ^= 1
     others = [
         ArrayDataset(changed, data.labels),
-        datasets.relabelled(data, np.zeros(12, int)),
-        datasets.relabelled(data, None),
-        datasets.subset(data, np.arange(12)[::-1]),
-        ArrayDataset(datasets.as_float(data.items), data.labels),
+        views.relabelled(data, np.zeros(12, int)),
+        views.relabelled(data, None),
+        views.subset(data, np.arange(12)[::-1]),
+        ArrayDataset(as_float(data.items), data.labels),
     ]
     assert len({data.digest(), *(other.digest() for other in others)}) == 6
 
@@ -67,7 +73,7 @@ def test_content_keys_notice_a_pixel_a_label_and_the_order() -> None:
 def test_a_split_deals_every_row_once(labels: list[int], seed: int) -> None:
     data = ArrayDataset(np.arange(len(labels), dtype=float)[:, None], labels)
     try:
-        parts = datasets.split(data, {"fit": 0.5, "val": 0.2, "test": 0.3}, seed)
+        parts = sampling.split(data, {"fit": 0.5, "val": 0.2, "test": 0.3}, seed)
     except UserError as error:
         assert "at least one row" in str(error)  # noqa: PT017 - small data may leave a part empty, and then says so
         return
@@ -77,40 +83,130 @@ def test_a_split_deals_every_row_once(labels: list[int], seed: int) -> None:
 
 def test_a_split_cuts_every_class_alike_and_by_its_seed() -> None:
     data = pictures(120, 3)
-    fit = datasets.split(data, {"fit": 0.75, "test": 0.25}, seed=1)["fit"]
+    fit = sampling.split(data, {"fit": 0.75, "test": 0.25}, seed=1)["fit"]
     assert np.bincount(fit.labels).tolist() == [30, 30, 30]
-    assert fit.digest() == datasets.split(data, {"fit": 0.75, "test": 0.25}, seed=1)["fit"].digest()
-    assert fit.digest() != datasets.split(data, {"fit": 0.75, "test": 0.25}, seed=2)["fit"].digest()
+    assert fit.digest() == sampling.split(data, {"fit": 0.75, "test": 0.25}, seed=1)["fit"].digest()
+    assert fit.digest() != sampling.split(data, {"fit": 0.75, "test": 0.25}, seed=2)["fit"].digest()
 
 
 def test_a_sample_keeps_the_classes_in_proportion() -> None:
     data = ArrayDataset(np.zeros((300, 2)), labels=np.repeat([0, 1], [200, 100]))
-    drawn = datasets.sample(data, 30)
+    drawn = sampling.sample(data, 30)
     assert np.bincount(drawn.labels).tolist() == [20, 10]
-    assert datasets.sample(data, 300) is data
-    assert len(datasets.sample(datasets.relabelled(data, None), 7)) == 7
+    assert sampling.sample(data, 300) is data
+    assert len(sampling.sample(views.relabelled(data, None), 7)) == 7
 
 
 def test_parts_follow_the_rows() -> None:
-    both = datasets.concatenated({"a": pictures(3), "b": pictures(2, seed=1)})
-    assert datasets.parts_of(datasets.subset(both, [4, 0])).tolist() == ["b", "a"]
-    assert datasets.in_memory(both).parts.tolist() == ["a", "a", "a", "b", "b"]
+    both = views.concatenated({"a": pictures(3), "b": pictures(2, seed=1)})
+    assert datasets.parts_of(views.subset(both, [4, 0])).tolist() == ["b", "a"]
+    assert in_memory(both).parts.tolist() == ["a", "a", "a", "b", "b"]
     assert datasets.parts_of(pictures()) is None
+
+
+def patients(n: int = 4, names: tuple[str, ...] = ("north", "south"), **other: object) -> ArrayDataset:
+    about = {"targets": np.arange(n) + 0.5, "groups": np.arange(n) % 2, "group_names": names}
+    return ArrayDataset(np.arange(2.0 * n).reshape(n, 2), **{**about, **other})
+
+
+VIEWS: dict[str, Callable[[Dataset], Dataset]] = {
+    "subset": lambda data: views.subset(data, [3, 0, 1]),
+    "sample": lambda data: sampling.sample(data, 3),
+    "relabelled": lambda data: views.relabelled(data, [0, 0, 1, 1], ["ill", "well"]),
+    "shifted": lambda data: views.shifted(data, registry.create("shifts", "blur"), 1),
+    "concatenated": lambda data: views.concatenated({"a": data, "b": views.subset(data, [2])}),
+    "in memory": in_memory,
+    "kept": Kept,
+    "with columns": lambda data: ColumnedDataset(data, ["age", "weight"]),
+    "pickled": lambda data: pickle.loads(pickle.dumps(Kept(data))),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_targets_and_groups_follow_the_rows(view: str) -> None:
+    of = patients(targets=np.arange(8.0).reshape(4, 2))
+    data = VIEWS[view](of)
+    rows = {"subset": [3, 0, 1], "concatenated": [0, 1, 2, 3, 2]}.get(view, list(range(len(data))))
+    if view == "sample":
+        rows = sampling.sampled_rows(of, 3).tolist()
+    assert len(rows) == len(data)
+    assert np.array_equal(datasets.targets_of(data), datasets.targets_of(of)[rows])
+    assert np.array_equal(datasets.groups_of(data), datasets.groups_of(of)[rows])
+    assert datasets.group_names_of(data) == ("north", "south")
+
+
+def test_data_without_targets_and_groups_have_none() -> None:
+    for data in (
+        pictures(),
+        views.subset(pictures(), [0]),
+        views.concatenated({"a": pictures(), "b": patients()}),
+    ):
+        assert datasets.targets_of(data) is None and datasets.groups_of(data) is None
+        assert datasets.group_names_of(data) is None
+
+
+def test_groups_of_several_data_sets_are_numbered_by_name() -> None:
+    both = views.concatenated({"a": patients(2), "b": patients(2, ("south", "west"), groups=[0, 1])})
+    assert datasets.groups_of(both).tolist() == [0, 1, 1, 2]
+    assert datasets.group_names_of(both) == ("north", "south", "west")
+    unnamed = views.concatenated({"a": patients(2), "b": patients(1, groups=[5], group_names=None)})
+    assert datasets.groups_of(unnamed).tolist() == [0, 1, 5] and datasets.group_names_of(unnamed) is None
+
+
+def test_content_keys_notice_a_target_and_are_what_they_were_without() -> None:
+    items = np.eye(2, dtype=np.float32)
+    alone = ArrayDataset(items, [0, 1])
+    assert alone.digest() == keys.key(items=keys.of_array(alone.row_keys), labels=keys.of_array(alone.labels))
+    kinds = [alone, *(ArrayDataset(items, [0, 1], targets=targets) for targets in ([0.0, 1.0], [0.0, 1.5]))]
+    assert len({one.digest() for one in kinds}) == 3
+    assert all(np.array_equal(one.row_keys, alone.row_keys) for one in kinds)
+    assert views.subset(kinds[1], [0, 1]).digest() == kinds[1].digest() == in_memory(kinds[1]).digest()
+
+
+def test_targets_keep_float32_and_become_float64_otherwise() -> None:
+    kinds = {"float32": np.float32([1, 2]), "float64": [1, 2]}
+    assert {kind: patients(2, targets=given).targets.dtype.name for kind, given in kinds.items()} == {
+        kind: kind for kind in kinds
+    }
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"targets": [1.0, np.nan]}, "finite numbers, but 1 of 2 are not, the first nan in row 1"),
+        ({"targets": [[1.0, 2.0], [np.inf, 0.0]]}, r"1 of 2 are not, the first \[inf  0.\] in row 1"),
+        ({"targets": [1.0]}, r"\[2\] or \[2, k\], one row of numbers for each row, but got \[1\]"),
+        ({"targets": np.zeros((2, 0))}, r"but got \[2, 0\]"),
+        ({"targets": ["a", "b"]}, "Classes belong into `labels`"),
+        ({"groups": [0]}, r"2 whole numbers of groups.*int64 of shape \[1\]"),
+        ({"groups": [0.0, 1.0]}, "but got float64"),
+        ({"groups": [0, 2]}, "from 0 to 1, as there are 2 names, but row 1 has 2"),
+        ({"groups": [-1, 0], "group_names": None}, "from 0 on, but row 0 has -1"),
+    ],
+)
+def test_faults_of_targets_and_groups(other: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        patients(2, **other)
+
+
+def test_targets_of_several_kinds_are_not_put_together() -> None:
+    with pytest.raises(UserError, match=r"as many numbers in every data set, but got a \[2\], b \[2, 2\]"):
+        views.concatenated({"a": patients(2), "b": patients(2, targets=np.eye(2))})
 
 
 def test_concatenation_reads_across_the_seam_and_keeps_labels_that_all_have() -> None:
     a, b = pictures(5), pictures(7, seed=1)
-    both = datasets.concatenated({"a": a, "b": b})
+    both = views.concatenated({"a": a, "b": b})
     rows = np.array([11, 2, 5, 4])
     assert np.array_equal(both.read(rows), np.concatenate([a.items, b.items])[rows])
     assert np.array_equal(both.labels, np.concatenate([a.labels, b.labels]))
-    assert datasets.concatenated({"a": a, "b": datasets.relabelled(b, None)}).labels is None
+    assert views.concatenated({"a": a, "b": views.relabelled(b, None)}).labels is None
 
 
 def test_pictures_of_several_sizes_are_a_list() -> None:
     data = ListDataset([np.zeros((2, 2, 1), np.uint8), np.zeros((3, 3, 1), np.uint8)])
     assert [item.shape for item in data.read(slice(None))] == [(2, 2, 1), (3, 3, 1)]
-    assert isinstance(datasets.in_memory(data), ListDataset)
+    assert isinstance(in_memory(data), ListDataset)
 
 
 def test_texts_and_pairs_have_keys_of_their_own() -> None:
@@ -133,7 +229,7 @@ def test_a_foreign_dataset_serves_every_view() -> None:
             return "own"
 
     own = ArrayDataset(np.eye(2, dtype=np.float32), [0, 1])
-    assert datasets.subset(Foreign(), [0, 1]).digest() == own.digest()
+    assert views.subset(Foreign(), [0, 1]).digest() == own.digest()
 
 
 @pytest.mark.parametrize(
@@ -160,23 +256,16 @@ def test_faults_of_arrays(items: np.ndarray, labels: list[int] | None, message: 
 def test_faults_of_views() -> None:
     data = pictures()
     with pytest.raises(UserError, match="at least one row"):
-        datasets.subset(data, [])
+        views.subset(data, [])
     with pytest.raises(UserError, match=r"no row of \[7\]"):
-        datasets.of_classes(data, [0, 7])
+        views.of_classes(data, [0, 7])
     with pytest.raises(UserError, match="has none"):
-        datasets.of_classes(datasets.relabelled(data, None), [0])
+        views.of_classes(views.relabelled(data, None), [0])
     with pytest.raises(UserError, match="add up to 1"):
-        datasets.split(data, {"a": 0.5, "b": 0.6})
+        sampling.split(data, {"a": 0.5, "b": 0.6})
     with pytest.raises(UserError, match="0 <= start < stop <= 1"):
-        datasets.between(data, 0.5, 0.5)
+        sampling.between(data, 0.5, 0.5)
     with pytest.raises(UserError, match="part name for each of 2 rows"):
         ArrayDataset(np.eye(2), parts=["a"])
     with pytest.raises(UserError, match="at least one row"):
-        datasets.concatenated({})
-
-
-def test_standard_groupings() -> None:
-    assert mixes.category("cifar100", of="cifar10") == "near" and mixes.category("x", of="y") is None
-    assert all(set(groups) <= set(mixes.CATEGORIES) for groups in mixes.GROUPS.values())
-    with pytest.raises(UnknownName, match="rotation"):
-        mixes.shift_names("rotatoin")
+        views.concatenated({})

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from outfield.data import datasets
+from outfield.data import datasets, views
 from outfield.data.sources._decoding import Decoding
 from outfield.data.sources.arrays import Arrays
 from outfield.data.sources.folder import Folder
@@ -98,7 +98,7 @@ def test_broken_pictures_are_left_out_by_name(tmp_path: Path) -> None:
     assert len(data) == 4 and data.read(slice(None)).shape == (4, 9, 9, 1)
     left_out = datasets.left_out_of(data)
     assert sorted(Path(text.split(": ")[0]).name for text in left_out) == ["empty.jpg", "half.png", "text.png"]
-    assert datasets.left_out_of(datasets.subset(data, [0])) == left_out
+    assert datasets.left_out_of(views.subset(data, [0])) == left_out
 
 
 def test_a_long_list_of_broken_pictures_is_cut(tmp_path: Path) -> None:

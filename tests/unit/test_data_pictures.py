@@ -20,15 +20,15 @@ from outfield import registry
 from outfield.dashboard import sample
 from outfield.data import limits, pictures
 from outfield.data.check import check
-from outfield.data.datasets import concatenated, subset
 from outfield.data.limits import Budget, Limit
 from outfield.data.sources import _decoding
 from outfield.data.sources._decoding import Decoding
 from outfield.data.sources._files import FileDataset
 from outfield.data.sources.folder import Folder
+from outfield.data.views import concatenated, subset
 from outfield.errors import UserError
 from outfield.models.preprocess import Pictures
-from outfield.studies.finished import Stamp
+from outfield.studies.stamp import Stamp
 from tests.support_pictures import png
 
 GREY16 = np.array([[0, 257, 30_000, 65_535]], np.uint16)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_diabetes, load_digits
 
 from outfield.data import datasets
-from outfield.data.sources import _shipped
+from outfield.data.sources import _package_files
+from outfield.data.sources.diabetes import COLUMNS, Diabetes
 from outfield.data.sources.digits import Digits
 from outfield.data.sources.glyphs import Glyphs
 from outfield.data.sources.part import Part
@@ -32,6 +33,26 @@ def test_the_parts_of_the_digits_share_out_every_scan() -> None:
     assert [len(part) for part in parts] == pytest.approx([1443 / 2, 1443 / 4, 1443 / 4], abs=4)
     for part in parts:
         assert np.bincount(part.labels, minlength=8) == pytest.approx(len(part) / 8, abs=3)
+
+
+def test_diabetes_is_scikit_learns() -> None:
+    bunch = load_diabetes(scaled=False)
+    data = Diabetes().load()
+    assert np.array_equal(datasets.targets_of(data), bunch.target) and data.labels is None
+    assert (
+        np.array_equal(data.read(slice(None)), bunch.data.astype(np.float32)) and list(COLUMNS) == bunch.feature_names
+    )
+
+
+def test_the_parts_of_diabetes_share_out_every_patient_of_their_ages() -> None:
+    parts = [Diabetes(part, (0, 60)).load() for part in ("fit", "val", "test")]
+    years = [part.read(slice(None))[:, 0] for part in parts]
+    older = Diabetes(ages=(60, 120)).load()
+    assert sum(map(len, parts)) + len(older) == 442 and [len(part) for part in parts] == [170, 84, 85]
+    assert max(some.max() for some in years) < 60 <= older.read(slice(None))[:, 0].min()
+    found = np.concatenate([datasets.row_keys(part) for part in [*parts, older]])
+    assert sorted(found) == sorted(datasets.row_keys(Diabetes().load()))
+    assert Diabetes("fit", seed=1).load().digest() != Diabetes("fit").load().digest()
 
 
 def test_held_out_digits_are_numbered_anew() -> None:
@@ -80,6 +101,8 @@ def test_faults() -> None:
     for source, message in (
         (Digits(part="train"), "a part among fit, val, test, all"),
         (Digits(classes=(8, 12)), r"no row of \[12\]"),
+        (Diabetes(part="train"), "a part among fit, val, test, all"),
+        (Diabetes(ages=(80, 90)), "patients with 80 <= age < 90, but they are 19 to 79 years old"),
         (Photos("cat"), "photo china or flower"),
         (Photos("china", edges=(40, 900)), "edges between 1 and 427"),
         (Photos("china", n=0), "n >= 1"),
@@ -89,6 +112,6 @@ def test_faults() -> None:
         with pytest.raises(UserError, match=message):
             source.load()
     with pytest.raises(UserError, match="'sklearn', but it is not there"):
-        _shipped.shipped("sklearn", "nothing.csv")
+        _package_files.shipped("sklearn", "nothing.csv")
     with pytest.raises(UserError, match="a source to take a part of"):
         Part("digits")

@@ -305,7 +305,7 @@ def test_models_of_two_inputs_take_a_mapping(tmp_path: Path) -> None:
     model = open_model(net, example=dataset(given).read(slice(0, 2)))
     out = model.forward(model.prepare(dataset((given, LABELS)).read(slice(None))))
     torch.testing.assert_close(out.logits, net(torch.from_numpy(ids), torch.from_numpy(ROWS)))
-    assert model.offers == {"features", "head"} and "inputs by name: ids, numbers" in repr(model)
+    assert model.offers == {"logits", "features", "head"} and "inputs by name: ids, numbers" in repr(model)
     far = {"ids": ids[:40], "numbers": FAR.reshape(40, 2, 1)}
     card = made(net, (given, LABELS), {"mine": far}, tmp_path)
     assert card.choice.table["mean"].max() > 0.9 and card.hardest[0].inputs[0].text.startswith("ids ")

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from outfield.data.datasets import ArrayDataset, subset
+from outfield.data.datasets import ArrayDataset
+from outfield.data.views import subset
 from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.features.extract import check_labels, extract
@@ -173,3 +174,35 @@ def test_labels_that_do_not_fit_are_refused(tmp_path: Path, labels: list[int] | 
     odd = ArrayDataset(np.zeros((3, 6, 6, 1), np.uint8), labels=labels)
     with pytest.raises(UserError, match=message):
         check_labels(extract(model(), odd, Cache(tmp_path)), "the test set")
+
+
+class Regressor(TorchModel):
+    """The same network whose first logit is read as a number."""
+
+    def forward(self, x: Tensor, layers: Any = ()) -> Outputs:
+        out = super().forward(x, layers)
+        return Outputs(features=out.features, predictions=out.logits[:, 0])
+
+
+def test_a_model_without_logits_gives_predictions_and_its_data_the_targets(tmp_path: Path) -> None:
+    net = model()
+    net.__class__ = Regressor
+    plain = data()
+    targets = np.stack([np.arange(23), np.arange(100, 123)], axis=1)
+    measured = ArrayDataset(plain.read(slice(0, 23)), targets=targets)
+    values = extract(net, measured, Cache(tmp_path), half=True, batch=7)
+    check_labels(values, "the test set")
+    assert set(values.arrays) == {"predictions", "features", "targets"}
+    out = next(iter(values))
+    assert out.targets.tolist() == [[i, i + 100] for i in range(23)] and out.targets.dtype == torch.float64
+    torch.testing.assert_close(
+        out.predictions, extract(model(), plain, Cache(tmp_path / "plain")).rows(slice(0, 23)).logits[:, 0]
+    )
+    assert values.at(np.array([5]), ("targets", "predictions"))["targets"].tolist() == [[5, 105]]
+
+
+def test_targets_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    odd = ArrayDataset(np.zeros((3, 6, 6, 1), np.uint8))
+    odd.targets = np.array(["a", "b", "c"])
+    with pytest.raises(UserError, match="targets of far as numbers"):
+        extract(model(), odd, Cache(tmp_path), about="far")

@@ -144,7 +144,7 @@ def test_a_study_with_other_letters_runs_where_the_locale_knows_ascii_alone(tmp_
 
 def test_cards_of_any_two_models_are_two_files_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[Path] = []
-    monkeypatch.setattr("outfield.card.study.of_study", lambda folder, model: None)
+    monkeypatch.setattr("outfield.card.card.Card.of_study", lambda folder, model: None)
     monkeypatch.setattr(_card, "saved", lambda card, paths, hf: written.extend(paths))
     for model in (*NASTY, "a b", "a/b"):
         _card.write_card(tmp_path, model, None, None)

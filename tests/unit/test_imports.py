@@ -1,4 +1,4 @@
-"""Imports point one way, and listing what there is imports no torch."""
+"""Imports point one way and in no circle, and listing what there is imports no torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -31,8 +33,15 @@ FREE_OF_TORCH = {"errors", "registry", "metrics", "stats", "store", "reports"}
 PATH = {"numpy", "scipy", "torch", "safetensors"}
 COMPUTE = ("types", "errors", "registry", "keys", "features", "detectors", "metrics", "data/shifts", "models/torch")
 
+CIRCULAR = {("outfield.studies.plan", "outfield.studies.job")}
+"""Imports that close a circle and are known: the plan's keys cover the code of a job, which does what is planned."""
+
 SOURCE = Path(__file__).parents[2] / "src" / "outfield"
 FILES = sorted(SOURCE.rglob("*.py"))
+
+
+MODULES = {".".join(("outfield", *path.relative_to(SOURCE).with_suffix("").parts)): path for path in FILES}
+MODULES = {name.removesuffix(".__init__"): path for name, path in MODULES.items()}
 
 
 def level(package: str) -> int:
@@ -59,8 +68,55 @@ def imports(path: Path, *, lazy: bool = True) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "outfield" else []
-            yield from names or [str(node.module)]
+            full = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in MODULES or node.module == "outfield" else str(node.module) for name in full)
+
+
+def circle(graph: dict[str, set[str]]) -> str:
+    """The first circle of modules, as ``a -> b -> a`` where each imports the next; empty where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return " -> ".join(reversed(error.args[1]))
+    return ""
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    """Imports within functions count: they hide a circle, and do not break it.
+
+    Those under ``TYPE_CHECKING`` do not count: no program runs them. They may name what stands above, such as the
+    class whose values a function below it takes. That a package is loaded before its modules does not count either;
+    a module that takes names from the ``__init__`` of its own package does.
+    """
+    graph = {name: {other for other in imports(path) if other in MODULES} - {name} for name, path in MODULES.items()}
+    for importer, imported in CIRCULAR:
+        assert imported in graph[importer], f"{importer} no longer imports {imported}: take it out of CIRCULAR"
+        graph[importer].remove(imported)
+    assert not (found := circle(graph)), f"modules import each other in a circle: {found}"
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("from outfield.studies import job", True),
+        ("def run():\n    from outfield.studies.job import Job", True),
+        ("def run():\n    import outfield.studies.job", True),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from outfield.studies import job", False),
+        ("from outfield.studies import comparison", False),
+    ],
+)
+def test_an_import_is_seen_wherever_it_stands(tmp_path: Path, text: str, seen: bool) -> None:
+    (tmp_path / "some.py").write_text(text)
+    assert ("outfield.studies.job" in imports(tmp_path / "some.py")) is seen
+
+
+def test_a_circle_is_named_in_the_order_of_its_imports() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}
+    named = circle(graph).split(" -> ")
+    assert named[0] == named[-1]
+    assert set(named) == {"a", "b", "c"}
+    assert all(second in graph[first] for first, second in pairwise(named))
+    assert circle({"a": {"b"}, "b": set()}) == ""
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))

@@ -14,12 +14,13 @@ import torch
 import outfield
 from outfield.card.data import aligned, dataset
 from outfield.card.run import evaluate
-from outfield.data import datasets, labels
-from outfield.data.datasets import ArrayDataset, in_order
+from outfield.data import datasets, labels, views
+from outfield.data.datasets import ArrayDataset
 from outfield.data.sources.arrays import Arrays
 from outfield.data.sources.imglist import Imglist
 from outfield.data.sources.table import Table
 from outfield.data.sources.text import Text
+from outfield.data.views import in_order
 from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.models.torch import TorchModel
@@ -285,9 +286,9 @@ def test_missing_labels_in_memory_are_counted(given: list[str]) -> None:
 def test_pooled_sets_keep_the_names_of_their_classes() -> None:
     one = ArrayDataset(np.eye(2), [0, 1], ("cat", "dog"))
     other = ArrayDataset(np.eye(3), [0, 1, -1], ("dog", "ant"))
-    both = datasets.concatenated({"one": one, "other": other})
+    both = views.concatenated({"one": one, "other": other})
     assert both.classes == ("cat", "dog", "ant") and both.labels.tolist() == [0, 1, 1, 2, -1]
-    assert datasets.concatenated({"a": one, "b": datasets.relabelled(other, [0, 1, 1])}).classes is None
+    assert views.concatenated({"a": one, "b": views.relabelled(other, [0, 1, 1])}).classes is None
     with pytest.raises(UserError, match="1 of 3 rows have others, the first 7"):
         in_order(ArrayDataset(np.eye(3), [0, 7, 1], ("cat", "dog")), ("dog", "cat"))
 

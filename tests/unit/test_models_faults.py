@@ -384,7 +384,7 @@ def test_estimators_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="rows of 6 numbers"):
         open_model(pipe).prepare(rows[:, :4])
     inputs = open_model(pipe, features="inputs")
-    assert inputs.head is None and inputs.offers == {"features"}
+    assert inputs.head is None and inputs.offers == {"logits", "features"}
 
 
 def test_two_classes_have_two_logits_whose_softmax_is_the_probability() -> None:
@@ -494,7 +494,7 @@ def test_onnx_tensors_can_be_named(cnn: Path) -> None:
     model = open_model(cnn, features=convolution, layers=[convolution])
     out = model.forward(model.prepare(COLOUR), model.layers)
     assert out.layers[convolution].ndim == 4 and out.features.shape == (4, out.layers[convolution].shape[1])
-    assert model.head is None and model.offers == {"features", "layers"}
+    assert model.head is None and model.offers == {"logits", "features", "layers"}
     with pytest.raises(UserError, match="no 'nowhere'"):
         open_model(cnn, features="nowhere")
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from outfield.data.datasets import ArrayDataset
 from outfield.data.sources import _files
 from outfield.errors import UserError
 from outfield.features.cache import Cache
-from outfield.studies import finished, remembered_keys, sets
+from outfield.studies import remembered_keys, sets, stamp
 from outfield.studies.spec import Spec
 from tests.support import small_study
 
@@ -20,7 +21,7 @@ from tests.support import small_study
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spec:
     monkeypatch.setattr(remembered_keys, "LARGE", 1)
-    monkeypatch.setattr(finished, "SETTLED", -1.0)
+    monkeypatch.setattr(stamp, "SETTLED", -1.0)
     (tmp_path / "pictures").mkdir()
     for i in range(3):
         Image.new("L", (8, 8), 40 * i).save(tmp_path / "pictures" / f"{i}.png")
@@ -73,9 +74,9 @@ def test_small_files_and_files_touched_just_now_are_read_each_time(
     spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = Cache(tmp_path / "cache")
-    monkeypatch.setattr(finished, "SETTLED", 60.0)
+    monkeypatch.setattr(stamp, "SETTLED", 60.0)
     digest(spec, cache)
-    monkeypatch.setattr(finished, "SETTLED", -1.0)
+    monkeypatch.setattr(stamp, "SETTLED", -1.0)
     monkeypatch.setattr(remembered_keys, "LARGE", 1 << 30)
     digest(spec, cache)
     assert cache.entries() == []
@@ -84,5 +85,12 @@ def test_small_files_and_files_touched_just_now_are_read_each_time(
 def test_a_stamp_tells_size_and_absence(tmp_path: Path) -> None:
     np.save(tmp_path / "set.npy", np.zeros(100))
     path = tmp_path / "set.npy"
-    assert finished.Stamp.of([tmp_path]).size == finished.Stamp.of([path]).size == path.stat().st_size
-    assert finished.Stamp.of([tmp_path / "absent"]).newest == 0
+    assert stamp.Stamp.of([tmp_path]).size == stamp.Stamp.of([path]).size == path.stat().st_size
+    assert stamp.Stamp.of([tmp_path / "absent"]).newest == 0
+
+
+def test_keys_of_other_rows_are_refused() -> None:
+    data = ArrayDataset(np.zeros((3, 2), np.float32))
+    with pytest.raises(UserError, match="each of 3 rows"):
+        data.recall_row_keys(np.array(["a", "b"]))
+    assert len(data.row_keys) == 3

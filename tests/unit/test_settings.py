@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
-from outfield.card.study import of_study
+from outfield.card.card import Card
 from outfield.dashboard.app import create_app
 from outfield.dashboard.origins import Missing, Origin
 from outfield.dashboard.sample import Viewer
@@ -90,7 +90,7 @@ def test_the_names_lead_to_the_scores_of_the_setting(study: Path, tmp_path: Path
         assert made[name].method == "knn"
     assert set(TWO) < set(scores(served, "baseline-0").detectors)
     assert set(TWO) < set(histograms(study, "baseline-0")["detector"])
-    assert set(TWO) < set(of_study(study, "baseline-0").choice.table["detector"])
+    assert set(TWO) < set(Card.of_study(study, "baseline-0").choice.table["detector"])
 
 
 def test_two_models_are_compared_setting_by_setting(study: Path) -> None:

@@ -12,7 +12,7 @@ from outfield.errors import UnknownName, UserError
 from outfield.reports import analysis_page
 from outfield.reports.analysis import Analysis, analyse
 from outfield.reports.findings import TITLES, Finding, findings, frame
-from outfield.reports.published import side_by_side
+from outfield.reports.paper_statements import side_by_side
 from outfield.reports.tables import measures
 from outfield.store import foreign_results
 

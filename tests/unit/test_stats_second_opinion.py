@@ -19,7 +19,7 @@ from statsmodels.stats.meta_analysis import combine_effects
 
 from outfield import stats
 from outfield.stats import intervals
-from outfield.stats.partial import binomial_error, item_error
+from outfield.stats.measurement_error import binomial_error, item_error
 from outfield.stats.smooth import residuals, spline
 from outfield.stats.units import resample_weights
 

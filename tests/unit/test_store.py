@@ -22,10 +22,10 @@ ROW = {"study": "s", "model": "m", "metric": "auroc", "value": 0.9, "role": "tes
 
 
 def test_columns_are_those_of_the_design_then_digests_and_versions():
-    names = """study, run, model, strategy, family, seed, step, detector, params, tuned, role, id, ood, set_kind, part,
-    ood_category, shift, severity, metric, value, low, high, n_id, n_ood, seconds, passes"""
-    assert [*schema.COLUMNS][:26] == [name.strip() for name in names.split(",")]
-    assert [*schema.COLUMNS][26:] == ["data_digest", "model_digest", "outfield", "torch"]
+    names = """study, run, model, strategy, family, seed, step, detector, params, tuned, role, task, id, ood, set_kind,
+    part, group, ood_category, shift, severity, metric, value, low, high, n_id, n_ood, seconds, passes"""
+    assert [*schema.COLUMNS][:28] == [name.strip() for name in names.split(",")]
+    assert [*schema.COLUMNS][28:] == ["data_digest", "model_digest", "outfield", "torch"]
 
 
 def test_rows_come_back_as_they_were_written(tmp_path):

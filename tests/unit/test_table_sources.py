@@ -125,3 +125,54 @@ def test_a_column_of_lists_without_a_name_is_no_index(tmp_path: Path) -> None:
     path.write_text(json.dumps([{"a": None}, {"": []}]), encoding="utf-8")
     with pytest.raises(UserError, match=r"t\.json"):
         dataset(path)
+
+
+def test_targets_and_groups_of_a_table(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"age": [30, 40, 50], "town": ["Oslo", "Bern", "Oslo"], "cost": [1.5, 2.0, 9.25]})
+    frame.write_csv(tmp_path / "t.csv")
+    frame.write_parquet(tmp_path / "t.parquet")
+    for path in (str(tmp_path / "t.csv"), str(tmp_path / "t.parquet")):
+        source = Table(path, target="cost", group="town")
+        for data in (source.load(), source.as_fitted()):
+            assert data.read(slice(None)).tolist() == [[30.0], [40.0], [50.0]] and data.labels is None
+            assert datasets.targets_of(data).tolist() == [1.5, 2.0, 9.25]
+            assert datasets.groups_of(data).tolist() == [1, 0, 1]
+            assert datasets.group_names_of(data) == ("Bern", "Oslo")
+        classed = Table(path, label="town", group="town").load()
+        assert classed.labels.tolist() == datasets.groups_of(classed).tolist() == [1, 0, 1]
+        assert classed.read(slice(None)).shape == (3, 2)
+
+
+def test_a_group_is_an_input_where_it_is_named_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("age,site,cost\n30,2,1\n40,10,2\n")
+    data = Table(str(path), target="cost", group="site", columns=("site", "age", "cost")).load()
+    assert data.read(slice(None)).tolist() == [[2.0, 30.0], [10.0, 40.0]]
+    assert datasets.group_names_of(data) == ("2", "10") and datasets.groups_of(data).tolist() == [0, 1]
+    worded = Table(str(path), group="site", columns=("age",)).as_fitted()
+    assert datasets.groups_of(worded).tolist() == [0, 1] and worded.read(slice(None)).columns == ("age",)
+
+
+def test_rows_without_target_or_group_are_refused_or_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("age,site,cost,y\n1,a,1,x\n2,a,NA,x\n3,,3,x\n4,b,oops,z\n")
+    for given, message in (
+        ({"target": "cost"}, r"a finite number as target \(row 3 has 'oops' as 'cost'\), but 2 of 4 .*rows 1, 3 "),
+        ({"group": "site"}, "a group in 'site', but 1 of 4 have not: rows 2 "),
+        ({"target": "y"}, "but y is not.*Name a numeric one with `target`; classes are `label`"),
+        ({"target": "price"}, "column 'price' in"),
+        ({"group": "town"}, "column 'town' in"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Table(str(path), columns=("age",), **given).load()
+    path.write_text("age,site,cost\n1,a,1\n2,a,NA\n3,,3\n4,b,4\n,b,5\n6,b,oops\n")
+    with pytest.raises(UserError, match="a label or a target, but got both: 'y' and 'cost'"):
+        Table(str(path), label="y", target="cost")
+    data = Table(str(path), columns=("age",), target="cost", group="site", broken="leave out").load()
+    assert data.read(slice(None)).tolist() == [[1.0], [4.0]]
+    assert datasets.targets_of(data).tolist() == [1.0, 4.0] and datasets.groups_of(data).tolist() == [0, 1]
+    assert [text.split(": ", 1)[1].split(" (")[0] for text in datasets.left_out_of(data)] == [
+        "1 rows without a number in every column: 4",
+        "2 rows without a finite number as target",
+        "1 rows without a group in 'site': 2",
+    ]

@@ -18,7 +18,7 @@ from outfield.dashboard.scores import _joined
 from outfield.dashboard.selection import Selection
 from outfield.reports import trajectory
 from outfield.reports.analysis import analyse
-from outfield.reports.comparison import _counted
+from outfield.reports.comparison.base import _counted
 from outfield.reports.findings import findings
 
 

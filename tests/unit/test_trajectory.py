@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from outfield.data.member import Counted
 from outfield.errors import UserError
 from outfield.metrics.balanced_accuracy import BalancedAccuracy
 from outfield.reports import trajectory as page
 from outfield.reports.displays import trajectory_network, trajectory_tables
-from outfield.stats.base import Array
 from outfield.stats.smooth import Smoother
 from outfield.store import query, write
+from outfield.studies.bench import HALVES
 from outfield.trajectory import EvalSet, Run, Tracker, log_spaced_then_even
 from outfield.trajectory.analysis import ID, Model, Trajectories
-from outfield.trajectory.tracker import HALVES, SkippedCheckpointWarning, balanced, over_checkpoints
+from outfield.trajectory.tracker import SkippedCheckpointWarning, balanced, over_checkpoints
+from outfield.types import Array
 
 SETS = (EvalSet("test", 300, "id"), EvalSet("first", 300), EvalSet("second", 300), EvalSet("third", 300))
 STEPS = range(9)
@@ -75,7 +77,9 @@ def test_items_of_an_earlier_form_of_the_study_are_left_alone(tmp_path: Path) ->
     for key, items in (("x", 100), ("y", 200), ("z", 100)):
         jobs = []
         for seed in range(5):
-            tracker = Tracker(Run("sim", "net", seed, key=key), [replace(one, n=items) for one in sets], tmp_path)
+            tracker = Tracker(
+                Run("sim", "net", seed, key=key), [replace(one, data=Counted(items)) for one in sets], tmp_path
+            )
             rng = np.random.default_rng([items, seed, ord(key)])
             for step in range(8):
                 for one in sets:
@@ -256,7 +260,7 @@ def test_rows_are_written_when_every_set_is_there_and_only_once(tmp_path: Path) 
         again.log(5, set=name, correct=np.zeros(300))
     values = {row["metric"]: row["value"] for row in query.rows(tmp_path, "ood = 'first'").iter_rows(named=True)}
     assert values == {"accuracy": 0.3, "balanced_accuracy": 0.3}
-    assert again.items(5).filter(set="first")["correct"].sum() == 90
+    assert again.items(5).filter(set="first")["merit"].sum() == 90
 
 
 def test_a_checkpoint_block_that_fails_writes_nothing(tmp_path: Path) -> None:

@@ -1,123 +1,64 @@
-"""The card: rows with intervals, the recommended detector, blind spots, the hardest inputs; frame, plot, HTML, JSON."""
+"""The card: what is known of one model, with its pictures, its pages and the files that it is written to."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from outfield import registry
-from outfield.card.classes import COLUMNS
-from outfield.card.hardest import Group, as_json
-from outfield.card.recommendation import Choice
-from outfield.errors import UserError, with_and
+from outfield.card.facts import Facts
+from outfield.errors import UserError
 from outfield.places import place
-from outfield.reports.findings import Finding, ordered
-from outfield.reports.findings.chance import chance, no_detector
-from outfield.reports.results import CATEGORIES, Results, in_order
-from outfield.stats.recommend import TIE
-from outfield.store.write import atomically
-from outfield.types import Estimate
+from outfield.store.write import atomically, write_text
 
 if TYPE_CHECKING:
     import altair as alt
 
-MISSED = 0.5
-"""A set is a blind spot where more than this share of it is accepted as ID when 95% of ID is kept."""
+    from outfield.features.cache import Cache
+
+ENDINGS = (".html", ".json", ".parquet", ".md")
 
 
-@dataclass(frozen=True, eq=False)
-class Card:
-    """What one model does on ID data, under covariate shift and on OOD data.
+def check_ending(path: Path) -> Path:
+    """The path of a card; ``UserError`` where its ending is none that a card is written as."""
+    if path.suffix not in ENDINGS:
+        raise UserError(f"Expected a file of {', '.join(ENDINGS)}, but got {path.name!r}. Choose one of these.")
+    return path
 
-    Attributes
-    ----------
-    model : str
-        What the adapter found: head, features, layers, preprocessing.
-    rows : frame
-        Every measure in the columns of a study's rows.
-    choice : Choice
-        The recommended detector and how sure that is.
-    hardest : tuple of Group
-        The hardest inputs.
-    classes : frame
-        How the recommended detector fares class by class; see ``outfield.card.classes``.
-    inputs : str
-        What the inputs are: ``image``, ``text`` or ``tabular``; empty where that is not known.
-    left_out : mapping
-        Detector to why it does not apply.
-    notes : tuple of str
-        What a reader must know.
-    scores : mapping of str to frame
-        The scores of each detector, input by input: set, part, row, score. They are not saved.
-    contents : mapping of str to str
-        What each set holds, as a key: equal for the same inputs.
-    """
 
-    model: str
-    rows: pl.DataFrame
-    choice: Choice
-    hardest: tuple[Group, ...] = ()
-    classes: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=COLUMNS))
-    inputs: str = ""
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    scores: Mapping[str, pl.DataFrame] = field(default_factory=dict)
-    contents: Mapping[str, str] = field(default_factory=dict)
+class Card(Facts):
+    """What one model does on ID data, under covariate shift and on OOD data, to look at and to write; see ``Facts``."""
 
-    def __repr__(self) -> str:
-        return f"Card({self.name!r}: {' '.join(self.sentences)})"
+    @classmethod
+    def of_study(cls, folder: Path | str, model: str, *, cache: Cache | None = None, seed: int = 0) -> Card:
+        """One model's card from a study's folder.
 
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return str(self.rows["model"][0])
+        The hardest inputs are those of the stored scores; they are shown where the study's data can be loaded and are
+        what was measured. What the model says to each is told where the cache still holds it.
 
-    @property
-    def id_name(self) -> str:
-        """What the ID data are called."""
-        return str(self.rows["id"][0] or "ID")
+        Parameters
+        ----------
+        folder : path or address
+        model : str
+            A model's name, as the study's report shows it.
+        cache : Cache, optional
+            By default the user's.
+        seed : int
+            Of the draws behind the probability of the choice.
 
-    @property
-    def recommended(self) -> str:
-        """The detector to take, where the card is ``sound``."""
-        return self.choice.best
+        Raises
+        ------
+        UserError
+            No results, no such model (with the nearest names), or no scores of single inputs.
 
-    @cached_property
-    def findings(self) -> tuple[Finding, ...]:
-        """What bars a recommendation: a model at or below chance, one class for all, no detector that tells."""
-        return ordered((*chance(self.rows), *no_detector(self.rows)))
+        Examples
+        --------
+        >>> Card.of_study("results/digits", "baseline-0").save("card.html")  # doctest: +SKIP
+        """
+        from outfield.card.study import study_facts
 
-    @property
-    def sound(self) -> bool:
-        """Whether a detector is recommended; ``recommended`` then is one that comes first by AUROC, no more."""
-        return not self.findings
-
-    @cached_property
-    def results(self) -> Results:
-        """The rows, as reports ask them."""
-        return Results.of(self.rows)
-
-    @cached_property
-    def ood_sets(self) -> dict[str, str]:
-        """OOD sets with their categories, nearest first."""
-        found = self.results.auroc.select("ood", pl.col("ood_category").fill_null("other")).unique().sort("ood")
-        order = {name: at for at, name in enumerate(in_order(found["ood_category"].unique().to_list(), CATEGORIES))}
-        return dict(sorted(found.iter_rows(), key=lambda row: order[row[1]]))
-
-    def frame(self) -> pl.DataFrame:
-        """A row a measure: detector, set, category, part, shift, severity, metric, value with its 95% interval."""
-        columns = ["detector", "ood", "ood_category", "part", "shift", "severity", "metric", "value", "low", "high"]
-        return (
-            self.rows.filter(pl.col("role") == "test")
-            .select(columns)
-            .rename({"ood": "set", "ood_category": "category"})
-        )
+        found = study_facts(folder, model, cache=cache, seed=seed)
+        return cls(*(getattr(found, field.name) for field in fields(found)))
 
     def plot(self) -> alt.TopLevelMixin:
         """The detectors by mean AUROC, and every detector on every OOD set, for a notebook."""
@@ -128,13 +69,6 @@ class Card:
 
         charts: list[Any] = [figure.chart for build in (which_detector, by_set) for figure in build(self).figures]
         return styled(alt.vconcat(*charts))
-
-    @classmethod
-    def of_study(cls, folder: Path | str, model: str) -> Card:
-        """One model's card from a study's stored rows and scores; see ``outfield.card.study.of_study``."""
-        from outfield.card.study import of_study
-
-        return of_study(folder, model)
 
     def save(self, path: str | Path) -> Path:
         """Write the card.
@@ -153,257 +87,8 @@ class Card:
         path = check_ending(place(path))
         if path.suffix == ".md":
             return write(self, path)
+        if path.suffix != ".parquet":
+            return write_text(html(self) if path.suffix == ".html" else self.json(), path)
         with atomically(path) as temporary:
-            if path.suffix == ".parquet":
-                self.rows.write_parquet(temporary)
-            else:
-                temporary.write_text(html(self) if path.suffix == ".html" else self.json(), encoding="utf-8")
+            self.rows.write_parquet(temporary)
         return path
-
-    def estimate(self, metric: str, detector: str | None = None, ood: str | None = None) -> dict[str, float | None]:
-        """Value and interval of a metric: on the ID test set, or of a detector on an OOD set."""
-        at = pl.col("metric") == metric, pl.col("detector").eq_missing(detector), pl.col("ood").eq_missing(ood)
-        found = self.results.test.filter(*at)
-        if found.is_empty():
-            raise UserError(f"Expected a metric of this card, but it has no {metric!r} there. Look at card.frame().")
-        return found.select("value", "low", "high").row(0, named=True)
-
-    @cached_property
-    def blind_spots(self) -> pl.DataFrame:
-        """Sets, and parts of pooled sets, that the recommended detector accepts for the most part.
-
-        Columns: set, category, part, accepted (the share accepted as ID when 95% of ID is kept), AUROC with interval,
-        and the detector that accepts least of it, with its share.
-        """
-        return self.weakest.filter(pl.col("accepted") > MISSED)
-
-    @cached_property
-    def weakest(self) -> pl.DataFrame:
-        """Every set and part in the columns of ``blind_spots``, those first that are accepted most."""
-        named = pl.col("metric").is_in(["auroc", "fpr_at_95_id"]) & (pl.col("set_kind") == "ood")
-        cells = self.rows.filter(named, pl.col("role") == "test").select(
-            *("detector", "metric", "ood", "ood_category", "part", "value", "low", "high")
-        )
-        key = ["ood", "part"]
-        accepted = cells.filter(pl.col("metric") == "fpr_at_95_id")
-        auroc = cells.filter(pl.col("metric") == "auroc", pl.col("detector") == self.recommended)
-        lowest = accepted.filter(pl.col("value") == pl.col("value").min().over(key, mapping_strategy="group_to_rows"))
-        by_place = lowest.sort("detector").group_by(key, maintain_order=True)
-        least = by_place.agg(pl.col("value").first(), pl.col("detector").str.join(" or "))
-        own = accepted.filter(pl.col("detector") == self.recommended)
-        table = own.select(*key, category="ood_category", accepted="value")
-        table = table.join(auroc.select(*key, "low", "high", auroc="value"), on=key, how="left", nulls_equal=True)
-        best = least.select(*key, seen_by="detector", accepted_then="value")
-        table = table.join(best, on=key, how="left", nulls_equal=True).rename({"ood": "set"})
-        order = ["set", "category", "part", "accepted", "auroc", "low", "high", "seen_by", "accepted_then"]
-        return table.select(order).sort("accepted", "set", "part", descending=[True, False, False])
-
-    @cached_property
-    def weak_classes(self) -> pl.DataFrame:
-        """Classes of OOD sets that the recommended detector accepts, those that it surely accepts most of first."""
-        found = self.classes.filter(pl.col("set").is_not_null(), pl.col("accepted") > 0)
-        return found.select("set", "class", "n", "accepted", "low", "high").sort(
-            "low", "set", "class", descending=[True, False, False]
-        )
-
-    @property
-    def blind_classes(self) -> pl.DataFrame:
-        """Classes of OOD sets of which it surely accepts more than ``MISSED``: the whole interval lies above."""
-        return self.weak_classes.filter(pl.col("low") > MISSED)
-
-    @cached_property
-    def known_classes(self) -> pl.DataFrame:
-        """ID classes, those first of which the recommended detector accepts least: they pay for its threshold."""
-        return self.classes.filter(pl.col("set").is_null()).drop("set").sort("accepted", "class")
-
-    @cached_property
-    def sentences(self) -> tuple[str, ...]:
-        """The card in three sentences."""
-        return (self._accuracy(), self._recommendation(), self._blindness())
-
-    def _accuracy(self) -> str:
-        accuracy, ece = self.estimate("accuracy"), self.estimate("ece")
-        said = (
-            f"On ID data it is right in {_percent(accuracy['value'])}{_ends(accuracy)} of the cases; its calibration "
-            f"error (ECE) is {_percent(ece['value'])}."
-        )
-        shifted = self.results.metric("accuracy", "shift").sort("value", "shift", "severity")
-        if shifted.is_empty():
-            return said
-        hardest = shifted.filter(pl.col("value") <= pl.col("value").min() + TIE)
-        where = with_and([_shift(row) for row in hardest.iter_rows(named=True)])
-        return (
-            f"{said} Under covariate shift it is right in {_percent(shifted['value'].mean())} on average, and in "
-            f"{_percent(hardest['value'][0])} under the hardest shift{'s' * (hardest.height > 1)} ({where})."
-        )
-
-    def _recommendation(self) -> str:
-        first, earned, sets = self.choice.table.row(0, named=True), self.choice.held_out, len(self.ood_sets)
-        over = f"{sets} OOD sets, each counting once" if sets > 1 else "the one OOD set"
-        if not self.sound:
-            return (
-                f"No detector is recommended. {' '.join(found.sentence for found in self.findings)} By mean AUROC "
-                f"{self.recommended} comes first with {first['mean']:.3f} [{first['low']:.3f}, {first['high']:.3f}]."
-            )
-        return (
-            f"Take {' or '.join(self.choice.tied)}{self._tie()}: "
-            f"mean AUROC {first['mean']:.3f} [{first['low']:.3f}, {first['high']:.3f}] over "
-            f"{over} ({', '.join(self.results.categories)}). {_earned(earned)} With other inputs "
-            f"of these sets the choice would be the same with probability {self.choice.surety:.2f}; {self._alike()}."
-        )
-
-    def _tie(self) -> str:
-        """That several come first, and which of them the rest of the card is about."""
-        tied = self.choice.tied
-        return "" if len(tied) < 2 else f" ({len(tied)} detectors tie exactly; the card goes on with {tied[0]})"
-
-    def _alike(self) -> str:
-        alike = [name for name in self.choice.alike if name not in self.choice.tied]
-        if not alike:
-            return "every other detector is clearly worse"
-        named = ", ".join(alike[:3]) + (f" and {len(alike) - 3} more" if len(alike) > 3 else "")
-        return f"not clearly worse: {named}"
-
-    def _blindness(self) -> str:
-        worst, spots = self.weakest.row(0, named=True), self.blind_spots.height
-        tied = self.weakest.filter(pl.col("accepted") >= worst["accepted"] - TIE)
-        places = with_and([_place(row) for row in tied.iter_rows(named=True)])
-        if spots:
-            seen = f"; {_seen(worst, self.recommended)}" if tied.height == 1 else ""
-            said = (
-                f"{spots} blind spot{'s' * (spots > 1)}: of {places} {self.recommended} accepts "
-                f"{worst['accepted']:.0%} {'each ' * (tied.height > 1)}as ID when 95% of ID is kept{seen}."
-            )
-        else:
-            said = (
-                f"No OOD set, nor part of one, is a blind spot: {self.recommended} accepts at most "
-                f"{worst['accepted']:.0%} of any as ID ({places}) when 95% of ID is kept."
-            )
-        classes = self.blind_classes
-        if classes.is_empty():
-            return said
-        named = ", ".join(f"{name} ({of})" for of, name in classes.select("set", "class").head(3).iter_rows())
-        more = f" and {classes.height - 3} more" if classes.height > 3 else ""
-        return f"{said} Classes that it surely accepts for the most part: {named}{more}."
-
-    def json(self) -> str:
-        """``summary`` as text."""
-        return json.dumps(self.summary(), indent=1, ensure_ascii=False)
-
-    def summary(self) -> dict[str, Any]:
-        """The card for machines: plain values, the same names as in ``frame``."""
-        detectors = [row | {"sets": self._sets(row["detector"])} for row in self.choice.table.iter_rows(named=True)]
-        id_rows = self.results.test.filter(pl.col("set_kind") == "id", pl.col("detector").is_null())
-        shifts = self.results.test.filter(pl.col("set_kind") == "shift")
-        return {
-            "model": self.model,
-            "id": {row["metric"]: _values(row) for row in id_rows.iter_rows(named=True)},
-            "shifts": [
-                {"shift": row["shift"], "severity": row["severity"], "metric": row["metric"]} | _values(row)
-                for row in shifts.iter_rows(named=True)
-            ],
-            "findings": [{"code": one.code, "severity": one.severity, "text": one.sentence} for one in self.findings],
-            "recommended": {
-                "detector": self.recommended if self.sound else None,
-                "first": self.recommended,
-                "probability": self.choice.surety,
-                "held_out": self.choice.held_out and _values(vars(self.choice.held_out)),
-                "tied": list(self.choice.tied),
-                "not_clearly_worse": list(self.choice.alike),
-                "without": {name: {"detector": d, "auroc": a} for name, (d, a) in self.choice.without.items()},
-            },
-            "detectors": detectors,
-            "blind_spots": self.blind_spots.to_dicts(),
-            "classes": self.classes.to_dicts(),
-            "hardest": as_json(self.hardest),
-            "left_out": dict(self.left_out),
-            "notes": list(self.notes),
-            "outfield": self.rows["outfield"][0],
-        }
-
-    def _sets(self, detector: str) -> dict[str, dict[str, Any]]:
-        rows = self.results.test.filter(pl.col("detector") == detector, pl.col("set_kind") == "ood")
-        found: dict[str, dict[str, Any]] = {}
-        for row in rows.iter_rows(named=True):
-            found.setdefault(row["ood"], {})[row["metric"]] = _values(row)
-        return found
-
-    def failures(self, limits: Mapping[str, float]) -> tuple[str, ...]:
-        """What does not keep the limits: the model on ID data, the recommended detector on each OOD set.
-
-        Raises
-        ------
-        UserError
-            A metric that the card does not have.
-
-        Examples
-        --------
-        >>> card.failures({"accuracy": 0.9, "auroc": 0.8})  # doctest: +SKIP
-        ("auroc of energy on 'digit 8' is 0.712, below 0.8",)
-        """
-        return tuple(text for name, limit in limits.items() for text in self._failures(name, limit))
-
-    def _failures(self, metric: str, limit: float) -> list[str]:
-        better = registry.find("metrics", metric).higher_is_better
-        detector = pl.col("detector").is_null() | (pl.col("detector") == self.recommended)
-        found = self.results.test.filter(pl.col("metric") == metric, pl.col("set_kind").is_in(["id", "ood"]), detector)
-        if found.is_empty():
-            raise UserError(f"Expected a metric of this card, but it has no {metric!r}. Look at card.frame().")
-        far = pl.col("value") < limit if better else pl.col("value") > limit
-        return [
-            f"{metric}{_of(row)} is {row['value']:.3f}, {'below' if better else 'above'} {limit:g}"
-            for row in found.filter(far).iter_rows(named=True)
-        ]
-
-
-def _earned(held_out: Estimate | None) -> str:
-    if held_out is None:
-        return "It is judged on the one set that it was chosen on."
-    return (
-        f"Chosen without each set in turn, the choice earns {held_out.value:.3f} [{held_out.low:.3f}, "
-        f"{held_out.high:.3f}] on the set left out."
-    )
-
-
-def _shift(row: Mapping[str, Any]) -> str:
-    name = str(row["shift"]).replace("_", " ")
-    return name if row["severity"] is None else f"{name}, severity {row['severity']}"
-
-
-def _place(row: Mapping[str, Any]) -> str:
-    return str(row["set"]) if row["part"] is None else f"{row['set']} ({row['part']})"
-
-
-def _seen(row: Mapping[str, Any], detector: str) -> str:
-    if detector in row["seen_by"].split(" or "):
-        return "no other detector accepts less of it"
-    return f"{row['seen_by']} accepts {row['accepted_then']:.0%}"
-
-
-ENDINGS = (".html", ".json", ".parquet", ".md")
-
-
-def check_ending(path: Path) -> Path:
-    """The path of a card; ``UserError`` where its ending is none that a card is written as."""
-    if path.suffix not in ENDINGS:
-        raise UserError(f"Expected a file of {', '.join(ENDINGS)}, but got {path.name!r}. Choose one of these.")
-    return path
-
-
-def _of(row: Mapping[str, Any]) -> str:
-    of = f" of {row['detector']}" if row["detector"] else ""
-    return of + (f" on {row['ood']!r}" if row["ood"] else " on ID data")
-
-
-def _values(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"value": row["value"], "low": row["low"], "high": row["high"]}
-
-
-def _percent(value: Any) -> str:
-    return f"{value:.1%}"
-
-
-def _ends(estimate: Mapping[str, float | None]) -> str:
-    if estimate["low"] is None:
-        return ""
-    return f" [{_percent(estimate['low'])}, {_percent(estimate['high'])}]"

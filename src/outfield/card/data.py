@@ -14,13 +14,14 @@ import numpy as np
 from outfield import registry
 from outfield.data import adapters, labels
 from outfield.data.base import Dataset, Source
-from outfield.data.datasets import in_order, relabelled, split
 from outfield.data.folder_tree import Tree
 from outfield.data.member import Member
+from outfield.data.sampling import split
 from outfield.data.sources._names import is_foreign, is_picture
 from outfield.data.sources._rows import ending, header, records
 from outfield.data.sources.arrays import names_in
 from outfield.data.sources.table import Table
+from outfield.data.views import in_order, relabelled
 from outfield.errors import UserError, listed, reading
 from outfield.places import home
 from outfield.studies.spec import Category

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from outfield.data.base import Dataset
-from outfield.data.datasets import as_float, eight_bit, parts_of
+from outfield.data.datasets import parts_of
+from outfield.data.pictures import as_float, eight_bit
 from outfield.metrics._quantiles import ranks
 
 SIDE = 72

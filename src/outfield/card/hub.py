@@ -11,12 +11,14 @@ from typing import Any
 import polars as pl
 
 from outfield import registry
-from outfield.card.card import Card
-from outfield.card.markdown import OF_MODEL, escaped, pictures, section, sheet
+from outfield.card.facts import Facts
+from outfield.card.markdown import escaped, pictures, section, sheet
 from outfield.card.readme import Readme
 from outfield.errors import UserError
 from outfield.models.libraries import library
-from outfield.store.write import atomically
+from outfield.places import place
+from outfield.store.performance import measures
+from outfield.store.write import atomically, write_text
 
 TOOL = "outfield"
 HUB_NAMES = {"auroc": "roc_auc", "brier": "brier_score"}
@@ -35,12 +37,12 @@ def read(path: Path | str) -> Readme:
         The file cannot be read, or its YAML head or its marks are broken.
     """
     library("huggingface_hub", extra="text")
-    found = Readme.read(Path(path))
+    found = Readme.read(place(path))
     _checked(found.metadata, path)
     return found
 
 
-def write(card: Card, path: Path | str) -> Path:
+def write(card: Facts, path: Path | str) -> Path:
     """Put a card into a README.md: a section between marks, and results in ``model-index`` of the YAML head.
 
     What else stands in the file stays as it is, comments and line ends too. Written again, section and results are
@@ -57,18 +59,16 @@ def write(card: Card, path: Path | str) -> Path:
     --------
     >>> write(card, "README.md")  # doctest: +SKIP
     """
-    path = Path(path)
+    path = place(path)
     readme = read(path)
     index = merged(readme.metadata.get("model-index"), card)
     _checked(readme.metadata | {"model-index": index}, path)
     text = readme.with_section(section(card), escaped(card.name)).with_index(index).text
-    for place, group in pictures(card):
-        if place:
-            with atomically(path.parent / place) as temporary:
+    for picture, group in pictures(card):
+        if picture:
+            with atomically(path.parent / picture) as temporary:
                 sheet(group).save(temporary, format="PNG")
-    with atomically(path) as temporary:
-        temporary.write_bytes(text.encode())
-    return path
+    return write_text(text, path)
 
 
 def _checked(metadata: Mapping[str, Any], path: Path | str) -> None:
@@ -83,7 +83,7 @@ def _checked(metadata: Mapping[str, Any], path: Path | str) -> None:
         ) from None
 
 
-def merged(index: Sequence[Mapping[str, Any]] | None, card: Card) -> list[dict[str, Any]]:
+def merged(index: Sequence[Mapping[str, Any]] | None, card: Facts) -> list[dict[str, Any]]:
     """A ``model-index`` with a card's results: those of an earlier card are replaced, all others stay.
 
     Parameters
@@ -111,12 +111,12 @@ def _is_own(metric: Mapping[str, Any]) -> bool:
     return isinstance(args, Mapping) and args.get("tool") == TOOL
 
 
-def results(card: Card) -> list[dict[str, Any]]:
+def results(card: Facts) -> list[dict[str, Any]]:
     """A card's results in the form of ``model-index``: ID data, each shift, each OOD set."""
     task = {"type": f"{card.inputs}-classification" if card.inputs else "classification"}
     found = [_result(task, card.id_name, {"split": "test"}, list(_of_model(card)))]
-    for (shift,), rows in card.results.metric("accuracy", "shift").group_by("shift", maintain_order=True):
-        mean = {"metric": "accuracy", "value": rows["value"].mean(), "n_id": rows["n_id"].max()}
+    for (shift,), rows in card.results.metric(card.results.performance, "shift").group_by("shift", maintain_order=True):
+        mean = {"metric": card.results.performance, "value": rows["value"].mean(), "n_id": rows["n_id"].max()}
         name, severities = f"{card.id_name} under {shift}", rows["severity"].drop_nulls().to_list()
         args = {"shift": shift} | ({"mean_over_severities": severities} if severities else {})
         found.append(_result(task, name, {"args": args}, [_metric(mean)]))
@@ -144,12 +144,12 @@ def _told_apart(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _of_model(card: Card) -> Iterator[dict[str, Any]]:
+def _of_model(card: Facts) -> Iterator[dict[str, Any]]:
     rows = card.results.test.filter(pl.col("set_kind") == "id", pl.col("detector").is_null())
-    yield from (_metric(row) for row in rows.filter(pl.col("metric").is_in(OF_MODEL)).iter_rows(named=True))
+    yield from (_metric(row) for row in rows.filter(pl.col("metric").is_in(measures(card.rows))).iter_rows(named=True))
 
 
-def _outside(card: Card) -> pl.DataFrame:
+def _outside(card: Facts) -> pl.DataFrame:
     """What the recommended detector does on each OOD set."""
     own = pl.col("detector") == card.recommended, pl.col("metric").is_in(OF_DETECTOR), pl.col("set_kind") == "ood"
     return card.results.test.filter(*own).sort("ood", "metric")

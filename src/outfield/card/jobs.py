@@ -10,46 +10,15 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outfield import keys, registry
-from outfield.detectors.base import Detector
 from outfield.features.cache import Cache
-from outfield.features.extract import extract
-from outfield.models.base import Model
 from outfield.store.write import ROWS, scores_path
-from outfield.studies import job as steps
-from outfield.studies.plan import Job
-from outfield.studies.sets import Sets
+from outfield.studies.job import Job
 
 WARNED = "warned"
-
-
-def jobs_of(model: Model, digest: str, detectors: Sequence[Detector], sets: Sets, id_name: str) -> tuple[Job, ...]:
-    """The model's own job and one a detector, each under the key of what it rests on and what its rows say."""
-    metrics = (registry.find("metrics", name) for name in registry.names("metrics"))
-    said = {
-        "model": digest,
-        "name": model.name,
-        "id": id_name,
-        "data": _stated(sets),
-        "probed": None if sets.probed is None else _stated(sets.probed),
-        "code": keys.of_code(steps, extract, *metrics),
-    }
-    own = Job(keys.key(card=said), None)
-    return own, *(Job(_key(said, detector), detector) for detector in detectors)
-
-
-def _key(said: dict[str, Any], detector: Detector) -> str:
-    named = registry.name_of("detectors", detector)
-    return keys.key(card=said, detector=named, params=detector.params, own=keys.of_code(type(detector), Detector))
-
-
-def _stated(sets: Sets) -> list[list[Any]]:
-    return [[m.role, m.name, m.category, m.shift, m.severity, m.data.digest()] for m in sets]
 
 
 @dataclass(frozen=True)
@@ -78,8 +47,7 @@ class Shelf:
 
     def _files(self, job: Job) -> Iterator[tuple[str, Path]]:
         yield "rows", self.folder / ROWS / f"{job.key}.parquet"
-        if job.detector is not None:
-            yield "scores", scores_path(self.folder, self.model, job.key)
+        yield "scores", scores_path(self.folder, self.model, job.key)
 
 
 def _line(content: bytes) -> NDArray[np.uint8]:

@@ -14,19 +14,19 @@ import polars as pl
 from PIL import Image
 
 from outfield import registry
-from outfield.card.card import Card
+from outfield.card.facts import Facts
 from outfield.card.hardest import SIDE, Group
+from outfield.store.performance import measures
 
 PICTURES = "outfield"
 """Folder beside the README.md that the hardest inputs' pictures are written to."""
-OF_MODEL = ("accuracy", "balanced_accuracy", "ece", "nll", "brier")
 FIRST = 5
 """Detectors that are shown at once."""
 WORST = 10
 """Classes that are shown."""
 
 
-def section(card: Card) -> str:
+def section(card: Facts) -> str:
     """The Markdown of a card."""
     parts = [
         "## Behaviour outside the training distribution",
@@ -51,26 +51,27 @@ def section(card: Card) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _measures(card: Card) -> list[list[str]]:
+def _measures(card: Facts) -> list[list[str]]:
     rows = card.results.test.filter(pl.col("set_kind") == "id", pl.col("detector").is_null())
-    kept = rows.filter(pl.col("metric").is_in(OF_MODEL))
+    kept = rows.filter(pl.col("metric").is_in(measures(card.rows)))
     return [[registry.find("metrics", row["metric"]).label, _cell(row)] for row in kept.iter_rows(named=True)]
 
 
-def _shifts(card: Card) -> list[str]:
-    rows = card.results.metric("accuracy", "shift")
+def _shifts(card: Facts) -> list[str]:
+    name, label = card.results.performance, card.results.performance_label
+    rows = card.results.metric(name, "shift")
     if rows.is_empty():
         return []
     cells = {(row["shift"], row["severity"]): _cell(row) for row in rows.iter_rows(named=True)}
     shifts = list(dict.fromkeys(shift for shift, _ in cells))
     levels = sorted({level for _, level in cells if level is not None})
     if not levels:
-        return ["### Under covariate shift", _table(["Shift", "Accuracy"], [[s, cells[s, None]] for s in shifts])]
+        return ["### Under covariate shift", _table(["Shift", label], [[s, cells[s, None]] for s in shifts])]
     lines = [[shift.replace("_", " "), *(cells.get((shift, level), "") for level in levels)] for shift in shifts]
-    return ["### Accuracy under covariate shift", _table(["Shift", *(f"Severity {one}" for one in levels)], lines)]
+    return [f"### {label} under covariate shift", _table(["Shift", *(f"Severity {one}" for one in levels)], lines)]
 
 
-def _detectors(card: Card) -> Iterator[str]:
+def _detectors(card: Facts) -> Iterator[str]:
     rows = card.results.auroc
     cells = {(row["detector"], row["ood"]): _cell(row) for row in rows.iter_rows(named=True)}
     sets = card.ood_sets
@@ -85,7 +86,7 @@ def _detectors(card: Card) -> Iterator[str]:
         yield f"{_table(heads, lines[FIRST:])}\n\n</details>"
 
 
-def _blind(card: Card) -> Iterator[str]:
+def _blind(card: Facts) -> Iterator[str]:
     if not card.blind_spots.is_empty():
         lines = [
             [row["set"], row["part"] or "", f"{row['accepted']:.0%}", row["seen_by"], f"{row['accepted_then']:.0%}"]
@@ -103,7 +104,7 @@ def _blind(card: Card) -> Iterator[str]:
         yield _table(["OOD set", "Class", "Inputs", "Share accepted [95% interval]"], lines)
 
 
-def _hardest(card: Card) -> Iterator[str]:
+def _hardest(card: Facts) -> Iterator[str]:
     if card.hardest:
         yield "### Hardest inputs"
     for place, group in pictures(card):
@@ -117,7 +118,7 @@ def _hardest(card: Card) -> Iterator[str]:
             yield "\n".join(f"- {text}{line}" for text, line in zip(texts, told, strict=True))
 
 
-def pictures(card: Card) -> Iterator[tuple[Path | None, Group]]:
+def pictures(card: Facts) -> Iterator[tuple[Path | None, Group]]:
     """The groups of hardest inputs, and where the pictures of each are, beside the README.md."""
     for i, group in enumerate(card.hardest, 1):
         name = re.sub(r"[^a-z0-9]+", "-", f"{i} {group.title.lower()}")[:80].strip("-")

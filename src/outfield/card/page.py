@@ -6,13 +6,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from outfield.card import displays
-from outfield.card.card import Card
+from outfield.card.facts import Facts
 from outfield.reports.displays.base import Display
 from outfield.reports.findings import told
 from outfield.reports.html import built, counted, environment, legends, shown, vega
 from outfield.reports.page import provenance
 
-SECTIONS: dict[str, tuple[Callable[[Card], Display], ...]] = {
+SECTIONS: dict[str, tuple[Callable[[Facts], Display], ...]] = {
     "Which detector to take": (displays.which_detector,),
     "On ID data and under shift": (displays.on_id_data, displays.under_shift),
     "On OOD data": (displays.by_set, displays.parts),
@@ -22,7 +22,7 @@ SECTIONS: dict[str, tuple[Callable[[Card], Display], ...]] = {
 """The card's sections in the order of a reader's questions, and the displays of each."""
 
 
-def html(card: Card) -> str:
+def html(card: Facts) -> str:
     """The page as text."""
     template = environment("outfield.card").get_template("card.html")
     return template.render(
@@ -45,18 +45,18 @@ def html(card: Card) -> str:
     )
 
 
-def _applies(build: Callable[[Card], Display], card: Card) -> bool:
+def _applies(build: Callable[[Facts], Display], card: Facts) -> bool:
     """Whether a display's question can be asked of these inputs at all."""
     if build is displays.under_shift:
-        return card.inputs in ("image", "") or not card.results.metric("accuracy", "shift").is_empty()
+        return card.inputs in ("image", "") or not card.results.metric(card.results.performance, "shift").is_empty()
     return build is not displays.parts or bool(card.rows["part"].is_not_null().any())
 
 
-def _facts(card: Card) -> list[tuple[str, str]]:
+def _facts(card: Facts) -> list[tuple[str, str]]:
     results, held_out = card.results, card.choice.held_out
     shifts = results.rows["shift"].drop_nulls().n_unique()
     facts = {
-        "accuracy": f"{card.estimate('accuracy')['value']:.1%}",
+        card.results.measure.word: card.results.measure.text(card.estimate(card.results.performance)["value"]),
         f"mean AUROC of {card.recommended}": f"{card.choice.table['mean'][0]:.3f}",
         **({} if held_out is None else {"on sets left out of the choice": f"{held_out.value:.3f}"}),
     }
@@ -69,7 +69,7 @@ def _facts(card: Card) -> list[tuple[str, str]]:
     return [*facts.items(), *counted(counts)]
 
 
-def _by_reason(card: Card) -> dict[str, str]:
+def _by_reason(card: Facts) -> dict[str, str]:
     """Why detectors are left out, and which."""
     found: dict[str, list[str]] = {}
     for name, why in card.left_out.items():

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from outfield.errors import UserError
+from outfield.places import reaching
 
 BEGIN = "<!-- outfield:begin -->"
 END = "<!-- outfield:end -->"
@@ -53,11 +54,15 @@ class Readme:
             It is no text in UTF-8; its head has no end, or is no YAML mapping; its marks are not a pair.
         """
         try:
-            text = path.read_bytes().decode()
+            with reaching(path):
+                content = path.read_bytes()
+            text = content.decode()
         except FileNotFoundError:
             return cls(where=str(path))
         except OSError as error:
-            raise UserError(f"Expected a README.md at {path}, but it cannot be read: {error.strerror}.") from None
+            raise UserError(
+                f"Expected a README.md at {path}, but it cannot be read: {error.strerror}. Name a file."
+            ) from None
         except UnicodeDecodeError:
             raise UserError(f"Expected text in UTF-8 in {path}, but it is none. Save it as UTF-8.") from None
         return cls.of(text, str(path))

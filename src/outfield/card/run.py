@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,43 +16,36 @@ from outfield.card.card import Card
 from outfield.card.classes import by_class
 from outfield.card.data import aligned, id_splits, kind_of, ood_members
 from outfield.card.hardest import Judged, hardest
-from outfield.card.jobs import Shelf, jobs_of
+from outfield.card.jobs import Shelf
 from outfield.card.recommendation import choose, paired
 from outfield.data import labels
 from outfield.data.adapters import gap
 from outfield.data.base import Dataset, Items
-from outfield.data.datasets import in_memory, left_out_of, row_keys, sample, shifted
+from outfield.data.datasets import left_out_of, row_keys
+from outfield.data.in_memory import in_memory
 from outfield.data.member import Member
-from outfield.detectors._asks import asks
+from outfield.data.sampling import sample
+from outfield.data.views import shifted
+from outfield.detectors._requirements import asks
 from outfield.detectors.base import Detector
 from outfield.errors import Problems, UserError
 from outfield.features.cache import Cache, default_folder
 from outfield.features.extract import extract
 from outfield.models.base import Model, lacking
 from outfield.models.open import open_model
-from outfield.models.torch import TorchModel
 from outfield.store import query
-from outfield.studies.job import Bench, Study
-from outfield.studies.plan import ModelJobs
-from outfield.studies.recipes import Recipe, Report
+from outfield.store.subject import Subject
+from outfield.studies.bench import Measured, Settings, measure
+from outfield.studies.job import Job
+from outfield.studies.plan import Basis, jobs_of
 from outfield.studies.sets import Sets, in_two_roles
-from outfield.studies.spec import IdSets, Resources, Spec
+from outfield.studies.work import keep
 from outfield.temporary_files import work_folder
 
 PROBED = 2000
 SHIFTED = 1000
 SEVERITIES = (1, 3, 5)
 Tell = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class _Opened(Recipe):
-    """A model that is there already."""
-
-    model: Any
-
-    def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> TorchModel:
-        return cast("TorchModel", self.model)
 
 
 def evaluate(
@@ -132,13 +126,12 @@ def evaluate(
     sets = _sets(known.parts, members, shifts, seed)
     sets = _limited(sets, probe_limit, seed)
     chosen, left_out = _applicable(opened, _detectors(detectors))
+    bench = _Bench(opened, sets, cache or Cache(default_folder()), id_name, batch, probe_limit, seed)
     with work_folder("card") as folder:
-        study = Study(_spec(opened, id_name, batch), sets, Path(folder), cache or Cache(default_folder()))
-        bench = _bench(study, opened, chosen, tell)
-        failed, warned = _done(bench, Shelf(study.cache, study.folder, opened.name), tell)
-        left_out |= failed
-        jobs = [job for job in bench.task.jobs if job.detector and job.title not in left_out]
-        scores = {job.title: query.scores(folder, opened.name, job.key) for job in jobs}
+        done = bench.done(chosen, Path(folder), tell)
+        left_out |= done.failed
+        scored = [job for job in done.jobs if job.detector and job.title not in left_out]
+        scores = {job.title: query.scores(folder, opened.name, job.key) for job in scored}
         rows = query.rows(folder)
     if not scores:
         raise UserError(f"Expected a detector that can be fitted, but none can: {'; '.join(left_out.values())}")
@@ -147,7 +140,8 @@ def evaluate(
         {member.name: str(member.category) for member in sets.ood},
         seed,
     )
-    judged, names = _judged(bench, choice.best, scores), known.classes
+    probing = next(job.probing for job in scored if job.title == choice.best)
+    judged, names = bench.judged(scores[choice.best], probing=probing), known.classes
     return Card(
         repr(opened),
         rows,
@@ -156,7 +150,7 @@ def evaluate(
         by_class(judged, names),
         kind_of(sets.test.data),
         left_out,
-        (*notes, *known.notes, *_told(opened, judged), *_notes(sets, probe_limit), *warned),
+        (*notes, *known.notes, *_told(opened, judged), *_notes(sets, probe_limit), *done.warnings),
         scores,
         {one.name: keys.of_array(row_keys(one.data)) for one in (sets.test, *sets.ood)},
     )
@@ -217,37 +211,97 @@ def _applicable(model: Model, detectors: Sequence[Detector]) -> tuple[list[Detec
     return chosen, left_out
 
 
-def _spec(model: Model, id_name: str, batch: int) -> Spec:
-    """What the bench asks a study's file for; models and data are there already."""
-    resources = Resources(device=str(getattr(model, "device", "cpu")))
-    named = IdSets.model_construct(name=id_name)  # type: ignore[call-arg]  # no sources: the data are loaded
-    return Spec.model_construct(name="card", id=named, batch=batch, resources=resources)  # type: ignore[call-arg]  # as above
+@dataclass(frozen=True)
+class _Done:
+    """The jobs of a card, why some could not be done, and what they warned of."""
+
+    jobs: tuple[Job, ...]
+    failed: dict[str, str]
+    warnings: tuple[str, ...]
 
 
-def _bench(study: Study, model: Model, detectors: Sequence[Detector], tell: Tell) -> Bench:
-    digest = model.digest()
-    jobs = jobs_of(model, digest, detectors, study.sets, study.spec.id.name)
-    recipe = _Opened(model.name, model.name, "baseline", 0, digest, model)
-    return Bench(study, ModelJobs(recipe, jobs), recipe.model, lambda done, total: tell("extraction", done, total))
+@dataclass(frozen=True)
+class _Bench:
+    """One model, its sets, and what decides its rows."""
 
+    model: Model
+    sets: Sets
+    cache: Cache
+    id_name: str
+    batch: int
+    limit: int
+    seed: int
 
-def _done(bench: Bench, shelf: Shelf, tell: Tell) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Do every job that the cache does not have; detectors that cannot be fitted on these data, and all warnings."""
-    taken = {job.key: warned for job in bench.task.jobs if (warned := shelf.take(job)) is not None}
-    rest = replace(bench, task=bench.task.without(taken.keys()))
-    if rest.task.jobs:
-        rest.prepare()
-    failed: dict[str, str] = {}
-    for done, job in enumerate(rest.task.jobs, 1 + len(taken)):
-        if job.detector is None:
-            rest.do(job)
-        elif why := rest.attempt(job):
-            failed[job.title] = why
-        if job.title not in failed:
-            shelf.keep(job, [text for text, names in rest.warnings if job.title in names])
-        tell("scoring", done, len(bench.task.jobs))
-    told = {job.title: taken[job.key] for job in bench.task.jobs if job.key in taken}
-    return failed, tuple(_warnings(dict(rest.warnings), told))
+    @cached_property
+    def digest(self) -> str:
+        return self.model.digest()
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(batch=self.batch, device=str(getattr(self.model, "device", "cpu")))
+
+    def done(self, detectors: Sequence[Detector], folder: Path, tell: Tell) -> _Done:
+        """Every job's files in a folder: from the cache, or done now. Detectors that cannot be fitted are told."""
+        limit = self.limit if self.sets.probed else None
+        basis = Basis.of("card", self.id_name, self.sets, limit=limit, seed=self.seed)
+        jobs = tuple(jobs_of({"model": self.digest}, self.model.name, detectors, basis))
+        shelf = Shelf(self.cache, folder, self.model.name)
+        taken = {job: warned for job in jobs if (warned := shelf.take(job)) is not None}
+        failed: dict[str, str] = {}
+        heard: dict[str, list[str]] = {}
+        for number, found in enumerate(self._measured([job for job in jobs if job not in taken], tell), 1 + len(taken)):
+            if found.failure and found.job.detector is None:
+                raise UserError(found.failure)
+            if found.failure:
+                failed[found.job.title] = found.failure
+            else:
+                keep(found, folder, self.model.name)
+                shelf.keep(found.job, found.warnings)
+            for text in found.warnings:
+                heard.setdefault(text, []).append(found.job.title)
+            tell("scoring", number, len(jobs))
+        told = {job.title: warned for job, warned in taken.items()}
+        return _Done(jobs, failed, tuple(_warnings(heard, told)))
+
+    def _measured(self, jobs: Sequence[Job], tell: Tell) -> Iterator[Measured]:
+        if not jobs:
+            return iter(())
+        name = self.model.name
+        return measure(
+            self.model,
+            self.sets,
+            self.sets.task,
+            jobs,
+            self.cache,
+            subject=Subject("card", name, name, "baseline", 0, self.id_name),
+            settings=self.settings,
+            digest=self.digest,
+            progress=lambda done, total: tell("extraction", done, total),
+        )
+
+    def judged(self, scores: pl.DataFrame, *, probing: bool) -> list[Judged]:
+        """The sets with the scores of the chosen detector, and what the model said to each input."""
+        sets = (probing and self.sets.probed) or self.sets
+        return [
+            Judged(
+                member.name,
+                member.role == "ood",
+                scores.filter(pl.col("set") == member.name)["score"].to_numpy().astype(np.float64),
+                member.numbers,
+                member.data,
+                self._logits(member),
+            )
+            for member in (*sets.ood, sets.test)
+        ]
+
+    def _logits(self, member: Member) -> np.ndarray[Any, Any] | None:
+        """From the cache, where the jobs have left them; None of a model without."""
+        settings = self.settings
+        found = extract(
+            self.model, member.data, self.cache, about=f"the {member.label}", device=settings.device,
+            batch=settings.batch, digest=self.digest,
+        )  # fmt: skip
+        return np.asarray(found.arrays["logits"]) if "logits" in found.arrays else None
 
 
 def _warnings(heard: Mapping[str, Sequence[str]], told: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -278,28 +332,3 @@ def _notes(sets: Sets, limit: int) -> Iterator[str]:
     for member in sets:
         if texts := left_out_of(member.data):
             yield f"Left out of the {member.label}: {'; '.join(texts)}."
-
-
-def _judged(bench: Bench, detector: str, scores: Mapping[str, pl.DataFrame]) -> list[Judged]:
-    """The sets with the scores of the chosen detector, and what the model said to each input."""
-    probing = next(job.probing for job in bench.task.jobs if job.title == detector)
-    sets, table = (probing and bench.study.sets.probed) or bench.study.sets, scores[detector]
-    return [
-        Judged(
-            member.name,
-            member.role == "ood",
-            table.filter(pl.col("set") == member.name)["score"].to_numpy().astype(np.float64),
-            np.arange(len(member.data)) if member.rows is None else member.rows,
-            member.data,
-            _logits(bench, member),
-        )
-        for member in (*sets.ood, sets.test)
-    ]
-
-
-def _logits(bench: Bench, member: Member) -> np.ndarray[Any, Any]:
-    """From the cache, where the jobs have left them."""
-    spec = bench.study.spec
-    asked: dict[str, Any] = {"device": spec.resources.device, "batch": spec.batch, "digest": bench.digest}
-    found = extract(bench.model, member.data, bench.study.cache, about=f"the {member.label}", **asked)
-    return np.asarray(found.arrays["logits"])

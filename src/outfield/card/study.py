@@ -11,54 +11,31 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from outfield.card.card import Card
 from outfield.card.classes import by_class
 from outfield.card.data import kind_of
+from outfield.card.facts import Facts
 from outfield.card.hardest import Judged, hardest
 from outfield.card.recommendation import choose, paired
 from outfield.data.base import Dataset
-from outfield.data.datasets import subset
+from outfield.data.views import subset
 from outfield.errors import UserError
 from outfield.features.cache import Cache, default_folder
 from outfield.features.extract import cached
 from outfield.places import copies, listed, place
 from outfield.reports.results import CATEGORIES, in_order
 from outfield.store import query
-from outfield.store.measured import digests, unchecked
+from outfield.store.data_digests import digests, unchecked
 from outfield.store.settings import titles, told_apart
 from outfield.store.write import ROWS, scores_path, whole
-from outfield.studies.sets import like_trained, named
+from outfield.studies.sets import like_trained, wanted
 from outfield.studies.spec import Spec
 
 TEST = "test"
 """What the ID test set is called in a study's scores."""
 
 
-def of_study(folder: Path | str, model: str, *, cache: Cache | None = None, seed: int = 0) -> Card:
-    """One model's card from a study's folder.
-
-    The hardest inputs are those of the stored scores; they are shown where the study's data can be loaded and are
-    what was measured. What the model says to each is told where the cache still holds it.
-
-    Parameters
-    ----------
-    folder : path or address
-    model : str
-        A model's name, as the study's report shows it.
-    cache : Cache, optional
-        By default the user's.
-    seed : int
-        Of the draws behind the probability of the choice.
-
-    Raises
-    ------
-    UserError
-        No results, no such model (with the nearest names), or no scores of single inputs.
-
-    Examples
-    --------
-    >>> of_study("results/digits", "baseline-0").save("card.html")  # doctest: +SKIP
-    """
+def study_facts(folder: Path | str, model: str, *, cache: Cache | None = None, seed: int = 0) -> Facts:
+    """What one model's card holds, from a study's folder; see ``Card.of_study``."""
     folder = place(folder)
     rows = _rows(folder, model)
     tables = dict(_tables(folder, model, rows))
@@ -70,7 +47,7 @@ def of_study(folder: Path | str, model: str, *, cache: Cache | None = None, seed
     test = inputs.sets.get(TEST)
     names = None if test is None else test.classes
     notes = (*_stated(folder), *inputs.notes)
-    return Card(
+    return Facts(
         _described(rows),
         rows,
         choice,
@@ -133,7 +110,12 @@ def _measured(path: Path) -> list[tuple[str, str]]:
         if not whole(own):
             return []
         said = pl.read_parquet(own, columns=["detector", "params", "role"], glob=False)
-    return said.filter(pl.col("role") == "test").select("detector", "params").unique().rows()
+    return (
+        said.filter(pl.col("role") == "test", pl.col("detector").is_not_null())
+        .select("detector", "params")
+        .unique()
+        .rows()
+    )
 
 
 def _categories(rows: pl.DataFrame) -> dict[str, str]:
@@ -220,12 +202,12 @@ def _measured_data(folder: Path, rows: pl.DataFrame) -> dict[str, str]:
 
 def _loaded(spec: Spec) -> tuple[dict[str, Dataset], tuple[str, ...]]:
     sets, notes = {}, []
-    for name, role, source, _ in named(spec):
-        if role in ("test", "ood"):
+    for one in wanted(spec):
+        if one.role in ("test", "ood"):
             try:
-                sets[name] = like_trained(spec, role, source.build("sources").load())
+                sets[one.name] = like_trained(spec, one.role, one.source.load())
             except UserError as error:
-                notes.append(f"The hardest inputs of {name!r} cannot be shown, only told: {error}")
+                notes.append(f"The hardest inputs of {one.name!r} cannot be shown, only told: {error}")
     return sets, tuple(notes)
 
 

@@ -22,10 +22,8 @@ from outfield.places import file_name, home
 
 def write_card(folder: Path, model: str, out: Path | None, hf: Path | None) -> None:
     """Write a study's model's card: as a file, and into a README.md where one is named."""
-    from outfield.card.study import of_study
-
     paths = checked([out], hf)
-    card = of_study(folder, model)
+    card = Card.of_study(folder, model)
     saved(card, paths if paths or hf else [folder / f"card-{file_name(model)}.html"], hf)
 
 

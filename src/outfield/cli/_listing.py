@@ -46,7 +46,7 @@ ADDRESSES = (
 )
 """Models that can be brought: address, the extra that it needs, and what it is."""
 BETTER: dict[Any, str] = {True: "higher", False: "lower"}
-ORIGINS = {"ships": ("digits", "glyphs", "photos", "synthetic", "terrain"), "made": ("part", "shifted")}
+ORIGINS = {"ships": ("diabetes", "digits", "glyphs", "photos", "synthetic", "terrain"), "made": ("part", "shifted")}
 """Sources that need nothing, and those that are made of another; all others read what is yours."""
 
 
@@ -64,7 +64,7 @@ def shown(kind: str = "", name: str = "", width: int | None = None) -> str:
     if not kind:
         return _overview(width)
     if kind not in (*KINDS, *OTHERS, "kinds"):
-        raise UnknownName("kinds", kind, (*KINDS, *OTHERS))
+        raise UnknownName("kinds", kind, (*KINDS, *OTHERS), listable=True)
     if kind == "kinds":
         return shown(name, width=width) if name else columns(list(_kinds()), width)
     if name and kind == "models":
@@ -295,8 +295,8 @@ def in_study(page: Page) -> str:
         "synthetic": f"{OOD.format('drawn', 'synthetic')}{{name: synthetic, names: [{page.name}]}}",
         "networks": f"network: {plugin}",
         "executors": f"resources:\n  executor: {page.name}",
+        "tasks": f"task: {plugin}",
         "metrics": "Every metric that fits is measured; a study file names none.",
         "probes": "A detector asks for it; a study file names none.",
-        "tasks": f"task: {plugin}",
         "analyses": "Every report shows it where its rows are; a study file names none.",
     }[page.kind]

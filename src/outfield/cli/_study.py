@@ -13,10 +13,11 @@ from outfield.features.cache import Cache
 from outfield.places import is_there, place
 from outfield.store import write
 from outfield.store.write import ROWS
+from outfield.studies.completion_record import Seen
 from outfield.studies.executors.base import Executor
 from outfield.studies.executors.base import of as executor_of
-from outfield.studies.finished import Seen
-from outfield.studies.plan import ModelJobs, Plan, outlook, plan, whole
+from outfield.studies.job import ModelJobs
+from outfield.studies.plan import Plan, outlook, plan, whole
 from outfield.studies.recipes import missing
 from outfield.studies.run import Outcome, run
 from outfield.studies.sets import Sets, survey

@@ -36,15 +36,16 @@ def doctor(
 
 
 def _study_data(path: Path, root: Path | None) -> None:
-    from outfield.studies.sets import named
+    from outfield.data.sources.synthetic import Synthetic
+    from outfield.studies.sets import wanted
     from outfield.studies.spec import Spec
 
     spec = Spec.load(path, root)
-    read = [(name, role, source) for name, role, source, _ in named(spec) if source.name != "synthetic"]
-    drawn = [name for name, _, source, _ in named(spec) if source.name == "synthetic"]
-    if drawn:
+    found = list(wanted(spec))
+    if drawn := [one.name for one in found if isinstance(one.source, Synthetic)]:
         say(f"Drawn, not read: {', '.join(drawn)}")
-    sources = {role if role in SPLITS else f"{role} {name}": source.build("sources") for name, role, source in read}
+    read = [one for one in found if not isinstance(one.source, Synthetic)]
+    sources = {one.role if one.role in SPLITS else f"{one.role} {one.name}": one.source for one in read}
     _told(sources, resized=_resizes(spec))
 
 

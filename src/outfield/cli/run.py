@@ -22,7 +22,7 @@ def run(
 ) -> None:
     """Run a study: models x detectors x data sets. Run it again and it resumes."""
     from outfield.cli._console import console as terminal
-    from outfield.studies.finished import Seen
+    from outfield.studies.completion_record import Seen
     from outfield.studies.run import name_of
 
     console, seen = terminal(), Seen.of(study, data)

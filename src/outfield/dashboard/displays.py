@@ -20,6 +20,7 @@ from outfield.reports.displays.analyses import FURTHER
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.html import built, column, legends
 from outfield.reports.results import Results
+from outfield.store.query import quoted
 from outfield.store.schema import COLUMNS
 from outfield.trajectory.analysis import Trajectories
 
@@ -41,7 +42,7 @@ OWN_COLUMNS = (
     *("metric", "value", "n_ood"),
 )
 """What displays with rows of their own read of them."""
-EVERY = (", ".join(COLUMNS), "role = 'test'")
+EVERY = (", ".join(map(quoted, COLUMNS)), "role = 'test'")
 """Columns and rows that an analysis of another package may read."""
 UNREAD = ("run", "params", "data_digest", "model_digest", "outfield", "torch")
 """Columns that none reads."""
@@ -114,7 +115,7 @@ def _results(study: Study) -> Results:
     count = _count(study)
     if not count:
         raise UserError("Expected the rows of a study, but there is none yet. Run it: outfield run STUDY.")
-    where, columns = (NEEDED, _needed()) if count > MANY else ("true", ", ".join(COLUMNS))
+    where, columns = (NEEDED, _needed()) if count > MANY else ("true", ", ".join(map(quoted, COLUMNS)))
     rows = study.index.ask(f"SELECT {columns} FROM rows WHERE {where} ORDER BY job, number")
     manifest = {"study": study.manifest}
     folder = study.folder if contained(study.folder) else None
@@ -144,7 +145,7 @@ def _foreign() -> set[str]:
 
 def _needed() -> str:
     """Every column, those that no display reads empty."""
-    return ", ".join(f"NULL::VARCHAR AS {name}" if name in UNREAD else name for name in COLUMNS)
+    return ", ".join(f"NULL::VARCHAR AS {name}" if name in UNREAD else quoted(name) for name in COLUMNS)
 
 
 def _selected(study: Study, selection: Selection) -> Results:

@@ -32,12 +32,12 @@ from outfield.features.extract import Values, extract
 from outfield.features.fit_data import FitData
 from outfield.models.torch import TorchModel, load_weights
 from outfield.places import file_name
-from outfield.store.measured import digests, unchecked
+from outfield.store.data_digests import digests, unchecked
 from outfield.store.write import MODELS
 from outfield.studies.recipes import WEIGHTS, StoredRecipe
 from outfield.studies.remembered_keys import know, look
-from outfield.studies.sets import OF_ID, Sets, named, ordered_like
-from outfield.studies.spec import Plugin, Spec, Stored, Trained
+from outfield.studies.sets import OF_ID, Sets, ordered_like, wanted
+from outfield.studies.spec import Spec, Stored, Trained
 from outfield.types import Outputs
 
 SMALL = 20_000
@@ -100,8 +100,8 @@ class Origin:
             raise Missing(f"The study cannot be read from study.json: {error}") from None
 
     @cached_property
-    def _sources(self) -> dict[str, Plugin]:
-        return {name: source for name, role, source, _ in named(self.spec) if role not in ("tuning", "shift")}
+    def _sources(self) -> dict[str, Source]:
+        return {one.name: one.source for one in wanted(self.spec) if one.role in ("train", "val", "test", "ood")}
 
     def data(self, name: str) -> Dataset:
         """A data set of the study: ``train``, ``val``, ``test`` or an OOD set by name.
@@ -119,14 +119,13 @@ class Origin:
         return data
 
     def _loaded(self, name: str) -> Dataset:
-        plugin, measured = self._sources[name], self._measured.get(name)
+        source, measured = self._sources[name], self._measured.get(name)
         try:
-            source: Source = plugin.build("sources")
             looked = look(source) if measured else None
             data = source.load()
         except UserError as error:
             raise Missing(f"The data of {name} are not on this machine: {error}") from None
-        know(data, looked, self.cache, source=plugin.model_dump(mode="json"), code=keys.of_code(type(source)))
+        know(data, looked, self.cache, source=source, code=keys.of_code(type(source)))
         data = self._like_trained(name, data)
         if measured and data.digest() != measured:
             raise Missing(
@@ -176,18 +175,21 @@ class Origin:
 
     def _obtained(self, name: str) -> TorchModel:
         for model in self.spec.models:
-            if isinstance(model, Stored):
-                if model.label == name:
-                    return self._stored(model)
-            elif name in [_name_of(model, seed) for seed in model.seeds]:
+            if isinstance(model, Stored) and model.label == name:
+                return self._stored(model)
+            if isinstance(model, Trained) and name in model.names:
                 return self._trained(model, name)
+            if name in model.names:
+                raise Missing(f"{name} is no network of this study: its features and reasons are not shown.")
         raise Missing(f"study.json names no model {name}.")
 
     def _stored(self, model: Stored) -> TorchModel:
         if absent := [str(path) for path in model.weights if not path.is_file()]:
             raise Missing(f"The weights of {model.label} are not on this machine: {', '.join(absent)}.")
         recipe = StoredRecipe(model.label, model.label, model.family, model.seed, "", model)
-        return recipe.obtain(self._splits, self.study.folder, lambda *_: None)
+        found = recipe.obtain(self._splits, self.study.folder, lambda *_: None)
+        assert isinstance(found, TorchModel)
+        return found
 
     @cached_property
     def _splits(self) -> Sets:
@@ -367,10 +369,6 @@ def as_text(item: Any) -> str:
     if isinstance(item, np.ndarray):
         return ", ".join(f"{value:.4g}" for value in item.ravel()[:100])
     return "\n".join(map(str, item))
-
-
-def _name_of(model: Trained, seed: int) -> str:
-    return f"{model.title}-{seed}".replace(" ", "-")
 
 
 def _class(classes: tuple[str, ...] | None, number: int) -> str:

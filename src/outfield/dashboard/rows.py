@@ -10,6 +10,7 @@ import polars as pl
 from outfield.dashboard import replies
 from outfield.dashboard.query_parameters import Rows, Sorted
 from outfield.dashboard.studies import Study, Unknown
+from outfield.store.query import quoted
 from outfield.store.schema import COLUMNS
 
 SHOWN = (
@@ -41,7 +42,9 @@ def page(study: Study, asked: Rows) -> dict[str, Any]:
 def every(study: Study, asked: Sorted) -> Iterator[pl.DataFrame]:
     """All of them, in pieces, with all columns."""
     where, values = _where(study, asked)
-    return study.index.pieces(f"SELECT {', '.join(COLUMNS)} FROM rows WHERE {where} {_order(asked)}", values)
+    return study.index.pieces(
+        f"SELECT {', '.join(map(quoted, COLUMNS))} FROM rows WHERE {where} {_order(asked)}", values
+    )
 
 
 def _where(study: Study, asked: Sorted) -> tuple[str, list[Any]]:
@@ -62,4 +65,4 @@ def _order(asked: Sorted) -> str:
         return ""
     if asked.sort not in COLUMNS:
         raise Unknown(f"Expected a column to sort by, but got {asked.sort!r}. Choose one of {', '.join(SHOWN)}.")
-    return f"ORDER BY {asked.sort} {'DESC' if asked.descending else 'ASC'} NULLS LAST, rowid"
+    return f"ORDER BY {quoted(asked.sort)} {'DESC' if asked.descending else 'ASC'} NULLS LAST, rowid"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from outfield.data import labels as labelling
 from outfield.data.base import Dataset, Items
-from outfield.data.datasets import ArrayDataset, ListDataset, Rows, stack
+from outfield.data.datasets import ArrayDataset, ListDataset, Rows, about, stack
 from outfield.errors import UserError, listed, reading
 
 LABEL, TEXT = "label", "text"
@@ -39,7 +39,7 @@ class FrameDataset(Rows):
     Parameters
     ----------
     frame : narwhals frame
-    labels, classes, left_out : see ``Rows``
+    labels, classes, left_out, targets, groups, group_names : see ``Rows``
 
     Examples
     --------
@@ -50,9 +50,14 @@ class FrameDataset(Rows):
     """
 
     def __init__(
-        self, frame: Any, labels: NDArray[np.int64] | None = None, classes: Any = None, left_out: Sequence[str] = ()
+        self,
+        frame: Any,
+        labels: NDArray[np.int64] | None = None,
+        classes: Any = None,
+        left_out: Sequence[str] = (),
+        **more: Any,
     ) -> None:
-        super().__init__(len(frame), labels, classes, left_out=left_out)
+        super().__init__(len(frame), labels, classes, left_out=left_out, **more)
         self.frame = frame
 
     def read(self, rows: slice | NDArray[np.int64]) -> Items:
@@ -82,7 +87,7 @@ class ColumnedDataset(Rows):
     """
 
     def __init__(self, of: Rows, columns: Sequence[str]) -> None:
-        super().__init__(len(of), of.labels, of.classes, of.parts, of.left_out)
+        super().__init__(len(of), **about(of))
         self.of, self.columns = of, tuple(columns)
 
     def read(self, rows: slice | NDArray[np.int64]) -> Items:

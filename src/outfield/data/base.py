@@ -6,6 +6,7 @@ repr, JSON and keys come. Loading gives a ``Dataset``, which knows its own conte
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ Images: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 Items: TypeAlias = "NDArray[Any] | list[Any]"
 """Items of one batch: an array ``[n, H, W, C]`` (uint8, or float32 in [0, 1]) or ``[n, D]`` where all are
 of one shape, else a list of n items (pictures ``[H, W, C]``, texts, pairs of texts)."""
+Labels: TypeAlias = "NDArray[np.int64] | None"
+Names: TypeAlias = "tuple[str, ...] | None"
+CHUNK = 512
+"""Rows that are read at a time where a whole data set is walked through."""
 
 
 @runtime_checkable
@@ -32,9 +37,15 @@ class Dataset(Protocol):
     """
 
     @property
-    def labels(self) -> NDArray[np.int64] | None: ...
+    def labels(self) -> NDArray[np.int64] | None:
+        """The number of each row's class [n], or None."""
+        ...
+
     @property
-    def classes(self) -> tuple[str, ...] | None: ...
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes 0, 1, ..., or None."""
+        ...
+
     def __len__(self) -> int: ...
     def read(self, rows: slice | NDArray[np.int64]) -> Items:
         """The items of ``rows``, in that order."""
@@ -94,3 +105,14 @@ class Generator(ABC):
         pictures: Sequence[NDArray[np.float32]] = (),
     ) -> NDArray[np.float32]:
         """One picture [side, side, channels] in [0, 1]; ``rng`` is seeded by the row alone."""
+
+
+def row_rng(name: str, seed: int, row: int) -> np.random.Generator:
+    """The random stream of one row of one shift or synthetic test.
+
+    Examples
+    --------
+    >>> row_rng("Blur", 0, 3).random() == row_rng("Blur", 0, 3).random() != row_rng("Blur", 0, 4).random()
+    True
+    """
+    return np.random.default_rng([seed, zlib.crc32(name.encode()), int(row)])

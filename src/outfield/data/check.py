@@ -15,8 +15,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from outfield.data.base import Dataset, Source
-from outfield.data.datasets import CHUNK, Look, beside_of, left_out_of, looks, name_of
+from outfield.data.base import CHUNK, Dataset, Source
+from outfield.data.datasets import beside_of, left_out_of, looks, name_of
+from outfield.data.faults import Look
 from outfield.errors import UserError, listed
 
 Kind = Literal["unreadable", "broken", "duplicate", "size", "labels"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outfield.data.base import Dataset, Items
-from outfield.data.datasets import Rows, in_memory, left_out_of, name_of, parts_of, row_keys, tried
+from outfield.data.datasets import ArrayDataset, ListDataset, Rows, about, batches, name_of, row_keys, stack, tried
 
 SMALL = 256 << 20
 """Bytes up to which a data set is held in memory."""
@@ -29,7 +29,7 @@ class Kept(Rows):
     """
 
     def __init__(self, of: Dataset) -> None:
-        super().__init__(len(of), of.labels, of.classes, parts_of(of), left_out_of(of))
+        super().__init__(len(of), **about(of))
         self.of = of
 
     @cached_property
@@ -56,3 +56,22 @@ class Kept(Rows):
 
     def digest(self) -> str:
         return self.of.digest()
+
+
+def in_memory(dataset: Dataset) -> Rows:
+    """What a data set shows, read once and kept, with the same content key.
+
+    For views that are dear to compute (shifts) and are read by many models.
+
+    Examples
+    --------
+    >>> from outfield.data.views import subset
+    >>> some = subset(ArrayDataset(np.eye(3)), [2, 0])
+    >>> in_memory(some).items.tolist(), in_memory(some).digest() == some.digest()
+    ([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], True)
+    """
+    items = stack([item for batch in batches(dataset) for item in batch])
+    said = about(dataset)
+    kept: Rows = ArrayDataset(items, **said) if isinstance(items, np.ndarray) else ListDataset(items, **said)
+    kept.__dict__.update(row_keys=row_keys(dataset), _digest=dataset.digest())
+    return kept

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outfield.data.base import Dataset
-from outfield.data.datasets import sampled_rows, subset
 from outfield.data.in_memory import Kept
+from outfield.data.sampling import sampled_rows
+from outfield.data.views import subset
 from outfield.errors import UserError
 
 Role = Literal["train", "val", "test", "ood", "tuning", "shift", "outliers", "wild", "unlabelled", "learn"]
 """What a set is for. The last four are streams: training reads them beside the training set."""
 
+STREAMS = ("outliers", "wild", "unlabelled", "learn")
 KINDS = {"ood": "ood", "tuning": "ood", "shift": "shift"}
 """Role to ``set_kind`` of a row; what is not here is ``id``."""
 
@@ -68,6 +70,11 @@ class Member:
         return KINDS.get(self.role, "id")
 
     @property
+    def scored(self) -> bool:
+        """Whether detectors score it: the ID test set, OOD sets, and shifts that have a category."""
+        return self.role in ("test", "ood") or (self.role == "shift" and self.category is not None)
+
+    @property
     def numbers(self) -> NDArray[np.int64]:
         """Numbers of the rows in the whole set [n], so that values of samples and of all can be paired."""
         return np.arange(len(self.data)) if self.rows is None else self.rows
@@ -101,7 +108,7 @@ class Counted:
     """
 
     n: int
-    content: str | None = None
+    content: str = ""
     labels: None = None
     classes: None = None
 
@@ -114,8 +121,8 @@ class Counted:
             "Expected items to read, but this set was given by its size alone. Give a data set in its place."
         )
 
-    def digest(self) -> str | None:
-        """The content key, where it is known."""
+    def digest(self) -> str:
+        """The content key; empty where it is not known."""
         return self.content
 
 

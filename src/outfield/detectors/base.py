@@ -15,7 +15,7 @@ from torch import Tensor
 from outfield.errors import UserError
 from outfield.features.finite import not_finite, rows_of
 from outfield.features.folds import Fold
-from outfield.types import Outputs, State
+from outfield.types import FIELDS, Outputs, State
 
 if TYPE_CHECKING:
     from outfield.features.fit_data import FitData
@@ -33,13 +33,13 @@ class Detector(ABC):
     title: ClassVar[str]
     """The name that the field writes; the class's own unless it says otherwise."""
     needs: ClassVar[frozenset[str]]
-    """What ``score`` reads: of ``logits``, ``features``, ``head``, and names of probes."""
+    """What ``score`` reads: of ``logits``, ``features``, ``head``, ``inputs``, ``predictions``, and names of probes."""
     information: ClassVar[str]
     """``outputs``, ``features``, ``hybrid``, ``layers`` or ``gradients``: what it rests on."""
     fits_on: ClassVar[frozenset[str]] = frozenset()
     """The splits that ``fit`` reads: of ``train`` and ``val``."""
     fits_with: ClassVar[frozenset[str]] = frozenset()
-    """What ``fit`` reads of the model beside its outputs: the ``head``, or nothing."""
+    """What ``fit`` takes of the model beside its outputs: the ``head``, and ``classes`` that labels name."""
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Values that tuning tries, for each tunable field."""
 
@@ -125,7 +125,7 @@ def _of_finite_rows(score: Callable[[Any, Outputs, State], Tensor]) -> Callable[
 
 def _needed(out: Outputs, needs: frozenset[str]) -> Iterator[Tensor]:
     """The values that a detector reads, as far as they are there."""
-    probed = tuple(needs - {"logits", "features", "head"})
+    probed = tuple(needs - {*FIELDS, "head"})
     for name, values in rows_of(out).items():
         if name in needs or (probed and name.startswith(probed)):
             yield values

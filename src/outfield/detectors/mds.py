@@ -44,6 +44,7 @@ class MDS(Detector):
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
     information: ClassVar[str] = "features"
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
+    fits_with: ClassVar[frozenset[str]] = frozenset({"classes"})
 
     def folds(self) -> tuple[Fold[Any, Any], ...]:
         return (Moments(),)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from outfield import keys
-from outfield.detectors._right import MeansOfRight
+from outfield.detectors._class_means import MeansOfRight
 from outfield.detectors.base import Detector
 from outfield.features.fit_data import FitData
 from outfield.features.folds import Fold

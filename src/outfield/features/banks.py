@@ -13,7 +13,7 @@ from torch import Tensor
 from outfield.errors import UserError
 from outfield.features.folds import Fold
 from outfield.features.rows import Rows
-from outfield.types import Outputs
+from outfield.types import FIELDS, Outputs
 
 _Part: TypeAlias = "tuple[Tensor, Outputs]"
 """The places of some rows in the draw, and the rows."""
@@ -115,7 +115,7 @@ def _first(parts: list[_Part], limit: int | None) -> _Part:
 
 def only(out: Outputs, names: tuple[str, ...]) -> Outputs:
     """The same rows with the named fields alone, and the layers whose names begin with one of ``names``."""
-    fields = {name: getattr(out, name) for name in names if name in ("logits", "features", "labels", "head")}
+    fields = {name: getattr(out, name) for name in names if name in (*FIELDS, "head")}
     return Outputs(**fields, layers={name: value for name, value in out.layers.items() if name.startswith(names)})
 
 

@@ -20,11 +20,11 @@ import shutil
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,62 @@ class DamagedEntry(OutfieldError):
 
 class DamagedEntryWarning(UserWarning):
     """A damaged cache entry was found, and is made again."""
+
+
+class Rows(Protocol):
+    """An entry while it is written."""
+
+    def append(self, name: str, chunk: NDArray[Any]) -> None:
+        """Add rows to an array."""
+
+
+class Entries(Protocol):
+    """Arrays under content keys, wherever they are kept."""
+
+    def get(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """The arrays of an entry; None where there is none."""
+
+    def writing(self, key: str, rows: int, **about: Any) -> AbstractContextManager[Rows]:
+        """A new entry of ``rows`` rows, complete when the block ends."""
+
+    def remove(self, key: str) -> None:
+        """Forget an entry."""
+
+
+@dataclass
+class InMemory:
+    """Entries in this process's memory, for values that nobody asks for again: those of a checkpoint.
+
+    Examples
+    --------
+    >>> kept = InMemory()
+    >>> with kept.writing("a1b2", rows=2) as entry:
+    ...     entry.append("x", np.array([1.0, 4.0]))
+    >>> kept.get("a1b2")["x"].tolist(), kept.get("c3d4")
+    ([1.0, 4.0], None)
+    """
+
+    kept: dict[str, dict[str, NDArray[Any]]] = field(default_factory=dict)
+
+    def get(self, key: str) -> dict[str, NDArray[Any]] | None:
+        return self.kept.get(key)
+
+    @contextmanager
+    def writing(self, key: str, rows: int, **about: Any) -> Iterator[Rows]:
+        chunks = _Chunks()
+        yield chunks
+        self.kept[key] = {name: np.concatenate(some) for name, some in chunks.of.items()}
+
+    def remove(self, key: str) -> None:
+        self.kept.pop(key, None)
+
+
+@dataclass
+class _Chunks:
+    of: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+
+    def append(self, name: str, chunk: NDArray[Any]) -> None:
+        self.of.setdefault(name, []).append(np.array(chunk))
 
 
 @dataclass

@@ -17,8 +17,10 @@ from torch import Tensor
 
 from outfield import keys
 from outfield.data.base import Dataset
+from outfield.data.datasets import targets_of
 from outfield.errors import UserError
-from outfield.features.cache import Cache, Entry
+from outfield.features.cache import Entries
+from outfield.features.cache import Rows as Entry
 from outfield.features.concatenated import Joined, joined
 from outfield.features.finite import check_finite, check_head, rows_of
 from outfield.features.probes.base import Probe
@@ -91,7 +93,7 @@ class Values:
 def extract(
     model: Model,
     data: Dataset,
-    cache: Cache,
+    cache: Entries,
     *,
     probes: Sequence[Probe] = (),
     digest: str | None = None,
@@ -104,8 +106,8 @@ def extract(
 ) -> Values:
     """The values of a model on a data set: from the cache, or from one pass that fills it.
 
-    Logits, features and labels make one entry of the cache and each probe another, so that a further probe does not
-    write the features again. All that is missing is made in one pass.
+    Logits or predictions, features, labels and targets make one entry of the cache and each probe another, so that a
+    further probe does not write the features again. All that is missing is made in one pass.
 
     Parameters
     ----------
@@ -145,7 +147,7 @@ def extract(
 def extract_shard(
     model: Model,
     data: Dataset,
-    cache: Cache,
+    cache: Entries,
     shard: int,
     shards: Shards,
     *,
@@ -190,7 +192,7 @@ def shard_rows(n: int, shards: Shards, batch: int = BATCH, about: str = "") -> t
     return tuple(range(start, stop) for start, stop in pairwise((0, *ends)))
 
 
-def cached(digest: str, data: Dataset, cache: Cache, *, half: bool = False) -> Values | None:
+def cached(digest: str, data: Dataset, cache: Entries, *, half: bool = False) -> Values | None:
     """Logits, features and labels that a cache still holds of a model, by its digest; no pass is made."""
     arrays = _found(cache, _base(digest, data, half))
     return None if arrays is None else Values(_named(arrays))
@@ -202,7 +204,7 @@ def _wanted(digest: str, data: Dataset, half: bool, probes: Sequence[Probe]) -> 
     return {base: None} | {keys.key(base=base, probe=p, code=keys.of_code(type(p))): p for p in dict.fromkeys(probes)}
 
 
-def _found(cache: Cache, key: str) -> Arrays | None:
+def _found(cache: Entries, key: str) -> Arrays | None:
     """The arrays under a key, whole or in the pieces that were noted; None unless all rows are there."""
     if (whole := cache.get(key)) is not None:
         return {**whole}
@@ -217,7 +219,7 @@ def _found(cache: Cache, key: str) -> Arrays | None:
     return {name: joined([piece[name] for piece in there]) for name in there[0]}
 
 
-def _note(cache: Cache, key: str, cuts: Sequence[range], about: str) -> None:
+def _note(cache: Entries, key: str, cuts: Sequence[range], about: str) -> None:
     """Write down the pieces that a key consists of."""
     if len(cuts) > 1:
         with cache.writing(_noted(key), len(cuts), about=f"{about}: where its shards end".lstrip(": ")) as entry:
@@ -238,7 +240,7 @@ def _base(digest: str, data: Dataset, half: bool) -> str:
     return keys.key(model=digest, data=data.digest(), half=half, code=_code_version())
 
 
-def _present(cache: Cache, key: str, found: Arrays | None, about: str) -> Arrays:
+def _present(cache: Entries, key: str, found: Arrays | None, about: str) -> Arrays:
     if (arrays := found or _found(cache, key)) is None:
         raise UserError(f"The cache entry of {about} was removed while it was in use. Run again.")
     return arrays
@@ -255,7 +257,7 @@ class _Pass:
     half: bool
     rows: range
 
-    def fill(self, cache: Cache, batch: int, progress: Progress | None) -> None:
+    def fill(self, cache: Entries, batch: int, progress: Progress | None) -> None:
         """Make what is not there of these rows."""
         n = len(self.data)
         parts = {_part(key, self.rows, n): probe for key, probe in self.missing.items()}
@@ -263,7 +265,7 @@ class _Pass:
         if left:
             replace(self, missing=left)._fill(cache, batch, progress)
 
-    def _fill(self, cache: Cache, batch: int, progress: Progress | None) -> None:
+    def _fill(self, cache: Entries, batch: int, progress: Progress | None) -> None:
         batch = min(batch, GRAPH_BATCH) if self._graph and self.model.input_std.device.type == "cpu" else batch
         if self.model.head is not None:
             check_head(self.model.head, self.about or "the model")
@@ -277,7 +279,7 @@ class _Pass:
                 if progress:
                     progress(rows.stop, len(self.data))
 
-    def _entry(self, cache: Cache, key: str) -> AbstractContextManager[Entry]:
+    def _entry(self, cache: Entries, key: str) -> AbstractContextManager[Entry]:
         probe = self.missing[key]
         some = f"rows {self.rows.start:,} to {self.rows[-1]:,}" if len(self.rows) < len(self.data) else ""
         told = (self.about, probe.key if probe else "", some)
@@ -309,11 +311,17 @@ class _Pass:
         return values
 
     def _outputs(self, first: Outputs, rows: slice) -> dict[str, Tensor]:
-        values = {"logits": first.logits.float()}
+        values = {}
+        if first.has("logits"):
+            values["logits"] = first.logits.float()
+        if first.has("predictions"):
+            values["predictions"] = first.predictions
         if first.has("features"):
             values["features"] = self._halved(first.features) if self.half else first.features.float()
         if (labels := self.data.labels) is not None:
             values["labels"] = torch.from_numpy(np.asarray(labels[rows], dtype=np.int64))
+        if (targets := targets_of(self.data)) is not None:
+            values["targets"] = _target_rows(targets[rows], self.about)
         return values
 
     def _halved(self, features: Tensor) -> Tensor:
@@ -325,13 +333,25 @@ class _Pass:
         return features.half()
 
 
+def _target_rows(targets: Any, about: str) -> Tensor:
+    rows = np.asarray(targets)
+    if rows.dtype.kind not in "biuf":
+        raise UserError(
+            f"Expected targets of {about or 'the data set'} as numbers, but got {rows.dtype}. Give a number, or a row "
+            "of numbers, for each input."
+        )
+    return torch.from_numpy(rows)
+
+
 def _append(entry: Entry, values: Mapping[str, Tensor]) -> None:
     for name, value in values.items():
         entry.append(_file_name(name), value.detach().cpu().numpy())
 
 
 def check_labels(values: Values, about: str) -> None:
-    """``UserError`` where labels lie outside the classes of the logits, or there are none."""
+    """``UserError`` where labels are outside the classes of the logits, or missing; without logits none are needed."""
+    if "logits" not in values.arrays:
+        return
     classes = values.arrays["logits"].shape[1]
     if "labels" not in values.arrays:
         raise UserError(f"Expected labels for {about}, but it has none. ID data needs the class of each input.")

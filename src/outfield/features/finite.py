@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """Rows that are named."""
+_JUDGED = ("logits", "features", "predictions", "inputs")
 
 
 def not_finite(values: Tensor) -> Tensor | None:
@@ -71,8 +72,8 @@ def _named(numbers: list[int]) -> str:
 
 
 def rows_of(out: Outputs) -> dict[str, Tensor]:
-    """Logits, features and layers, as far as they are there."""
-    return {name: getattr(out, name) for name in ("logits", "features") if out.has(name)} | dict(out.layers)
+    """What is computed on or scored by: all but labels and targets, as far as it is there."""
+    return {name: getattr(out, name) for name in _JUDGED if name in out.present} | dict(out.layers)
 
 
 LEAVE = "Leave these rows out of the fit set, or look at what made them."

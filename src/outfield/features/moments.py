@@ -122,8 +122,10 @@ class MomentSums:
         Raises
         ------
         UserError
-            A class has no rows.
+            A class has no rows, or there are no classes.
         """
+        if len(self.counts) == 1:
+            raise UserError("Expected fit rows of several classes, but there is one kind. Choose another detector.")
         if absent := torch.nonzero(self.counts == 0).flatten().tolist():
             raise UserError(
                 f"Expected fit rows of every class, but class {', '.join(map(str, absent))} has none. "
@@ -177,6 +179,8 @@ class MomentSums:
 class Moments(Fold[MomentSums, MomentSums]):
     """Counts per class, class sums and the total second moment of the features.
 
+    Rows of a model that is no classifier count as one class.
+
     Parameters
     ----------
     on_sphere : bool
@@ -199,8 +203,9 @@ class Moments(Fold[MomentSums, MomentSums]):
         return MomentSums(zeros(classes), zeros(classes, dim), zeros(dim, dim))
 
     def update(self, total: MomentSums, chunk: Outputs, first: int) -> MomentSums:
-        total.counts.add_(torch.bincount(chunk.labels, minlength=len(total.counts)))
-        for features, labels in zip(chunk.features.split(_ROWS), chunk.labels.split(_ROWS), strict=True):
+        numbers = _class_numbers(chunk)
+        total.counts.add_(torch.bincount(numbers, minlength=len(total.counts)))
+        for features, labels in zip(chunk.features.split(_ROWS), numbers.split(_ROWS), strict=True):
             rows = (unit(features) if self.on_sphere else features).double()
             total.sums.index_add_(0, labels, rows)
             add_products(total.products, rows)
@@ -214,4 +219,15 @@ class Moments(Fold[MomentSums, MomentSums]):
 
 
 def _classes(like: Outputs) -> int:
+    if _classless(like):
+        return 1
     return len(like.head.weight) if like.has("head") else like.logits.shape[1]
+
+
+def _class_numbers(chunk: Outputs) -> Tensor:
+    return torch.zeros_like(chunk.features[:, 0], dtype=torch.int64) if _classless(chunk) else chunk.labels
+
+
+def _classless(out: Outputs) -> bool:
+    """Whether a model that is no classifier made them: all rows are then of one kind."""
+    return not out.has("logits") and (out.has("predictions") or not out.has("labels"))

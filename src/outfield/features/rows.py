@@ -8,10 +8,9 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from outfield.types import Head, Outputs
+from outfield.types import FIELDS, Head, Outputs
 
 T = TypeVar("T")
-_FIELDS = ("logits", "features", "labels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +20,7 @@ class Rows:
     Parameters
     ----------
     arrays : mapping of name to Tensor, each [n, ...]
-        ``logits``, ``features`` and ``labels``; every other name is a layer.
+        The fields of ``Outputs`` that have rows; every other name is a layer.
     head : Head, optional
 
     Examples
@@ -53,7 +52,7 @@ class Rows:
     def outputs(self, rows: slice = slice(None)) -> Outputs:
         """Some of the rows, all by default, widened to float32 where they are stored in less."""
         some = {name: values[rows] for name, values in self.arrays.items()}
-        fields = {name: some.pop(name, None) for name in _FIELDS}
+        fields = {name: some.pop(name, None) for name in FIELDS}
         return Outputs(**fields, head=self.head, layers=some)
 
     def keeping(self, names: tuple[str, ...]) -> Rows:
@@ -74,5 +73,5 @@ def kept(arrays: Mapping[str, T], names: tuple[str, ...]) -> dict[str, T]:
     {'logits': 1, 'gram/a': 3}
     """
     return {
-        name: array for name, array in arrays.items() if (name in names if name in _FIELDS else name.startswith(names))
+        name: array for name, array in arrays.items() if (name in names if name in FIELDS else name.startswith(names))
     }

@@ -1,6 +1,6 @@
 """What a metric is: plain arrays in, an ``Estimate`` out. OOD is the positive class, higher scores are further out.
 
-Four bases say what a metric reads, so that a runner can feed it and arrays can be passed as they are:
+Five bases say what a metric reads, so that a runner can feed it and arrays can be passed as they are:
 
 ========================  ==============  =====================================  =============================
 base                      ``inputs``      ``of`` takes                           called on arrays
@@ -9,11 +9,15 @@ base                      ``inputs``      ``of`` takes                          
 ``PredictionMetric``      ``predictions`` ``Predictions``                        ``(logits, labels)``
 ``ErrorMetric``           ``diagnostic``  ``IdScores`` with ``correct``          ``(id_scores, correct)``
 ``DiagnosticMetric``      ``diagnostic``  ``Ranking`` of such ``IdScores``       ``(id_scores, correct, ood)``
+``MeritMetric``           ``merit``       ``Merits``                             ``(merits)`` or ``(merits, scores)``
 ========================  ==============  =====================================  =============================
 
-Called on arrays, each takes ``weights=`` of its ID samples (and ``ood_weights=``): class-balanced, importance or survey
-weights. A value then is that of a data set in which a row of weight w stands w times. The interval knows that it does
-not: it is that of the rows that were drawn, each with its weight.
+A task names the merit metrics that it is measured by (``Task.measures``): a merit is what the task says it is. Those
+that read a detector's scores beside (``of_detector``) are taken wherever merits are more than right or wrong.
+
+Called on arrays, each but the last takes ``weights=`` of its ID samples (and ``ood_weights=``): class-balanced,
+importance or survey weights. A value then is that of a data set in which a row of weight w stands w times. The interval
+knows that it does not: it is that of the rows that were drawn, each with its weight.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from typing import ClassVar, Generic, Literal, TypeVar
 
 from numpy.typing import ArrayLike
 
+from outfield.metrics._merits import Merits
 from outfield.metrics._predictions import Predictions
 from outfield.metrics._ranking import (
     IdScores,
@@ -40,6 +45,8 @@ __all__ = [
     "DiagnosticMetric",
     "ErrorMetric",
     "IdScores",
+    "MeritMetric",
+    "Merits",
     "Metric",
     "Placements",
     "PredictionMetric",
@@ -53,13 +60,14 @@ __all__ = [
 ]
 
 Data = TypeVar("Data")
+Inputs = Literal["ranking", "predictions", "diagnostic", "merit"]
 
 
 @dataclass(frozen=True)
 class Metric(ABC, Generic[Data]):
     """A measure with its uncertainty. Its fields are its parameters."""
 
-    inputs: ClassVar[Literal["ranking", "predictions", "diagnostic"]]
+    inputs: ClassVar[Inputs]
     """What it is computed from."""
     per_set: ClassVar[bool]
     """Whether it has one value for each OOD set (else one for the ID set alone)."""
@@ -80,7 +88,7 @@ class Metric(ABC, Generic[Data]):
 class RankingMetric(Metric[Ranking]):
     """A measure of how ID and OOD scores are ordered."""
 
-    inputs: ClassVar[Literal["ranking", "predictions", "diagnostic"]] = "ranking"
+    inputs: ClassVar[Inputs] = "ranking"
     per_set: ClassVar[bool] = True
 
     def __call__(
@@ -99,7 +107,7 @@ class RankingMetric(Metric[Ranking]):
 class PredictionMetric(Metric[Predictions]):
     """A measure of a classifier's predictions; no detector is involved."""
 
-    inputs: ClassVar[Literal["ranking", "predictions", "diagnostic"]] = "predictions"
+    inputs: ClassVar[Inputs] = "predictions"
     per_set: ClassVar[bool] = False
 
     def __call__(self, logits: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None) -> Estimate:
@@ -111,7 +119,7 @@ class PredictionMetric(Metric[Predictions]):
 class ErrorMetric(Metric[IdScores]):
     """A measure of how a detector's ID scores tell the model's errors; no OOD set is involved."""
 
-    inputs: ClassVar[Literal["ranking", "predictions", "diagnostic"]] = "diagnostic"
+    inputs: ClassVar[Inputs] = "diagnostic"
     per_set: ClassVar[bool] = False
 
     def __call__(self, id_scores: ArrayLike, correct: ArrayLike, *, weights: ArrayLike | None = None) -> Estimate:
@@ -123,7 +131,7 @@ class ErrorMetric(Metric[IdScores]):
 class DiagnosticMetric(Metric[Ranking]):
     """A measure of rightly or wrongly classified ID samples against an OOD set."""
 
-    inputs: ClassVar[Literal["ranking", "predictions", "diagnostic"]] = "diagnostic"
+    inputs: ClassVar[Inputs] = "diagnostic"
     per_set: ClassVar[bool] = True
 
     def __call__(
@@ -137,3 +145,17 @@ class DiagnosticMetric(Metric[Ranking]):
     ) -> Estimate:
         """Of ID scores [n], whether each is classified rightly [n], OOD scores [m], and weights of both kinds."""
         return self.of(IdScores(id_scores, correct, weights).against(ood_scores, ood_weights))
+
+
+@dataclass(frozen=True)
+class MeritMetric(Metric[Merits]):
+    """A measure of how good a model's answers are, or of how a detector's scores follow that."""
+
+    inputs: ClassVar[Inputs] = "merit"
+    per_set: ClassVar[bool] = False
+    of_detector: ClassVar[bool] = False
+    """Whether it reads a detector's scores beside the merits."""
+
+    def __call__(self, merits: ArrayLike, scores: ArrayLike | None = None) -> Estimate:
+        """Of merits [n], higher better, and where it reads them the scores [n] of the same items."""
+        return self.of(Merits(merits, scores))

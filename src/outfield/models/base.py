@@ -14,7 +14,7 @@ from outfield.types import Head, Outputs
 
 @runtime_checkable
 class Model(Protocol):
-    """A classifier as outfield sees it."""
+    """A model as outfield sees it: a classifier gives logits, any other gives predictions, or features alone."""
 
     name: str
     forwards: int
@@ -32,7 +32,7 @@ class Model(Protocol):
 
     @property
     def offers(self) -> frozenset[str]:
-        """Of ``features``, ``head``, ``layers`` and ``gradients`` (of the logits with respect to the input)."""
+        """Of ``logits``, ``features``, ``head``, ``layers`` and ``gradients`` (of logits by the input)."""
         ...
 
     @property
@@ -50,7 +50,7 @@ class Model(Protocol):
         ...
 
     def forward(self, x: Tensor, layers: Sequence[str] = ()) -> Outputs:
-        """One forward pass: logits, features, and the named layers' activations [n, ...].
+        """One forward pass: logits or predictions, features, and the named layers' activations [n, ...].
 
         Keeps the graph where gradients are enabled.
         """
@@ -66,6 +66,8 @@ class Model(Protocol):
 
 
 LACKS = {
+    "logits": "logits",
+    "classes": "classes",
     "features": "features",
     "head": "a linear head",
     "layers": "layers that give feature maps",
@@ -77,17 +79,20 @@ LACKS = {
 def lacking(model: Model, wanted: Iterable[str]) -> tuple[str, ...]:
     """What is wanted and the model does not offer, in words; names that no model offers (probes) are passed over.
 
+    A model that gives logits has classes.
+
     Examples
     --------
     >>> class Forest:
     ...     offers = frozenset({"features"})
     >>> lacking(Forest(), {"features", "head", "logits"})
-    ('a linear head',)
+    ('logits', 'a linear head')
     """
     return tuple(_lacking(model, frozenset(wanted)))
 
 
 def _lacking(model: Model, wanted: frozenset[str]) -> Iterator[str]:
+    offered = model.offers | ({"classes"} if "logits" in model.offers else set())
     for name, words in LACKS.items():
-        if name in wanted and name not in model.offers:
+        if name in wanted and name not in offered:
             yield words

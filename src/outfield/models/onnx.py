@@ -318,7 +318,7 @@ class OnnxModel:
 
     @property
     def offers(self) -> frozenset[str]:
-        has = {"features": self.features_name, "head": self.linear, "layers": self.layers}
+        has = {"logits": True, "features": self.features_name, "head": self.linear, "layers": self.layers}
         return frozenset(name for name, value in has.items() if value)
 
     @property

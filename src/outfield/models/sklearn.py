@@ -1,4 +1,4 @@
-"""Classifiers of scikit-learn's interface: any with ``decision_function`` or ``predict_proba``."""
+"""Models of scikit-learn's interface: classifiers with ``decision_function`` or ``predict_proba``, and regressors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from outfield import keys
 from outfield.data import labels
 from outfield.data.base import Items
-from outfield.errors import UserError, listed
+from outfield.errors import UnknownName, UserError, listed
 from outfield.models.heads import FLOOR
 from outfield.models.libraries import library
 from outfield.models.preprocess import Preprocess, Table, code_of, shown, stated
@@ -28,15 +28,16 @@ WIDEST = 20_000
 
 
 class SklearnModel:
-    """A fitted classifier, or a pipeline that ends in one.
+    """A fitted classifier or regressor, or a pipeline that ends in one.
 
     Logits are ``decision_function`` where there is one with a column for each class, halved with both signs for two
     classes, so that their softmax is what the classifier means; otherwise the logarithm of ``predict_proba``. The
-    features are what goes into the last step of a pipeline, and the inputs of a bare classifier.
+    features are what goes into the last step of a pipeline, and the inputs of a bare classifier. A regressor has no
+    logits but predictions [n, k], one column for each target.
 
     Parameters
     ----------
-    estimator : fitted classifier
+    estimator : fitted classifier or regressor
     example : Items, optional
         A few items, to check the linear head with; by default noise where the inputs are numbers.
     preprocess : callable, optional
@@ -50,7 +51,7 @@ class SklearnModel:
     Raises
     ------
     UserError
-        It is not fitted, is no classifier, judges pairs of classes, or has no such step.
+        It is not fitted, is no classifier or regressor, judges pairs of classes, or has no such step.
 
     Examples
     --------
@@ -77,9 +78,10 @@ class SklearnModel:
     ) -> None:
         self.name, self.forwards = name or type(estimator).__name__, 0
         self.estimator = estimator
-        _check_fitted(estimator)
-        self.method = _method(estimator)
-        self.classes = _class_names(estimator, classes)
+        self.regresses = _regresses(estimator)
+        (_check_fitted_regressor if self.regresses else _check_fitted)(estimator)
+        self.method = "predict" if self.regresses else _method(estimator)
+        self.classes = None if self.regresses else _class_names(estimator, classes)
         self._before, self._after, self.features_name = _cut(estimator, features)
         self.columns: int | None = getattr(estimator, "n_features_in_", None)
         self.preprocess = preprocess
@@ -90,7 +92,7 @@ class SklearnModel:
 
     def _found_head(self, example: Items | None) -> Head | None:
         """The coefficients of the last step, where they give the logits from the features of the example."""
-        head = _coefficients(self.last)
+        head = None if self.regresses else _coefficients(self.last)
         if example is None and self.columns and head is not None:
             return self._found_on_noise(self.columns)
         if example is None or not len(example):
@@ -122,7 +124,8 @@ class SklearnModel:
             head = f"head {type(self.last).__name__!r} [{classes} classes, {width} features]"
         before = f", preprocess {shown(self.preprocess)}" if self.preprocess else ""
         features = f"features {self.features_name}" if self.features_name else "no features, since numbers are missing"
-        return f"SklearnModel({self.name!r}, logits of {self.method}, {features}, {head}{before})"
+        says = "predictions" if self.regresses else f"logits of {self.method}"
+        return f"SklearnModel({self.name!r}, {says}, {features}, {head}{before})"
 
     @property
     def head(self) -> Head | None:
@@ -130,7 +133,7 @@ class SklearnModel:
 
     @property
     def offers(self) -> frozenset[str]:
-        has = {"features": self.features_name, "head": self._linear}
+        has = {"logits": not self.regresses, "features": self.features_name, "head": self._linear}
         return frozenset(name for name, value in has.items() if value)
 
     @property
@@ -191,10 +194,13 @@ class SklearnModel:
         return (frame.select(self.named) if self.named else frame).to_native()
 
     def forward(self, x: Tensor, layers: Sequence[str] = ()) -> Outputs:
-        """Logits and features of prepared rows."""
+        """Logits (of a regressor: predictions) and features of prepared rows."""
         self.forwards += len(x)
         rows = _frame(x.numpy(), self.named) if self.named and self._before is None else x.numpy()
         values = self._asked(rows, getattr(self._after, self.method))
+        if self.regresses:
+            predictions = torch.from_numpy(np.asarray(values, dtype=np.float64).reshape(len(x), -1))
+            return Outputs(features=x if self.features_name else None, predictions=predictions)
         logits = torch.from_numpy(_logits(np.asarray(values), self.method))
         return Outputs(logits, x if self.features_name else None, head=self._linear)
 
@@ -309,6 +315,71 @@ def _content_of_array(array: NDArray[Any], within: frozenset[int]) -> Any:
     if array.dtype.names:
         return [[name, content(array[name], within)] for name in array.dtype.names]
     return [content(item, within) for item in array.flat] if array.dtype.hasobject else keys.of_array(array)
+
+
+def _regresses(estimator: Any) -> bool:
+    from sklearn.base import is_regressor
+
+    return bool(is_regressor(estimator))
+
+
+def estimator_of(name: str, params: Mapping[str, Any]) -> Any:
+    """An estimator of scikit-learn by the name of its class, not fitted.
+
+    Raises
+    ------
+    UserError
+        There is no such classifier or regressor, or it has no such parameter.
+
+    Examples
+    --------
+    >>> estimator_of("Ridge", {"alpha": 2.0})
+    Ridge(alpha=2.0)
+    """
+    from sklearn.utils import all_estimators
+
+    known = dict(all_estimators(type_filter=["classifier", "regressor"]))
+    if name not in known:
+        raise UnknownName("estimators", name, sorted(known))
+    try:
+        return known[name](**params)
+    except TypeError as error:
+        raise UserError(
+            f"Expected parameters of {name}, but got {', '.join(params)} ({error}). It takes "
+            f"{', '.join(inspect.signature(known[name]).parameters)}."
+        ) from None
+
+
+def fitted(name: str, params: Mapping[str, Any], items: Items, answers: NDArray[Any], seed: int) -> Any:
+    """An estimator of scikit-learn, fitted on numbers [n, D] and answers [n]; equal seeds give equal models.
+
+    Raises
+    ------
+    UserError
+        It cannot be fitted, with the reason.
+    """
+    estimator = estimator_of(name, params)
+    if "random_state" in estimator.get_params():
+        estimator.set_params(random_state=seed)
+    try:
+        return estimator.fit(Table(double=True, missing=True)(items).numpy(), answers)
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"Expected {name} to fit {len(answers)} items, but it failed: {error} Choose other parameters, or another "
+            "estimator."
+        ) from None
+
+
+def _check_fitted_regressor(estimator: Any) -> None:
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        raise UserError(
+            f"Expected a fitted regressor, but {type(estimator).__name__} is not. Call fit with targets first."
+        ) from None
 
 
 def _check_fitted(estimator: Any) -> None:

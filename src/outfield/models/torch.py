@@ -168,6 +168,7 @@ class TorchModel:
     @property
     def offers(self) -> frozenset[str]:
         has = {
+            "logits": True,
             "features": self.site or self.feature_layer,
             "head": self.site,
             "layers": self.layers,

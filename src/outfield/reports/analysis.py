@@ -163,11 +163,11 @@ class Analysis:
         return spearman(table.column(table.ece), table.column(self.main), names=table.names)
 
     def sides(self) -> dict[str, Correlation]:
-        """Spearman up to and above the baseline's ID measure."""
+        """Spearman of the ID measure, higher as better, up to the baseline's and above it."""
         table = self.measures
         if table.baseline not in table.names:
             raise UserError("Expected the name of the baseline model, but none is given. Pass --baseline NAME.")
-        x, y = table.column(table.id), table.column(self.main)
+        x, y = table.oriented(table.column(table.id)), table.column(self.main)
         low = x <= x[table.names.index(table.baseline)]
         return {"up to the baseline": spearman(x[low], y[low]), "above it": spearman(x[~low], y[~low])}
 
@@ -255,7 +255,7 @@ class Analysis:
 
     @cached_property
     def pooled(self) -> tuple[Correlation, Correlation]:
-        """Accuracy with every AUROC: rows pooled, and at the level of the unit."""
+        """The ID measure with every AUROC: rows pooled, and at the level of the unit."""
         table = self.measures
         if table.rows is None:
             raise UserError("Expected long rows to pool, but the table is wide.")

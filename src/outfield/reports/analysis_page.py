@@ -17,7 +17,7 @@ from outfield.reports.displays.statistics import SECTIONS
 from outfield.reports.findings import Finding, findings, ordered, told
 from outfield.reports.headline import PREDICTION
 from outfield.reports.html import built, counted, environment, legends, shown, vega
-from outfield.store.write import atomically
+from outfield.store.write import write_text
 
 
 def displays(analysis: Analysis) -> dict[str, list[Display]]:
@@ -58,10 +58,7 @@ def write(analysis: Analysis, path: Path | str, *, title: str = "") -> Path:
     UserError
         The file cannot be written.
     """
-    path, text = Path(path), html(analysis, title=title)
-    with atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
+    return write_text(html(analysis, title=title), path)
 
 
 def html(analysis: Analysis, *, title: str = "") -> str:

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from outfield.places import place
 from outfield.reports.comparison import Comparison
 from outfield.reports.displays import comparison as displays
 from outfield.reports.displays.base import Display
 from outfield.reports.html import built, counted, environment, legends, shown, vega
 from outfield.reports.page import provenance
-from outfield.store.write import atomically
+from outfield.store.write import write_text
 
 SECTIONS: dict[str, tuple[Callable[[Comparison], Display], ...]] = {
     "What changed": (displays.overview,),
@@ -30,10 +29,7 @@ def write(found: Comparison, path: Path | str, *, command: str = "") -> Path:
     UserError
         The file cannot be written.
     """
-    path, text = place(path), html(found, command=command)
-    with atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
+    return write_text(html(found, command=command), path)
 
 
 def html(found: Comparison, *, command: str = "") -> str:
@@ -67,7 +63,7 @@ def cautions(found: Comparison) -> tuple[str, ...]:
         first, second = (each[name] for each in versions)
         if first and second and first != second:
             notes.append(f"They were made with different versions of {name}: {first[0]} and {second[0]}.")
-    if found.models is None and (units := found.pairs["strategy"].n_unique()) < 5:
+    if 0 < (units := found.strategies) < 5:
         notes.append(f"Only {units} strategies are in both: bootstrap intervals over so few units are too short.")
     return tuple(notes)
 
@@ -76,7 +72,7 @@ def _facts(found: Comparison) -> list[tuple[str, str]]:
     aurocs = found.of("auroc", "ood")
     counts = {
         "pairs of values": found.pairs.height,
-        "strategies in both": found.pairs["strategy"].n_unique() if found.models is None else 0,
+        "strategies in both": found.strategies,
         "detectors in both": aurocs["detector"].n_unique(),
         "OOD sets in both": aurocs["ood"].n_unique(),
         "only in one": found.only.height,

@@ -11,7 +11,6 @@ import polars as pl
 
 from outfield import strict_yaml
 from outfield.errors import UserError
-from outfield.places import place
 from outfield.reports import trajectory
 from outfield.reports.analysis import Analysis
 from outfield.reports.displays import (
@@ -32,7 +31,7 @@ from outfield.reports.headline import PREDICTION, sentences
 from outfield.reports.html import built, counted, environment, legends, shown, vega
 from outfield.reports.results import Results
 from outfield.reports.tables import measures
-from outfield.store.write import atomically
+from outfield.store.write import write_text
 from outfield.trajectory.analysis import Trajectories
 
 SECTIONS: dict[str, tuple[Callable[[Results], Display], ...]] = {
@@ -83,10 +82,7 @@ def write(
     --------
     >>> write("results/digits", "report.html")  # doctest: +SKIP
     """
-    path, text = place(path), _text(Results.of(study), command, tracked)
-    with atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
+    return write_text(_text(Results.of(study), command, tracked), path)
 
 
 def _text(results: Results, command: str, tracked: Path | str | None) -> str:

@@ -9,16 +9,9 @@ from outfield.stats.anova import Anova, anova
 from outfield.stats.aurocs import compare_aurocs, delong, id_halves, shared_id_covariance, unshared_correlation
 from outfield.stats.base import Result
 from outfield.stats.components import stratum, variance_components
+from outfield.stats.measurement_error import errors_in_variables, item_error, reliability
 from outfield.stats.multiplicity import benjamini_hochberg, holm
-from outfield.stats.partial import (
-    block_bootstrap,
-    circular_shift_test,
-    errors_in_variables,
-    item_error,
-    partial_correlation,
-    partial_matrix,
-    reliability,
-)
+from outfield.stats.partial import partial_correlation, partial_matrix
 from outfield.stats.power import power
 from outfield.stats.ranks import (
     bradley_terry,
@@ -34,6 +27,7 @@ from outfield.stats.recommend import Recommendation, recommend
 from outfield.stats.relate import accuracy_on_the_line, kendall, leave_one_family_out, pearson, spearman
 from outfield.stats.runs import conditional_p, run_permutation_test, within_runs
 from outfield.stats.selective import risk_coverage
+from outfield.stats.series import block_bootstrap, circular_shift_test
 from outfield.stats.shape import interrupted, lind_mehlum, lowess, two_lines
 from outfield.stats.units import Panel, panel, unit_means
 

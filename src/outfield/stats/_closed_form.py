@@ -8,8 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
-from outfield.stats.base import Array
 from outfield.stats.units import resample_weights
+from outfield.types import Array
 
 Term = tuple[int, ...]
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import altair as alt
 import numpy as np
 import polars as pl
 from scipy import stats
 
-from outfield.stats.base import Array
-from outfield.types import Estimate
-
-if TYPE_CHECKING:
-    from outfield.stats.ranks import MeanRanks
-    from outfield.stats.relate import Line
+from outfield.types import Array, Estimate
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#7F7F7F",
@@ -76,16 +71,23 @@ def scatter(
     return styled(alt.layer(*layers, points).properties(title=title, width=460, height=320))
 
 
-def line(found: Line) -> alt.TopLevelMixin:
-    """Accuracy on the line, both axes in probit scale, labelled in percent."""
-    u, v = stats.norm.ppf(found.x), stats.norm.ppf(found.y)
+def line(table: pl.DataFrame, slope: Estimate, intercept: float, *, title: str = "") -> alt.TopLevelMixin:
+    """Models about a line in probit scale on both axes, labelled in percent.
+
+    Parameters
+    ----------
+    table : frame with columns model, id, ood, residual_probit, effective_robustness
+    slope, intercept : of the line
+    title : str
+    """
+    u, v = stats.norm.ppf(table["id"]), stats.norm.ppf(table["ood"])
     grid = np.linspace(u.min(), u.max(), 40)
-    fit = found.intercept + found.slope.value * grid
+    fit = intercept + slope.value * grid
     n = len(u)
-    sd = np.sqrt((found.residuals**2).sum() / (n - 2))
+    sd = np.sqrt((table["residual_probit"].to_numpy() ** 2).sum() / (n - 2))
     width = stats.t.ppf(0.975, n - 2) * sd * np.sqrt(1 / n + (grid - u.mean()) ** 2 / ((u - u.mean()) ** 2).sum())
     curve, band = np.stack([grid, fit], 1), np.stack([grid, fit - width, fit + width], 1)
-    rows = found.frame().with_columns(u=u, v=v).to_dicts()
+    rows = table.with_columns(u=u, v=v).to_dicts()
     tips = ["model:N", alt.Tooltip("id:Q", format=".1%"), alt.Tooltip("ood:Q", format=".1%")]
     x, y = _probit(alt.X, "u", "ID accuracy (probit scale)", u), _probit(alt.Y, "v", "OOD accuracy (probit scale)", v)
     layers = [
@@ -97,7 +99,6 @@ def line(found: Line) -> alt.TopLevelMixin:
         .mark_point(filled=True, size=55, color=BLUE, opacity=0.85)
         .encode(x=x, y=y, tooltip=[*tips, alt.Tooltip("effective_robustness:Q", format="+.1%")]),
     ]
-    title = f"slope {found.slope}, R2 {found.r2:.3f}"
     return styled(alt.layer(*layers).properties(title=title, width=460, height=320))
 
 
@@ -129,23 +130,23 @@ def shares(table: pl.DataFrame) -> alt.TopLevelMixin:
     return styled(alt.layer(*layers).properties(width=420, height=24 * len(rows)))
 
 
-def mean_ranks(found: MeanRanks) -> alt.TopLevelMixin:
-    """Mean ranks with intervals, and a bar as long as the critical difference from the best."""
-    best = found.estimates[0].value
-    strip = estimates(dict(zip(found.names, found.estimates, strict=True)), title="mean rank (1 is best), 95% interval")
-    if not np.isfinite(found.critical_difference):
+def mean_ranks(named: Mapping[str, Estimate], difference: float, *, units: str) -> alt.TopLevelMixin:
+    """Mean ranks with intervals, best first, and a bar as long as the critical difference from the best.
+
+    ``units`` says how many of which units the ranks are of; a difference that is not finite draws no bar.
+    """
+    strip = estimates(named, title="mean rank (1 is best), 95% interval")
+    if not np.isfinite(difference):
         return strip
-    until = best + found.critical_difference
-    note = {"until": until, "label": f"critical difference {found.critical_difference:.2f} from the best"}
+    until = next(iter(named.values())).value + difference
+    note = {"until": until, "label": f"critical difference {difference:.2f} from the best"}
     rule = alt.Chart(data([note])).mark_rule(color=VERMILION, strokeDash=[4, 3])
     extra = rule.encode(x="until:Q", tooltip="label:N")
     whole = alt.layer(*_layers(strip), extra)
-    subtitle = [
-        f"{found.n_units} units ({found.level}); dashed: best + critical difference {found.critical_difference:.2f}"
-    ]
+    subtitle = [f"{units}; dashed: best + critical difference {difference:.2f}"]
     return styled(
         whole.properties(
-            title=alt.TitleParams("mean rank (1 is best)", subtitle=subtitle), width=420, height=20 * len(found.names)
+            title=alt.TitleParams("mean rank (1 is best)", subtitle=subtitle), width=420, height=20 * len(named)
         )
     )
 

@@ -10,9 +10,9 @@ from scipy import stats
 
 from outfield.errors import UserError
 from outfield.stats import intervals
-from outfield.stats.base import Array, Result, vector
+from outfield.stats.base import Result, vector
 from outfield.stats.multiplicity import holm
-from outfield.types import Estimate
+from outfield.types import Array, Estimate
 
 if TYPE_CHECKING:
     import altair as alt

@@ -17,8 +17,9 @@ from scipy import stats
 from outfield.errors import UserError
 from outfield.stats import intervals
 from outfield.stats._closed_form import Cells, Design, Term, left_out, outer, resamples, sums_of_squares, uniform
-from outfield.stats.base import Array, Level, Result
+from outfield.stats.base import Level, Result
 from outfield.stats.frames import as_frame, require
+from outfield.types import Array
 
 if TYPE_CHECKING:
     import altair as alt

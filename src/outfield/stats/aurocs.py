@@ -13,9 +13,9 @@ from scipy import stats
 from outfield.errors import UserError
 from outfield.metrics._ranking import Placements, auroc_estimate, delong_covariance, delong_difference
 from outfield.metrics.base import IdScores
-from outfield.stats.base import Array, Result, paired
+from outfield.stats.base import Result, paired
 from outfield.stats.multiplicity import holm
-from outfield.types import Estimate
+from outfield.types import Array, Estimate
 
 if TYPE_CHECKING:
     import altair as alt

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from outfield.errors import UserError
-from outfield.types import Estimate
+from outfield.types import Array, Estimate
 
 if TYPE_CHECKING:
     import altair as alt
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 Level: TypeAlias = Literal["strategy", "model", "run", "sample", "block", "pooled"]
 """What the independent units are. ``pooled`` says that rows were taken as units although they are none."""
-
-Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 
 POOLED = (
     "Pooled rows are not independent: rows of one model share its weights. The interval and p hold for "

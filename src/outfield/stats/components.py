@@ -13,9 +13,9 @@ from scipy import stats
 from outfield.errors import UserError
 from outfield.stats import intervals
 from outfield.stats.anova import RESIDUAL, Anova, anova
-from outfield.stats.base import Array, Result
+from outfield.stats.base import Result
 from outfield.stats.frames import as_frame, require
-from outfield.types import Estimate
+from outfield.types import Array, Estimate
 
 if TYPE_CHECKING:
     import altair as alt

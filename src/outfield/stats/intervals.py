@@ -12,8 +12,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from outfield.errors import UserError
-from outfield.stats.base import Array
-from outfield.types import Estimate
+from outfield.types import Array, Estimate
 
 Kind: TypeAlias = Literal["percentile", "basic", "bc", "bca"]
 

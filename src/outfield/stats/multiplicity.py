@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from outfield.stats.base import Array
+from outfield.types import Array
 
 
 def holm(p: Any) -> Array:

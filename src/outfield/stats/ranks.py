@@ -16,10 +16,10 @@ from scipy import stats
 
 from outfield.errors import UserError
 from outfield.stats import intervals
-from outfield.stats.base import Array, Level, Result
+from outfield.stats.base import Level, Result
 from outfield.stats.multiplicity import holm
 from outfield.stats.units import Panel, resample_weights, unit_means
-from outfield.types import Estimate
+from outfield.types import Array, Estimate
 
 if TYPE_CHECKING:
     import altair as alt
@@ -73,7 +73,8 @@ class MeanRanks(Result):
         """Mean ranks with intervals; the bar is the critical difference."""
         from outfield.stats import _plots
 
-        return _plots.mean_ranks(self)
+        named = dict(zip(self.names, self.estimates, strict=True))
+        return _plots.mean_ranks(named, self.critical_difference, units=f"{self.n_units} units ({self.level})")
 
 
 def mean_ranks(

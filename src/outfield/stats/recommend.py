@@ -10,10 +10,10 @@ import numpy as np
 
 from outfield.errors import UserError, with_and
 from outfield.stats import intervals
-from outfield.stats.base import Array, Result
+from outfield.stats.base import Result
 from outfield.stats.ranks import ranks
 from outfield.stats.units import Panel, panel, resample_weights, unit_means
-from outfield.types import Estimate
+from outfield.types import Array, Estimate
 
 if TYPE_CHECKING:
     import altair as alt

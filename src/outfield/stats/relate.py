@@ -11,9 +11,9 @@ from scipy import stats
 
 from outfield.errors import UserError
 from outfield.stats import intervals
-from outfield.stats.base import POOLED, Array, Level, Result, paired, vector
+from outfield.stats.base import POOLED, Level, Result, paired, vector
 from outfield.stats.units import resample_weights, unit_means
-from outfield.types import Estimate
+from outfield.types import Array, Estimate
 
 if TYPE_CHECKING:
     import altair as alt
@@ -322,7 +322,8 @@ class Line(Result):
         """Both axes in probit scale, the line with its band, names on hover."""
         from outfield.stats import _plots
 
-        return _plots.line(self)
+        title = f"slope {self.slope}, R2 {self.r2:.3f}"
+        return _plots.line(self.frame(), self.slope, self.intercept, title=title)
 
 
 def accuracy_on_the_line(

@@ -13,10 +13,10 @@ from scipy import stats
 
 from outfield.errors import UserError
 from outfield.stats import intervals
-from outfield.stats.base import Array, Result, paired
+from outfield.stats.base import Result, paired
 from outfield.stats.relate import correlations
 from outfield.stats.smooth import Smoother, residuals
-from outfield.types import Estimate
+from outfield.types import Array, Estimate
 
 if TYPE_CHECKING:
     import altair as alt

@@ -9,8 +9,8 @@ import numpy as np
 
 from outfield.errors import UserError
 from outfield.metrics.aurc import Aurc
-from outfield.stats.base import Array, Result, vector
-from outfield.types import Estimate
+from outfield.stats.base import Result, vector
+from outfield.types import Array, Estimate
 
 if TYPE_CHECKING:
     import altair as alt

@@ -10,8 +10,8 @@ import numpy as np
 from scipy import stats
 
 from outfield.errors import UserError
-from outfield.stats.base import Array, Level, Result, paired
-from outfield.types import Estimate
+from outfield.stats.base import Level, Result, paired
+from outfield.types import Array, Estimate
 
 if TYPE_CHECKING:
     import altair as alt

@@ -12,7 +12,7 @@ from scipy.interpolate import make_smoothing_spline
 from scipy.optimize import minimize_scalar
 
 from outfield.errors import UserError
-from outfield.stats.base import Array
+from outfield.types import Array
 
 Smoother: TypeAlias = Literal["linear", "rank", "spline"]
 SMOOTHERS: tuple[Smoother, ...] = ("linear", "rank", "spline")

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from outfield.errors import UserError
-from outfield.stats.base import Array, Level
+from outfield.stats.base import Level
 from outfield.stats.frames import require, select_rows
+from outfield.types import Array
 
 if TYPE_CHECKING:
     import polars as pl

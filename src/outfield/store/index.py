@@ -25,12 +25,12 @@ from outfield import keys
 from outfield.checksums import SETTLED
 from outfield.errors import UserError
 from outfield.store import query
-from outfield.store.schema import COLUMNS, SCORE_COLUMNS
+from outfield.store.schema import COLUMNS, SCORE_COLUMNS, absent
 from outfield.store.settings import titles
 from outfield.store.write import MANIFEST, ROWS, sift
 from outfield.temporary_files import work_folder
 
-VERSION = 3
+VERSION = 4
 """Of the index's own tables; one of another version is made again."""
 BATCH = 256
 """Files that are taken in together."""
@@ -191,12 +191,15 @@ class Index:
 
     def _insert(self, jobs: Sequence[str], found: Found) -> None:
         paths = [escape(str(self.folder / ROWS / f"{job}.parquet")) for job in jobs]
-        columns = ", ".join(f'"{name}"' for name in COLUMNS)
+        columns = ", ".join(map(query.quoted, COLUMNS))
+        files = (
+            "read_parquet(?, union_by_name = true, filename = true, file_row_number = true, hive_partitioning = false)"
+        )
         with self._transaction() as connection:
+            present = [name for name, *_ in connection.execute(f"DESCRIBE SELECT * FROM {files}", [paths]).fetchall()]
             connection.execute(
                 f"INSERT INTO rows SELECT parse_filename(filename, true), file_row_number, {columns}, detector "
-                "FROM read_parquet(?, union_by_name = true, filename = true, file_row_number = true, "
-                "hive_partitioning = false)",
+                f"FROM (SELECT *{absent(present)} FROM {files})",
                 [paths],
             )
             states = [[job, *found[job]] for job in jobs]
@@ -274,7 +277,7 @@ def _connected(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         base.execute(f"SET memory_limit = '{MEMORY}'")
         base.execute("CREATE TABLE IF NOT EXISTS files (job VARCHAR, size BIGINT, changed BIGINT, problem VARCHAR)")
-        columns = ", ".join(f'"{name}" {_TYPES[str(kind)]}' for name, kind in COLUMNS.items())
+        columns = ", ".join(f"{query.quoted(name)} {_TYPES[str(kind)]}" for name, kind in COLUMNS.items())
         base.execute(f"CREATE TABLE IF NOT EXISTS rows (job VARCHAR, number BIGINT, {columns}, method VARCHAR)")
         _read_through(base)
     except duckdb.Error:

@@ -57,6 +57,10 @@ class Performance:
         """A correlation, or a difference, with it as it would be if higher values were better."""
         return value if self.higher_is_better else -value
 
+    def text(self, value: float | None) -> str:
+        """A value as a sentence shows it: a share in percent, else three digits; empty where it is not known."""
+        return "" if value is None else f"{value:.1%}" if self.share else f"{value:.3g}"
+
     def better(self, several: str) -> str:
         """Those of several that are better by it, in words."""
         return f"{several} of {self.direction} {self.word}"
@@ -75,12 +79,33 @@ def performance(rows: pl.DataFrame) -> Performance:
     >>> performance(pl.DataFrame({"model": ["net"]}))
     Performance(metric='accuracy', label='Accuracy', higher_is_better=True)
     """
-    named = rows["task"].drop_nulls().unique().sort().to_list() if "task" in rows.columns else []
-    measures = {task: str(registry.find("tasks", task).measures[0]) for task in named or [DEFAULT]}
-    if len(set(measures.values())) > 1:
-        said = ", ".join(f"{task} ({measure})" for task, measure in measures.items())
+    firsts = {task: str(registry.find("tasks", task).measures[0]) for task in _tasks(rows)}
+    if len(set(firsts.values())) > 1:
+        said = ", ".join(f"{task} ({measure})" for task, measure in firsts.items())
         raise UserError(f"Expected rows of tasks with one measure of performance, but got {said}. Take one task.")
-    return of_metric(next(iter(measures.values())))
+    return of_metric(next(iter(firsts.values())))
+
+
+def measures(rows: pl.DataFrame) -> tuple[str, ...]:
+    """The metrics of the task that rows name, the performance first.
+
+    Raises
+    ------
+    UserError
+        As :func:`performance`.
+
+    Examples
+    --------
+    >>> measures(pl.DataFrame({"task": ["regress"]}))
+    ('mean_absolute_error', 'root_mean_squared_error')
+    """
+    performance(rows)
+    return tuple(dict.fromkeys(name for task in _tasks(rows) for name in registry.find("tasks", task).measures))
+
+
+def _tasks(rows: pl.DataFrame) -> list[str]:
+    named = rows["task"].drop_nulls().cast(pl.String).unique().sort().to_list() if "task" in rows.columns else []
+    return named or [DEFAULT]
 
 
 def of_metric(name: str) -> Performance:

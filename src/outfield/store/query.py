@@ -16,7 +16,7 @@ import polars as pl
 from outfield import checksums
 from outfield.errors import UserError
 from outfield.places import copies, listed, place, reaching
-from outfield.store.schema import COLUMNS, SCORE_COLUMNS
+from outfield.store.schema import COLUMNS, SCORE_COLUMNS, absent
 from outfield.store.write import MANIFEST, ROWS, SCORES, DamagedFileWarning, scores_path, sift
 
 TEST = "role = 'test' AND part IS NULL"
@@ -49,7 +49,7 @@ def rows(folder: Path | str, where: str = "true") -> pl.DataFrame:
     >>> rows(folder, "value > 0.5").select("model", "value").rows()
     [('m', 0.9)]
     """
-    return sql(folder, f"SELECT {', '.join(COLUMNS)} FROM rows WHERE {where}")
+    return sql(folder, f"SELECT {', '.join(map(quoted, COLUMNS))} FROM rows WHERE {where}")
 
 
 def sql(folder: Path | str, statement: str) -> pl.DataFrame:
@@ -202,6 +202,25 @@ def scores(folder: Path | str, model: str, key: str) -> pl.DataFrame:
         raise UserError(f"Expected scores in {path}, but got: {error}. Remove its row file and run again.") from None
 
 
+def merits(folder: Path | str, model: str, key: str) -> pl.DataFrame:
+    """How good a model's answer to each item was, as its own job kept it: columns set, row, merit.
+
+    Parameters
+    ----------
+    folder : path
+        A study's folder.
+    model : str
+    key : str
+        Of the model's own job: the name of its file of rows.
+
+    Raises
+    ------
+    UserError
+        They are not there, or damaged.
+    """
+    return scores(folder, model, key).select("set", "row", merit="score")
+
+
 def check_scores(files: Sequence[Path], here: Sequence[Path]) -> None:
     """A ``UserError`` that names a file of scores which is not as it was written.
 
@@ -230,7 +249,19 @@ def _ask(files: Sequence[Path], statement: str) -> pl.DataFrame:
         table = connection.read_parquet(
             [escape(str(path)) for path in files], union_by_name=True, hive_partitioning=False
         )
-        return framed(table.query("rows", statement))
+        whole = table.project(f"*{absent(table.columns)}")
+        return framed(whole.query("rows", statement))
+
+
+def quoted(column: str) -> str:
+    """A column's name as SQL takes it, also where it is a word of SQL.
+
+    Examples
+    --------
+    >>> quoted("group")
+    '"group"'
+    """
+    return f'"{column}"'
 
 
 def framed(relation: Any) -> pl.DataFrame:

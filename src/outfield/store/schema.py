@@ -12,7 +12,7 @@ import polars as pl
 from outfield import keys
 from outfield.errors import OutfieldError
 
-ROLES = ("test", "curve", "baseline")
+ROLES = ("test", "curve", "baseline", "group")
 SET_KINDS = ("id", "ood", "shift")
 
 COLUMNS: dict[str, pl.DataType] = {
@@ -27,10 +27,12 @@ COLUMNS: dict[str, pl.DataType] = {
     "params": pl.String(),
     "tuned": pl.Boolean(),
     "role": pl.String(),
+    "task": pl.String(),
     "id": pl.String(),
     "ood": pl.String(),
     "set_kind": pl.String(),
     "part": pl.String(),
+    "group": pl.String(),
     "ood_category": pl.String(),
     "shift": pl.String(),
     "severity": pl.Int64(),
@@ -51,7 +53,8 @@ COLUMNS: dict[str, pl.DataType] = {
 
 ``params`` is canonical JSON. ``low`` and ``high`` are the ends of the 95% interval. ``seconds`` is what the job took,
 ``passes`` the passes through the model that one input costs. ``role`` is ``test`` (what is reported), ``curve`` (a
-setting that tuning tried) or ``baseline`` (the untuned detector beside its tuned self)."""
+setting that tuning tried), ``baseline`` (the untuned detector beside its tuned self) or ``group`` (the performance
+on the items of one group, whose name ``group`` is). ``task`` is null in rows of versions that knew classification."""
 
 SCORE_COLUMNS: dict[str, pl.DataType] = {
     "set": pl.String(),
@@ -60,6 +63,22 @@ SCORE_COLUMNS: dict[str, pl.DataType] = {
     "score": pl.Float32(),
 }
 """Columns of the scores kept for each sample: data set, part of a pooled set, row in the set, score."""
+
+ADDED = {"task": "VARCHAR", "group": "VARCHAR"}
+"""Columns, with their types in SQL, that files of earlier versions do not have: there they are null."""
+
+
+def absent(present: Iterable[str]) -> str:
+    """What to select beside ``*`` of files of earlier versions, so that every column is there.
+
+    Examples
+    --------
+    >>> absent(["study", "task"]), absent(COLUMNS)
+    (', NULL::VARCHAR AS "group"', '')
+    """
+    there = {*present}
+    return "".join(f', NULL::{kind} AS "{name}"' for name, kind in ADDED.items() if name not in there)
+
 
 NEEDED = ("study", "model", "metric", "value", "role", "set_kind")
 

@@ -24,7 +24,7 @@ import polars as pl
 
 from outfield import checksums, temporary_files
 from outfield.errors import UserError, reading
-from outfield.places import copies, file_name, is_remote, listed, move, put, reaching
+from outfield.places import copies, file_name, is_remote, listed, move, place, put, reaching
 from outfield.store import schema
 from outfield.store.machine import machine
 
@@ -74,6 +74,32 @@ def atomically(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def write_text(text: str, path: Path | str) -> Path:
+    r"""Write a page, or another text for a reader, whole or not at all: to a path, or an address (``s3://bucket/a.html``).
+
+    Folders that are not there are made. Lines end as the text says; halves of characters, which a file's name may
+    hold and UTF-8 may not, are written out.
+
+    Raises
+    ------
+    UserError
+        It cannot be written: a folder has its name, what should be its folder is a file, or may not be written, or
+        cannot be reached, or the disk is full. What was there before stays.
+
+    Examples
+    --------
+    >>> page = write_text("It shifts.", Path(tempfile.mkdtemp()) / "new" / "page.md")
+    >>> page.read_text(), write_text("caf\udce9", page).read_text()
+    ('It shifts.', 'caf\\udce9')
+    """
+    path = place(path)
+    with reaching(path), atomically(path) as temporary:
+        if path.is_dir():
+            raise _is_folder(path)
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+    return path
+
+
 def _publish(temporary: Path, path: Path) -> None:
     if is_remote(path):
         put(temporary, path)
@@ -120,10 +146,14 @@ def _synced(path: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"Expected to write {path}, but got: {error.strerror or error}. "
-        "Free some space, or choose a folder that you may write; what is done already stays."
-    )
+    if isinstance(error, IsADirectoryError):
+        return _is_folder(path)
+    do = "Check the address" if is_remote(path) else "Free some space, or choose a folder that you may write"
+    return UserError(f"Expected to write {path}, but got: {error.strerror or error}. {do}; what is done already stays.")
+
+
+def _is_folder(path: Path) -> UserError:
+    return UserError(f"Expected to write a file {path}, but there is a folder of this name. Choose another name.")
 
 
 def begin(folder: Path, keys: Iterable[str], study: str, data: Mapping[str, str] | None = None) -> None:

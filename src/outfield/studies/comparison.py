@@ -9,15 +9,16 @@ from pathlib import Path
 from outfield.features.cache import Cache
 from outfield.places import is_there, listed
 from outfield.store import write
+from outfield.studies.completion_record import Seen
 from outfield.studies.executors.base import Done, Executor, Failed, Notify
 from outfield.studies.executors.base import of as executor_of
-from outfield.studies.finished import Seen
-from outfield.studies.job import Study
+from outfield.studies.job import ModelJobs
 from outfield.studies.outcome import Failure, Outcome
-from outfield.studies.plan import ModelJobs, plan
+from outfield.studies.plan import plan
 from outfield.studies.sets import Sets
 from outfield.studies.sharding import extract_ahead
 from outfield.studies.spec import Spec
+from outfield.studies.work import Study
 
 Ends = list[Done | Failed]
 

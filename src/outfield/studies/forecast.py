@@ -13,17 +13,18 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from outfield.data.datasets import sample
+from outfield.data.sampling import sample
 from outfield.errors import OutfieldError
 from outfield.features.cache import Cache
 from outfield.models.preprocess import Pictures
 from outfield.models.torch import TorchModel
 from outfield.strategies import Moment, train
-from outfield.studies.job import Study
-from outfield.studies.plan import ModelJobs, outlook
+from outfield.studies.job import ModelJobs
+from outfield.studies.plan import outlook
 from outfield.studies.recipes import Recipe, Report, TrainedRecipe
 from outfield.studies.sets import Sets
 from outfield.studies.spec import Spec
+from outfield.studies.work import Study
 from outfield.temporary_files import work_folder
 
 TRIAL = 500

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
 from typing import Any
 
 from outfield import keys, registry
@@ -11,64 +11,11 @@ from outfield.data.member import Member
 from outfield.detectors.base import Detector
 from outfield.errors import Problems
 from outfield.features.extract import extract
-from outfield.features.probes.base import Probe
-from outfield.studies.recipes import Recipe, missing, recipes
+from outfield.studies.bench import measure
+from outfield.studies.job import Job, ModelJobs, parts, read_by
+from outfield.studies.recipes import missing, recipes
 from outfield.studies.sets import Sets
-from outfield.studies.spec import Spec, Stored
-
-
-@dataclass(frozen=True)
-class Job:
-    """What makes one file of rows: a detector on one model, or (detector None) the model's own measures."""
-
-    key: str
-    detector: Detector | None
-    tuned: bool = False
-
-    @property
-    def title(self) -> str:
-        return "model" if self.detector is None else registry.name_of("detectors", self.detector)
-
-    @property
-    def probing(self) -> bool:
-        """Whether it queries the model beyond its forward pass, so that the study's ``probe_limit`` holds."""
-        return self.detector is not None and bool(self.detector.probes())
-
-    def probes(self, role: str) -> tuple[Probe, ...]:
-        """The probes whose values it reads on a set of this role: all for what is scored, else where it is fitted."""
-        if self.detector is None:
-            return ()
-        scored = role in ("test", "ood") or (self.tuned and role in ("val", "tuning"))
-        if not scored and role not in self.detector.fits_on:
-            return ()
-        settings = self.detector.settings() if self.tuned else (self.detector,)
-        return tuple(probe for setting in settings for probe in setting.probes())
-
-
-@dataclass(frozen=True)
-class ModelJobs:
-    """One model with its jobs: they share its forward passes."""
-
-    recipe: Recipe
-    jobs: tuple[Job, ...]
-
-    def without(self, done: Set[str]) -> ModelJobs:
-        """The same task less the jobs that are done."""
-        return replace(self, jobs=tuple(job for job in self.jobs if job.key not in done))
-
-    def part(self, *, probing: bool) -> ModelJobs:
-        """The same task with the jobs alone that query the model beyond its forward pass, or that do not."""
-        return replace(self, jobs=tuple(job for job in self.jobs if job.probing == probing))
-
-    def sets(self, sets: Sets) -> tuple[Member, ...]:
-        """The data sets that the jobs read; none without jobs."""
-        if not self.jobs:
-            return ()
-        wanted = {"train", "val", "test"}
-        wanted |= {"ood"} if any(job.detector for job in self.jobs) else set()
-        wanted |= {"tuning"} if any(job.tuned for job in self.jobs) else set()
-        wanted |= {"shift"} if any(job.detector is None for job in self.jobs) else set()
-        return tuple(member for member in sets if member.role in wanted)
+from outfield.studies.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -114,8 +61,13 @@ def plan(spec: Spec, sets: Sets) -> Plan:
         No model is there.
     """
     detectors = [one.build("detectors") for one in spec.detectors]
-    basis, absent = _Basis.of(spec, sets), tuple(missing(spec))
-    tasks = tuple(ModelJobs(recipe, tuple(_jobs(recipe, detectors, spec, basis))) for recipe in recipes(spec, sets))
+    absent = tuple(missing(spec))
+    task = None if spec.task is None else spec.task.model_dump(mode="json")
+    basis = Basis.of(spec.name, spec.id_name, sets, task=task, half=spec.half, limit=spec.probe_limit, seed=spec.seed)
+    tasks = tuple(
+        ModelJobs(recipe, tuple(jobs_of(recipe.stated, recipe.name, detectors, basis, tunes=spec.tuning is not None)))
+        for recipe in recipes(spec, sets)
+    )
     if not tasks:
         raise Problems("The models of the study", absent)
     return Plan(spec, tasks, absent)
@@ -123,9 +75,10 @@ def plan(spec: Spec, sets: Sets) -> Plan:
 
 def whole(spec: Spec) -> tuple[int, int]:
     """Models and jobs of a study when everything is there."""
-    models = sum(1 if isinstance(model, Stored) else len(model.seeds) for model in spec.models)
+    models = sum(len(model.names) for model in spec.models)
     detectors = [one.build("detectors") for one in spec.detectors]
-    return models, models * (1 + sum(len(_settings(detector, spec)) for detector in detectors))
+    tuned = sum(bool(spec.tuning and detector.grid) for detector in detectors)
+    return models, models * (1 + len(detectors) + tuned)
 
 
 def outlook(tasks: tuple[ModelJobs, ...], sets: Sets, floats: int = 128) -> Outlook:
@@ -152,9 +105,9 @@ class _Visit:
 def _visits(task: ModelJobs, sets: Sets) -> Iterator[_Visit]:
     """A model's passes over its sets; one that was made for other jobs is made again only for further probes."""
     seen: set[str] = set()
-    for part, data in parts(task, sets):
-        for member in part.sets(data):
-            probes = {probe for job in part.jobs for probe in job.probes(member.role)}
+    for jobs, data in parts(task.jobs, sets):
+        for member in read_by(jobs, data):
+            probes = {probe for job in jobs for probe in job.probes(member)}
             if probes or member.data.digest() not in seen:
                 forwards = sum(probe.forwards for probe in probes)
                 backwards = sum(probe.passes - probe.forwards for probe in probes)
@@ -162,55 +115,58 @@ def _visits(task: ModelJobs, sets: Sets) -> Iterator[_Visit]:
             seen.add(member.data.digest())
 
 
-def parts(task: ModelJobs, sets: Sets) -> tuple[tuple[ModelJobs, Sets], ...]:
-    """A task's jobs with the sets that they read: those of probes apart where the study limits their inputs."""
-    if sets.probed is None:
-        return ((task, sets),)
-    both = ((task.part(probing=False), sets), (task.part(probing=True), sets.probed))
-    return tuple((part, data) for part, data in both if part.jobs)
+def jobs_of(
+    model: Mapping[str, Any], name: str, detectors: Iterable[Detector], basis: Basis, *, tunes: bool = False
+) -> Iterator[Job]:
+    """A model's own job and those of detectors on it, each under the key of what it rests on and what its rows say.
 
-
-def _jobs(recipe: Recipe, detectors: list[Detector], spec: Spec, basis: _Basis) -> Iterator[Job]:
-    columns = {"strategy": recipe.strategy, "family": recipe.family, "seed": recipe.seed}
-    model = keys.key(model=recipe.key, **columns, **basis.every)
-    yield Job(keys.key(model=model, name=recipe.name), None)
+    Parameters
+    ----------
+    model : mapping
+        What makes the model what it is, and how rows place it.
+    name : str
+    detectors : iterable of Detector
+    basis : Basis
+    tunes : bool
+        Detectors with a grid are also tuned.
+    """
+    made = keys.key(**model, **basis.every)
+    yield Job(keys.key(model=made, name=name), None)
     for detector in detectors:
         stated: dict[str, Any] = {"detector": registry.name_of("detectors", detector), "params": detector.params}
         stated |= basis.probing if detector.probes() else {}
         code = keys.of_code(type(detector), Detector)
-        for tuned in _settings(detector, spec):
+        for tuned in (False, True) if tunes and detector.grid else (False,):
             tuning = basis.tuning if tuned else None
-            yield Job(keys.key(model=model, name=recipe.name, code=code, tuning=tuning, **stated), detector, tuned)
-
-
-def _settings(detector: Detector, spec: Spec) -> tuple[bool, ...]:
-    """Untuned, and tuned where there is something to tune."""
-    return (False, True) if spec.tuning and detector.grid else (False,)
+            yield Job(keys.key(model=made, name=name, code=code, tuning=tuning, **stated), detector, tuned)
 
 
 @dataclass(frozen=True)
-class _Basis:
+class Basis:
     """What rows rest on and hold beside model and detector: those of every job, of tuned ones, of probing ones."""
 
     every: dict[str, Any]
-    tuning: list[list[str | None]]
+    tuning: list[list[Any]]
     probing: dict[str, Any]
 
     @classmethod
-    def of(cls, spec: Spec, sets: Sets) -> _Basis:
-        from outfield.studies import job
-
+    def of(
+        cls, study: str, id_name: str, sets: Sets, *, task: Any = None, half: bool = False, limit: int | None = None,
+        seed: int = 0,
+    ) -> Basis:  # fmt: skip
+        """Of the sets as they are measured; ``limit`` and ``seed`` are those of the inputs that probes read."""
         metrics = (registry.find("metrics", name) for name in registry.names("metrics"))
         every = {
-            "study": spec.name,
-            "id": spec.id.name,
+            "study": study,
+            "id": id_name,
+            "task": task,
             "data": [[member.role, *_stated(member)] for member in sets if member.role != "tuning"],
-            "half": spec.half,
-            "code": keys.of_code(job, extract, *metrics),
+            "half": half,
+            "code": keys.of_code(measure, extract, *metrics),
         }
-        probing = {"limit": spec.probe_limit, "seed": spec.seed} if spec.probe_limit else {}
+        probing = {"limit": limit, "seed": seed} if limit else {}
         return cls(every, [_stated(member) for member in sets.tuning], probing)
 
 
-def _stated(member: Member) -> list[str | None]:
-    return [member.name, member.category, member.data.digest()]
+def _stated(member: Member) -> list[Any]:
+    return [member.name, member.category, member.shift, member.severity, member.data.digest()]

@@ -5,27 +5,32 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sklearn
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
 from outfield import checksums, keys, registry
+from outfield.data.datasets import targets_of
 from outfield.errors import UserError
-from outfield.models.networks._published import renamed, under_own_names
+from outfield.models.base import Model
+from outfield.models.networks._weight_names import renamed, under_own_names
+from outfield.models.open import open_model
 from outfield.models.preprocess import Pictures
+from outfield.models.sklearn import SklearnModel, fitted
 from outfield.models.torch import TorchModel, load_into, load_weights
 from outfield.places import copies, file_name, is_there
 from outfield.store.write import DamagedFileWarning, atomically, set_aside
 from outfield.strategies import train
 from outfield.strategies.base import Strategy
 from outfield.studies.sets import Sets
-from outfield.studies.spec import Plugin, Spec, Stored, Trained
+from outfield.studies.spec import Fitted, Opened, Plugin, Spec, Stored, Trained
 
 Report = Callable[[int, int], None]
 WEIGHTS = "weights"
@@ -42,8 +47,13 @@ class Recipe(ABC):
     seed: int
     key: str
 
+    @property
+    def stated(self) -> dict[str, Any]:
+        """What keys of its rows state: the model's content, and how rows place it."""
+        return {"model": self.key, "strategy": self.strategy, "family": self.family, "seed": self.seed}
+
     @abstractmethod
-    def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> TorchModel:
+    def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> Model:
         """The model; ``report(done, total)`` while it is made, ``folder`` keeps what was made."""
 
 
@@ -56,10 +66,14 @@ class TrainedRecipe(Recipe):
     epochs: int | None
     layers: tuple[str, ...] | None
 
-    def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> TorchModel:
+    def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> Model:
         network = self._kept(sets, folder) or self._train(sets, folder / self._file, report)
+        return self.model(network, sets, device)
+
+    def model(self, network: nn.Module, sets: Sets, device: str = "cpu") -> Model:
+        """A network of this recipe as a model that can be measured."""
         example = sets.train.data.read(slice(0, 2))
-        return TorchModel(network, example, layers=self.layers, name=self.name, device=device)
+        return sets.task.model(network, example, layers=self.layers, name=self.name, device=device)
 
     @property
     def _file(self) -> str:
@@ -95,7 +109,7 @@ class TrainedRecipe(Recipe):
     def untrained(self, sets: Sets) -> nn.Module:
         """A fresh network with an output for each class."""
         network: nn.Module = registry.create(
-            "networks", self.network.name, **{"classes": sets.classes, **self.network.params}
+            "networks", self.network.name, **{**sets.task.arguments(sets.train), **self.network.params}
         )
         return network
 
@@ -136,11 +150,11 @@ def _save(tensors: dict[str, torch.Tensor], weights: Path, key: str) -> None:
 class StoredRecipe(Recipe):
     """A model whose weights are there already."""
 
-    stored: Stored
+    weights: Stored
 
-    def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> TorchModel:
-        stored = self.stored
-        return TorchModel(
+    def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> Model:
+        stored = self.weights
+        return sets.task.model(
             self._network().eval(),
             sets.train.data.read(slice(0, 2)),
             preprocess=Pictures(**_tuples(stored.preprocess)),
@@ -151,12 +165,44 @@ class StoredRecipe(Recipe):
         )
 
     def _network(self) -> nn.Module:
-        stored = self.stored
+        stored = self.weights
         network: nn.Module = registry.create("networks", stored.network.name, **stored.network.params)
         weights = {name: tensor for path in stored.weights for name, tensor in load_weights(path).items()}
         named = under_own_names(network, renamed(weights, stored.rename))
         where = " and ".join(path.name for path in stored.weights)
         return load_into(network, named, f"the network {stored.network.name!r} in {where}")
+
+
+@dataclass(frozen=True)
+class FittedRecipe(Recipe):
+    """A model of scikit-learn that the study fits on the training set: labels, or the targets of the task."""
+
+    estimator: Plugin
+
+    def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> Model:
+        data = sets.train.data
+        answers = targets_of(data) if sets.task.judges == "targets" else data.labels
+        if answers is None:
+            raise UserError("Expected labels or targets to fit on, but the training set has none. Name their column.")
+        items = data.read(slice(0, len(data)))
+        made = fitted(self.estimator.name, self.estimator.params, items, answers, self.seed)
+        return SklearnModel(made, data.read(slice(0, 2)), name=self.name, classes=_names_of(made, data.classes))
+
+
+def _names_of(estimator: Any, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    numbers = getattr(estimator, "classes_", None)
+    return None if classes is None or numbers is None else tuple(classes[number] for number in numbers)
+
+
+@dataclass(frozen=True)
+class OpenedRecipe(Recipe):
+    """A model of any framework that is there already."""
+
+    opened: Opened
+
+    def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> Model:
+        options = {"example": sets.train.data.read(slice(0, 2)), "name": self.name, **self.opened.options}
+        return open_model(self.opened.model, **options)
 
 
 def missing(spec: Spec) -> Iterator[str]:
@@ -172,24 +218,56 @@ def recipes(spec: Spec, sets: Sets) -> Iterator[Recipe]:
     for model in spec.models:
         if isinstance(model, Stored):
             yield from [_stored(model)] if all(path.is_file() for path in model.weights) else []
+        elif isinstance(model, Fitted):
+            yield from (_fitted(model, sets, seed) for seed in model.seeds)
+        elif isinstance(model, Opened):
+            yield _opened(model, sets)
         else:
             strategy = model.strategy.build("strategies")
             yield from (_trained(spec, sets, model, strategy, seed) for seed in model.seeds)
 
 
 def _trained(spec: Spec, sets: Sets, model: Trained, strategy: Strategy, seed: int) -> TrainedRecipe:
-    assert spec.network is not None
+    network = spec.network or Plugin(name=sets.task.network)
     key = keys.key(
         strategy=strategy,
-        network=spec.network.model_dump(),
+        network=network.model_dump(),
         seed=seed,
         epochs=spec.epochs,
         layers=spec.layers,
         data=sets.train.data.digest(),
-        code=keys.of_code(type(strategy), train, registry.find("networks", spec.network.name)),
+        **_beside(spec, sets),
+        code=keys.of_code(type(strategy), train, registry.find("networks", network.name)),
     )
     told = model.named(seed), model.title, strategy.family, seed
-    return TrainedRecipe(*told, key, strategy, spec.network, spec.epochs, spec.layers)
+    return TrainedRecipe(*told, key, strategy, network, spec.epochs, spec.layers)
+
+
+def _beside(spec: Spec, sets: Sets) -> dict[str, Any]:
+    """What training rests on beside the training set, of tasks that say so."""
+    if spec.task is None:
+        return {}
+    task = {"task": spec.task.model_dump(mode="json"), "task_code": keys.of_code(type(sets.task))}
+    return task | {"streams": [[one.role, one.data.digest()] for one in sets.streams]}
+
+
+def _fitted(model: Fitted, sets: Sets, seed: int) -> FittedRecipe:
+    key = keys.key(
+        estimator=model.estimator.model_dump(),
+        seed=seed,
+        data=sets.train.data.digest(),
+        judges=sets.task.judges,
+        version=sklearn.__version__,
+        code=keys.of_code(SklearnModel),
+    )
+    return FittedRecipe(model.named(seed), model.title, model.family, seed, key, model.estimator)
+
+
+def _opened(model: Opened, sets: Sets) -> OpenedRecipe:
+    """A recipe whose key is the opened model's own content."""
+    recipe = OpenedRecipe(model.label, model.strategy or model.label, model.family, model.seed, "", model)
+    found = recipe.obtain(sets, Path(), lambda *_: None)
+    return replace(recipe, key=keys.key(opened=found.digest(), code=keys.of_code(type(found))))
 
 
 def _stored(model: Stored) -> StoredRecipe:

@@ -8,7 +8,7 @@ from outfield import keys
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import Rows
 from outfield.features.cache import Cache
-from outfield.studies.finished import Stamp
+from outfield.studies.stamp import Stamp
 
 LARGE = 64 << 20
 """Bytes of files from which on it is worth the while."""
@@ -38,7 +38,7 @@ def know(data: Dataset, looked: Stamp | None, cache: Cache, **made: Any) -> None
         return
     key = keys.key(files=looked.digest, **made)
     if (found := cache.get(key)) is not None and len(found["keys"]) == len(data):
-        data.__dict__["row_keys"] = found["keys"].astype(str)
+        data.recall_row_keys(found["keys"].astype(str))
         return
     computed = data.row_keys
     with cache.writing(key, len(data), about="content keys of a data set") as entry:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outfield.places import absolute, place
-from outfield.studies.finished import Seen
+from outfield.studies.completion_record import Seen
 from outfield.studies.outcome import Outcome
 
 if TYPE_CHECKING:

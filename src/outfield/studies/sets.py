@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from outfield import keys
-from outfield.data.base import Dataset, Source
-from outfield.data.datasets import in_order, row_keys, sample, shifted
+from outfield.data.base import Dataset
+from outfield.data.datasets import row_keys
 from outfield.data.in_memory import Kept
 from outfield.data.labels import numbers_only, places
-from outfield.data.member import Member, Role
+from outfield.data.member import STREAMS, Member
+from outfield.data.sampling import sample
+from outfield.data.views import in_order, shifted
 from outfield.errors import NotThere, Problems, UserError
 from outfield.features.cache import Cache
 from outfield.studies.remembered_keys import know, look
-from outfield.studies.spec import Category, Plugin, Spec
+from outfield.studies.spec import Spec
+from outfield.tasks.base import Task, Wanted
+from outfield.tasks.classify import Classify
 
 SHARED = 0.01
 """Share of the smaller of two sets that may be in both; `outfield doctor --data` names every such input."""
@@ -26,7 +30,8 @@ class Sets:
     """All data sets of a study.
 
     ``missing`` tells of those that are not there; ``probed`` are samples of all for the detectors that query the model
-    beyond its forward pass, where the study limits their inputs.
+    beyond its forward pass, where the study limits their inputs. ``streams`` are what training reads beside, and are
+    not measured.
     """
 
     train: Member
@@ -37,6 +42,8 @@ class Sets:
     shifts: tuple[Member, ...]
     missing: tuple[str, ...] = ()
     probed: Sets | None = None
+    task: Task = field(default_factory=Classify)
+    streams: tuple[Member, ...] = ()
 
     def __iter__(self) -> Iterator[Member]:
         yield from (self.train, self.val, self.test, *self.ood, *self.tuning, *self.shifts)
@@ -60,6 +67,7 @@ class Found:
     """What a study's data came to: the sets that are there, those that are not, and what is wrong with others."""
 
     spec: Spec
+    task: Task
     members: list[Member]
     missing: list[str]
     problems: list[str]
@@ -68,7 +76,8 @@ class Found:
     def ready(self) -> bool:
         """Whether there is enough to measure: the ID data, an OOD set, and one to tune on where the study tunes."""
         roles = {member.role for member in self.members}
-        return roles >= {"train", "val", "test", "ood"} | ({"tuning"} if self.spec.tuning else set())
+        wanted = {"train", "val", "test"} | ({"ood"} if self.spec.task is None else set())
+        return roles >= wanted | ({"tuning"} if self.spec.tuning else set())
 
     def sets(self) -> Sets:
         """The sets, shifted ones made.
@@ -81,13 +90,19 @@ class Found:
         if self.problems or not self.ready:
             raise Problems("The data of the study", [*self.problems, *self.missing])
         (train,), (val,), (test,) = (self._of(role) for role in ("train", "val", "test"))
-        shifts = (*_shifts(self.spec, test), *self._of("shift"))
-        sets = Sets(train, val, test, self._of("ood"), self._of("tuning"), shifts, tuple(self.missing))
+        made = [*_shifts(self.spec, test), *self.task.derived(self.members, self.spec.seed)]
+        shifts, ood = ((*_of(made, role), *self._of(role)) for role in ("shift", "ood"))
+        task, streams = self.task.informed(train), tuple(one for one in self.members if one.role in STREAMS)
+        sets = Sets(train, val, test, ood, self._of("tuning"), shifts, tuple(self.missing), task=task, streams=streams)
         limit = self.spec.probe_limit
         return sets if limit is None else replace(sets, probed=sets.sampled(limit, self.spec.seed))
 
     def _of(self, role: str) -> tuple[Member, ...]:
-        return tuple(member for member in self.members if member.role == role)
+        return _of(self.members, role)
+
+
+def _of(members: Iterable[Member], role: str) -> tuple[Member, ...]:
+    return tuple(member for member in members if member.role == role)
 
 
 def load(spec: Spec, cache: Cache | None = None) -> Sets:
@@ -106,14 +121,14 @@ def load(spec: Spec, cache: Cache | None = None) -> Sets:
 
 def survey(spec: Spec, cache: Cache | None = None) -> Found:
     """Look for every data set that a study names, and load those that are there."""
-    found = Found(spec, [], [], [])
-    for name, role, source, category in named(spec):
+    found = Found(spec, task_of(spec), [], [], [])
+    for one in found.task.wanted(spec.seed):
         try:
-            found.members.append(_loaded(name, role, source, category, cache))
+            found.members.append(_loaded(one, cache))
         except NotThere as error:
-            found.missing.append(f"{role} set {name!r}: {error}")
+            found.missing.append(f"{one.role} set {one.name!r}: {error}")
         except UserError as error:
-            found.problems.append(f"{role} set {name!r}: {error}")
+            found.problems.append(f"{one.role} set {one.name!r}: {error}")
     found.problems += in_two_roles(found.members)
     found.members, strange = _alike(found.members)
     found.problems += strange
@@ -167,30 +182,41 @@ def like_trained(spec: Spec, role: str, data: Dataset) -> Dataset:
     if role not in OF_ID or data.classes is None:
         return data
     try:
-        train: Dataset = spec.id.train.build("sources").load()
+        train = next(one.source.load() for one in wanted(spec) if one.role == "train")
     except UserError:
         return data
     return ordered_like(data, train.classes)
 
 
-def named(spec: Spec) -> Iterator[tuple[str, Role, Plugin, Category | None]]:
-    """Name, role, source and category of every data set of a study; those that shifts make are not among them."""
-    splits: tuple[Role, ...] = ("train", "val", "test")
-    yield from ((split, split, getattr(spec.id, split), None) for split in splits)
-    yield from ((one.name, "ood", one.source, one.category) for one in spec.ood)
-    yield from ((one.name, "tuning", one.source, one.category) for one in (spec.tuning.ood if spec.tuning else ()))
-    yield from ((one.name, "shift", one.source, None) for one in spec.shifted)
+def task_of(spec: Spec) -> Task:
+    """The task of a study; without one, classification of the sets that the study names."""
+    task: Task = Classify(tuple(_of_classification(spec))) if spec.task is None else spec.task.build("tasks")
+    return task
 
 
-def _loaded(name: str, role: Role, source: Plugin, category: Category | None, cache: Cache | None) -> Member:
-    made: Source = source.build("sources")
-    looked = look(made) if cache else None
-    data = made.load()
-    if not len(data):
+def wanted(spec: Spec) -> Iterator[Wanted]:
+    """Every data set that a study loads, with its place; those that shifts make are not among them."""
+    return task_of(spec).wanted(spec.seed)
+
+
+def _of_classification(spec: Spec) -> Iterator[Wanted]:
+    assert spec.id is not None
+    for split in ("train", "val", "test"):
+        yield Wanted(split, split, getattr(spec.id, split).build("sources"))
+    yield from (Wanted(one.name, "ood", one.source.build("sources"), one.category) for one in spec.ood)
+    tuning = spec.tuning.ood if spec.tuning else ()
+    yield from (Wanted(one.name, "tuning", one.source.build("sources"), one.category) for one in tuning)
+    yield from (Wanted(one.name, "shift", one.source.build("sources"), shift=one.name) for one in spec.shifted)
+
+
+def _loaded(wanted: Wanted, cache: Cache | None) -> Member:
+    looked = look(wanted.source) if cache else None
+    member = wanted.load()
+    if not len(member):
         raise UserError("Expected rows, but it is empty. Give it data, or leave it out.")
     if cache:
-        know(data, looked, cache, source=source.model_dump(mode="json"), code=keys.of_code(type(made)))
-    return Member(name, role, Kept(data), category, shift=name if role == "shift" else None)
+        know(member.data, looked, cache, source=wanted.source, code=keys.of_code(type(wanted.source)))
+    return replace(member, data=Kept(member.data))
 
 
 def _shifts(spec: Spec, test: Member) -> Iterator[Member]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from outfield.studies.bench import applicable, extract_shards
 from outfield.studies.executors.base import Done, Event, Executor, Notify
-from outfield.studies.job import Bench, Study
+from outfield.studies.job import ModelJobs
 from outfield.studies.outcome import Spent
-from outfield.studies.plan import ModelJobs
 from outfield.studies.recipes import TrainedRecipe
+from outfield.studies.work import Study
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,9 @@ class Extraction:
 
     def __call__(self, shard: Shard, notify: Notify) -> Spent:
         model = self.study.model(shard.task, notify)
-        bench = Bench(self.study, shard.task, model, _silent)
-        bench.shard(shard.number)
+        study, (jobs, _) = self.study, applicable(model, shard.task.jobs)
+        extract_shards(model, study.sets, jobs, study.cache, number=shard.number, settings=study.settings)
         return Spent(shard.task.recipe.name, 0, model.forwards, (), ())
-
-
-def _silent(_done: int, _total: int) -> None:
-    """No word of batches: what counts is how many shards of a model are there."""
 
 
 def extract_ahead(study: Study, tasks: Sequence[ModelJobs], executor: Executor, notify: Notify) -> tuple[Spent, ...]:

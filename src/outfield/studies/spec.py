@@ -69,7 +69,7 @@ class Plugin(BaseModel):
         """
         registry.check(kind, self.name, self.params)
         try:
-            params = {name: _nested(value) if kind == "sources" else value for name, value in self.params.items()}
+            params = {name: _nested(value) if kind in NESTING else value for name, value in self.params.items()}
             return TypeAdapter(registry.find(kind, self.name)).validate_python(params)
         except ValidationError as error:
             raise Problems(f"The {singular(kind)} {self.name!r}", _readable(error)) from None
@@ -78,9 +78,19 @@ class Plugin(BaseModel):
 Named = Annotated[Plugin, BeforeValidator(_named)]
 
 
+NESTING = ("sources", "tasks")
+"""Kinds that are made from sources."""
+
+
 def _nested(value: Any) -> Any:
-    """A source that another source is made from is written as a mapping with its name."""
-    return Plugin.model_validate(value).build("sources") if isinstance(value, dict) and "name" in value else value
+    """A source that another source or a task is made from is written as a mapping with its name, at any depth."""
+    if isinstance(value, list):
+        return [_nested(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if isinstance(value.get("name"), str):
+        return Plugin.model_validate(value).build("sources")
+    return {name: _nested(one) for name, one in value.items()}
 
 
 class IdSets(_Strict):
@@ -142,9 +152,52 @@ class Trained(_Strict):
     def title(self) -> str:
         return self.label or self.strategy.name
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The models' names, one a seed; two labels may differ by a blank alone."""
+        return tuple(map(self.named, self.seeds))
+
     def named(self, seed: int) -> str:
         """The name of the model of a seed."""
         return f"{self.title}-{seed}".replace(" ", "-")
+
+
+class Fitted(_Strict):
+    """Models of scikit-learn that the study fits: one estimator, several seeds (its ``random_state``)."""
+
+    estimator: Named = Field(description="Class of scikit-learn, with its parameters: RandomForestRegressor.")
+    label: str | None = Field(None, description="Name in tables; by default the estimator's.")
+    family: str = "baseline"
+    seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1)
+
+    @property
+    def title(self) -> str:
+        return self.label or self.estimator.name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The models' names, one a seed."""
+        return tuple(map(self.named, self.seeds))
+
+    def named(self, seed: int) -> str:
+        """The name of the model of a seed."""
+        return f"{self.title}-{seed}".replace(" ", "-")
+
+
+class Opened(_Strict):
+    """A model that is there already, of any framework: what ``outfield evaluate`` takes."""
+
+    model: str = Field(description="timm:NAME, hf:NAME, onnx:FILE, sklearn:FILE.skops, or FILE.py:CALLABLE.")
+    label: str
+    strategy: str | None = Field(None, description="How it was trained; by default the label.")
+    family: str = "baseline"
+    seed: Seed = Field(0, description="Apart for models that were trained in one way several times.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Of `open_model`: head, features, layers ...")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The model's name."""
+        return (self.label,)
 
 
 def _listed(value: Any) -> Any:
@@ -176,11 +229,27 @@ class Stored(_Strict):
     head: str | None = None
     layers: tuple[str, ...] | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The model's name."""
+        return (self.label,)
+
+
+def _kind_of_model(model: Any) -> str:
+    """The field that says which kind of model an entry is."""
+    if isinstance(model, BaseModel):
+        return {Stored: "weights", Fitted: "estimator", Opened: "model"}.get(type(model), "strategy")
+    return next((field for field in ("weights", "estimator", "model") if field in _map(model)), "strategy")
+
 
 AnyModel = Annotated[
-    Annotated[Trained, Tag("strategy")] | Annotated[Stored, Tag("weights")],
-    Discriminator(lambda model: "weights" if isinstance(model, Stored) or "weights" in _map(model) else "strategy"),
+    Annotated[Trained, Tag("strategy")]
+    | Annotated[Stored, Tag("weights")]
+    | Annotated[Fitted, Tag("estimator")]
+    | Annotated[Opened, Tag("model")],
+    Discriminator(_kind_of_model),
 ]
+KINDS_OF_MODEL = ("strategy", "weights", "estimator", "model")
 
 
 class Resources(_Strict):
@@ -213,8 +282,11 @@ class Spec(_Strict):
         "folder, or from `--data`.",
     )
     seed: int = Field(0, ge=0, lt=2**63)
-    id: IdSets
-    ood: tuple[OodSet, ...] = Field(min_length=1)
+    task: Named | None = Field(
+        None, description="What is learned, with its data; without it, one class for each item: id, ood, shifts ..."
+    )
+    id: IdSets | None = None
+    ood: tuple[OodSet, ...] = ()
     shifts: tuple[Annotated[ShiftSet, BeforeValidator(_shift)], ...] = ()
     shifted: tuple[ShiftedSet, ...] = Field((), description="Accuracy and calibration are measured on them too.")
     network: Named | None = Field(None, description="The architecture of the models that the study trains.")
@@ -236,9 +308,19 @@ class Spec(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Spec:
-        if problems := [*_unusable(self), *_repeated(self), *_of_id(self)]:
+        if problems := [*_unusable(self), *_repeated(self), *_of_id(self), *_of_task(self)]:
             raise ValueError("\n".join(problems))
         return self
+
+    @property
+    def id_name(self) -> str:
+        """What the reports call the ID data."""
+        return "ID" if self.id is None else self.id.name
+
+    @property
+    def task_name(self) -> str:
+        """The name of the task, as rows say it."""
+        return "classify" if self.task is None else self.task.name
 
     @classmethod
     def load(cls, path: str | Path, data: str | Path | None = None) -> Spec:
@@ -282,15 +364,24 @@ def _rooted(content: Any, root: Path) -> Any:
     """A study's content with the paths of its sources and weights below the data root."""
     if not isinstance(content, dict):
         return content
-    parts = {field: _source(content[field], root) for field in ("id", "ood", "tuning", "shifted") if field in content}
-    models = [
-        model | {"weights": [_below(root, one) for one in _listed(model["weights"])]}
-        if isinstance(model, dict) and "weights" in model
-        else model
-        for model in _list(content.get("models"))
-    ]
+    fields = ("task", "id", "ood", "tuning", "shifted")
+    parts = {field: _source(content[field], root) for field in fields if field in content}
+    models = [_model(model, root) for model in _list(content.get("models"))]
     stated = {"data": str(root)} if "data" in content else {}
     return content | parts | stated | ({"models": models} if models else {})
+
+
+def _model(model: Any, root: Path) -> Any:
+    """An entry of the models with the paths of its files below the data root."""
+    if not isinstance(model, dict):
+        return model
+    if "weights" in model:
+        return model | {"weights": [_below(root, one) for one in _listed(model["weights"])]}
+    kind, _, path = str(model.get("model", "")).rpartition(":")
+    if kind in ("onnx", "sklearn") or (kind and Path(kind).suffix == ".py"):
+        place = _below(root, kind if kind.endswith(".py") else path)
+        return model | {"model": f"{place}:{path}" if kind.endswith(".py") else f"{kind}:{place}"}
+    return model
 
 
 def _source(value: Any, root: Path) -> Any:
@@ -325,7 +416,9 @@ def shipped(name: str) -> Path:
 def _plugins(spec: Spec) -> Iterator[tuple[str, str, Plugin]]:
     """Where, kind and plug-in of everything that a study names."""
     yield "resources.executor", "executors", Plugin(name=spec.resources.executor)
-    for split in ("train", "val", "test"):
+    if spec.task is not None:
+        yield "task", "tasks", spec.task
+    for split in ("train", "val", "test") if spec.id is not None else ():
         yield f"id.{split}", "sources", getattr(spec.id, split)
     sets = {"ood": spec.ood, "tuning.ood": spec.tuning.ood if spec.tuning else ()}
     for where, members in sets.items():
@@ -354,8 +447,34 @@ def _unusable(spec: Spec) -> Iterator[str]:
     for i, model in enumerate(spec.models):
         if isinstance(model, Stored):
             yield from _stored_faults(f"models[{i}]", model)
-    if spec.network is None and any(isinstance(model, Trained) for model in spec.models):
+    own = spec.task is not None and registry.find("tasks", spec.task.name).network
+    if spec.network is None and not own and any(isinstance(model, Trained) for model in spec.models):
         yield "network: missing; the models that the study trains need an architecture"
+    for i, model in enumerate(spec.models):
+        if isinstance(model, Fitted):
+            yield from _unfit(f"models[{i}].estimator", model.estimator)
+
+
+def _unfit(where: str, estimator: Plugin) -> Iterator[str]:
+    from outfield.models.sklearn import estimator_of
+
+    try:
+        estimator_of(estimator.name, estimator.params)
+    except UserError as error:
+        yield f"{where}: {error}"
+
+
+def _of_task(spec: Spec) -> Iterator[str]:
+    """A study names a task with its data, or the data of a classification."""
+    if spec.task is None:
+        if spec.id is None:
+            yield "id: missing; name the ID data, or a task that brings its own"
+        if not spec.ood:
+            yield "ood: missing; name an OOD set, or a task that brings its own"
+        return
+    given = {"id": spec.id, "ood": spec.ood, "shifts": spec.shifts, "shifted": spec.shifted, "tuning": spec.tuning}
+    for field in (name for name, value in given.items() if value):
+        yield f"{field}: the task {spec.task.name!r} brings its data itself; write them below task, or leave one out"
 
 
 def _stored_faults(where: str, model: Stored) -> Iterator[str]:
@@ -400,7 +519,11 @@ def _written(content: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     yield from ((f"detectors[{i}]", "detectors", member) for i, member in enumerate(_list(content.get("detectors"))))
     for field, inner, kind in (("ood", "source", "sources"), ("models", "strategy", "strategies")):
         members = enumerate(map(_map, _list(content.get(field))))
-        yield from ((f"{field}[{i}].{inner}", kind, one.get(inner)) for i, one in members if "weights" not in one)
+        yield from (
+            (f"{field}[{i}].{inner}", kind, one.get(inner))
+            for i, one in members
+            if not {"weights", "estimator", "model"} & one.keys()
+        )
 
 
 def _map(value: Any) -> dict[str, Any]:
@@ -421,18 +544,11 @@ def _repeated(spec: Spec) -> Iterator[str]:
         "ood": [member.name for member in spec.ood],
         "shifted": [member.name for member in spec.shifted],
         "tuning.ood": [member.name for member in spec.tuning.ood] if spec.tuning else [],
-        "models": [name for model in spec.models for name in _names(model)],
+        "models": [name for model in spec.models for name in model.names],
     }
     for where, values in names.items():
         for name in sorted({value for value in values if values.count(value) > 1}):
             yield f"{where}: the name {name!r} is used more than once"
-
-
-def _names(model: Trained | Stored) -> list[str]:
-    """The names of the models that an entry stands for: two labels may differ by a blank alone."""
-    if isinstance(model, Stored):
-        return [model.label]
-    return [model.named(seed) for seed in model.seeds]
 
 
 def _of_id(spec: Spec) -> Iterator[str]:
@@ -468,5 +584,5 @@ def _inside(location: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bo
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    parts = (part for part in location if part not in ("strategy", "weights") or part == location[-1])
+    parts = (part for part in location if part not in KINDS_OF_MODEL or part == location[-1])
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")

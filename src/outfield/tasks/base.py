@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from outfield.data.base import Source
-from outfield.data.member import Member, Role
+from outfield.data.member import STREAMS, Member, Role
+from outfield.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,6 +34,56 @@ class Wanted:
         return Member(self.name, self.role, self.source.load(), self.category, self.shift, self.severity)
 
 
+def from_sources(
+    id: Mapping[str, Any],
+    *,
+    shift: Mapping[str, Any] | None = None,
+    ood: Mapping[str, Any] | None = None,
+    streams: Mapping[str, Any] | None = None,
+    category_of_shifts: str | None = None,
+) -> Iterator[Wanted]:
+    """The sets of a task whose file names sources: ID splits, shifts, OOD sets (by category, or all ``far``), streams.
+
+    Raises
+    ------
+    UserError
+        An ID split that is not named; what is no source; a stream that there is not.
+    """
+    _check_names("id", id, ("train", "val", "test"), every=True)
+    _check_names("streams", streams or {}, STREAMS)
+    for split, source in id.items():
+        yield Wanted(split, cast("Role", split), _source(f"id.{split}", source))
+    for name, source in (shift or {}).items():
+        yield Wanted(name, "shift", _source(f"shift.{name}", source), category_of_shifts, shift=name)
+    for name, category, source in _by_category(ood or {}):
+        yield Wanted(name, "ood", _source(f"ood.{name}", source), category)
+    for role, source in (streams or {}).items():
+        yield Wanted(role, cast("Role", role), _source(f"streams.{role}", source))
+
+
+def _by_category(ood: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    for name, value in ood.items():
+        if isinstance(value, Mapping):
+            yield from ((each, name, source) for each, source in value.items())
+        else:
+            yield name, "far", value
+
+
+def _check_names(field: str, given: Mapping[str, Any], known: tuple[str, ...], *, every: bool = False) -> None:
+    missing = [name for name in known if every and name not in given]
+    if missing or not set(given) <= set(known):
+        raise UserError(
+            f"Expected {field} of {', '.join(known)}, but got {', '.join(map(str, given)) or 'none'}. "
+            f"Write a source for each{'' if every else ' that there is'}."
+        )
+
+
+def _source(where: str, source: Any) -> Source:
+    if not isinstance(source, Source):
+        raise UserError(f"Expected a source at {where}, a mapping with its name, but got {source!r}. Name a source.")
+    return source
+
+
 class Task(ABC):
     """What is learned, where it is tested, and what counts as good. Its fields are its parameters.
 
@@ -44,8 +95,13 @@ class Task(ABC):
     """Names of metrics. The first is the performance: what reports and statistics set beside detection."""
     items: ClassVar[str] = "any"
     """What the items are: ``pictures``, ``tokens``, ``rows``, ``episodes`` or ``any``."""
+    network: ClassVar[str] = ""
+    """The network plug-in that is trained where the study names none; empty where there is no such."""
     streams: ClassVar[frozenset[str]] = frozenset()
     """Roles of the streams that there are beside the training set: of ``outliers wild unlabelled learn``."""
+
+    judges: ClassVar[Literal["labels", "targets", ""]] = ""
+    """Which right answers the merit compares with: class labels, targets, or none (a return needs none)."""
 
     @abstractmethod
     def wanted(self, seed: int) -> Iterator[Wanted]:

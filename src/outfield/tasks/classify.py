@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from outfield.data.member import Member
 from outfield.errors import UserError
@@ -37,6 +37,7 @@ class Classify(Task):
     classes: int | None = None
 
     measures: ClassVar[tuple[str, ...]] = ("accuracy", "balanced_accuracy", "nll", "brier", "ece")
+    judges: ClassVar[Literal["labels", "targets", ""]] = "labels"
 
     def wanted(self, seed: int) -> Iterator[Wanted]:
         return iter(self.named)
@@ -56,4 +57,7 @@ class Classify(Task):
         return functional.cross_entropy(network(batch.x), batch.y)
 
     def merit(self, out: Outputs) -> Tensor:
-        return (out.logits.argmax(dim=1) == out.labels).float()
+        import torch
+
+        predicted = torch.from_numpy(out.logits.detach().cpu().numpy().argmax(axis=1))
+        return (predicted == out.labels.cpu()).float()

@@ -6,24 +6,26 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import polars as pl
 
-from outfield import keys
+from outfield import keys, registry
+from outfield.data.member import Counted, Member, Role
 from outfield.errors import UserError, reading
 from outfield.metrics._intervals import mean_recall, wilson
 from outfield.store import write
+from outfield.store.subject import Subject
+from outfield.studies.bench import Measured
 from outfield.types import Estimate
 
 ITEMS = "items"
-"""Folder, beside ``rows``, of the files that say of each item whether it was right."""
-HALVES = ("auroc_half_1", "auroc_half_2")
-"""Metrics: AUROCs on every second item of both sides; those of different halves have no item in common."""
+"""Folder, beside ``rows``, of the files that say how good the answer to each item was."""
 SKIPPED = "skipped"
-"""Metric of the row that stands for a checkpoint that could not be measured; its reason is in ``params``."""
+"""Metric of the row that stands for a checkpoint, or a detector, that could not be measured: ``params`` has why."""
 
 Loaded = TypeVar("Loaded")
 
@@ -55,40 +57,47 @@ class Run:
     id: str = "ID"
     family: str = "other"
     key: str = ""
+    task: str = "classify"
 
     @property
     def name(self) -> str:
         """Model and seed."""
         return f"{self.model}-{self.seed}"
 
+    def at(self, step: int) -> Subject:
+        """What rows say of it at a step."""
+        return Subject(self.study, self.name, self.model, self.family, self.seed, self.id, self.task, int(step))
 
-@dataclass(frozen=True)
-class EvalSet:
-    """A test set of n items.
 
-    ``kind`` is ``id``, ``shift`` (the same labels elsewhere: accuracy) or ``ood`` (new classes: detection).
+def EvalSet(  # noqa: N802  # the name under which users know it
+    name: str,
+    n: int,
+    kind: Literal["id", "shift", "ood"] = "shift",
+    *,
+    category: str | None = None,
+    shift: str | None = None,
+    severity: int | None = None,
+    digest: str | None = None,
+) -> Member:
+    """A test set of n items that somebody else holds.
+
+    ``kind`` is ``id``, ``shift`` (the same labels elsewhere: performance) or ``ood`` (new classes: detection).
+
+    Examples
+    --------
+    >>> EvalSet("noisy", 40).label
+    "shift set 'noisy'"
     """
+    role: Role = "test" if kind == "id" else kind
+    return Member(name, role, Counted(n, digest or ""), category, shift, severity)
 
-    name: str
-    n: int
-    kind: Literal["id", "shift", "ood"] = "shift"
-    category: str | None = None
-    shift: str | None = None
-    severity: int | None = None
-    digest: str | None = None
 
-    def columns(self) -> dict[str, Any]:
-        """What a row says of the set."""
-        sizes = {"n_ood": self.n} if self.kind == "ood" else {}
-        return {
-            "ood": None if self.kind == "id" else self.name,
-            "set_kind": self.kind,
-            "ood_category": self.category,
-            "shift": self.shift,
-            "severity": self.severity,
-            "data_digest": self.digest,
-            **sizes,
-        }
+def _content(one: Member) -> dict[str, Any]:
+    """What a set is, as keys state it."""
+    return {
+        "name": one.name, "n": len(one), "kind": one.kind, "category": one.category, "shift": one.shift,
+        "severity": one.severity, "digest": one.data.digest() or None,
+    }  # fmt: skip
 
 
 class Tracker:
@@ -101,8 +110,8 @@ class Tracker:
     Parameters
     ----------
     run : Run
-    sets : iterable of EvalSet
-        One of them of kind ``id``.
+    sets : iterable of Member
+        One of them of role ``test``; of sets that somebody else holds, ``EvalSet`` gives the size alone.
     folder : path
         The study's folder.
 
@@ -121,11 +130,11 @@ class Tracker:
     >>> tracker.log(10, set="noisy", correct=2, n=4)
     >>> query.rows(folder).select("run", "step", "ood", "metric", "value").rows()
     [('net-0', 10, None, 'accuracy', 0.75), ('net-0', 10, 'noisy', 'accuracy', 0.5)]
-    >>> tracker.done(10), tracker.items(10)["correct"].to_list()
-    (True, [True, True, True, False])
+    >>> tracker.done(10), tracker.items(10)["merit"].to_list()
+    (True, [1.0, 1.0, 1.0, 0.0])
     """
 
-    def __init__(self, run: Run, sets: Iterable[EvalSet], folder: Path | str) -> None:
+    def __init__(self, run: Run, sets: Iterable[Member], folder: Path | str) -> None:
         self.run, self.folder = run, Path(folder)
         listed = list(sets)
         self.sets = {one.name: one for one in listed}
@@ -135,18 +144,26 @@ class Tracker:
                 f"{[(one.name, one.kind) for one in listed]}. Give each its own name, and one the kind 'id'."
             )
         self._rows: dict[int, dict[tuple[Any, ...], dict[str, Any]]] = {}
-        self._items: dict[int, dict[str, np.ndarray[Any, np.dtype[np.bool_]]]] = {}
+        self._items: dict[int, dict[str, Any]] = {}
         self._open: set[int] = set()
         self._whole: dict[int, bool] = {}
 
     @property
     def n_id(self) -> int:
         """Number of ID items."""
-        return next(one.n for one in self.sets.values() if one.kind == "id")
+        return next(len(one) for one in self.sets.values() if one.kind == "id")
 
     def key(self, step: int) -> str:
         """Name of the file of a step."""
-        return keys.key(run=asdict(self.run), sets=[asdict(one) for one in self.sets.values()], step=int(step))
+        return keys.key(run=self._run, sets=self._contents, step=int(step))
+
+    @cached_property
+    def _run(self) -> dict[str, Any]:
+        return asdict(self.run)
+
+    @cached_property
+    def _contents(self) -> list[dict[str, Any]]:
+        return list(map(_content, self.sets.values()))
 
     def done(self, step: int) -> bool:
         """Whether a step is written, and readable."""
@@ -178,9 +195,10 @@ class Tracker:
         one = self._set(set)
         right = np.asarray(correct)
         count = (n if right.ndim == 0 else len(right)) or 0
-        if count != one.n or (n is not None and n != count):
+        if count != len(one) or (n is not None and n != count):
             raise UserError(
-                f"Expected {one.n} items of {set!r}, but got {count}. Pass whether each was right, or a number and n."
+                f"Expected {len(one)} items of {set!r}, but got {count}. Pass whether each was right, or a number and "
+                "n."
             )
         share = float(right) / count if right.ndim == 0 else float(right.astype(bool).mean())
         if not 0 <= share <= 1:
@@ -188,7 +206,7 @@ class Tracker:
         if labels is not None and right.ndim:
             self._put(step, one, "balanced_accuracy", balanced(right.astype(bool), np.asarray(labels)))
         if right.ndim:
-            self._items.setdefault(step, {})[set] = right.astype(bool)
+            self._items.setdefault(step, {})[set] = right.astype(np.float32)
         self._put(step, one, "accuracy", Estimate(share, *wilson(share, count), count))
         if step not in self._open and self._complete(step):
             self._write(step)
@@ -198,8 +216,28 @@ class Tracker:
     ) -> None:
         """Any other measure at a step: an AUROC of a detector, a count; other columns of the row by name."""
         one = self._set(set)
-        found = value if isinstance(value, Estimate) else Estimate(float(value), n=one.n)
+        found = value if isinstance(value, Estimate) else Estimate(float(value), n=len(one))
         self._put(step, one, metric, found, detector=detector, **columns)
+
+    def add(self, step: int, found: Measured) -> None:
+        """What a job gave at a step; a detector that could not be fitted has a row of metric ``skipped`` with why.
+
+        Raises
+        ------
+        UserError
+            The model's own measures could not be taken.
+        """
+        if found.failure and found.job.detector is None:
+            raise UserError(found.failure)
+        if found.failure:
+            known = next(one for one in self.sets.values() if one.kind == "id")
+            why = {"reason": found.failure}
+            self._put(step, known, SKIPPED, Estimate(float("nan")), detector=found.job.title, params=why)
+        for row in found.rows:
+            self._rows.setdefault(step, {})[_place(row)] = row
+        if found.job.detector is None:
+            parts = found.items.partition_by("set", as_dict=True, maintain_order=True)
+            self._items.setdefault(step, {}).update({str(name): part["score"] for (name,), part in parts.items()})
 
     def skip(self, step: int, why: str) -> None:
         """Say in a row that a checkpoint could not be measured, and why."""
@@ -231,7 +269,7 @@ class Tracker:
         self._write(step)
 
     def items(self, step: int) -> pl.DataFrame:
-        """Which items were right at a step that is written: columns set, row, correct.
+        """How good the answer to each item was at a step that is written: columns set, row, merit (1 right, 0 wrong).
 
         Raises
         ------
@@ -242,41 +280,32 @@ class Tracker:
         with reading(path, "the items of a checkpoint", "Track the study again."):
             for why in write.sift([path], [path], ITEMS).values():
                 raise ValueError(f"it {why}")
-            return pl.read_parquet(path, glob=False)
+            return merits_of(pl.read_parquet(path, glob=False))
 
-    def _set(self, name: str) -> EvalSet:
+    def _set(self, name: str) -> Member:
         if name not in self.sets:
             raise UserError(f"Expected one of the sets {', '.join(self.sets)}, but got {name!r}. Name it to Tracker.")
         return self.sets[name]
 
-    def _put(self, step: int, one: EvalSet, metric: str, found: Estimate, **columns: Any) -> None:
-        row = {
-            "study": self.run.study,
-            "run": self.run.name,
-            "model": self.run.name,
-            "strategy": self.run.model,
-            "family": self.run.family,
-            "seed": self.run.seed,
-            "step": int(step),
-            "role": "test",
-            "id": self.run.id,
-            "n_id": self.n_id,
-            "metric": metric,
-            "value": found.value,
-            "low": found.low,
-            "high": found.high,
-        }
-        if one.kind != "id":
-            row["n_ood"] = one.n
-        row |= one.columns() | columns
-        place = (one.name, metric, row.get("detector"), row["role"], keys.canonical(row.get("params")))
-        self._rows.setdefault(step, {})[place] = row
+    def _put(self, step: int, one: Member, metric: str, found: Estimate, **columns: Any) -> None:
+        sizes = {} if one.kind == "id" else {"n_ood": len(one)}
+        about = {"n_id": self.n_id, "data_digest": one.data.digest() or None, **sizes}
+        row = self.run.at(step).row(one, metric, found, **{**about, **columns})
+        self._rows.setdefault(step, {})[_place(row)] = row
+
+    @property
+    def performance(self) -> str:
+        """The metric that every set of kind ``id`` or ``shift`` has at every step."""
+        return str(registry.find("tasks", self.run.task).measures[0])
 
     def _expected(self) -> set[str]:
         return {one.name for one in self.sets.values() if one.kind != "ood"}
 
     def _logged(self, step: int) -> set[str]:
-        return {name for name, metric, *_ in self._rows.get(step, {}) if metric == "accuracy"}
+        """Sets with their performance; a row says nothing of the name of the ID set."""
+        known = next(one.name for one in self.sets.values() if one.kind == "id")
+        rows = (row for row in self._rows.get(step, {}).values() if row.get("detector") is None)
+        return {row["ood"] or known for row in rows if row["metric"] == self.performance and row["role"] == "test"}
 
     def _complete(self, step: int) -> bool:
         return self._expected() <= self._logged(step)
@@ -284,7 +313,7 @@ class Tracker:
     def _check_complete(self, step: int) -> None:
         if missing := sorted(self._expected() - self._logged(step)):
             raise UserError(
-                f"Expected the accuracy of every set at step {step}, but got none of {', '.join(missing)}. "
+                f"Expected the {self.performance} of every set at step {step}, but got none of {', '.join(missing)}. "
                 "Log each set of kind 'id' or 'shift', or let `measure` return it."
             )
 
@@ -294,10 +323,26 @@ class Tracker:
         if self.done(step):
             return
         if items:
-            tables = [pl.DataFrame({"set": n, "row": np.arange(len(c)), "correct": c}) for n, c in items.items()]
+            tables = [
+                pl.DataFrame({"set": name, "row": np.arange(len(merits)), "merit": merits})
+                for name, merits in items.items()
+            ]
             write.parquet(pl.concat(tables), self.folder / ITEMS / f"{self.key(step)}.parquet", ITEMS)
         write.rows(self.folder, self.key(step), list(rows.values()))
         self._whole[step] = True
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a row is about: of two that are about the same, the later counts."""
+    names = ("ood", "set_kind", "metric", "detector", "role", "part", "group")
+    return (*(row.get(name) for name in names), keys.canonical(row.get("params")))
+
+
+def merits_of(table: pl.DataFrame) -> pl.DataFrame:
+    """Items with their merits, also of files of versions that wrote whether each was ``correct``."""
+    if "correct" in table.columns:
+        return table.select("set", "row", merit=pl.col("correct").cast(pl.Float32))
+    return table
 
 
 def balanced(correct: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Estimate:

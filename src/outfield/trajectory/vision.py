@@ -14,28 +14,22 @@ import torch
 from torch import nn
 
 from outfield import keys, registry
-from outfield.data.base import Dataset
 from outfield.data.member import Member
 from outfield.errors import UserError
-from outfield.features.fit_data import FitData, InMemory
-from outfield.metrics.auroc import Auroc
-from outfield.metrics.base import IdScores, Predictions
+from outfield.features.cache import InMemory
 from outfield.models.preprocess import Pictures
-from outfield.models.torch import TorchModel
 from outfield.places import file_name
 from outfield.store import write
 from outfield.strategies import train
 from outfield.strategies._loop import Moment
+from outfield.studies.bench import Settings, applicable, measure
 from outfield.studies.executors.base import Executor
+from outfield.studies.job import Job
 from outfield.studies.recipes import TrainedRecipe, recipes
 from outfield.studies.sets import Sets, load, ordered_like
 from outfield.trajectory.runs import Outcome, Told, follow, resumable
 from outfield.trajectory.spec import Trajectory
-from outfield.trajectory.tracker import HALVES, EvalSet, Run, Tracker
-from outfield.types import Outputs
-
-PARTS = {"auroc": slice(None), HALVES[0]: slice(0, None, 2), HALVES[1]: slice(1, None, 2)}
-"""Of the items of both sides: an AUROC of all, and two that share no item."""
+from outfield.trajectory.tracker import Run, Tracker
 
 
 def track(
@@ -94,22 +88,24 @@ class _Run:
 
     spec: Trajectory
     sets: Sets
-    elsewhere: tuple[Member, ...]
     recipe: TrainedRecipe
     tracker: Tracker
     steps: tuple[int, ...]
     checkpoint: Path
+    jobs: tuple[Job, ...]
 
     @classmethod
     def of(cls, spec: Trajectory, sets: Sets, elsewhere: tuple[Member, ...], recipe: Any, folder: Path) -> _Run:
         detectors = [[one.name, one.params] for one in spec.detectors]
         code = keys.of_code(cls, *(registry.find("detectors", one.name) for one in spec.detectors))
         held = keys.key(val=sets.val.data.digest(), detectors=detectors, recipe=recipe.key, code=code)
-        about = Run(spec.name, recipe.strategy, recipe.seed, spec.id.name, recipe.family, held)
-        listed = [_eval_set(member) for member in (sets.test, *sets.shifts, *elsewhere, *sets.ood)]
+        about = Run(spec.name, recipe.strategy, recipe.seed, spec.id_name, recipe.family, held, spec.task_name)
+        sets = replace(sets, shifts=(*sets.shifts, *elsewhere))
+        listed = (sets.test, *sets.shifts, *sets.ood)
+        jobs = (Job("model", None), *(Job(one.name, one.build("detectors")) for one in spec.detectors))
         steps = spec.checkpoints.steps(recipe.training.total_steps(len(sets.train.data), recipe.epochs))
         place = folder / "checkpoints" / f"{file_name(recipe.name)}.{held}.ckpt"
-        return cls(spec, sets, elsewhere, recipe, Tracker(about, listed, folder), steps, place)
+        return cls(spec, sets, recipe, Tracker(about, listed, folder), steps, place, jobs)
 
     def follow(self, told: Told) -> None:
         """Train from the last checkpoint and measure what is not written."""
@@ -155,46 +151,15 @@ class _Run:
         told(self.recipe.name, self.steps.index(moment.step) + 1, len(self.steps))
 
     def _measure(self, step: int, network: nn.Module) -> None:
-        sets = self.sets
-        model = TorchModel(network, sets.train.data.read(slice(0, 2)), layers=(), name=self.recipe.name)
-        with self.tracker.checkpoint(step), torch.inference_mode():
-            for member in (sets.test, *sets.shifts, *self.elsewhere):
-                logits = _outputs(model, member.data, self.spec.batch).logits.numpy()
-                predictions = Predictions(logits, np.asarray(member.data.labels))
-                self.tracker.log(step, set=member.name, correct=predictions.correct)
-            self._detect(step, model)
+        model = self.recipe.model(network, self.sets)
+        jobs, _ = applicable(model, self.jobs)
+        subject = self.tracker.run.at(step)
+        settings = Settings(batch=self.spec.batch, half=self.spec.half, against="val", halves=True)
+        with self.tracker.checkpoint(step):
+            for found in measure(
+                model, self.sets, self.sets.task, jobs, InMemory(), subject=subject, settings=settings
+            ):
+                self.tracker.add(step, found)
             if step == 0:
                 size = sum(weight.numel() for weight in network.parameters())
-                self.tracker.measure(step, "parameters", size, set=sets.test.name)
-
-    def _detect(self, step: int, model: TorchModel) -> None:
-        sets, batch = self.sets, self.spec.batch
-        train_out, val_out = (_outputs(model, one.data, batch) for one in (sets.train, sets.val))
-        fit = FitData(InMemory(train_out), InMemory(val_out))
-        found = {member.name: _outputs(model, member.data, batch) for member in sets.ood}
-        for plugin in self.spec.detectors:
-            detector = plugin.build("detectors").clipped(fit)
-            state = detector.fit(fit)
-            known = detector.score(val_out, state).double().numpy()
-            for name, out in found.items():
-                scores = detector.score(out, state).double().numpy()
-                for metric, part in PARTS.items():
-                    estimate = Auroc().of(IdScores(known[part]).against(scores[part]))
-                    self.tracker.measure(
-                        step, metric, estimate, set=name, detector=plugin.name, params=detector.params,
-                        n_id=len(known[part]), n_ood=len(scores[part]),
-                    )  # fmt: skip
-
-
-def _eval_set(member: Member) -> EvalSet:
-    kind = {"test": "id", "ood": "ood"}.get(member.role, "shift")
-    one = EvalSet(member.name, len(member.data), "shift", member.category, member.shift, member.severity)
-    return replace(one, kind=kind, digest=member.data.digest())  # type: ignore[arg-type]  # one of the three kinds
-
-
-def _outputs(model: TorchModel, data: Dataset, batch: int) -> Outputs:
-    """Logits, features and head of a data set, in memory."""
-    parts = [model.forward(model.prepare(data.read(slice(at, at + batch)))) for at in range(0, len(data), batch)]
-    labels = None if data.labels is None else torch.from_numpy(np.asarray(data.labels))
-    logits, features = (torch.cat([getattr(part, name) for part in parts]) for name in ("logits", "features"))
-    return Outputs(logits=logits, features=features, labels=labels, head=model.head)
+                self.tracker.measure(step, "parameters", size, set=self.sets.test.name)

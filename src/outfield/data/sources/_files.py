@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from outfield.data.base import Items
-from outfield.data.datasets import Fault, Look, Rows, item_key, stack
+from outfield.data.content_keys import item_key
+from outfield.data.datasets import Rows, stack
+from outfield.data.faults import Fault, Look
 from outfield.data.limits import FILE_BYTES
 from outfield.data.sources._decoding import Decoding, reason
 from outfield.data.sources._names import printable

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from outfield.data import datasets
+from outfield.data import sampling, views
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset
-from outfield.data.sources._shipped import enlarged, shipped
+from outfield.data.sources._package_files import enlarged, shipped
 from outfield.errors import UserError
 
 
@@ -54,7 +54,7 @@ class Digits(Source):
         if self.part not in shares:
             raise UserError(f"Expected a part among {', '.join(shares)}, but got {self.part!r}. Choose one of them.")
         scans = ArrayDataset(*_scans(), classes=list("0123456789"))
-        chosen = datasets.between(datasets.of_classes(scans, self.classes), *shares[self.part], seed=self.seed)
+        chosen = sampling.between(views.of_classes(scans, self.classes), *shares[self.part], seed=self.seed)
         pictures = [enlarged(Image.fromarray(scan.squeeze(2)), self.side) for scan in chosen.read(slice(None))]
         return ArrayDataset(np.stack(pictures), chosen.labels, chosen.classes)
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from outfield.data import datasets
-from outfield.data.base import Dataset, Source
-from outfield.data.datasets import ArrayDataset, row_rng
-from outfield.data.sources._shipped import enlarged, shipped, with_channels
+from outfield.data import views
+from outfield.data.base import Dataset, Source, row_rng
+from outfield.data.datasets import ArrayDataset
+from outfield.data.sources._package_files import enlarged, shipped, with_channels
 from outfield.errors import UserError
 
 _FONTS = {
@@ -67,7 +67,7 @@ class Glyphs(Source):
         drawn = [self._picture(alphabet, row) for row in range(self.n)]
         pictures = with_channels(np.stack([picture for picture, _ in drawn]), self.channels)
         whole = ArrayDataset(pictures, [label for _, label in drawn], classes=alphabet)
-        return whole if self.classes is None else datasets.of_classes(whole, self.classes)
+        return whole if self.classes is None else views.of_classes(whole, self.classes)
 
     def _picture(self, alphabet: tuple[str, ...], row: int) -> tuple[NDArray[np.uint8], int]:
         rng = row_rng(f"glyphs {self.kind}", self.seed, row)

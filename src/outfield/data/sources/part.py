@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from outfield.data import datasets
+from outfield.data import sampling, views
 from outfield.data.base import Dataset, Source
 from outfield.errors import UserError
 
@@ -49,6 +49,6 @@ class Part(Source):
 
     def load(self) -> Dataset:
         whole = self.of.load()
-        chosen = whole if self.classes is None else datasets.of_classes(whole, self.classes)
-        part = datasets.between(chosen, self.start, self.stop, self.seed)
-        return part if self.limit is None else datasets.sample(part, self.limit, self.seed)
+        chosen = whole if self.classes is None else views.of_classes(whole, self.classes)
+        part = sampling.between(chosen, self.start, self.stop, self.seed)
+        return part if self.limit is None else sampling.sample(part, self.limit, self.seed)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset
-from outfield.data.sources._shipped import crops, shipped
+from outfield.data.sources._package_files import crops, shipped
 from outfield.errors import UserError
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outfield import registry
-from outfield.data import datasets
+from outfield.data import views
 from outfield.data.base import Dataset, Source
 from outfield.errors import UserError
 
@@ -44,4 +44,4 @@ class Shifted(Source):
 
     def load(self) -> Dataset:
         shift = registry.create("shifts", self.shift)
-        return datasets.shifted(self.of.load(), shift, self.severity, self.seed)
+        return views.shifted(self.of.load(), shift, self.severity, self.seed)

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from outfield import registry
-from outfield.data.base import Dataset, Generator, Source
-from outfield.data.datasets import ArrayDataset, as_float, eight_bit, row_rng
+from outfield.data.base import Dataset, Generator, Source, row_rng
+from outfield.data.datasets import ArrayDataset
+from outfield.data.pictures import as_float, eight_bit
 from outfield.errors import UserError
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from outfield.data import labels
 from outfield.data.adapters import ColumnedDataset, FrameDataset
 from outfield.data.base import Dataset, Source
-from outfield.data.datasets import ArrayDataset, fits_float32
+from outfield.data.datasets import ArrayDataset
 from outfield.data.labels import MISSING
 from outfield.data.sources._files import Broken, existing
 from outfield.data.sources._rows import (
@@ -26,6 +27,7 @@ from outfield.data.sources._rows import (
     separator,
     utf8,
 )
+from outfield.data.validation import fits_float32
 from outfield.errors import UserError, listed, reading
 from outfield.places import home
 
@@ -47,19 +49,24 @@ class Table(Source):
     label : str, optional
         The column of the labels; integers or names.
     columns : tuple of str, optional
-        The columns of the inputs, in the model's order; by default all but the label, and but a column without a name
-        that numbers the rows, as pandas writes it (``left_out`` says so).
+        The columns of the inputs, in the model's order; by default all but the label, the target and the group, and but
+        a column without a name that numbers the rows, as pandas writes it (``left_out`` says so).
     values : tuple of str, optional
         The label values that are kept, in the order of the classes 0, 1, ...; by default all, sorted: give
         them where several files must agree. Rows of other values are left out and counted in ``left_out``.
     broken : {"refuse", "leave out"}
-        What to do with rows that have no number in a column (nothing, NA, NaN, infinity, a text), or no label where
-        others have one.
+        What to do with rows that have no number in a column (nothing, NA, NaN, infinity, a text), no target, no group,
+        or no label where others have one.
+    target : str, optional
+        The column of the numbers that are to be predicted, where it is no class: instead of ``label``.
+    group : str, optional
+        The column that names the group of a row (a hospital, a domain, an attribute), by numbers or words. It is no
+        input unless ``columns`` names it.
 
     Raises
     ------
     UserError
-        No such file or column, a column that is not numeric, rows without a number.
+        No such file or column, a column that is not numeric, rows without a number; a label and a target.
 
     Examples
     --------
@@ -70,6 +77,14 @@ class Table(Source):
     ...     data = Table(folder + "/iris.csv", label="kind").load()
     ...     data.read(slice(None)).tolist(), data.labels.tolist(), data.classes
     ([[1.0, 2.0], [3.5, 4.0]], [1, 0], ('iris', 'rose'))
+
+    Prices to be predicted, of two towns:
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "flats.csv").write_text("rooms,town,price\\n2,Oslo,9.5\\n3,Bern,8\\n")
+    ...     data = Table(folder + "/flats.csv", target="price", group="town").load()
+    ...     data.read(slice(None)).tolist(), data.targets, data.groups, data.group_names
+    ([[2.0], [3.0]], array([9.5, 8. ]), array([1, 0]), ('Bern', 'Oslo'))
     """
 
     path: str
@@ -77,6 +92,15 @@ class Table(Source):
     columns: tuple[str, ...] | None = None
     values: tuple[str, ...] | None = None
     broken: Broken = "refuse"
+    target: str | None = None
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.label is not None and self.target is not None:
+            raise UserError(
+                f"Expected a label or a target, but got both: {self.label!r} and {self.target!r}. Name classes by "
+                "`label`, numbers that are to be predicted by `target`."
+            )
 
     def files(self) -> tuple[Path, ...]:
         return (home(self.path),)
@@ -85,8 +109,8 @@ class Table(Source):
         frame, names, beside = self._columns()
         numbers, odd = _numbers(frame, names, self.path)
         sound = np.asarray(fits_float32(numbers).all(axis=1))
-        found = self._labelled(frame, sound, f"a number in every column{odd}")
-        return ArrayDataset(numbers[found.rows], found.numbers, found.classes, left_out=[*beside, *found.left_out])
+        rows, about = self._about(frame, sound, f"a number in every column{odd}", beside)
+        return ArrayDataset(numbers[rows], **about)
 
     def as_fitted(self) -> Dataset:
         """Rows as an estimator takes them, with the names of their columns: gaps stay, and columns of texts do.
@@ -105,26 +129,67 @@ class Table(Source):
         numeric = [name for name in names if _is_numeric(frame[name])]
         numbers, odd = _numbers(frame, numeric, self.path) if numeric else (np.zeros((len(frame), 0)), "")
         sound = np.asarray((fits_float32(numbers) | _gaps(frame, numeric)).all(axis=1))
-        found = self._labelled(frame, sound, f"a finite number in every column{odd}")
-        left_out = [*beside, *found.left_out]
+        rows, about = self._about(frame, sound, f"a finite number in every column{odd}", beside)
         if numeric == names:
-            of = ArrayDataset(numbers[found.rows], found.numbers, found.classes, left_out=left_out, missing=True)
+            of = ArrayDataset(numbers[rows], **about, missing=True)
             return ColumnedDataset(of, names)
         cells = {name: _texts(frame[name]) for name in names if name not in numeric}
         cells |= dict(zip(numeric, numbers.T, strict=True))
-        columns = {name: cells[name][found.rows] for name in names}
-        return FrameDataset(_framed(columns), found.numbers, found.classes, left_out)
+        columns = {name: cells[name][rows] for name in names}
+        return FrameDataset(_framed(columns), **about)
 
     def _columns(self) -> tuple[pl.DataFrame, list[str], list[str]]:
         """The rows, the columns of the inputs, and what is to be said of a column that only numbers the rows."""
         header, frame = self._read()
-        label = None if self.label is None else column(header, self.label, self.path)
+        answers = {column(header, name, self.path) for name in (self.label, self.target) if name is not None}
+        groups = {column(header, name, self.path) for name in (self.group,) if name is not None}
         if self.columns:
-            return frame, [column(header, name, self.path) for name in self.columns if name != label], []
-        names = [name for name in frame.columns if name != label]
+            return frame, [column(header, name, self.path) for name in self.columns if name not in answers], []
+        names = [name for name in frame.columns if name not in answers | groups]
         index = [name for name in names if _numbers_rows(frame[name], names)]
         beside = [f"{self.path}: the column {name!r}, which only numbers the rows" for name in index]
         return frame, [name for name in names if name not in index], beside
+
+    def _about(
+        self, frame: pl.DataFrame, sound: NDArray[np.bool_], what: str, beside: Sequence[str]
+    ) -> tuple[NDArray[np.int64], dict[str, Any]]:
+        """The rows that are kept, and all that is said of them beside the inputs, as arguments of ``Rows``."""
+        found = self._labelled(frame, sound, what)
+        targets, targeted, without_target = self._targets(frame)
+        groups, group_names, grouped, without_group = self._groups(frame)
+        here = (targeted & grouped)[found.rows]
+        rows = found.rows[here]
+        return rows, {
+            "labels": None if found.numbers is None else found.numbers[here],
+            "classes": found.classes,
+            "targets": None if targets is None else targets[rows],
+            "groups": None if groups is None else groups[rows],
+            "group_names": group_names,
+            "left_out": [*beside, *found.left_out, *without_target, *without_group],
+        }
+
+    def _targets(self, frame: pl.DataFrame) -> tuple[NDArray[np.float64] | None, NDArray[np.bool_], list[str]]:
+        """The target of each row, which rows have one, and what is to be said of the others."""
+        if self.target is None:
+            return None, np.ones(len(frame), dtype=bool), []
+        values, odd = _numbers(
+            frame, [self.target], self.path, "Name a numeric one with `target`; classes are `label`."
+        )
+        sound = np.isfinite(values[:, 0])
+        return values[:, 0], sound, kept(sound, self.broken, self.path, f"a finite number as target{odd}")[1]
+
+    def _groups(
+        self, frame: pl.DataFrame
+    ) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | None, NDArray[np.bool_], list[str]]:
+        """The group of each row, the names of the groups, which rows have one, and what is to be said of the others."""
+        if self.group is None:
+            return None, None, np.ones(len(frame), dtype=bool), []
+        found = labels.names(frame[self.group].to_list())
+        sound = np.array([one is not None for one in found])
+        left_out = kept(sound, self.broken, self.path, f"a group in {self.group!r}")[1]
+        names = labels.ordered(one for one in found if one is not None)
+        number = {one: place for place, one in enumerate(names)}
+        return np.array([-1 if one is None else number[one] for one in found]), names, sound, left_out
 
     def _labelled(self, frame: pl.DataFrame, sound: NDArray[np.bool_], what: str) -> Labelled:
         """The sound rows that are kept for their labels."""
@@ -146,6 +211,7 @@ class Table(Source):
         return Counter(header), frame
 
 
+_OTHER_COLUMNS = "Name the numeric ones with `columns`, or encode it as numbers."
 _FORM = "UTF-8, as many cells in a line as the header names, separated by commas in .csv and by tabs in .tsv."
 
 
@@ -171,14 +237,16 @@ def _of_records(file: Path) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None, strict=False)
 
 
-def _numbers(frame: pl.DataFrame, names: Sequence[str], path: str) -> tuple[NDArray[np.float64], str]:
+def _numbers(
+    frame: pl.DataFrame, names: Sequence[str], path: str, otherwise: str = _OTHER_COLUMNS
+) -> tuple[NDArray[np.float64], str]:
     """The columns as numbers [n, D], NaN where a cell holds none, and the first text among them, in words."""
     import polars as pl
 
     types = frame.schema
     odd = [name for name in names if not _may_hold_numbers(types[name])]
     if odd or not names:
-        raise _not_numeric(odd, path)
+        raise _not_numeric(odd, path, otherwise)
     texts = [name for name in names if types[name] == pl.String]
     cells = frame[list(names)].with_columns(pl.col(pl.String).str.strip_chars())
     values = cells.cast(pl.Float64, strict=False).to_numpy(writable=True)
@@ -190,7 +258,7 @@ def _numbers(frame: pl.DataFrame, names: Sequence[str], path: str) -> tuple[NDAr
         elif len(words):
             said = said or f" (row {words[0]} has {cells[:, place][int(words[0])]!r:.40} as {names[place]!r})"
     if odd:
-        raise _not_numeric(odd, path)
+        raise _not_numeric(odd, path, otherwise)
     return values, said
 
 
@@ -278,8 +346,8 @@ def _may_hold_numbers(kind: pl.DataType) -> bool:
     return kind.is_numeric() or kind in (pl.Boolean, pl.String, pl.Null)
 
 
-def _not_numeric(odd: Sequence[str], path: str) -> UserError:
+def _not_numeric(odd: Sequence[str], path: str, otherwise: str = _OTHER_COLUMNS) -> UserError:
     return UserError(
         f"Expected numeric columns in {path}, but {listed(odd) or 'there is no column'} "
-        f"is not.{other_separator(odd)} Name the numeric ones with `columns`, or encode it as numbers."
+        f"is not.{other_separator(odd)} {otherwise}"
     )

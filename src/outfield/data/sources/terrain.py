@@ -7,7 +7,7 @@ import numpy as np
 
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset
-from outfield.data.sources._shipped import crops, shipped, with_channels
+from outfield.data.sources._package_files import crops, shipped, with_channels
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outfield.data.base import Generator
-from outfield.data.synthetic._shared import three_bands
+from outfield.data.synthetic._patterns import three_bands
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outfield.data.base import Generator
-from outfield.data.synthetic._shared import stripes
+from outfield.data.synthetic._patterns import stripes
 
 
 @dataclass(frozen=True)

@@ -24,24 +24,9 @@ def overview(found: Comparison) -> Display:
         "better": "Better is",
         "verdict": f"{found.names[1]} is",
     }
-    caption = f"A difference is {found.names[1]} less {found.names[0]}. {_interval(found)}"
+    caption = f"A difference is {found.names[1]} less {found.names[0]}. {found.intervals}"
     figure = Figure(strip(table, "difference", at=0), min_width=320)
     return Display("overview", "As a whole", caption, table, (figure,), columns, open=True)
-
-
-def _interval(found: Comparison) -> str:
-    if found.models is None:
-        return (
-            f"95% intervals resample {found.level} (bias-corrected bootstrap), then seeds; pairs have the same "
-            "strategy, seed, detector and data set. n counts the units."
-        )
-    if found.scored:
-        return (
-            "95% intervals are DeLong's for AUROCs on the same inputs, from the scores as they were kept (single "
-            "precision); n counts the inputs. Other measures have no paired interval, for the study keeps no "
-            "predictions."
-        )
-    return "The scores of the same inputs are not there for both models, so that differences have no interval."
 
 
 def by_detector(found: Comparison) -> Display:
@@ -50,7 +35,7 @@ def by_detector(found: Comparison) -> Display:
     table = found.by("detector").with_columns(
         information=pl.col("name").replace_strict(known, default="other", return_dtype=pl.String)
     )
-    caption = f"Mean difference of the AUROC over OOD sets. {_interval(found)}"
+    caption = f"Mean difference of the AUROC over OOD sets. {found.intervals}"
     return Display(
         *("by-detector", "Detector by detector", caption, table),
         (Figure(strip(table, "difference of the AUROC", at=0), min_width=320),),
@@ -62,7 +47,7 @@ def by_detector(found: Comparison) -> Display:
 def by_set(found: Comparison) -> Display:
     """Difference of the AUROC for every OOD set."""
     table = found.by("ood")
-    caption = f"Mean difference of the AUROC over {found.by('detector').height} detectors. {_interval(found)}"
+    caption = f"Mean difference of the AUROC over {found.by('detector').height} detectors. {found.intervals}"
     figure = Figure(strip(table, "difference of the AUROC", at=0), min_width=320)
     return Display(
         "by-set",
@@ -77,8 +62,7 @@ def by_set(found: Comparison) -> Display:
 
 def where(found: Comparison) -> Display:
     """Where it got better and where worse: every detector on every strategy, or on every OOD set."""
-    across = "strategy" if found.models is None else "ood"
-    pairs = found.of("auroc", "ood")
+    across, pairs = found.across, found.of("auroc", "ood")
     if pairs.is_empty():
         raise UserError("Expected AUROCs of the same strategy, seed, detector and set in both, but there is none.")
     table = pairs.group_by(across, "detector").agg(pl.col("difference").mean()).sort(across, "detector")

@@ -23,7 +23,7 @@ TITLES: dict[str, str] = {
     "OF007": "AUROC below .5",
     "OF008": "The sign of a partial correlation depends on the smoother",
     "OF009": "An interaction that appears on one scale only",
-    "OF010": "ECE predicts better than accuracy",
+    "OF010": "ECE predicts better than the ID measure",
     "OF011": "Saturated benchmark",
     "OF012": "The relation is not monotonic",
     "OF013": "Cells are missing",

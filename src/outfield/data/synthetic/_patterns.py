@@ -1,4 +1,4 @@
-"""What several synthetic unit tests do alike: sizes, wrap-around blur, colours, stretching, bands."""
+"""Patterns that several synthetic unit tests share: sizes, wrap-around blur, colours, stretching, bands."""
 
 from __future__ import annotations
 

@@ -11,99 +11,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from glob import glob
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outfield import checksums
-from outfield.data.folder_tree import Tree
-from outfield.errors import UserError
 from outfield.registry import kinds
 from outfield.studies.outcome import Outcome, Spent
+from outfield.studies.stamp import Stamp
 
 if TYPE_CHECKING:
     from outfield.studies.spec import Spec
 
 RECORD = "finished.json"
-SETTLED = 2.0
-"""Seconds for which a file must have been left alone before it was read: file systems keep times as coarsely."""
 MOST = 200_000
 """Paths beyond which no record is made: to look at all of them would take as long as to compare them."""
 _PACKAGE = Path(__file__).parents[1]
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """How files looked: a digest of their paths, sizes, numbers and times, when one was last touched, all their bytes.
-
-    ``settled`` is false where one was touched just before: it may be touched again without another time.
-    """
-
-    digest: str
-    newest: int
-    size: int
-    settled: bool
-
-    @classmethod
-    def of(cls, paths: Iterable[Path]) -> Stamp:
-        """The stamp of files, of all that is below folders, of what patterns match, and of what is not there.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> place = Path(tempfile.mkdtemp())
-        >>> before = Stamp.of([place, place / "absent"])
-        >>> _ = (place / "picture.png").write_bytes(b"...")
-        >>> Stamp.of([place, place / "absent"]) == before
-        False
-        """
-        sha, newest, size, began = hashlib.sha256(), 0, 0, time.time_ns()
-        for path, found in _looked_at(paths):
-            seen = (found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns) if found else None
-            sha.update(f"{path}\0{seen}\n".encode("utf-8", "surrogateescape"))
-            newest, size = max(newest, *(seen or ())[2:], 0), size + (seen or (0,))[0]
-        return cls(sha.hexdigest(), newest, size, newest < began - SETTLED * 1e9)
-
-
-def _looked_at(paths: Iterable[Path]) -> Iterator[tuple[str, os.stat_result | None]]:
-    for path in map(str, paths):
-        found = _stat(path)
-        if found is None:
-            yield path, None
-            yield from ((match, _stat(match)) for match in sorted(glob(path)))
-        elif stat.S_ISDIR(found.st_mode):
-            yield from _below(path)
-        else:
-            yield path, found
-
-
-def _stat(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path)
-    except (OSError, ValueError):
-        return None
-
-
-def _below(folder: str) -> Iterator[tuple[str, os.stat_result | None]]:
-    """Every file below a folder, in one order; what Python compiled aside, and links followed once.
-
-    A folder that cannot be read looks different every time.
-    """
-    try:
-        names = Tree.below(Path(folder), skip=lambda name: name == "__pycache__").files
-    except UserError:
-        yield f"{folder} {time.time_ns()}", None
-        return
-    for path in (os.path.join(folder, name) for name in names):
-        with suppress(OSError):
-            yield path, os.stat(path)
 
 
 @dataclass(frozen=True)
@@ -162,7 +88,7 @@ class Seen:
         if "://" in str(outcome.folder) or outcome.failures or files is None or self.files is None:
             return
         stamp = Stamp.of(files)
-        if stamp.digest != self.files or stamp.newest > self.began - SETTLED * 1e9:
+        if stamp.digest != self.files or not stamp.settled_by(self.began):
             return
         files, place = (*files, *_foreign_code()), outcome.folder
         rows, own = sorted(f"{ROWS}/{key}.parquet" for key in outcome.keys - unmeasured), [MANIFEST, SCORES, MODELS]
@@ -192,14 +118,16 @@ def _outcome(folder: Path, record: dict[str, Any]) -> Outcome:
 
 def files_of(spec: Spec) -> tuple[Path, ...] | None:
     """Every file and folder of data and weights that a study names; None where a source does not tell its own."""
-    from outfield.studies.sets import named
-    from outfield.studies.spec import Stored
+    from outfield.studies.sets import wanted
+    from outfield.studies.spec import Opened, Stored
 
     found: list[Path] = []
-    for _, _, source, _ in named(spec):
-        if (files := source.build("sources").files()) is None:
+    for one in wanted(spec):
+        if (files := one.source.files()) is None:
             return None
         found += files
+    if any(isinstance(model, Opened) for model in spec.models):
+        return None
     found += [path for model in spec.models if isinstance(model, Stored) for path in model.weights]
     return tuple(dict.fromkeys(Path(os.path.abspath(path)) for path in found))
 

@@ -1,0 +1,205 @@
+"""What the sampling noise of accuracies does to a partial correlation, and how reliable a test set is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from outfield.errors import UserError
+from outfield.stats.base import Level, Result, paired
+from outfield.stats.relate import as_share
+from outfield.types import Array, Estimate
+
+if TYPE_CHECKING:
+    import altair as alt
+    import polars as pl
+
+TOO_FEW_ITEMS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Corrected(Result):
+    """A linear partial correlation, raw and corrected for measurement error of the ID accuracy.
+
+    ``identifiable`` is False where the corrected variance is 0 or less: then ``corrected`` is NaN.
+    """
+
+    raw: float
+    corrected: float
+    plain: float
+    error_variance: float
+    reliability: float
+    identifiable: bool
+    method: str
+
+
+def errors_in_variables(
+    a: Any,
+    b: Any,
+    given: Any,
+    *,
+    correctness: Any = None,
+    items: int | None = None,
+    error_variance: float | None = None,
+    level: Level | None = None,
+) -> Corrected:
+    """Linear partial correlation given a noisy ID accuracy, corrected for the noise.
+
+    A noisy ID accuracy leaves part of itself in both residuals and fakes a positive partial correlation. The
+    correction subtracts its error variance from Var(ID) before the regression:
+
+    * ``correctness`` [T, n]: whether each of n items was right at each of T checkpoints. The same items are scored at
+      every checkpoint, so that their noise is shared: ``tr(H S H) / (T - 1)``, S = the covariance of the T
+      correctness vectors over items, divided by n, H = centring.
+    * ``items``: the binomial form, the mean of ``p (1 - p) / (n - 1)``: only where items differ from row to row, or
+      when per-item data is missing (along a trajectory it over-subtracts about twice).
+    * ``error_variance``: a known one.
+
+    Raises
+    ------
+    UserError
+        Not exactly one source of the noise; an array of another length; as :func:`partial_correlation`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> true = rng.uniform(0.4, 0.8, 400)
+    >>> seen = rng.binomial(100, true) / 100
+    >>> a, b = true + rng.normal(0, 0.03, 400), true + rng.normal(0, 0.03, 400)
+    >>> found = errors_in_variables(a, b, seen, items=100)
+    >>> round(found.raw, 1), round(found.corrected, 1)
+    (0.7, -0.1)
+    """
+    (u, v, x), keep, notes = paired(a, b, given, names=("a", "b", "given"), least=6)
+    noise, method, said = _error_variance(x, keep, correctness, items, error_variance)
+    moments = np.cov(np.stack([u, v, x]))
+    true = moments[2, 2] - noise
+    raw = _partial_of(moments, moments[2, 2])
+    corrected = _partial_of(moments, true) if true > 0 else float("nan")
+    known = bool(np.isfinite(corrected))
+    if not known:
+        said = (*said, "Not identifiable: the noise of the ID accuracy is as large as its variance.")
+    plain = float(np.corrcoef(u, v)[0, 1])
+    unit: Level = level or ("run" if correctness is not None else "model")
+    return Corrected(
+        raw, corrected, plain, noise, float(1 - noise / moments[2, 2]), known, method, level=unit,
+        n_units=1 if unit == "run" else len(u), notes=(*notes, *said),
+    )  # fmt: skip
+
+
+def _partial_of(moments: Array, variance: float) -> float:
+    """Partial correlation of the first two given the third, whose variance is ``variance``."""
+    slopes = moments[:2, 2] / variance
+    left = moments[:2, :2] - np.outer(slopes, slopes) * variance
+    product = left[0, 0] * left[1, 1]
+    if left[0, 0] <= 0 or left[1, 1] <= 0:
+        return float("nan")
+    r = float(left[0, 1] / np.sqrt(product))
+    return r if abs(r) <= 1 else float("nan")
+
+
+def _error_variance(
+    x: Array, keep: Array, correctness: Any, items: int | None, known: float | None
+) -> tuple[float, str, tuple[str, ...]]:
+    if sum(source is not None for source in (correctness, items, known)) != 1:
+        raise UserError("Expected exactly one of correctness, items and error_variance. Pass what you have.")
+    if known is not None:
+        return float(known), "given", ()
+    if items is not None:
+        note = "Binomial error: right only where items differ from row to row; along a trajectory it over-subtracts."
+        return binomial_error(x, items), "binomial", (note, *_few(items))
+    table = np.asarray(correctness, dtype=float)
+    if table.ndim != 2 or len(table) != len(keep):
+        raise UserError(
+            f"Expected correctness [{len(keep)}, items], but got shape {table.shape}. One row a checkpoint."
+        )
+    return item_error(table[keep]), "item covariance", _few(table.shape[1])
+
+
+def _few(items: int) -> tuple[str, ...]:
+    return (f"Only {items} items: fewer than {TOO_FEW_ITEMS} say little.",) if items < TOO_FEW_ITEMS else ()
+
+
+def item_error(correctness: Array) -> float:
+    """Error variance of a trajectory's accuracies, ``tr(H S H) / (T - 1)``, of correctness [T, n].
+
+    Noise that all checkpoints share moves them together and is no error of their differences; H takes it out.
+    It equals the mean over items of the variance over time of an item's deviation, and needs O(T n).
+
+    Examples
+    --------
+    >>> item_error(np.array([[1.0, 0.0, 1.0], [1.0, 0.0, 1.0]]))
+    0.0
+    """
+    checkpoints, n = correctness.shape
+    deviation = correctness - correctness.mean(axis=1, keepdims=True)
+    centred = deviation - deviation.mean(axis=0, keepdims=True)
+    return float((centred**2).sum() / ((n - 1) * n * (checkpoints - 1)))
+
+
+def binomial_error(accuracy: Any, items: int) -> float:
+    """Mean sampling variance of accuracies over ``items`` items each, ``p (1 - p) / (n - 1)``.
+
+    Examples
+    --------
+    >>> round(binomial_error([0.5], 101), 6)
+    0.0025
+    """
+    values = np.asarray(accuracy, dtype=float)
+    shares, said = as_share(values, "accuracy")
+    return float((shares * (1 - shares)).mean() / (items - 1) * (1e4 if said else 1.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability(Result):
+    """Share of the variance of each test set's accuracies that is not sampling noise."""
+
+    table: pl.DataFrame
+
+    def frame(self) -> pl.DataFrame:
+        return self.table
+
+    def plot(self) -> alt.TopLevelMixin:
+        from outfield.stats import _plots
+
+        rows = self.table.to_dicts()
+        return _plots.estimates({row["set"]: Estimate(row["reliability"], n=row["items"]) for row in rows})
+
+
+def reliability(
+    accuracies: dict[str, Any], items: dict[str, int], correctness: dict[str, Any] | None = None
+) -> Reliability:
+    """Reliability of every test set, ``1 - error variance / variance``; a warning below 200 items.
+
+    Raises
+    ------
+    UserError
+        No sets, or a set without a number of items.
+
+    Examples
+    --------
+    >>> found = reliability({"rte": [0.5, 0.6, 0.7, 0.8]}, {"rte": 100})
+    >>> found.frame()["reliability"].round(2).to_list(), found.notes
+    ([0.87], ('rte has only 100 items: its estimate hangs on fewer than 200.',))
+    """
+    import polars as pl
+
+    if not accuracies:
+        raise UserError("Expected the accuracies of at least one test set, but got none. Pass them by name.")
+    rows, notes = [], []
+    for name, values in accuracies.items():
+        if name not in items:
+            raise UserError(f"Expected the number of items of {name!r}, but got {sorted(items)}. Add it.")
+        table = (correctness or {}).get(name)
+        noise = binomial_error(values, items[name]) if table is None else item_error(np.asarray(table, float))
+        variance = float(np.var(np.asarray(values, float), ddof=1))
+        method = "binomial" if table is None else "item covariance"
+        share = 1 - noise / variance if variance else float("nan")
+        rows.append(
+            {"set": name, "items": items[name], "reliability": share, "error_variance": noise, "method": method}
+        )
+        if items[name] < TOO_FEW_ITEMS:
+            notes.append(f"{name} has only {items[name]} items: its estimate hangs on fewer than {TOO_FEW_ITEMS}.")
+    return Reliability(pl.DataFrame(rows), level="sample", n_units=min(items.values()), notes=tuple(notes))
