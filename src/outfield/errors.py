@@ -27,7 +27,9 @@ def singular(kind: str) -> str:
     >>> singular("strategies"), singular("detectors")
     ('strategy', 'detector')
     """
-    return {"strategies": "strategy", "synthetic": "synthetic set"}.get(kind, kind.removesuffix("s"))
+    return {"strategies": "strategy", "synthetic": "synthetic set", "analyses": "analysis"}.get(
+        kind, kind.removesuffix("s")
+    )
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -104,7 +104,7 @@ def test_a_name_in_a_table_selects_and_charts_are_made_for_it(visit: Visit, dash
     page.locator("#heat-map tbody button", has_text=re.compile("^vim$")).first.click()
     settle(page)
     assert state(page)["detector"] == "vim"
-    scatter = page.locator("article#accuracy-against-auroc")
+    scatter = page.locator("article#analysis-performance-against-detection")
     scatter.scroll_into_view_if_needed()
     scatter.get_by_text("For detector vim").wait_for()
     page.get_by_role("link", name="Samples").click()

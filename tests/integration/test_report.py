@@ -19,18 +19,22 @@ from scipy import stats
 
 from outfield.errors import UserError
 from outfield.reports import headline, page
+from outfield.reports.analyses import performance_against_detection
 from outfield.reports.displays import calibration
+from outfield.reports.displays.analyses import answer
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.html import render
 from outfield.reports.results import Results
 from outfield.store import write
+from outfield.store.performance import Performance
 from outfield.store.query import MissingRowsWarning
+from outfield.types import Estimate
 
 _SPEC = importlib.util.spec_from_file_location("simulated", Path(__file__).with_name("simulated.py"))
 simulated = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(simulated)
 
-BUILDERS = [build for builds in page.SECTIONS.values() for build in builds]
+BUILDERS = [build for builds in page.sections().values() for build in builds]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -122,15 +126,19 @@ def test_answer_states_the_numbers_that_the_rows_hold(rows, results):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "says"),
+    ("low", "high", "higher", "says"),
     [
-        (0.1, 0.8, "also detect OOD inputs better"),
-        (-0.8, -0.1, "detect OOD inputs worse"),
-        (-0.5, 0.5, "these data do not settle"),
+        (0.1, 0.8, True, "Here the models of higher accuracy also detect OOD inputs better"),
+        (-0.8, -0.1, True, "Here the models of higher accuracy detect OOD inputs worse"),
+        (-0.5, 0.5, True, "higher accuracy also detect OOD inputs better, these data do not settle"),
+        (-0.8, -0.1, False, "Here the models of lower error also detect OOD inputs better"),
+        (0.1, 0.8, False, "Here the models of lower error detect OOD inputs worse"),
+        (-0.5, 0.5, False, "lower error also detect OOD inputs better, these data do not settle"),
     ],
 )
-def test_the_verdict_follows_the_interval(low, high, says):
-    assert says in headline._verdict(headline.Estimate((low + high) / 2, low, high, 12))
+def test_the_verdict_follows_the_interval_and_the_direction(low, high, higher, says):
+    measure = Performance("m", "Accuracy" if higher else "Error", higher)
+    assert says in performance_against_detection._verdict(Estimate((low + high) / 2, low, high, 12), measure)
 
 
 def models(strategies):
@@ -153,19 +161,19 @@ def test_what_one_family_can_turn_is_not_settled():
     assert found.whole.estimate.low > 0 and set(results.turned_by) == {"small data", "label noise", "under-trained"}
     first = headline.sentences(results)[0]
     values = [one.estimate.value for one in found.without.values()]
-    assert first.startswith("Whether the more accurate models also detect OOD inputs better, these data do not settle")
+    assert first.startswith(
+        "Whether the models of higher accuracy also detect OOD inputs better, these data do not settle"
+    )
     assert f"leaves rho between {min(values):.2f} and {max(values):.2f}." in first
     assert "Without small data, label noise or under-trained its interval includes 0." in first
     assert "So 3 of 3 families can turn the verdict. Without baseline too few strategies are left" in first
-    from outfield.reports.displays.accuracy import without_each_family
-
-    assert headline.without_families(results) in without_each_family(results).caption
+    assert answer("one_family_out", results).sentences()[0] in first
 
 
 def test_what_no_family_turns_is_said_to_hold_without_each():
     results = Results.of(models([(f"f{i // 2}", 0.5 + 0.03 * i, 0.6 + 0.02 * i) for i in range(12)]))
     first = headline.sentences(results)[0]
-    assert first.startswith("Here the more accurate models also detect OOD inputs better")
+    assert first.startswith("Here the models of higher accuracy also detect OOD inputs better")
     assert "Leaving out one family leaves rho between 1.00 and 1.00, and its interval lies above 0 each time." in first
 
 

@@ -24,6 +24,8 @@ from typer.testing import CliRunner
 
 from outfield.card.card import Card
 from outfield.card.data import dataset, id_splits, ood_members
+from outfield.card.markdown import section
+from outfield.card.page import html
 from outfield.card.recommendation import choose
 from outfield.card.run import evaluate
 from outfield.cli import app
@@ -34,6 +36,7 @@ from outfield.errors import Problems, UserError
 from outfield.features.cache import Cache, DamagedEntryWarning
 from outfield.metrics._ranking import Placements, delong_difference
 from outfield.registry import create
+from outfield.store.performance import measures
 
 KNOWN = tuple(range(6))
 FIT, VAL, TEST = (Digits(classes=KNOWN, part=part, side=8).load() for part in ("fit", "val", "test"))
@@ -260,6 +263,22 @@ def test_shifts_and_parts_are_measured(card: Card) -> None:
     assert shifts["severity"].to_list() == [1, 3, 5]
     assert set(frame["part"].drop_nulls()) == {"grey", "rademacher"}
     assert {"set", "category", "metric", "value", "low", "high"} <= set(frame.columns)
+
+
+def test_a_card_of_a_regressor_says_error_and_never_accuracy(card: Card) -> None:
+    of_classes = [*(set(measures(card.rows)) - {"accuracy"}), "aurc"]
+    renamed = card.rows.filter(~pl.col("metric").is_in(of_classes)).with_columns(
+        pl.col("metric").replace("accuracy", "mean_absolute_error"), task=pl.lit("regress")
+    )
+    found = Card(card.model, renamed, card.choice)
+    hardest = renamed.filter(metric="mean_absolute_error", set_kind="shift")["value"].max()
+    first = found.sentences[0]
+    assert first.startswith("On ID data its mean absolute error is ") and "ECE" not in first
+    assert f"and {hardest:.3g} under the hardest shift" in first
+    for text in (html(found), section(found)):
+        assert "Mean absolute error under covariate shift" in text
+        told = re.sub(r"<style>.*?</style>|<script>.*?</script>", "", text, flags=re.DOTALL)
+        assert not re.findall(r".{0,30}accura.{0,30}", told, flags=re.IGNORECASE)
 
 
 def test_blind_spots_are_the_sets_that_are_accepted(card: Card) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import altair as alt
 import polars as pl
 
 from outfield import registry
 from outfield.card.facts import MISSED, Facts
-from outfield.errors import UserError
+from outfield.errors import UserError, with_and
 from outfield.reports.displays import _style as style
-from outfield.reports.displays.accuracy import strip
 from outfield.reports.displays.base import Display, Figure
+from outfield.reports.displays.charts import strip
+from outfield.store.performance import Performance
 
 OPEN = 12
 """Tables of more rows are folded."""
@@ -19,18 +22,26 @@ WEAKEST = 5
 
 
 def on_id_data(card: Facts) -> Display:
-    """Accuracy and calibration on the ID test set."""
+    """Performance and calibration on the ID test set."""
     rows = card.results.test.filter(pl.col("set_kind") == "id", pl.col("detector").is_null())
     labels = {name: registry.find("metrics", name).label for name in registry.names("metrics")}
     table = rows.filter(pl.col("metric").is_in(list(labels))).select(
         pl.col("metric").replace_strict(labels, default=None), "value", "low", "high"
     )
-    caption = (
-        f"On {card.results.n_id:,} ID test inputs, 95% intervals. Accuracy: higher is better; ECE (15 equal-width "
-        "bins), NLL, Brier score and AURC: lower is better."
-    )
+    caption = f"On {card.results.n_id:,} ID test inputs, 95% intervals. {_directions(rows, labels)}"
+    calibrated = (rows["metric"] == "ece").any()
+    title = f"{card.results.performance_label}{' and calibration' * bool(calibrated)}"
     columns = {"metric": "Measure", "value": "Value", "low": "Low", "high": "High"}
-    return Display("id", "Accuracy and calibration", caption, table, columns=columns, open=True)
+    return Display("id", title, caption, table, columns=columns, open=True)
+
+
+def _directions(rows: pl.DataFrame, labels: Mapping[str, str]) -> str:
+    """Of which measures higher values are better, and of which lower ones."""
+    known = [name for name in rows["metric"].unique(maintain_order=True) if name in labels]
+    better = {name: bool(registry.find("metrics", name).higher_is_better) for name in known}
+    said = {True: "Higher is better", False: "Lower is better"}
+    sides = ((words, [labels[name] for name in known if better[name] is flag]) for flag, words in said.items())
+    return " ".join(f"{words}: {with_and(names, most=9)}." for words, names in sides if names)
 
 
 def which_detector(card: Facts) -> Display:
@@ -210,36 +221,40 @@ def known_classes(card: Facts) -> Display:
 
 
 def under_shift(card: Facts) -> Display:
-    """Accuracy under covariate shift, by severity."""
-    rows = card.results.metric("accuracy", "shift")
+    """Performance under covariate shift, by severity."""
+    measure = card.results.measure
+    rows = card.results.metric(measure.metric, "shift")
     if rows.is_empty():
         raise UserError("No covariate shifts were measured. Ask for them: shifts='standard', or a list of names.")
     ece = card.results.metric("ece", "shift").select("shift", "severity", ece="value")
     table = rows.select("shift", "severity", "value", "low", "high", n="n_id", set="ood")
     table = table.join(ece, on=["shift", "severity"], how="left", nulls_equal=True, maintain_order="left")
-    clean = card.estimate("accuracy")
+    clean = card.estimate(measure.metric)
     columns = {
         "shift": "Shift",
         "severity": "Severity",
-        "value": "Accuracy",
+        "value": measure.label,
         "low": "Low",
         "high": "High",
-        "ece": "ECE",
-    }
+    } | ({} if ece.is_empty() else {"ece": "ECE"})
     caption = (
-        "Accuracy on the ID test set under each shift, with 95% intervals over inputs; severity 0 and the dashed line "
-        f"are the clean set, {clean['value']:.3f}. The table holds the calibration error (ECE) too."
+        f"{measure.label} on the ID test set under each shift, with 95% intervals over inputs; severity 0 and the "
+        f"dashed line are the clean set, {clean['value']:.3f}."
+        f"{'' if ece.is_empty() else ' The table holds the calibration error (ECE) too.'}"
     )
     if rows["severity"].is_null().any():
         named = table.select("low", "high", name="shift", value="value").sort("value")
-        figures: tuple[Figure, ...] = (Figure(strip(named, "accuracy", (0, 1), clean["value"])),)
+        figures: tuple[Figure, ...] = (
+            Figure(strip(named, measure.word, (0, 1) if measure.share else None, clean["value"])),
+        )
     else:
         drawn = _with_clean(table, clean)
         figures = tuple(
-            Figure(_line(of, clean["value"] or 0.0), str(shift).replace("_", " "), 210)
+            Figure(_line(of, clean["value"] or 0.0, measure), str(shift).replace("_", " "), 210)
             for (shift,), of in drawn.group_by("shift", maintain_order=True)
         )
-    return Display("shifts", "Accuracy under covariate shift", caption, table.select(*columns), figures, columns)
+    title = f"{measure.label} under covariate shift"
+    return Display("shifts", title, caption, table.select(*columns), figures, columns)
 
 
 def _with_clean(table: pl.DataFrame, clean: dict[str, float | None]) -> pl.DataFrame:
@@ -248,12 +263,12 @@ def _with_clean(table: pl.DataFrame, clean: dict[str, float | None]) -> pl.DataF
     return pl.concat([zero, table], how="diagonal_relaxed").sort("shift", "severity", maintain_order=True)
 
 
-def _line(table: pl.DataFrame, clean: float) -> alt.TopLevelMixin:
-    """Accuracy by severity, with its intervals."""
+def _line(table: pl.DataFrame, clean: float, measure: Performance) -> alt.TopLevelMixin:
+    """Performance by severity, with its intervals."""
     base = alt.Chart(style.rows(table.select("severity", "value", "low", "high")))
     x = alt.X("severity:Q", title="severity", axis=alt.Axis(tickMinStep=1, format="d", grid=False))
-    scale = alt.Scale(domain=[0, 1])
-    y = alt.Y("value:Q", title="accuracy", scale=scale, axis=alt.Axis(tickCount=5))
+    scale = alt.Scale(domain=[0, 1]) if measure.share else alt.Scale(zero=False)
+    y = alt.Y("value:Q", title=measure.word, scale=scale, axis=alt.Axis(tickCount=5))
     tips = [style.tip("severity", "severity", "d"), *(style.tip(one, one) for one in ("value", "low", "high"))]
     dashed = alt.Chart(style.rows(pl.DataFrame({"at": [clean]})))
     return alt.layer(

@@ -172,23 +172,30 @@ class Facts:
     @cached_property
     def sentences(self) -> tuple[str, ...]:
         """The card in three sentences."""
-        return (self._accuracy(), self._recommendation(), self._blindness())
+        return (self._performance(), self._recommendation(), self._blindness())
 
-    def _accuracy(self) -> str:
-        accuracy, ece = self.estimate("accuracy"), self.estimate("ece")
-        said = (
-            f"On ID data it is right in {_percent(accuracy['value'])}{_ends(accuracy)} of the cases; its calibration "
-            f"error (ECE) is {_percent(ece['value'])}."
-        )
-        shifted = self.results.metric("accuracy", "shift").sort("value", "shift", "severity")
+    def _performance(self) -> str:
+        measure = self.results.measure
+        found, shifted = self.estimate(measure.metric), self.results.metric(measure.metric, "shift")
+        right = measure.metric == "accuracy"
+        of = ("it is right in", " of the cases", "in ") if right else (f"its {measure.word} is", "", "")
+        ends = "" if found["low"] is None else f" [{measure.text(found['low'])}, {measure.text(found['high'])}]"
+        said = f"On ID data {of[0]} {measure.text(found['value'])}{ends}{of[1]}{self._calibration()}."
         if shifted.is_empty():
             return said
-        hardest = shifted.filter(pl.col("value") <= pl.col("value").min() + TIE)
+        good = pl.col("value") if measure.higher_is_better else -pl.col("value")
+        hardest = shifted.sort("shift", "severity").filter(good <= good.min() + TIE)
+        mean = measure.text(float(shifted["value"].to_numpy().mean()))
         where = with_and([_shift(row) for row in hardest.iter_rows(named=True)])
         return (
-            f"{said} Under covariate shift it is right in {_percent(shifted['value'].mean())} on average, and in "
-            f"{_percent(hardest['value'][0])} under the hardest shift{'s' * (hardest.height > 1)} ({where})."
+            f"{said} Under covariate shift {of[0]} {mean} on average, and {of[2]}"
+            f"{measure.text(hardest['value'][0])} under the hardest shift{'s' * (hardest.height > 1)} ({where})."
         )
+
+    def _calibration(self) -> str:
+        """The calibration error, where it was measured: of a classifier."""
+        found = self.results.metric("ece", "id")
+        return "" if found.is_empty() else f"; its calibration error (ECE) is {_percent(found['value'][0])}"
 
     def _recommendation(self) -> str:
         first, earned, sets = self.choice.table.row(0, named=True), self.choice.held_out, len(self.ood_sets)
@@ -344,9 +351,3 @@ def _values(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _percent(value: Any) -> str:
     return f"{value:.1%}"
-
-
-def _ends(estimate: Mapping[str, float | None]) -> str:
-    if estimate["low"] is None:
-        return ""
-    return f" [{_percent(estimate['low'])}, {_percent(estimate['high'])}]"

@@ -12,11 +12,12 @@ import polars as pl
 
 from outfield import registry
 from outfield.card.facts import Facts
-from outfield.card.markdown import OF_MODEL, escaped, pictures, section, sheet
+from outfield.card.markdown import escaped, pictures, section, sheet
 from outfield.card.readme import Readme
 from outfield.errors import UserError
 from outfield.models.libraries import library
 from outfield.places import place
+from outfield.store.performance import measures
 from outfield.store.write import atomically, write_text
 
 TOOL = "outfield"
@@ -114,8 +115,8 @@ def results(card: Facts) -> list[dict[str, Any]]:
     """A card's results in the form of ``model-index``: ID data, each shift, each OOD set."""
     task = {"type": f"{card.inputs}-classification" if card.inputs else "classification"}
     found = [_result(task, card.id_name, {"split": "test"}, list(_of_model(card)))]
-    for (shift,), rows in card.results.metric("accuracy", "shift").group_by("shift", maintain_order=True):
-        mean = {"metric": "accuracy", "value": rows["value"].mean(), "n_id": rows["n_id"].max()}
+    for (shift,), rows in card.results.metric(card.results.performance, "shift").group_by("shift", maintain_order=True):
+        mean = {"metric": card.results.performance, "value": rows["value"].mean(), "n_id": rows["n_id"].max()}
         name, severities = f"{card.id_name} under {shift}", rows["severity"].drop_nulls().to_list()
         args = {"shift": shift} | ({"mean_over_severities": severities} if severities else {})
         found.append(_result(task, name, {"args": args}, [_metric(mean)]))
@@ -145,7 +146,7 @@ def _told_apart(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _of_model(card: Facts) -> Iterator[dict[str, Any]]:
     rows = card.results.test.filter(pl.col("set_kind") == "id", pl.col("detector").is_null())
-    yield from (_metric(row) for row in rows.filter(pl.col("metric").is_in(OF_MODEL)).iter_rows(named=True))
+    yield from (_metric(row) for row in rows.filter(pl.col("metric").is_in(measures(card.rows))).iter_rows(named=True))
 
 
 def _outside(card: Facts) -> pl.DataFrame:

@@ -16,10 +16,10 @@ from PIL import Image
 from outfield import registry
 from outfield.card.facts import Facts
 from outfield.card.hardest import SIDE, Group
+from outfield.store.performance import measures
 
 PICTURES = "outfield"
 """Folder beside the README.md that the hardest inputs' pictures are written to."""
-OF_MODEL = ("accuracy", "balanced_accuracy", "ece", "nll", "brier")
 FIRST = 5
 """Detectors that are shown at once."""
 WORST = 10
@@ -53,21 +53,22 @@ def section(card: Facts) -> str:
 
 def _measures(card: Facts) -> list[list[str]]:
     rows = card.results.test.filter(pl.col("set_kind") == "id", pl.col("detector").is_null())
-    kept = rows.filter(pl.col("metric").is_in(OF_MODEL))
+    kept = rows.filter(pl.col("metric").is_in(measures(card.rows)))
     return [[registry.find("metrics", row["metric"]).label, _cell(row)] for row in kept.iter_rows(named=True)]
 
 
 def _shifts(card: Facts) -> list[str]:
-    rows = card.results.metric("accuracy", "shift")
+    name, label = card.results.performance, card.results.performance_label
+    rows = card.results.metric(name, "shift")
     if rows.is_empty():
         return []
     cells = {(row["shift"], row["severity"]): _cell(row) for row in rows.iter_rows(named=True)}
     shifts = list(dict.fromkeys(shift for shift, _ in cells))
     levels = sorted({level for _, level in cells if level is not None})
     if not levels:
-        return ["### Under covariate shift", _table(["Shift", "Accuracy"], [[s, cells[s, None]] for s in shifts])]
+        return ["### Under covariate shift", _table(["Shift", label], [[s, cells[s, None]] for s in shifts])]
     lines = [[shift.replace("_", " "), *(cells.get((shift, level), "") for level in levels)] for shift in shifts]
-    return ["### Accuracy under covariate shift", _table(["Shift", *(f"Severity {one}" for one in levels)], lines)]
+    return [f"### {label} under covariate shift", _table(["Shift", *(f"Severity {one}" for one in levels)], lines)]
 
 
 def _detectors(card: Facts) -> Iterator[str]:

@@ -46,7 +46,7 @@ def html(card: Facts) -> str:
 def _applies(build: Callable[[Facts], Display], card: Facts) -> bool:
     """Whether a display's question can be asked of these inputs at all."""
     if build is displays.under_shift:
-        return card.inputs in ("image", "") or not card.results.metric("accuracy", "shift").is_empty()
+        return card.inputs in ("image", "") or not card.results.metric(card.results.performance, "shift").is_empty()
     return build is not displays.parts or bool(card.rows["part"].is_not_null().any())
 
 
@@ -54,7 +54,7 @@ def _facts(card: Facts) -> list[tuple[str, str]]:
     results, held_out = card.results, card.choice.held_out
     shifts = results.rows["shift"].drop_nulls().n_unique()
     facts = {
-        "accuracy": f"{card.estimate('accuracy')['value']:.1%}",
+        card.results.measure.word: card.results.measure.text(card.estimate(card.results.performance)["value"]),
         f"mean AUROC of {card.recommended}": f"{card.choice.table['mean'][0]:.3f}",
         **({} if held_out is None else {"on sets left out of the choice": f"{held_out.value:.3f}"}),
     }

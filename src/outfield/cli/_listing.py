@@ -29,6 +29,7 @@ KINDS = {
     "networks": "Architectures that a study trains or reads weights into.",
     "executors": "Where the work of a study runs.",
     "tasks": "What is learned, where it is tested, and what counts as good.",
+    "analyses": "Questions that a report puts to the rows: findings, tables, pictures.",
 }
 OTHERS = {
     "models": "Models that can be brought: addresses, files and objects, and networks.",
@@ -211,6 +212,7 @@ def _prose(text: str, width: int) -> Iterator[str]:
 
 FACTS = {
     "information": "Rests on",
+    "question": "Asks",
     "needs": "Needs",
     "fits_on": "Fitted on",
     "fits_with": "Fitted with",
@@ -296,4 +298,5 @@ def in_study(page: Page) -> str:
         "tasks": f"task: {plugin}",
         "metrics": "Every metric that fits is measured; a study file names none.",
         "probes": "A detector asks for it; a study file names none.",
+        "analyses": "Every report shows it where its rows are; a study file names none.",
     }[page.kind]

@@ -57,11 +57,11 @@ def _findings(analysis: Analysis, console: Console) -> None:
     from rich.text import Text
 
     from outfield.cli._plain import plain
-    from outfield.reports.findings import findings
+    from outfield.reports.analysis_page import stated
 
     colours = {"error": "bold red", "warning": "yellow", "info": "blue"}
     console.rule("Findings")
-    for each in findings(analysis):
+    for each in stated(analysis):
         console.print(
             Text.assemble((f"{each.code} {each.severity}", colours[each.severity]), f"  {plain(each.sentence)}")
         )
@@ -73,11 +73,15 @@ def _findings(analysis: Analysis, console: Console) -> None:
 def _tables(analysis: Analysis, console: Console) -> None:
     from rich.table import Table
 
+    from outfield.cli._plain import plain
     from outfield.reports.analysis_page import displays, text_table
 
     for title, shown in displays(analysis).items():
         console.rule(title)
         for display in shown:
+            if display.missing:
+                console.print(f"{display.title}: {plain(display.missing)}", markup=False)
+                continue
             table = Table(
                 title=display.title, caption=display.caption, box=None, padding=(0, 1, 0, 0), title_justify="left"
             )

@@ -16,6 +16,7 @@ from outfield.dashboard.studies import Study, Unknown, contained
 from outfield.errors import UserError
 from outfield.reports import page
 from outfield.reports import trajectory_page as trajectories
+from outfield.reports.displays.analyses import FURTHER
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.html import cell_texts, display_or_reason, legends
 from outfield.reports.results import Results
@@ -27,7 +28,7 @@ SHOWN = 200
 """Rows of a display's table in its answer; the file to save has all."""
 MANY = 1_000_000
 """Rows above which displays read those that they need, and not all."""
-NEEDED = "role = 'test' AND (metric IN ('accuracy', 'ece') OR set_kind = 'id' OR (metric = 'auroc' AND part IS NULL))"
+NEEDED = "role = 'test' AND (detector IS NULL OR set_kind = 'id' OR (metric = 'auroc' AND part IS NULL))"
 """The rows that displays read, in SQL."""
 DIAGNOSTIC = "role = 'test' AND part IS NULL AND metric LIKE 'auroc%'"
 OWN = {
@@ -41,6 +42,8 @@ OWN_COLUMNS = (
     *("metric", "value", "n_ood"),
 )
 """What displays with rows of their own read of them."""
+EVERY = (", ".join(map(quoted, COLUMNS)), "role = 'test'")
+"""Columns and rows that an analysis of another package may read."""
 UNREAD = ("run", "params", "data_digest", "model_digest", "outfield", "torch")
 """Columns that none reads."""
 
@@ -65,7 +68,7 @@ with suppress(ImportError):
 
 def sections(study: Study) -> dict[str, dict[str, Build]]:
     """Titles of sections to their displays, by name."""
-    table: dict[str, tuple[Build, ...]] = dict(trajectories.SECTIONS if study.kind == "trajectory" else page.SECTIONS)
+    table: dict[str, tuple[Build, ...]] = dict(trajectories.SECTIONS if study.kind == "trajectory" else page.sections())
     return {title: {_name(build): build for build in builds} for title, builds in table.items()}
 
 
@@ -126,12 +129,18 @@ def _count(study: Study) -> int:
 def _source(study: Study, name: str, selection: Selection) -> Any:
     """What a display is built of: the rows of a selection, in a large study its own where it has some."""
     found = results(study, selection)
-    if study.kind == "trajectory" or name not in OWN or _count(study) <= MANY:
+    read = (", ".join(OWN_COLUMNS), OWN[name]) if name in OWN else EVERY if name in _foreign() else None
+    if study.kind == "trajectory" or read is None or _count(study) <= MANY:
         return found
     where, values = selection.belonging()
-    asked = f"SELECT {', '.join(OWN_COLUMNS)} FROM rows WHERE {OWN[name]} AND {where} ORDER BY rowid"
+    asked = f"SELECT {read[0]} FROM rows WHERE {read[1]} AND {where} ORDER BY rowid"
     rows = study.index.ask(asked, values)
     return found if rows.is_empty() else replace(found, rows=Results.of(rows).rows)
+
+
+def _foreign() -> set[str]:
+    """The displays of analyses that other packages contribute."""
+    return {_name(build) for build in page.sections().get(FURTHER, ())}
 
 
 def _needed() -> str:

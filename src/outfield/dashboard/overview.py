@@ -119,7 +119,7 @@ def _tracked(study: Study) -> dict[str, Any]:
         "answer": _said(lambda: trajectories.sentences(found)),
         "cautions": _said(lambda: trajectories.cautions(found)),
         "models": [
-            {**row, "accuracy": None, "auroc": None}
+            {**row, "performance": None, "auroc": None}
             for row in models.select("model", "strategy", "family", "seed").iter_rows(named=True)
         ],
         "detectors": [{"name": name, "information": "other"} for name in _distinct(found.rows, "detector")],
@@ -155,8 +155,9 @@ def _counted(facts: dict[str, int]) -> list[list[str]]:
 
 
 def _models(results: Results) -> list[dict[str, Any]]:
-    columns = ("model", "strategy", "family", "seed", "accuracy", "auroc")
-    return list(results.models.select(columns).sort("model").iter_rows(named=True))
+    columns = ("model", "strategy", "family", "seed", "auroc")
+    table = results.models.select(*columns, performance=results.performance, measure=pl.lit(results.measure.word))
+    return list(table.sort("model").iter_rows(named=True))
 
 
 def _sets(rows: pl.DataFrame) -> list[dict[str, Any]]:

@@ -65,4 +65,4 @@ def _order(asked: Sorted) -> str:
         return ""
     if asked.sort not in COLUMNS:
         raise Unknown(f"Expected a column to sort by, but got {asked.sort!r}. Choose one of {', '.join(SHOWN)}.")
-    return f"ORDER BY {asked.sort} {'DESC' if asked.descending else 'ASC'} NULLS LAST, rowid"
+    return f"ORDER BY {quoted(asked.sort)} {'DESC' if asked.descending else 'ASC'} NULLS LAST, rowid"

@@ -14,6 +14,7 @@ import polars as pl
 from outfield.errors import UserError
 from outfield.reports.directions import higher_is_better
 from outfield.reports.examples import Example, example
+from outfield.reports.results import Results
 from outfield.reports.tables import MEAN, Measures, measures
 from outfield.stats import (
     accuracy_on_the_line,
@@ -61,6 +62,12 @@ class Analysis:
 
     measures: Measures
     example: Example | None = None
+
+    @cached_property
+    def results(self) -> Results | None:
+        """The rows of a study, as analyses read them; None where the table has a row a model."""
+        rows = self.measures.rows
+        return None if rows is None else Results.of(rows)
 
     @property
     def main(self) -> str:
@@ -156,11 +163,11 @@ class Analysis:
         return spearman(table.column(table.ece), table.column(self.main), names=table.names)
 
     def sides(self) -> dict[str, Correlation]:
-        """Spearman up to and above the baseline's ID measure."""
+        """Spearman of the ID measure, higher as better, up to the baseline's and above it."""
         table = self.measures
         if table.baseline not in table.names:
             raise UserError("Expected the name of the baseline model, but none is given. Pass --baseline NAME.")
-        x, y = table.column(table.id), table.column(self.main)
+        x, y = table.oriented(table.column(table.id)), table.column(self.main)
         low = x <= x[table.names.index(table.baseline)]
         return {"up to the baseline": spearman(x[low], y[low]), "above it": spearman(x[~low], y[~low])}
 
@@ -248,7 +255,7 @@ class Analysis:
 
     @cached_property
     def pooled(self) -> tuple[Correlation, Correlation]:
-        """Accuracy with every AUROC: rows pooled, and at the level of the unit."""
+        """The ID measure with every AUROC: rows pooled, and at the level of the unit."""
         table = self.measures
         if table.rows is None:
             raise UserError("Expected long rows to pool, but the table is wide.")

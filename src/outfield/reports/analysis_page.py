@@ -10,15 +10,18 @@ import polars as pl
 
 from outfield.errors import UserError
 from outfield.reports.analysis import Analysis
+from outfield.reports.displays import analyses
+from outfield.reports.displays.analyses import FURTHER
 from outfield.reports.displays.base import Display
 from outfield.reports.displays.statistics import SECTIONS
-from outfield.reports.findings import findings, told
-from outfield.reports.html import environment, render, tally, vega
+from outfield.reports.findings import Finding, findings, ordered, told
+from outfield.reports.headline import PREDICTION
+from outfield.reports.html import display_or_reason, environment, legends, render, tally, vega
 from outfield.store.write import write_text
 
 
 def displays(analysis: Analysis) -> dict[str, list[Display]]:
-    """Sections and their displays, those that the table allows.
+    """Sections and their displays, those that the table allows; last the analyses of other packages, or why not.
 
     Examples
     --------
@@ -36,7 +39,15 @@ def displays(analysis: Analysis) -> dict[str, list[Display]]:
                 continue
         if allowed:
             found[title] = allowed
+    if (results := analysis.results) is not None and (further := analyses.others(PREDICTION)):
+        found[FURTHER] = [display_or_reason(build, results) for build in further]
     return found
+
+
+def stated(analysis: Analysis) -> tuple[Finding, ...]:
+    """The findings of the checks, and those of the analyses where the table holds the rows of a study."""
+    further = () if analysis.results is None else tuple(analyses.findings(analysis.results))
+    return ordered((*findings(analysis), *further))
 
 
 def write(analysis: Analysis, path: Path | str, *, title: str = "") -> Path:
@@ -55,7 +66,8 @@ def html(analysis: Analysis, *, title: str = "") -> str:
     sections = {name: [render(each) for each in found] for name, found in displays(analysis).items()}
     return environment().get_template("analysis.html").render(
         title=title or (analysis.example.source.split(",")[0] if analysis.example else "Analysis"),
-        facts=_facts(analysis), findings=told(findings(analysis)), sections=sections, legends={},
+        facts=_facts(analysis), findings=told(stated(analysis)), sections=sections,
+        legends={} if analysis.results is None else legends(analysis.results),
         note=" ".join([_level(analysis), *analysis.measures.notes]), vega=vega(),
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The answer in three sentences: does accuracy predict detection, what decides, which detector is the safest choice."""
+"""The answer in three sentences: does performance predict detection, what decides, which detector is the safest."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from pathlib import Path
 import polars as pl
 
 from outfield.errors import UserError
+from outfield.reports.displays.analyses import answer
 from outfield.reports.results import Results
 from outfield.stats import Recommendation
 from outfield.types import Estimate
+
+PREDICTION = ("performance_against_detection", "one_family_out")
+"""The analyses whose answers are the first sentence."""
 
 
 def sentences(study: Path | str | pl.DataFrame | Results) -> tuple[str, str, str]:
@@ -25,13 +29,13 @@ def sentences(study: Path | str | pl.DataFrame | Results) -> tuple[str, str, str
     >>> rows = pl.DataFrame({"model": ["a"], "metric": ["auroc"], "value": [0.9], "detector": ["msp"], "ood": ["far"]})
     >>> for sentence in sentences(rows):
     ...     print(sentence)
-    Whether accuracy predicts OOD detection cannot be said: Expected at least 4 complete rows, but got 0. ...
+    Whether accuracy predicts OOD detection cannot be said: Expected rows of Accuracy, but these have none. ...
     What decides the AUROC cannot be said: ...
     Which detector is the safest choice cannot be said: Expected at least two detectors, OOD sets and units, ...
     """
     results = study if isinstance(study, Results) else Results.of(study)
     return (
-        _or_why(_prediction, results, "Whether accuracy predicts OOD detection"),
+        _or_why(_prediction, results, f"Whether {results.measure.word} predicts OOD detection"),
         _or_why(_interaction, results, "What decides the AUROC"),
         _or_why(_safest, results, "Which detector is the safest choice"),
     )
@@ -45,49 +49,9 @@ def _or_why(sentence: Callable[[Results], str], results: Results, question: str)
 
 
 def _prediction(results: Results) -> str:
-    found = results.correlation
-    rho = found.whole.estimate
-    units = "strategies" if found.whole.level == "strategy" else "models"
-    said = f"over {rho.n} {units}, Spearman's rho of accuracy with mean AUROC is {number(rho)}."
-    return " ".join(filter(None, (f"{_verdict(rho, results.turned_by)}: {said}", without_families(results))))
-
-
-def _verdict(rho: Estimate, turned: Sequence[str] = ()) -> str:
-    """What holds for all strategies, and without any one family of them."""
-    if turned or rho.low <= 0 <= rho.high:
-        return "Whether the more accurate models also detect OOD inputs better, these data do not settle"
-    return f"Here the more accurate models {'also ' * (rho.low > 0)}detect OOD inputs {_compared(rho)}"
-
-
-def _compared(rho: Estimate) -> str:
-    return "better" if rho.low > 0 else "worse"
-
-
-def without_families(results: Results) -> str:
-    """What leaving out one family does to the correlation of accuracy with mean AUROC, in plain sentences."""
-    found, turned = results.correlation, results.turned_by
-    lone = f"Without {' or '.join(found.skipped)} too few strategies are left to say more." if found.skipped else ""
-    if not found.without:
-        return lone
-    values = [one.estimate.value for one in found.without.values()]
-    moved = f"Leaving out one family leaves rho between {min(values):.2f} and {max(values):.2f}"
-    if not turned:
-        same = f"{moved}, and its interval {_lies(found.whole.estimate)} each time."
-        return " ".join(filter(None, (same, lone)))
-    sides: dict[str, list[str]] = {}
-    for family in turned:
-        sides.setdefault(_lies(found.without[family].estimate), []).append(family)
-    each = (f"Without {_or(some)} its interval {side}." for side, some in sides.items())
-    count = f"So {len(turned)} of {len(found.without)} families can turn the verdict."
-    return " ".join(filter(None, (f"{moved}.", *each, count, lone)))
-
-
-def _lies(one: Estimate) -> str:
-    return "lies above 0" if one.low > 0 else "lies below 0" if one.high < 0 else "includes 0"
-
-
-def _or(names: Sequence[str]) -> str:
-    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    """The answers of the two analyses of performance and detection."""
+    answers = (answer(name, results).sentences()[:1] for name in PREDICTION)
+    return " ".join(sentence for found in answers for sentence in found)
 
 
 def _interaction(results: Results) -> str:

@@ -13,10 +13,21 @@ from outfield import strict_yaml
 from outfield.errors import UserError
 from outfield.reports import trajectory_page
 from outfield.reports.analysis import Analysis
-from outfield.reports.displays import accuracy, calibration, cost, densities, detectors, errors, sets, shifts, variance
+from outfield.reports.displays import (
+    analyses,
+    calibration,
+    cost,
+    densities,
+    detectors,
+    errors,
+    performance,
+    sets,
+    shifts,
+    variance,
+)
 from outfield.reports.displays.base import Display
-from outfield.reports.findings import Told, findings, told
-from outfield.reports.headline import sentences
+from outfield.reports.findings import Told, findings, ordered, told
+from outfield.reports.headline import PREDICTION, sentences
 from outfield.reports.html import environment, legends, render_sections, tally, vega
 from outfield.reports.results import Results
 from outfield.reports.tables import measures
@@ -25,12 +36,11 @@ from outfield.trajectory.analysis import Trajectories
 
 SECTIONS: dict[str, tuple[Callable[[Results], Display], ...]] = {
     "Which detector for which model": (detectors.best_per_strategy, detectors.heat_map, detectors.worst_case),
-    "Accuracy against detection": (
-        accuracy.accuracy_against_auroc,
-        accuracy.without_each_family,
-        accuracy.accuracy_by_category,
-        accuracy.accuracy_by_detector,
-        accuracy.accuracy_against_each_detector,
+    "Performance against detection": (
+        *map(analyses.display, PREDICTION),
+        performance.performance_by_category,
+        performance.performance_by_detector,
+        performance.performance_against_each_detector,
     ),
     "Shares of variance": (variance.variance_shares,),
     "Ranks": (detectors.mean_ranks, detectors.boxes),
@@ -95,14 +105,14 @@ def html(
     balanced: Trajectories | None = None,
 ) -> str:
     """The page as text; ``balanced`` are the tracked runs by balanced accuracy."""
-    sections = render_sections(SECTIONS, results)
+    parts = render_sections(sections(), results)
     cautions = list(results.cautions)
     if tracked is not None:
-        sections |= {
+        parts |= {
             f"Trajectories: {title[0].lower()}{title[1:]}": found
             for title, found in render_sections(trajectory_page.SECTIONS, tracked).items()
         }
-        sections["Cost"] = sections.pop("Cost")
+        parts["Cost"] = parts.pop("Cost")
         notes = (*trajectory_page.cautions(tracked), *trajectory_page.uneven_labels(tracked, balanced))
         cautions += [f"Trajectories: {note}" for note in notes]
     template = environment().get_template("page.html")
@@ -116,7 +126,7 @@ def html(
         facts=_facts(results),
         cautions=cautions,
         legends=legends(results),
-        sections=sections,
+        sections=parts,
         provenance=provenance(results),
         manifest=_study_file(results),
         command=command,
@@ -126,11 +136,19 @@ def html(
 
 
 def findings_or_reason(results: Results) -> tuple[list[Told], str]:
-    """What the checks of ``outfield analyse`` find in these rows, and why they cannot run where they cannot."""
+    """What the checks of ``outfield analyse`` and all analyses find, and why the checks cannot run."""
+    further = tuple(analyses.findings(results))
     try:
-        return told(findings(Analysis(measures(results.rows, baseline=results.baseline)))), ""
+        found = findings(Analysis(measures(results.rows, baseline=results.baseline)))
     except UserError as error:
-        return [], f"The checks cannot run: {error}"
+        return told(ordered(further)), f"The checks cannot run: {error}"
+    return told(ordered((*found, *further))), ""
+
+
+def sections() -> dict[str, tuple[Callable[[Results], Display], ...]]:
+    """The page's sections with the analyses that other packages contribute, where there are some."""
+    further = analyses.others(PREDICTION)
+    return SECTIONS | ({analyses.FURTHER: further} if further else {})
 
 
 def _title(results: Results) -> str:

@@ -18,6 +18,7 @@ from outfield.stats import Anova, Panel, Recommendation, anova, leave_one_family
 from outfield.stats.ranks import MeanRanks
 from outfield.stats.relate import LeftOut
 from outfield.store import query
+from outfield.store.performance import Performance, performance
 from outfield.store.schema import COLUMNS
 from outfield.store.settings import told_apart
 from outfield.types import Estimate
@@ -79,6 +80,31 @@ class Results:
         return self.test.filter(pl.col("metric") == name, pl.col("set_kind") == kind)
 
     @cached_property
+    def measure(self) -> Performance:
+        """What counts as good in these rows: the first measure of their task."""
+        return performance(self.rows)
+
+    @property
+    def performance(self) -> str:
+        """The metric that says how good a model is; a column of ``models`` and ``strategies``."""
+        return self.measure.metric
+
+    @property
+    def performance_label(self) -> str:
+        """Its name in headings."""
+        return self.measure.label
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether more of it is better."""
+        return self.measure.higher_is_better
+
+    @cached_property
+    def answers(self) -> dict[str, Any]:
+        """Analyses that were run on these rows, by name."""
+        return {}
+
+    @cached_property
     def auroc(self) -> pl.DataFrame:
         """AUROC of every model, detector and OOD set."""
         return self.metric("auroc", "ood")
@@ -124,14 +150,14 @@ class Results:
 
     @cached_property
     def models(self) -> pl.DataFrame:
-        """A row a model: strategy, family, seed, accuracy and ECE on the ID test set, mean AUROC, shifted accuracy."""
+        """A row a model: strategy, family, seed, performance and ECE on the ID set, mean AUROC, shifted performance."""
         base = self.rows.select("model", "strategy", "family", "seed").unique(
             "model", keep="first", maintain_order=True
         )
         tables = {
-            "accuracy": self.metric("accuracy", "id"),
+            self.performance: self.metric(self.performance, "id"),
             "ece": self.metric("ece", "id"),
-            "shifted": self.metric("accuracy", "shift"),
+            "shifted": self.metric(self.performance, "shift"),
             "auroc": self.complete if not self.auroc.is_empty() else self.auroc,
         }
         for name, table in tables.items():
@@ -142,7 +168,7 @@ class Results:
     @cached_property
     def strategies(self) -> pl.DataFrame:
         """A row a strategy: means over seeds, and the lowest and highest seed."""
-        measures = ("accuracy", "ece", "shifted", "auroc")
+        measures = list(dict.fromkeys((self.performance, "ece", "shifted", "auroc")))
         ends = [pl.col(name).min().name.suffix("_low") for name in measures]
         ends += [pl.col(name).max().name.suffix("_high") for name in measures]
         grouped = self.models.group_by("strategy", maintain_order=True)
@@ -187,8 +213,8 @@ class Results:
 
     @cached_property
     def correlation(self) -> LeftOut:
-        """Spearman of accuracy with mean AUROC over strategies, and without each family."""
-        return self.correlate("accuracy", "auroc")
+        """Spearman of performance with mean AUROC over strategies, and without each family."""
+        return self.correlate(self.performance, "auroc")
 
     @cached_property
     def turned_by(self) -> tuple[str, ...]:

@@ -13,10 +13,11 @@ import polars as pl
 from outfield.errors import UserError, listed, near, plural, reading, with_and
 from outfield.places import is_remote, place
 from outfield.reports.cells import names, numbers, without_name
-from outfield.reports.directions import directions, unknown
+from outfield.reports.directions import directions, higher_is_better, unknown
 from outfield.stats.frames import as_frame, require, select_rows
 from outfield.stats.relate import as_share
 from outfield.store import foreign_results, query
+from outfield.store.performance import Performance, performance
 from outfield.store.settings import told_apart
 from outfield.types import Array
 
@@ -61,6 +62,8 @@ class Measures:
         What was dropped, averaged or guessed on the way.
     directions : mapping
         OOD measures to whether higher values are better, those of which it is known.
+    performance : Performance or None
+        What the ID measure is, where the table holds the rows of a study.
     """
 
     units: pl.DataFrame
@@ -77,6 +80,16 @@ class Measures:
     repeated: int = 0
     tuned_on: tuple[str, ...] = ()
     directions: Mapping[str, bool] = field(default_factory=dict)
+    performance: Performance | None = None
+
+    @property
+    def id_word(self) -> str:
+        """What the ID measure is called within a sentence."""
+        return self.id if self.performance is None else self.performance.word
+
+    def oriented(self, values: Array) -> Array:
+        """Values of the ID measure, turned where lower ones are better."""
+        return -values if higher_is_better(self.id) is False else values
 
     def column(self, name: str) -> Array:
         return self.units[name].to_numpy().astype(float)
@@ -336,10 +349,11 @@ def _without_gaps(tidy: pl.DataFrame, columns: Sequence[str], unit: str) -> tupl
 
 
 def _long(frame: pl.DataFrame, baseline: str | None, columns: Mapping[str, str | None]) -> Measures:
-    """Measures of outfield's rows: ID accuracy, ECE, mean AUROC (over detectors) of every OOD set."""
+    """Measures of outfield's rows: ID performance, ECE, mean AUROC (over detectors) of every OOD set."""
+    good = performance(frame)
     require(frame, [name for name in columns.values() if name])
     tested, notes = _deduplicated(select_rows(_texts(frame)))
-    rows, nameless = _named(tested, columns)
+    rows, nameless = _named(tested, columns, good)
     aurocs = _of(rows, "auroc", "ood")
     if aurocs.is_empty():
         raise UserError(
@@ -347,21 +361,21 @@ def _long(frame: pl.DataFrame, baseline: str | None, columns: Mapping[str, str |
             + " ".join(nameless)
         )
     sets = tuple(str(each) for each in aurocs["ood"].unique(maintain_order=True))
-    if taken := [name for name in sets if name in (*OWN, "accuracy", "ece", MEAN)]:
+    if taken := [name for name in sets if name in (*OWN, good.metric, "ece", MEAN)]:
         raise UserError(f"Expected another name than {taken[0]} for an OOD set, for the tables use it. Rename it.")
     base = rows.group_by("unit", maintain_order=True).agg(FAMILY)
-    for column in ("accuracy", "ece"):
+    for column in dict.fromkeys((good.metric, "ece")):
         base = base.join(_mean(_of(rows, column, "id"), []).rename({"value": column}), on="unit", how="left")
     cells = _mean(aurocs, ["ood"]).pivot("ood", index="unit", values="value")
-    units, ece, said = _complete(base.join(cells, on="unit", how="left"))
+    units, ece, said = _complete(base.join(cells, on="unit", how="left"), good)
     seeds = rows.select("unit", "model").unique().height
     repeated = seeds > rows["unit"].n_unique()
     units = units.with_columns(pl.mean_horizontal(sets).alias(MEAN))
     return Measures(
-        units, "accuracy", (MEAN, *sets), "strategy" if repeated else "model", True, ece, baseline, rows,
-        _items(aurocs), ("accuracy", *sets), (*notes, *nameless, *said, *_torn(rows), *_repeated(rows)),
+        units, good.metric, (MEAN, *sets), "strategy" if repeated else "model", True, ece, baseline, rows,
+        _items(aurocs), (good.metric, *sets), (*notes, *nameless, *said, *_torn(rows), *_repeated(rows)),
         seeds if repeated else 0, _tuned_on(frame),
-        dict.fromkeys((MEAN, *sets), True),
+        dict.fromkeys((MEAN, *sets), True), good,
     )  # fmt: skip
 
 
@@ -372,7 +386,9 @@ def _texts(frame: pl.DataFrame) -> pl.DataFrame:
     return made.with_columns(pl.col("role").fill_null("test")) if "role" in made.columns else made
 
 
-def _named(frame: pl.DataFrame, columns: Mapping[str, str | None]) -> tuple[pl.DataFrame, tuple[str, ...]]:
+def _named(
+    frame: pl.DataFrame, columns: Mapping[str, str | None], good: Performance
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Rows with the columns unit (strategy, else model), model, family and set_kind, and a value; what was left out."""
     strategy = columns["strategy"] or ("strategy" if "strategy" in frame.columns else None)
     family = columns["family"] or ("family" if "family" in frame.columns else None)
@@ -388,7 +404,7 @@ def _named(frame: pl.DataFrame, columns: Mapping[str, str | None]) -> tuple[pl.D
         named, said = without_name(named.with_columns(strategy=whole), ["strategy"])
         notes += said
     kind = pl.col("set_kind") if "set_kind" in frame.columns else pl.lit(None, pl.String)
-    guess = pl.when(pl.col("metric").is_in(["accuracy", "ece"])).then(pl.lit("id")).otherwise(pl.lit("ood"))
+    guess = pl.when(pl.col("metric").is_in([good.metric, "ece"])).then(pl.lit("id")).otherwise(pl.lit("ood"))
     named = named.with_columns(unit=pl.coalesce("strategy", "model"), set_kind=kind.fill_null(guess))
     valued, said = _valued(named)
     return valued, (*notes, *said)
@@ -449,18 +465,18 @@ def _mean(rows: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     return each.group_by("unit", *by, maintain_order=True).agg(pl.col("value").mean())
 
 
-def _complete(base: pl.DataFrame) -> tuple[pl.DataFrame, str | None, tuple[str, ...]]:
-    if base["accuracy"].null_count() == base.height:
+def _complete(base: pl.DataFrame, good: Performance) -> tuple[pl.DataFrame, str | None, tuple[str, ...]]:
+    if base[good.metric].null_count() == base.height:
         raise UserError(
-            "Expected ID accuracies beside the AUROCs, but there are none. Add rows of the metric accuracy."
+            f"Expected the {good.word} of ID data beside the AUROCs, but there is none. Add rows of {good.metric}."
         )
-    ece = "ece" if base["ece"].null_count() == 0 else None
-    kept = base.drop([] if ece else ["ece"]).drop_nulls()
+    ece = "ece" if base["ece"].null_count() == 0 and good.metric != "ece" else None
+    kept = base.drop([] if ece or good.metric == "ece" else ["ece"]).drop_nulls()
     lost = base.filter(~pl.col("unit").is_in(kept["unit"].to_list()))["unit"].to_list()
     notes = [f"Left out {len(lost)} of {base.height} units that miss a cell: {listed(lost)}."] if lost else []
     if kept.height < 4:
         raise UserError(
-            f"Expected at least four units with accuracy and every OOD set, but got {kept.height}. Add models."
+            f"Expected at least four units with {good.word} and every OOD set, but got {kept.height}. Add models."
         )
     return kept, ece, tuple(notes)
 

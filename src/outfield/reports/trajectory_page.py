@@ -99,8 +99,8 @@ def sentences(found: Trajectories) -> tuple[str, ...]:
     mean = float(known["value"].mean())  # type: ignore[arg-type]  # a float column
     several = len(found.models) > 1
     return (
-        _verdict(known),
-        f"The mean correlation is {plain:+.2f} before ID accuracy is taken out and {mean:+.2f} after; "
+        _verdict(known, found.performance.word),
+        f"The mean correlation is {plain:+.2f} before ID {found.performance.word} is taken out and {mean:+.2f} after; "
         f"{_significant(found.pairs)}.",
         f"The strongest {'is' if strongest.height == 1 else 'are'} "
         f"{with_and([_pair(row, several) for row in strongest.iter_rows(named=True)])}.",
@@ -114,18 +114,18 @@ def _pair(row: Mapping[str, Any], several: bool) -> str:
     return f"{row['first']} with {row['second']}{of}: {row['value']:+.2f}{interval}, plain {row['plain']:+.2f}"
 
 
-def _verdict(known: pl.DataFrame) -> str:
+def _verdict(known: pl.DataFrame, word: str) -> str:
     count, positive = known.height, known.filter(pl.col("low") > 0).height
     negative = known.filter(pl.col("high") < 0).height
     if known["low"].is_null().all():
         return (
-            "Whether the test sets agree once ID accuracy is known cannot be told: intervals take several runs of a "
+            f"Whether the test sets agree once ID {word} is known cannot be told: intervals take several runs of a "
             f"model, and none of {count} pairs has one. Add seeds to the study."
         )
     share = max(positive, negative) / count
     verdict = "agree" if positive == count else "mostly agree" if positive / count > 0.5 else "do not agree as a whole"
     return (
-        f"Once ID accuracy is known, the test sets {verdict}: of {count} pairs {positive} are positive, {negative} "
+        f"Once ID {word} is known, the test sets {verdict}: of {count} pairs {positive} are positive, {negative} "
         f"negative and {count - positive - negative} have no interval that leaves 0 out "
         f"(largest share one way: {share:.0%})."
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,13 +22,13 @@ from outfield.stats.runs import LEAST_RUNS, UNKNOWN, WithinRuns, conditional_p, 
 from outfield.stats.series import circular_shift_test
 from outfield.stats.smooth import SMOOTHERS, Smoother, residuals
 from outfield.store import query
+from outfield.store.performance import Performance, of_metric, performance
 from outfield.store.settings import told_apart
 from outfield.store.write import whole as whole_rows
 from outfield.studies.bench import HALVES
 from outfield.trajectory.tracker import ITEMS, SKIPPED, merits_of
 from outfield.types import Array, Estimate
 
-Share = Literal["accuracy", "balanced_accuracy"]
 ID = "ID"
 EXACT = "p takes ID accuracy for exact: its items are not there"
 
@@ -222,11 +222,11 @@ class Trajectories:
     models: tuple[Model, ...]
     skipped: tuple[str, ...] = ()
     manifest: Mapping[str, Any] = field(default_factory=dict)
-    measure: Share = "accuracy"
+    measure: str = "accuracy"
 
     @classmethod
-    def of(cls, folder: Path | str, measure: Share = "accuracy") -> Trajectories:
-        """The runs of a study.
+    def of(cls, folder: Path | str, measure: str | None = None) -> Trajectories:
+        """The runs of a study, by the performance of their task or by another ``measure`` of it.
 
         With ``measure="balanced_accuracy"`` a leaning of the model to one label, which moves the accuracies of sets of
         different label shares apart, is left out; reliability and the correction for noise, which rest on accuracies of
@@ -240,6 +240,7 @@ class Trajectories:
         rows = told_apart(query.rows(folder).filter(pl.col("step").is_not_null()))
         if rows.is_empty():
             raise UserError(f"Expected tracked runs in {folder}, but no row has a step. Run: outfield track STUDY")
+        measure = measure or performance(rows).metric
         skipped = rows.filter(pl.col("metric") == SKIPPED).sort("run", "step")
         notes = tuple(map(_skip, skipped.iter_rows(named=True)))
         done, total = query.progress(folder)
@@ -249,13 +250,20 @@ class Trajectories:
             pl.col("metric").is_in([measure, "auroc"]), pl.col("role") == "test", pl.col("part").is_null()
         )
         if not (measured["metric"] == measure).any():
-            raise UserError(f"Expected rows of {measure}, but there are none. Log the labels too, or take accuracy.")
+            raise UserError(
+                f"Expected rows of {measure}, but there are none. Log the labels too, or take another measure."
+            )
         measured = measured.with_columns(name=_NAME)
         items = _items(Path(folder)) if measure == "accuracy" else _no_items
         halves = rows.filter(pl.col("metric").is_in(HALVES)).with_columns(name=_NAME)
         groups = measured.partition_by("strategy", maintain_order=True)
         models = tuple(sorted((_model(group, halves, items) for group in groups), key=lambda one: one.name))
         return cls(rows, models, notes, query.manifest(folder).get("study") or {}, measure)
+
+    @cached_property
+    def performance(self) -> Performance:
+        """The measure of the ID set and of the sets of the same labels."""
+        return of_metric(self.measure)
 
     @cached_property
     def pairs(self) -> pl.DataFrame:
@@ -274,12 +282,13 @@ class Trajectories:
         Raises
         ------
         UserError
-            There are fewer than two measures beside ID accuracy.
+            There are fewer than two measures beside that of the ID set.
         """
         part = self.pairs.filter(pl.col("smoother") == smoother)
         if part.is_empty():
             raise UserError(
-                "Expected at least two measures beside ID accuracy, but got one. Add OOD sets to the study."
+                f"Expected at least two measures beside ID {self.performance.word}, but got one. "
+                "Add OOD sets to the study."
             )
         return part
 
@@ -342,11 +351,17 @@ class Trajectories:
         )
         widths = [stats.t.ppf(0.975, runs - 1) / np.sqrt(runs) if runs > 1 else np.nan for runs in table["runs"]]
         half = pl.col("sd") * pl.Series(widths)
-        return (
-            table.with_columns(low=(pl.col("value") - half).clip(0), high=(pl.col("value") + half).clip(None, 1))
-            .drop("sd")
-            .sort(keys)
-        )
+        return table.with_columns(bounded(half, self.performance.share)).drop("sd").sort(keys)
+
+
+def bounded(half: pl.Expr, share: bool) -> list[pl.Expr]:
+    """The ends of intervals of this half width; those of AUROCs, and of a performance that is a share, in [0, 1]."""
+    within = pl.lit(share) | (pl.col("metric") == "auroc")
+    low, high = pl.col("value") - half, pl.col("value") + half
+    return [
+        pl.when(within).then(low.clip(0)).otherwise(low).alias("low"),
+        pl.when(within).then(high.clip(None, 1)).otherwise(high).alias("high"),
+    ]
 
 
 _NUMBERS = (
@@ -415,7 +430,9 @@ def _model(table: pl.DataFrame, halves: pl.DataFrame, items: Callable[[str, int]
     arrays = {name: _array(wide.filter(pl.col("name") == name), len(runs), len(steps)) for name in names}
     whole = {name: array for name, array in arrays.items() if array is not None}
     if ID not in whole:
-        raise UserError("Expected an ID accuracy at every checkpoint, but it is missing. Log a set of kind 'id'.")
+        raise UserError(
+            "Expected a value of the ID set at every checkpoint, but it is missing. Log a set of kind 'id'."
+        )
     known = whole.pop(ID)
     correct = _correct(runs, steps, items, table)
     cut = halves.filter(pl.col("run").is_in(runs), pl.col("step").is_in(steps)).sort("run", "step")

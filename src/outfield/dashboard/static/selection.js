@@ -9,7 +9,7 @@ const WORDS = { id: "ID", ood: "OOD", shift: "shift" };
 const models = (study) =>
   study.models.map((each) => ({
     value: each.model, text: each.model,
-    note: each.accuracy === null || each.accuracy === undefined ? each.family : `accuracy ${number(each.accuracy, 3)}`,
+    note: each.performance === null || each.performance === undefined ? each.family : `${each.measure} ${number(each.performance, 3)}`,
   }));
 const detectors = (study) => study.detectors.map((each) => ({ value: each.name, text: each.name, note: each.information }));
 const sets = (study) =>

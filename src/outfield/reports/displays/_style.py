@@ -118,8 +118,8 @@ ERRORS = (0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0
 FEW_ERRORS = (0.5, 0.2, 0.05, 0.01, 0.002)
 
 
-def across_accuracy(field: str, title: str, ticks: Sequence[float] = ERRORS) -> alt.X:
-    """Accuracies to the right on the log scale of the error, from a field that holds errors.
+def across_share(field: str, title: str, ticks: Sequence[float] = ERRORS) -> alt.X:
+    """Shares of items answered rightly, to the right on the log scale of the error, from a field that holds errors.
 
     .9, .99 and .999 lie equally far apart: near 1 differences stay visible.
     """
@@ -128,11 +128,11 @@ def across_accuracy(field: str, title: str, ticks: Sequence[float] = ERRORS) -> 
     return alt.X(f"{field}:Q", axis=axis, scale=alt.Scale(type="log", reverse=True, nice=False, padding=14))
 
 
-def with_errors(table: pl.DataFrame, n: int) -> pl.DataFrame:
-    """Columns error, error_low, error_high beside those of accuracy, at least half an error in n."""
-    names = [name for name in table.columns if name.startswith("accuracy")]
+def with_errors(table: pl.DataFrame, n: int, share: str) -> pl.DataFrame:
+    """Columns error, error_low, error_high beside those of a share, at least half an error in n."""
+    ends = [end for end in ("", "_low", "_high") if f"{share}{end}" in table.columns]
     floor = 1 / (2 * max(n, 1))
-    errors = [(1 - pl.col(name)).clip(lower_bound=floor).alias(name.replace("accuracy", "error")) for name in names]
+    errors = [(1 - pl.col(f"{share}{end}")).clip(lower_bound=floor).alias(f"error{end}") for end in ends]
     return table.with_columns(errors)
 
 

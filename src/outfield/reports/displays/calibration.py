@@ -7,8 +7,8 @@ import polars as pl
 
 from outfield.errors import UserError
 from outfield.reports.displays import _style as style
-from outfield.reports.displays.accuracy import scatter
 from outfield.reports.displays.base import Display, Figure
+from outfield.reports.displays.charts import scatter
 from outfield.reports.results import Results
 
 FEATURES = ("total_variance", "participation_ratio", "tiny_share", "norm_mean", "norm_sd")
@@ -17,13 +17,13 @@ FEATURES = ("total_variance", "participation_ratio", "tiny_share", "norm_mean", 
 def ece_against_auroc(results: Results) -> Display:
     """ECE against mean AUROC: does the better calibrated model detect better?"""
     found = results.correlate("ece", "auroc").whole
-    accuracy = results.correlation.whole.estimate.value
+    performance = results.correlation.whole.estimate.value
     chart = scatter(results, "ece", "auroc", 340)
-    stronger = "stronger" if abs(found.estimate.value) > abs(accuracy) else "weaker"
+    stronger = "stronger" if abs(found.estimate.value) > abs(performance) else "weaker"
     caption = (
         "Expected calibration error against mean AUROC; small: a model, large: a strategy with the range of its seeds. "
-        f"Spearman over strategies {found.estimate}, 95% interval (Bonett-Wright): {stronger} than accuracy's "
-        f"{accuracy:.2f}."
+        f"Spearman over strategies {found.estimate}, 95% interval (Bonett-Wright): {stronger} than that of "
+        f"{results.measure.word}, {performance:.2f}."
     )
     table = results.models.select("model", "strategy", "family", "ece", "auroc")
     return Display("ece", "Calibration against detection", caption, table, (Figure(chart),), legend="family")

@@ -8,8 +8,8 @@ import polars as pl
 from outfield.errors import UserError
 from outfield.reports.comparison import Comparison
 from outfield.reports.displays import _style as style
-from outfield.reports.displays.accuracy import strip
 from outfield.reports.displays.base import Display, Figure
+from outfield.reports.displays.charts import strip
 
 COLUMNS = {"name": "", "value": "Difference", "low": "95% low", "high": "95% high", "n": "n"}
 

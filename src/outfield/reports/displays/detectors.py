@@ -11,8 +11,8 @@ import polars as pl
 from outfield.errors import UserError, plural
 from outfield.reports.displays import _boxes
 from outfield.reports.displays import _style as style
-from outfield.reports.displays.accuracy import strip
 from outfield.reports.displays.base import Display, Figure
+from outfield.reports.displays.charts import strip
 from outfield.reports.headline import criteria
 from outfield.reports.results import Results
 from outfield.stats import _plots
@@ -90,7 +90,7 @@ def best_per_strategy(results: Results) -> Display:
     columns = {
         "strategy": "Strategy",
         "family": "Family",
-        "accuracy": "Accuracy",
+        results.performance: results.performance_label,
         "best": "Best detector",
         "auroc": "Mean AUROC",
         **ENDS,
@@ -114,7 +114,9 @@ def _best(results: Results, safest: str | None) -> pl.DataFrame:
     highest = means.filter(_highest("auroc", "strategy")).sort("strategy", "detector")
     top = highest.group_by("strategy", maintain_order=True).agg(pl.exclude("detector").first(), names)
     beside = means.filter(pl.col("detector").is_in([safest or ""])).select("strategy", safest="auroc")
-    table = results.strategies.select("strategy", "family", "accuracy").join(top, on="strategy", maintain_order="left")
+    table = results.strategies.select("strategy", "family", results.performance).join(
+        top, on="strategy", maintain_order="left"
+    )
     for other in (_blind(cell), beside) if safest else (_blind(cell),):
         table = table.join(other, on="strategy", how="left", maintain_order="left")
     return table.rename({"detector": "best"}).sort("auroc", descending=True)

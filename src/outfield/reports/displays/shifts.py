@@ -1,4 +1,4 @@
-"""Accuracy under covariate shift: the same labels, another look."""
+"""Performance under covariate shift: the same labels, another look."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import polars as pl
 
 from outfield.errors import UserError
 from outfield.reports.displays import _style as style
-from outfield.reports.displays.accuracy import scatter
 from outfield.reports.displays.base import Display, Figure
+from outfield.reports.displays.charts import scatter
 from outfield.reports.results import Results
 
 
 def under_shift(results: Results) -> Display:
-    """Accuracy of every strategy under every shift, by severity."""
-    rows = results.metric("accuracy", "shift")
+    """Performance of every strategy under every shift, by severity."""
+    rows = results.metric(results.performance, "shift")
     if rows.is_empty():
         raise UserError("This study has no covariate shifts. Add `shifts:` to its file, say gaussian_noise and blur.")
     table = (
@@ -22,7 +22,9 @@ def under_shift(results: Results) -> Display:
         .agg(pl.col("value").mean())
         .sort("shift", "severity", "strategy")
     )
-    clean = results.strategies.select("strategy", "family", value="accuracy").with_columns(severity=pl.lit(0, pl.Int64))
+    clean = results.strategies.select("strategy", "family", value=results.performance).with_columns(
+        severity=pl.lit(0, pl.Int64)
+    )
     shifts = table["shift"].unique().sort().to_list()
     figures = tuple(
         Figure(
@@ -33,11 +35,13 @@ def under_shift(results: Results) -> Display:
         for shift in shifts
     )
     caption = (
-        f"Accuracy on the ID test set, mean over seeds; severity 0 is the clean set. A line a strategy "
-        f"({results.strategies.height}), coloured by family; hover for its name. "
-        f"n = {rows['n_id'].max()!s} pictures a point."
+        f"{results.performance_label} on the ID test set, mean over seeds; severity 0 is the clean set. A line a "
+        f"strategy ({results.strategies.height}), coloured by family; hover for its name. "
+        f"n = {rows['n_id'].max()!s} inputs a point."
     )
-    return Display("shifts", "Accuracy under covariate shift", caption, table, figures, legend="family")
+    return Display(
+        "shifts", f"{results.performance_label} under covariate shift", caption, table, figures, legend="family"
+    )
 
 
 def _words(shift: str) -> str:
@@ -47,13 +51,18 @@ def _words(shift: str) -> str:
 def _lines(table: pl.DataFrame, results: Results) -> alt.TopLevelMixin:
     colour = style.family(results.families)["color"]
     tips = [style.name("strategy", "strategy"), style.name("family", "family")]
-    tips += [style.tip("severity", "severity", "d"), style.tip("value", "accuracy")]
+    tips += [style.tip("severity", "severity", "d"), style.tip("value", results.measure.word)]
     lines = alt.Chart(style.rows(table.drop_nulls(["value"]))).mark_line(
         point=alt.OverlayMarkDef(size=18), strokeWidth=1.6, opacity=0.8
     )
     drawn: alt.TopLevelMixin = lines.encode(
         x=alt.X("severity:Q", title="severity", axis=alt.Axis(tickMinStep=1, format="d", grid=False)),
-        y=alt.Y("value:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5)),
+        y=alt.Y(
+            "value:Q",
+            title=results.measure.word,
+            scale=alt.Scale(domain=[0, 1]) if results.measure.share else alt.Scale(zero=False),
+            axis=alt.Axis(tickCount=5),
+        ),
         color=colour,
         detail="strategy:N",
         tooltip=tips,
@@ -62,12 +71,12 @@ def _lines(table: pl.DataFrame, results: Results) -> alt.TopLevelMixin:
 
 
 def generalisation_against_detection(results: Results) -> Display:
-    """Accuracy under shift against mean AUROC: do the two ways of leaving the training distribution agree?"""
+    """Performance under shift against mean AUROC: do the two ways of leaving the training distribution agree?"""
     found = results.correlate("shifted", "auroc").whole
     chart = scatter(results, "shifted", "auroc", 340)
     caption = (
-        "Mean accuracy over shifts and severities against mean AUROC; small: a model, large: a strategy with the range "
-        f"of its seeds. Spearman over strategies {found.estimate}, 95% interval (Bonett-Wright)."
+        f"Mean {results.measure.word} over shifts and severities against mean AUROC; small: a model, large: a strategy "
+        f"with the range of its seeds. Spearman over strategies {found.estimate}, 95% interval (Bonett-Wright)."
     )
     table = results.models.select("model", "strategy", "family", "shifted", "auroc")
     return Display(

@@ -33,7 +33,7 @@ def relation(analysis: Analysis) -> Display:
         curve = np.stack([found.grid, found.value], axis=1)
         band = np.stack([found.grid, found.low, found.high], axis=1)
         chart = _plots.scatter(
-            found.x, found.y, table.names, x_title=table.id, y_title=ood, colour=families, curve=curve, band=band
+            found.x, found.y, table.names, x_title=table.id_word, y_title=ood, colour=families, curve=curve, band=band
         )
         rho = analysis.relations[ood].whole.estimate
         figures.append(_figure(chart, f"{ood}: Spearman {rho}"))
@@ -159,7 +159,7 @@ def partial(analysis: Analysis) -> Display:
         _figure(_plots.network(found.names, found.values), "As a network: blue positive, red negative", 420),
     )
     caption = (
-        f"Correlation of two OOD measures given {analysis.measures.id}, over {found.n_units} units; p by "
+        f"Correlation of two OOD measures given {analysis.measures.id_word}, over {found.n_units} units; p by "
         f"{found.correction}. The sign can depend on the smoother: the table has linear, rank and spline beside the "
         "plain correlation."
     )

@@ -9,10 +9,12 @@ import polars as pl
 
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
+from outfield.store.performance import Performance
 from outfield.trajectory.analysis import Trajectories
 
 ID_COLOUR = "#8a8f98"
-KINDS = {"ID accuracy": ID_COLOUR, "accuracy under shift": style.BLUE, "AUROC": style.ORANGE}
+COLOURS = (ID_COLOUR, style.BLUE, style.ORANGE)
+"""Of the ID set, of sets of the same labels, of detection."""
 
 
 STYLES = ("solid", "long dashes", "short dashes", "dots")
@@ -21,14 +23,14 @@ DASHES = ([1, 0], [6, 3], [3, 2], [1, 2])
 
 
 def trajectories(found: Trajectories) -> Display:
-    """Each set along training, with intervals, the ID accuracy behind it."""
+    """Each set along training, with intervals, the performance on ID data behind it."""
     table, chance = found.curves(), _majority(found)
     order = table.filter(pl.col("name") != "ID").sort("metric", "name")["name"].unique(maintain_order=True)
-    ends = _ends(table)
-    figures = tuple(Figure(_panel(table, name, ends, chance.get(name)), name, 220) for name in order)
+    measure = found.performance
+    figures = tuple(Figure(_panel(table, name, measure, chance.get(name)), name, 220) for name in order)
     steps, runs = table["step"].n_unique(), table["runs"].max()
     caption = (
-        f"Mean over {runs!s} runs at {steps} steps with Student's 95% interval over runs; grey: ID accuracy"
+        f"Mean over {runs!s} runs at {steps} steps with Student's 95% interval over runs; grey: ID {measure.word}"
         f"{'; dotted: the share of the more frequent label, which needs no model' if chance else ''}. Steps on a "
         f"symmetric log scale; step 0 is before training.{_styles(table)}"
     )
@@ -43,11 +45,16 @@ def _styles(table: pl.DataFrame) -> str:
     return f" Lines: {', '.join(said)}."
 
 
-def _ends(table: pl.DataFrame) -> tuple[float, float]:
+def kinds(word: str) -> tuple[str, str, str]:
+    """What is drawn, in words: the ID set, sets of the same labels, detection."""
+    return f"ID {word}", f"{word} under shift", "AUROC"
+
+
+def ends(table: pl.DataFrame) -> tuple[float, float]:
     """What the axes span: all intervals, in tenths."""
     low = table.select(pl.min_horizontal("value", pl.col("low").fill_nan(None)).min()).item()
     high = table.select(pl.max_horizontal("value", pl.col("high").fill_nan(None)).max()).item()
-    return max(0.0, math.floor(10 * low) / 10), min(1.0, math.ceil(10 * high) / 10)
+    return math.floor(10 * low) / 10, math.ceil(10 * high) / 10
 
 
 def _majority(found: Trajectories) -> dict[str, float]:
@@ -56,35 +63,48 @@ def _majority(found: Trajectories) -> dict[str, float]:
     return dict(rows.group_by("ood").agg(pl.col("value").first()).iter_rows())
 
 
-def _panel(table: pl.DataFrame, name: str, ends: tuple[float, float], chance: float | None) -> alt.TopLevelMixin:
-    part = table.filter(pl.col("name").is_in([name, "ID"]))
-    measure = "AUROC" if "auroc" in part["metric"].to_list() else "accuracy"
-    drawn = _lines(part.with_columns(kind=_KIND), measure, ends, height=150)
+def _panel(table: pl.DataFrame, name: str, measure: Performance, chance: float | None) -> alt.TopLevelMixin:
+    """A set and the ID set behind it, where both are shares; an axis for all sets of a kind."""
+    own = table.filter(pl.col("name") == name)
+    detected = "auroc" in own["metric"].to_list()
+    alike = (
+        pl.col("metric").is_in(["auroc", measure.metric]) if measure.share else pl.col("metric").is_in(own["metric"])
+    )
+    shown = table.filter(alike)
+    part = shown.filter(pl.col("name").is_in([name, "ID"])).with_columns(kind=kind_of(measure.word))
+    title = "AUROC" if detected else measure.word
+    drawn = lines(part, title, ends(shown), height=150, word=measure.word)
     if chance is None:
         return drawn
     rule = alt.Chart(style.rows(pl.DataFrame({"at": [chance]}))).mark_rule(strokeDash=[2, 3], color=style.INK)
     return alt.layer(rule.encode(y="at:Q"), drawn)  # type: ignore[arg-type]  # a layer of layers
 
 
-_KIND = (
-    pl.when(pl.col("name") == "ID")
-    .then(pl.lit("ID accuracy"))
-    .when(pl.col("metric") == "auroc")
-    .then(pl.lit("AUROC"))
-    .otherwise(pl.lit("accuracy under shift"))
-)
+def kind_of(word: str) -> pl.Expr:
+    """Which of ``kinds`` a row is of."""
+    same, shifted, detection = kinds(word)
+    return (
+        pl.when(pl.col("name") == "ID")
+        .then(pl.lit(same))
+        .when(pl.col("metric") == "auroc")
+        .then(pl.lit(detection))
+        .otherwise(pl.lit(shifted))
+    )
 
 
-def _lines(
-    table: pl.DataFrame, measure: str, ends: tuple[float, float], height: int, legend: bool = False
+def lines(
+    table: pl.DataFrame, measure: str, ends: tuple[float, float], *, height: int, word: str, legend: bool = False
 ) -> alt.TopLevelMixin:
+    """Curves with their bands, a colour a kind and dashes a model."""
     shown = (
         alt.Legend(title=None, orient="top", symbolType="stroke", symbolStrokeWidth=3, symbolOpacity=1)
         if legend
         else None
     )
-    kinds = [kind for kind in KINDS if kind in table["kind"].unique().to_list()]
-    colour = alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=[KINDS[kind] for kind in kinds]), legend=shown)
+    colours = dict(zip(kinds(word), COLOURS, strict=True))
+    present = [kind for kind in colours if kind in table["kind"].unique().to_list()]
+    scale = alt.Scale(domain=present, range=[colours[kind] for kind in present])
+    colour = alt.Color("kind:N", scale=scale, legend=shown)
     x = alt.X(
         "step:Q", title="step", scale=alt.Scale(type="symlog", nice=False),
         axis=alt.Axis(values=[0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000], grid=False, format="~s"),

@@ -16,16 +16,16 @@ CELL = 31
 
 
 def heat_map(found: Trajectories, smoother: Smoother = "spline") -> Display:
-    """Partial correlations given ID accuracy: below the diagonal partial, above it plain."""
+    """Partial correlations given ID performance: below the diagonal partial, above it plain."""
     part = found.compared(smoother)
     figures = tuple(Figure(_map(part, model), model.name, 190 + CELL * len(model.values)) for model in found.models)
+    title = f"What is left in common once ID {found.performance.word} is known"
     caption = (
         "Correlation within runs, mean over runs in Fisher z. Below the diagonal: of the residuals of a "
-        f"{smoother} on ID "
-        "accuracy; above: plain. Blue positive, red negative; a cell's number is bold where the 95% interval over "
-        "runs leaves 0 out."
+        f"{smoother} on ID {found.performance.word}; above: plain. Blue positive, red negative; a cell's number is "
+        "bold where the 95% interval over runs leaves 0 out."
     )
-    return Display("heat-map", "What is left in common once ID accuracy is known", caption, part, figures)
+    return Display("heat-map", title, caption, part, figures)
 
 
 def _map(pairs: pl.DataFrame, model: Model) -> alt.TopLevelMixin:

@@ -24,8 +24,8 @@ def network(found: Trajectories, smoother: Smoother = "spline") -> Display:
     counts = part.group_by("side").len().sort("len", descending=True)
     said = ", ".join(f"{row['len']} {row['side']}" for row in counts.iter_rows(named=True))
     caption = (
-        f"Partial correlation given ID accuracy ({smoother}), mean over runs. Blue positive, red negative, grey "
-        "where the "
+        f"Partial correlation given ID {found.performance.word} ({smoother}), mean over runs. Blue positive, red "
+        "negative, grey where the "
         f"95% interval over runs holds 0; width is strength. Of {part.height} edges: {said}."
     )
     table = part.select("model", "first", "second", "value", "low", "high", "plain", "side")

@@ -9,8 +9,8 @@ from scipy import stats
 
 from outfield.errors import UserError
 from outfield.reports.displays import _style as style
-from outfield.reports.displays.accuracy import strip
 from outfield.reports.displays.base import Display, Figure
+from outfield.reports.displays.charts import strip
 from outfield.reports.displays.trajectory_network import COLOURS, sided
 from outfield.stats.smooth import SMOOTHERS
 from outfield.trajectory.analysis import Model, Trajectories
@@ -35,10 +35,10 @@ def partial_correlations(found: Trajectories) -> Display:
     shared = table.filter(pl.col("shared_id")).height
     caption = (
         f"Correlation within runs, mean over {runs} runs in Fisher z, Student's 95% interval over runs: plain (hollow) "
-        "and once a smooth of ID accuracy is taken out (filled; drawn: spline). p: run permutation, two-sided, "
-        "given ID accuracy less its noise, of what is left beyond the curve that all runs share; p, BH: after "
-        "Benjamini and Hochberg over the pairs of one model. Corrected: linear, for the sampling noise of the ID set "
-        "(errors in variables with its item covariance). Pairs whose sign depends on the "
+        f"and once a smooth of ID {found.performance.word} is taken out (filled; drawn: spline). p: run permutation, "
+        f"two-sided, given ID {found.performance.word} less its noise, of what is left beyond the curve that all "
+        "runs share; p, BH: after Benjamini and Hochberg over the pairs of one model. Corrected: linear, for the "
+        "sampling noise of the ID set (errors in variables with its item covariance). Pairs whose sign depends on the "
         f"smoother: {found.sign_differs.height}. {_shared(shared)}{_left(table)}"
     )
     figures = tuple(
@@ -116,7 +116,7 @@ def reliability(found: Trajectories) -> Display:
         value="reliability", low=pl.col("lowest run"), high="reliability", n="items",
     )  # fmt: skip
     caption = (
-        "Share of the variance of a set's accuracies along a run that is not sampling noise of its items (item "
+        "Share of the variance of a set's performance along a run that is not sampling noise of its items (item "
         "covariance), "
         "mean over runs; the line reaches to the lowest run; at 0 and below a set "
         "moves no more than by chance. Sets below 200 items: "

@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 
 import polars as pl
 
+from outfield.errors import UserError
+
 Severity: TypeAlias = Literal["error", "warning", "info"]
 ORDER: tuple[Severity, ...] = ("error", "warning", "info")
 
@@ -21,7 +23,7 @@ TITLES: dict[str, str] = {
     "OF007": "AUROC below .5",
     "OF008": "The sign of a partial correlation depends on the smoother",
     "OF009": "An interaction that appears on one scale only",
-    "OF010": "ECE predicts better than accuracy",
+    "OF010": "ECE predicts better than the ID measure",
     "OF011": "Saturated benchmark",
     "OF012": "The relation is not monotonic",
     "OF013": "Cells are missing",
@@ -41,6 +43,22 @@ TITLES: dict[str, str] = {
 class Finding:
     """One finding.
 
+    Parameters
+    ----------
+    code : str
+        ``OF`` and a number for those of outfield; other packages take letters of their own.
+    severity : ``error``, ``warning`` or ``info``
+    sentence : str
+        What was found, with its figures.
+    heading, about : str
+        What the code stands for, and a text in Markdown on what it means and what to do. Those of outfield's codes are
+        known; another package gives them.
+
+    Raises
+    ------
+    UserError
+        A code that is not known, without a heading.
+
     Examples
     --------
     >>> print(Finding("OF011", "info", "imagenet-v2: 97% of models lie above .99."))
@@ -50,17 +68,27 @@ class Finding:
     code: str
     severity: Severity
     sentence: str
+    heading: str = ""
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        if self.code not in TITLES and not self.heading:
+            raise UserError(
+                f"Expected a heading for the finding {self.code}, whose code is not one of outfield's, but got none. "
+                "Give heading= and about=."
+            )
 
     def __str__(self) -> str:
         return f"{self.code} {self.severity}: {self.sentence}"
 
     @property
     def title(self) -> str:
-        return TITLES[self.code]
+        """What the code stands for."""
+        return TITLES.get(self.code, self.heading)
 
     @property
     def page(self) -> str:
-        """The page of the documentation about this code."""
+        """The page of the documentation about this code, where it is one of outfield's."""
         return f"findings/{self.code}.md"
 
 

@@ -55,9 +55,10 @@ def pooled_not_borne_out(analysis: Analysis) -> Iterator[Finding]:
     if pooled.p < 0.05 <= whole.p:
         yield Finding(
             "OF001", "error",
-            f"Pooled over {len(pooled.x):,} rows, accuracy and AUROC correlate {pooled.estimate.value:+.3f} "
-            f"(p = {pooled.p:.1g}); at the level of the {analysis.measures.level} it is {_number(whole.estimate)} "
-            f"(n = {whole.n_units}, p = {whole.p:.2f}). Rows of one model are not independent.",
+            f"Pooled over {len(pooled.x):,} rows, {analysis.measures.id_word} and AUROC correlate "
+            f"{pooled.estimate.value:+.3f} (p = {pooled.p:.1g}); at the level of the {analysis.measures.level} it is "
+            f"{_number(whole.estimate)} (n = {whole.n_units}, p = {whole.p:.2f}). Rows of one model are not "
+            "independent.",
         )  # fmt: skip
 
 
@@ -80,7 +81,8 @@ def family_carries(analysis: Analysis) -> Iterator[Finding]:
             each = ", ".join(f"{_number(found.without[family].estimate)} without {family}" for family in families)
             yield Finding(
                 "OF002", "warning",
-                f"{analysis.measures.id} with {ood}: {_number(whole)} with all {found.whole.n_units} units, {each}.",
+                f"{analysis.measures.id_word} with {ood}: {_number(whole)} with all {found.whole.n_units} units, "
+                f"{each}.",
             )  # fmt: skip
     yield from _shape_carried(analysis)
 
@@ -97,7 +99,7 @@ def _shape_carried(analysis: Analysis) -> Iterator[Finding]:
     sides = analysis.sides()
     low = sides["up to the baseline"]
     table = analysis.measures
-    x, y, families = table.column(table.id), table.column(analysis.main), np.asarray(table.families)
+    x, y, families = table.oriented(table.column(table.id)), table.column(analysis.main), np.asarray(table.families)
     below = x <= x[table.names.index(str(table.baseline))]
     named, counts = np.unique(families[below], return_counts=True)
     for biggest in named[counts == counts.max()]:
@@ -197,7 +199,7 @@ def smoother_decides(analysis: Analysis) -> Iterator[Finding]:
     for (a, b), values in list(turned.items())[:3]:
         each = ", ".join(f"{kind} {values[kind].value:+.2f}" for kind in ("linear", "rank", "spline"))
         plain = f"(plain {values['plain'].value:+.2f})"
-        yield Finding("OF008", "warning", f"{a} and {b} given {analysis.measures.id}: {each} {plain}.")
+        yield Finding("OF008", "warning", f"{a} and {b} given {analysis.measures.id_word}: {each} {plain}.")
     if len(turned) > 3:
         rest = ", ".join(f"{a} and {b}" for a, b in list(turned)[3:])
         yield Finding("OF008", "warning", f"So for {len(turned) - 3} pairs more: {rest}.")
@@ -220,12 +222,12 @@ def one_scale(analysis: Analysis) -> Iterator[Finding]:
 
 
 def ece_predicts_better(analysis: Analysis) -> Iterator[Finding]:
-    """OF010: calibration error predicts the OOD measure better than accuracy."""
+    """OF010: calibration error predicts the OOD measure better than the ID measure."""
     ece, whole = analysis.ece.estimate, analysis.relations[analysis.main].whole.estimate
     if abs(ece.value) > abs(whole.value) and (ece.low > 0 or ece.high < 0):
         yield Finding(
             "OF010", "info",
-            f"ECE correlates {_number(ece)} with {analysis.main}, {analysis.measures.id} only {_number(whole)} "
+            f"ECE correlates {_number(ece)} with {analysis.main}, {analysis.measures.id_word} only {_number(whole)} "
             f"(n = {ece.n}).",
         )  # fmt: skip
 
@@ -242,7 +244,7 @@ def saturated(analysis: Analysis) -> Iterator[Finding]:
         elif abs(analysis.relations[ood].whole.estimate.value) > 0.98:
             rho = analysis.relations[ood].whole.estimate.value
             yield Finding(
-                "OF011", "info", f"{ood} repeats {table.id} (rho = {rho:.3f}): it adds next to nothing to it."
+                "OF011", "info", f"{ood} repeats {table.id_word} (rho = {rho:.3f}): it adds next to nothing to it."
             )
 
 
@@ -256,7 +258,7 @@ def not_monotonic(analysis: Analysis) -> Iterator[Finding]:
         tail = f"; not without {' or '.join(fragile)}" if fragile else ""
         yield Finding(
             "OF012", "info",
-            f"{analysis.main} against {analysis.measures.id} is an {shape} with its turn near {at:.3f} "
+            f"{analysis.main} against {analysis.measures.id_word} is an {shape} with its turn near {at:.3f} "
             f"(Lind-Mehlum p = {p[0]:.2g}, two lines p = {p[1]:.2g}){tail}.",
         )  # fmt: skip
 

@@ -45,10 +45,18 @@ def told(findings: Iterable[Finding]) -> list[Told]:
     >>> len(found), found[0].sentences, "What to do" in found[0].about
     (1, ('a has 9 items.', 'b has 8 items.'), True)
     """
-    sentences: dict[tuple[str, str], list[str]] = {}
+    groups: dict[tuple[str, str], list[Finding]] = {}
     for each in findings:
-        sentences.setdefault((each.code, each.severity), []).append(each.sentence)
-    return [Told(*key, TITLES[key[0]], tuple(said), about(key[0])) for key, said in sentences.items()]
+        groups.setdefault((each.code, each.severity), []).append(each)
+    return [
+        Told(*key, found[0].title, tuple(each.sentence for each in found), _about(found[0]))
+        for key, found in groups.items()
+    ]
+
+
+def _about(finding: Finding) -> str:
+    """The documentation's page of a code of outfield's; of another's the text that came with it."""
+    return about(finding.code) if finding.code in TITLES else _html(finding.about)
 
 
 def page(code: str) -> str:
@@ -75,4 +83,8 @@ def about(code: str) -> str:
     """That page as HTML, without its title and severity, which stand beside the finding."""
     _, _, body = page(code).partition("\n## ")
     text = re.sub(r"^## ", "#### ", f"## {body}", flags=re.MULTILINE)
+    return _html(text)
+
+
+def _html(text: str) -> str:
     return str(MarkdownIt("commonmark", {"html": False}).render(text))
