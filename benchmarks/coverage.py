@@ -467,6 +467,30 @@ def _weighted_diagnostic(name: str, n: int, claimed: tuple[float, float]) -> Non
         return None if np.isnan(found.low) else inside(found, weighted_truth(name))
 
 
+def _merits(n: int, note: str = "") -> None:
+    def enter(name: str, of: str, truth: float, draw: Callable[[Rng], tuple[np.ndarray, ...]]) -> None:
+        @case(f"{name} of {of}, {n}", "coverage", COVERS if n > 100 else (0.9, 0.99), note)
+        def run(rng: Rng) -> bool:
+            return inside(registry.create("metrics", name)(*draw(rng)), truth)
+
+    def errors(rng: Rng) -> tuple[np.ndarray]:
+        return (-np.abs(rng.normal(size=n)),)
+
+    def followed(rng: Rng) -> tuple[np.ndarray, np.ndarray]:
+        first, second = normal_pair(rng, n, 0.5)
+        return -np.exp(first), second
+
+    enter("mean_absolute_error", "normal errors", float(np.sqrt(2 / np.pi)), errors)
+    enter("root_mean_squared_error", "normal errors", 1.0, errors)
+    enter("mean_return", "normal returns", 3.0, lambda rng: (rng.normal(3, 2, n),))
+    enter("exact_match", "answers of which 80% are right", 0.8, lambda rng: ((rng.random(n) < 0.8).astype(float),))
+    enter("error_correlation", "scores that follow the error", float(6 / np.pi * np.arcsin(0.25)), followed)
+
+
+for _n in (40, 300):
+    _merits(_n)
+
+
 def _diagnosed(metric: Metric, rng: Rng, x: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, ...]:
     """ID scores, the larger the likelier an error, whether each is right, and OOD scores where they are asked for."""
     correct = rng.random(len(x)) < theory.norm.cdf(1 - x)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+from outfield import registry
 
 
 @pytest.fixture(autouse=True)
@@ -22,3 +25,15 @@ def _one_thread() -> None:
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return Path(__file__).parents[1]
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detectors of the example package, as if it were installed."""
+    place, kind = "tests.plugin_example.src.outfield_example", "outfield.detectors"
+    found = {
+        name: metadata.EntryPoint(name, f"{place}.{name}:{cls}", kind)
+        for name, cls in (("flow", "Flow"), ("standardised", "Standardised"))
+    }
+    foreign = registry._foreign
+    monkeypatch.setattr(registry, "_foreign", lambda asked: foreign(asked) | (found if asked == "detectors" else {}))

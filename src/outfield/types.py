@@ -50,13 +50,21 @@ class Head:
             )
 
     def __call__(self, features: Tensor) -> Tensor:
-        return features @ self.weight.to(features).T + self.bias.to(features)
+        return features @ self.weight.to(features.dtype).T + self.bias.to(features.dtype)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Head:
         return Head(self.weight.to(device=device, dtype=dtype), self.bias.to(device=device, dtype=dtype))
 
 
 T = TypeVar("T")
+
+
+_SOURCES = {
+    "inputs": "Take them from the values of a data set: values.keeping(('inputs', 'features')).",
+    "targets": "Extract them from a data set that has targets.",
+    "labels": "Extract them from a data set that has labels.",
+}
+"""Where fields come from that no model gives."""
 
 
 class _Optional(Generic[T]):
@@ -76,7 +84,7 @@ class _Optional(Generic[T]):
         if value is None:
             raise UserError(
                 f"Expected outputs with {self.name}, but these have {', '.join(outputs.present) or 'nothing'}. "
-                f"Extract them from a model that has {self.name}."
+                f"{_SOURCES.get(self.name, f'Extract them from a model that has {self.name}.')}"
             )
         return value
 
@@ -167,15 +175,21 @@ class Outputs:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Outputs:
         """The same outputs with ``change`` applied to every array that has rows."""
-        return self._changed(change, self.__dict__["head"])
-
-    def _changed(self, change: Callable[[Tensor], Tensor], head: Head | None) -> Outputs:
         fields = {name: change(value) for name, value in self._fields()}
-        layers = {name: change(value) for name, value in self.layers.items()}
-        return Outputs(**fields, head=head, layers=layers)
+        return self.with_fields(**fields, layers={name: change(value) for name, value in self.layers.items()})
+
+    def with_fields(self, **fields: Any) -> Outputs:
+        """The same outputs with some fields given anew; None leaves a field out."""
+        own = {name: self.__dict__[name] for name in (*self.present, "layers")}
+        return Outputs(**own | fields)
 
     def __getitem__(self, rows: slice | Tensor) -> Outputs:
         return self.map(lambda value: value[rows])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the values are."""
+        return next(value.device for _, value in self._rows())
 
     def chunks(self, size: int = 8192) -> Iterator[Outputs]:
         """Consecutive pieces of at most ``size`` rows."""
@@ -184,7 +198,8 @@ class Outputs:
 
     def to(self, device: torch.device | str) -> Outputs:
         """The same values on another device; the head goes with them."""
-        return self._changed(lambda value: value.to(device), self.head.to(device) if self.has("head") else None)
+        moved = self.map(lambda value: value.to(device))
+        return moved.with_fields(head=self.head.to(device)) if self.has("head") else moved
 
     @staticmethod
     def cat(parts: Sequence[Outputs]) -> Outputs:
@@ -195,7 +210,7 @@ class Outputs:
             raise UserError("Expected at least one part to join, but got none.")
         fields = {name: torch.cat([part.__dict__[name] for part in parts]) for name, _ in parts[0]._fields()}
         layers = {name: torch.cat([part.layers[name] for part in parts]) for name in parts[0].layers}
-        return Outputs(**fields, head=parts[0].__dict__["head"], layers=layers)
+        return parts[0].with_fields(**fields, layers=layers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,13 +247,46 @@ class Batch:
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def targets(self) -> Tensor:
+        """``y``, where there must be one.
+
+        Raises
+        ------
+        UserError
+            There are no targets.
+        """
+        if self.y is None:
+            raise UserError("Expected items with targets, but these have none. Give each item its label or value.")
+        return self.y
+
     def __getitem__(self, rows: Tensor | slice) -> Batch:
         """Some of the items, in that order; streams are left as they are."""
         some = {name: None if value is None else value[rows] for name, value in self._columns()}
         return Batch(**some, streams=self.streams)
 
+    def to(self, device: torch.device | str | None) -> Batch:
+        """The same items with their tensors on a device, those of streams too; None leaves them where they are."""
+        placed = {name: value.to(device) if _is_tensor(value) else value for name, value in self._columns()}
+        return Batch(**placed, streams={role: stream.to(device) for role, stream in self.streams.items()})
+
+    def digest(self) -> str:
+        """Content key of inputs, targets, groups and streams; inputs that are no tensor say their own."""
+        from outfield import keys
+
+        tensors = {name: value for name, value in self._columns() if _is_tensor(value)}
+        inputs = None if "x" in tensors else self.x.digest()
+        streams = {role: stream.digest() for role, stream in self.streams.items()}
+        return keys.key(tensors=keys.of_tensors(tensors), inputs=inputs, streams=streams)
+
     def _columns(self) -> Iterator[tuple[str, Any]]:
         yield from ((name, getattr(self, name)) for name in ("x", "y", "groups", "rows"))
+
+
+def _is_tensor(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor)
 
 
 def _widened(value: Tensor) -> Tensor:

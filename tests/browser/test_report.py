@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 
 from outfield.reports import page as report
-from outfield.reports import trajectory
+from outfield.reports import trajectory_page as trajectory
 from outfield.reports.displays.base import Display, Figure
-from outfield.reports.html import built, column, shown
+from outfield.reports.html import cell_texts, display_or_reason, render
 from outfield.reports.results import Results
 from tests.browser.pages import Visit, screenshots, violations
 
@@ -56,7 +56,7 @@ def drawn(visit: Visit, address: str) -> Page:
 def displays(digits: Path) -> dict[str, Display]:
     """The displays of the report, made apart from it."""
     results = Results.of(digits)
-    made = [built(build, results) for builds in report.SECTIONS.values() for build in builds]
+    made = [display_or_reason(build, results) for builds in report.SECTIONS.values() for build in builds]
     return {each.code: each for each in made if not each.missing}
 
 
@@ -80,7 +80,7 @@ def test_every_download_holds_the_rows_of_its_display(
             page.get_by_role("button", name=f"Download {code}.csv", exact=True).click()
         text = waiting.value.path().read_text()
         assert next(csv.reader(io.StringIO(text))) == display.table.columns
-        assert text.strip() == shown(display).csv.strip()
+        assert text.strip() == render(display).csv.strip()
 
 
 def test_a_table_is_sorted_and_filtered(offline: Visit, reports: dict[str, str], displays: dict[str, Display]) -> None:
@@ -123,7 +123,7 @@ def test_a_long_table_reads_like_a_short_one(offline: Visit, own: tuple[Path, Di
     rows = page.locator("article#own tbody").evaluate(
         "(body) => [...body.rows].map((row) => [...row.cells].map((cell) => cell.textContent))"
     )
-    wanted = [column(display.table[name]) for name in display.table.columns]
+    wanted = [cell_texts(display.table[name]) for name in display.table.columns]
     assert rows == [list(row) for row in zip(*wanted, strict=True)]
     assert rows[0] == [EVIL, "1.2e-09", "1.000", "0"]
 

@@ -12,18 +12,22 @@ import torch
 from safetensors.torch import load, save
 from scipy.stats import spearmanr
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
+from outfield.detectors._wrapper import part, state_with
 from outfield.detectors.base import Detector
 from outfield.errors import UserError
 from outfield.features.fit_data import FitData
 from outfield.registry import create, find, name_of, names
 from outfield.types import Outputs, State
 from tests.contracts.worlds import CLASSES, Sharded, world
+from tests.plugin_example.src.outfield_example.flow import Flow
+from tests.plugin_example.src.outfield_example.standardised import Standardised
 
 DETECTORS = names("detectors")
 SMALLER: dict[str, dict[str, Any]] = {"corp": {"m": 96}}
 """Settings that keep the tests quick where the paper's default is large."""
-INFORMATION = {"outputs", "features", "hybrid", "layers", "gradients"}
+INFORMATION = {"inputs", "outputs", "features", "hybrid", "layers", "gradients"}
 
 
 def fitted(detector: Detector, data: FitData | None = None) -> State:
@@ -37,7 +41,7 @@ def scores(detector: Detector, split: str = "test", state: State | None = None) 
 def needed(detector: Detector, out: Outputs, without: str = "") -> Outputs:
     """The outputs with only what the detector declares that it reads."""
     allowed = detector.needs - {without}
-    fields = {name: getattr(out, name) for name in ("logits", "features", "head") if name in allowed}
+    fields = {name: getattr(out, name) for name in ("logits", "features", "inputs", "head") if name in allowed}
     probed = tuple(probe.key for probe in detector.probes() if name_of("probes", probe) in allowed)
     return Outputs(**fields, layers={name: value for name, value in out.layers.items() if name.startswith(probed)})
 
@@ -165,7 +169,9 @@ def check_extreme_rows(detector: Detector) -> None:
     state, out = fitted(detector), world().outputs("test", detector)[:6]
     factors = torch.tensor([0.0, 1e-20, 1.0, 1e3, 1e4, 0.0])[:, None]
     layers = {name: value * factors for name, value in out.layers.items()}
-    extreme = Outputs(out.logits * factors.flip(0), out.features * factors, out.labels, out.head, layers)
+    inputs = out.inputs * factors[..., None, None]
+    changed = {"logits": out.logits * factors.flip(0), "features": out.features * factors, "inputs": inputs}
+    extreme = out.with_fields(**changed, layers=layers)
     assert torch.isfinite(detector.score(extreme, state)).all()
 
 
@@ -197,12 +203,32 @@ def check_fit_refuses_what_is_not_finite(detector: Detector) -> None:
         detector.fit(FitData.of(train, val))
 
 
+class _Moves(TorchFunctionMode):
+    """Counts tensors that are sent to a device."""
+
+    count = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        told = (*args[1:], *(kwargs or {}).values())
+        moves = func in (Tensor.cpu, Tensor.cuda) or any(isinstance(one, (torch.device, str, Tensor)) for one in told)
+        self.count += moves and func in (Tensor.cpu, Tensor.cuda, Tensor.to)
+        return func(*args, **(kwargs or {}))
+
+
+def check_score_moves_nothing(detector: Detector) -> None:
+    """State, head and values are on one device before a score is asked for."""
+    state, out = fitted(detector), world().outputs("test", detector)
+    with _Moves() as moves:
+        detector.score(out, state)
+    assert moves.count == 0
+
+
 def check_types_of_labels(detector: Detector) -> None:
     """Class numbers of any type give one fit; what is no class number is refused."""
     train, val = (world().outputs(split, detector) for split in ("train", "val"))
     state = detector.fit(FitData.of(train, val))
     for dtype in (torch.uint8, torch.int16, torch.float64, torch.float16):
-        other = [replace(out, labels=out.labels.to(dtype)) for out in (train, val)]
+        other = [out.with_fields(labels=out.labels.to(dtype)) for out in (train, val)]
         assert same(detector.fit(FitData.of(other[0], other[1])), state)
     for odd, text in (
         (torch.nn.functional.one_hot(train.labels), "One-hot"),
@@ -210,10 +236,10 @@ def check_types_of_labels(detector: Detector) -> None:
         (train.labels[:-1], "lengths"),
     ):
         with pytest.raises(UserError, match=text):
-            detector.fit(FitData.of(replace(train, labels=odd), val))
+            detector.fit(FitData.of(train.with_fields(labels=odd), val))
     if detector.fits_on:
         with pytest.raises(UserError, match="labels from 0 to"):
-            beyond = [replace(out, labels=out.labels + 1) for out in (train, val)]
+            beyond = [out.with_fields(labels=out.labels + 1) for out in (train, val)]
             detector.fit(FitData.of(beyond[0], beyond[1]))
 
 
@@ -237,7 +263,7 @@ def check_inputs_untouched(detector: Detector) -> None:
 
 
 def rows(out: Outputs) -> dict[str, Tensor]:
-    return {"logits": out.logits, "features": out.features, "labels": out.labels, **out.layers}
+    return {name: getattr(out, name) for name in ("logits", "features", "labels", "inputs")} | dict(out.layers)
 
 
 def check_absent_class(detector: Detector) -> None:
@@ -255,10 +281,11 @@ def check_absent_class(detector: Detector) -> None:
 
 def check_declares(detector: Detector) -> None:
     assert detector.information in INFORMATION
-    assert detector.needs <= {"logits", "features", "head", *names("probes")}
-    assert detector.needs - {"logits", "features", "head"} == {name_of("probes", p) for p in detector.probes()}
+    assert detector.needs <= {"logits", "features", "inputs", "head", *names("probes")}
+    fields = {"logits", "features", "inputs", "head"}
+    assert detector.needs - fields == {name_of("probes", p) for p in detector.probes()}
     assert detector.fits_on <= {"train", "val"}
-    assert set(detector.grid) | set(detector.bounds) <= set(detector.params)
+    assert set(type(detector).grid) | set(detector.bounds) <= set(detector.params)
     assert isinstance(detector.title, str)
     assert "References" in str(type(detector).__doc__)
 
@@ -269,6 +296,7 @@ CHECKS: tuple[Callable[[Detector], None], ...] = (
     check_half_precision, check_extreme_rows, check_inference_mode, check_a_thousand_and_one_rows,
     check_inputs_untouched, check_absent_class, check_declares, check_rows_that_are_not_finite,
     check_fit_refuses_what_is_not_finite, check_types_of_labels,
+    check_score_moves_nothing,
 )  # fmt: skip
 
 
@@ -281,6 +309,58 @@ def test_contract(name: str, check: Callable[[Detector], None]) -> None:
 def test_titles_differ() -> None:
     titles = [find("detectors", name).title for name in DETECTORS]
     assert len(set(titles)) == len(titles)
+
+
+@dataclass(frozen=True)
+class _InputFlow(Flow):
+    """A flow on what the model was given.
+
+    References
+    ----------
+    See ``Flow``.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"inputs"})
+    information: ClassVar[str] = "inputs"
+
+
+@pytest.mark.usefixtures("foreign")
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("detector", [Flow(epochs=4), _InputFlow(epochs=4)], ids=["features", "inputs"])
+def test_contract_of_a_density(detector: Detector, check: Callable[[Detector], None]) -> None:
+    check(detector)
+
+
+@dataclass(frozen=True)
+class _Highest(Detector):
+    """The highest of several scores, each in deviations above its mean.
+
+    References
+    ----------
+    None.
+    """
+
+    bases: tuple[Detector, ...] = (Standardised("msp"), Standardised("knn"))  # type: ignore[arg-type]  # built
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    information: ClassVar[str] = "hybrid"
+
+    def fit(self, data: FitData) -> State:
+        return state_with({}, **{str(i): base.fit(data) for i, base in enumerate(self.bases)})
+
+    def score(self, out: Outputs, state: State) -> Tensor:
+        found = [base.score(out, part(str(i), state)) for i, base in enumerate(self.bases)]
+        return torch.stack(found).amax(0)
+
+
+WRAPPERS = (Standardised("gen"), Standardised("gram"), Standardised(Standardised("residual")), _Highest())  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("foreign", "plugins")
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("detector", WRAPPERS, ids=["outputs", "layers", "twice", "several"])
+def test_contract_of_a_wrapper(detector: Detector, check: Callable[[Detector], None]) -> None:
+    check(detector)
 
 
 # The contract itself: for each promise, a detector that breaks it is caught.
@@ -426,6 +506,11 @@ class _FitsOnWhatever(_Sound):
         return {"scale": torch.ones(1, dtype=torch.float64)}
 
 
+class _MovesItsState(_Sound):
+    def score(self, out: Outputs, state: State) -> Tensor:
+        return super().score(out, {name: value.to(out.logits.device) for name, value in state.items()})
+
+
 class _Undocumented(_Sound):
     """No source."""
 
@@ -459,15 +544,23 @@ FAULTS = (
     (_FitsOnWhatever, check_fit_refuses_what_is_not_finite),
     (_HidesTheSpoilt, check_rows_that_are_not_finite),
     (_FitsOnWhatever, check_types_of_labels),
+    (_MovesItsState, check_score_moves_nothing),
 )
 
 
 @pytest.fixture
 def foreign(monkeypatch: pytest.MonkeyPatch) -> None:
     """Detectors of this file, created by the name of their class."""
-    local = {cls.__name__: cls for cls, _ in FAULTS} | {"_Sound": _Sound}
+    local = {
+        cls.__name__: cls for cls in (_Sound, Flow, _InputFlow, Standardised, _Highest, *(cls for cls, _ in FAULTS))
+    }
+    usual = name_of
+
+    def called(kind: str, plugin: Any) -> str:
+        return type(plugin).__name__ if kind == "detectors" else usual(kind, plugin)
+
     monkeypatch.setattr(f"{__name__}.create", lambda kind, name, **params: local[name](**params))
-    monkeypatch.setattr(f"{__name__}.name_of", lambda kind, plugin: type(plugin).__name__)
+    monkeypatch.setattr(f"{__name__}.name_of", called)
 
 
 @pytest.mark.usefixtures("foreign")

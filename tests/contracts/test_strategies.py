@@ -15,19 +15,22 @@ from outfield.errors import UserError
 from outfield.keys import of_tensors
 from outfield.registry import create, names
 from outfield.strategies import FAMILIES, Moment, Strategy, train
+from outfield.tasks.classify import Classify
+from outfield.types import Batch
 
 STRATEGIES = names("strategies")
 CLASSES = 3
+TASK = Classify(classes=CLASSES)
 
 
-def tiny(n: int = 36, side: int = 12) -> tuple[Tensor, Tensor]:
+def tiny(n: int = 36, side: int = 12) -> Batch:
     """Bars at a height that tells the class."""
     chance = torch.Generator().manual_seed(0)
     labels = torch.arange(n) % CLASSES
     images = 0.3 * torch.rand(n, 1, side, side, generator=chance)
     for row, label in enumerate(labels.tolist()):
         images[row, 0, 4 * label + 1 : 4 * label + 3] += 0.6
-    return images, labels
+    return Batch(images, labels)
 
 
 def network() -> nn.Module:
@@ -43,7 +46,7 @@ def strategy(name: str) -> Strategy:
 
 
 def trained(name: str, seed: int = 0, epochs: int = 1) -> nn.Module:
-    return train(strategy(name), network, *tiny(), classes=CLASSES, seed=seed, epochs=epochs)
+    return train(strategy(name), network, tiny(), TASK, seed=seed, epochs=epochs)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -53,16 +56,16 @@ def test_gives_a_classifier_in_evaluation_mode(name: str) -> None:
     linear = [module for module in classifier.modules() if isinstance(module, nn.Linear)][-1]
     seen = []
     linear.register_forward_hook(lambda module, args, output: seen.append(output))
-    logits = classifier(tiny()[0])
+    logits = classifier(tiny().x)
     assert logits.shape == (36, CLASSES) and logits.isfinite().all()
     assert torch.equal(seen[-1], logits), "the last linear layer gives the logits"
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_the_weights_fit_into_the_architecture_that_it_names(name: str) -> None:
-    classifier, again = trained(name), strategy(name).architecture(network)
+    classifier, again = trained(name), strategy(name).architecture(network, TASK)
     again.load_state_dict(classifier.state_dict())
-    assert torch.equal(again.eval()(tiny()[0]), classifier(tiny()[0]))
+    assert torch.equal(again.eval()(tiny().x), classifier(tiny().x))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -89,9 +92,9 @@ def test_leaves_the_global_random_state_and_the_threads_alone(name: str) -> None
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_does_not_change_its_data(name: str) -> None:
-    images, labels = tiny()
-    train(strategy(name), network, images, labels, classes=CLASSES, seed=0, epochs=1)
-    assert torch.equal(images, tiny()[0]) and torch.equal(labels, tiny()[1])
+    data = tiny()
+    train(strategy(name), network, data, TASK, seed=0, epochs=1)
+    assert torch.equal(data.x, tiny().x) and torch.equal(data.targets, tiny().targets)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -99,11 +102,11 @@ def test_the_loss_is_finite_and_reaches_every_learned_weight(name: str) -> None:
     plan = strategy(name)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        images, labels = plan.data(*tiny(), CLASSES)
-        module = plan.network(network).train()
-        x, y = plan.batch(module, plan.augment(images), nn.functional.one_hot(labels, CLASSES).float())
-        assert x.amin() >= 0 and x.amax() <= 1, "pictures stay in [0, 1]"
-        loss = plan.loss(module, x, y)
+        data = plan.data(tiny(), TASK)
+        module = plan.network(network, TASK).train()
+        batch = plan.batch(module, TASK.targets(data, module), TASK)
+        assert batch.x.amin() >= 0 and batch.x.amax() <= 1, "pictures stay in [0, 1]"
+        loss = plan.loss(module, batch, TASK)
     loss.backward()
     assert loss.isfinite() and loss.ndim == 0
     assert all((weight.grad is not None) == weight.requires_grad for weight in module.parameters())
@@ -117,7 +120,7 @@ def test_frozen_weights_stay_as_they_were_drawn(name: str) -> None:
         if moment.step in (0, moment.total):
             seen.append({key: w for key, w in moment.snapshot().named_parameters() if not w.requires_grad})
 
-    train(strategy(name), network, *tiny(), classes=CLASSES, seed=0, epochs=1, on_step=look)
+    train(strategy(name), network, tiny(), TASK, seed=0, epochs=1, on_step=look)
     first, last = seen
     assert first.keys() == last.keys()
     assert bool(first) == (strategy(name).family == "freezing")
@@ -142,20 +145,18 @@ def test_a_parameter_out_of_range_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_trains_with_fewer_pictures_than_a_batch_and_classes_of_unequal_size(name: str) -> None:
-    images, labels = tiny(7)
-    classifier = train(create("strategies", name), network, images, labels, classes=CLASSES, seed=0, epochs=1)
-    assert classifier(images).isfinite().all()
+    classifier = train(create("strategies", name), network, tiny(7), TASK, seed=0, epochs=1)
+    assert classifier(tiny(7).x).isfinite().all()
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_trains_on_colour(name: str) -> None:
-    images, labels = tiny(12)
+    grey = tiny(12)
     classifier = train(
         strategy(name),
         lambda: create("networks", "small_cnn", classes=CLASSES, channels=3, width=4),
-        images.expand(-1, 3, -1, -1),
-        labels,
-        classes=CLASSES,
+        Batch(grey.x.expand(-1, 3, -1, -1), grey.y),
+        TASK,
         seed=0,
         epochs=1,
     )

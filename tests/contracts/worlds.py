@@ -66,7 +66,7 @@ def extract(model: TinyModel, x: Tensor, labels: Tensor | None, probes: Sequence
     with torch.set_grad_enabled(x.requires_grad):
         first = model.forward(x, model.layers)
     values = {name: value.detach() for probe in probes for name, value in probe(model, x, first).items()}
-    return Outputs(first.logits.detach(), first.features.detach(), labels, model.head, values)
+    return Outputs(first.logits.detach(), first.features.detach(), labels, model.head, values, inputs=x.detach())
 
 
 @dataclass(frozen=True)

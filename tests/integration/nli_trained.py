@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from outfield.trajectory.nli.finetune import Finetuning
+from outfield.strategies import Moment, train
+from outfield.strategies.adamw import AdamW
+from outfield.trajectory.nli.entailment import Entailment
 from outfield.trajectory.nli.models import open_model
-from outfield.trajectory.nli.processes import World
+from outfield.trajectory.nli.processes import processes_of
 from outfield.trajectory.nli.sets import Pairs
-from outfield.trajectory.nli.spec import LanguageModel, Lora, Training
+from outfield.trajectory.nli.spec import LanguageModel, Lora
 
 TEXTS = ("the cat sleeps", "a dog runs", "the bird sings and the dog runs", "it rests", "a dog rests", "it is the cat")
 
@@ -21,14 +23,18 @@ def trained(folder: str, device: str, out: str) -> None:
     """Write a checkpoint, and beside it what was right at each step and the number of processes."""
     model = open_model(LanguageModel(label="opt", path=folder), lora=Lora(r=2, dropout=0.0), device=device)
     pairs = Pairs(TEXTS, ("it moves", "it is not a cat") * 3, np.arange(6) % 2)
-    world, labels = World.of(device), torch.from_numpy(pairs.labels)
-    training = Training(steps=4, batch=5, learning_rate=0.01)
-    run = Finetuning(model, model.encode(pairs), labels, training, 0, world=world)
-    right = []
-    run.run(lambda run: right.append(model.correct(run.encoded, pairs.labels, 2).tolist()))
-    run.save(Path(out))
-    if world.rank == 0:
-        torch.save([right, world.size], f"{out}.right")
+    task, processes = Entailment(model), processes_of(device)
+    data, right = task.encoded(pairs), []
+
+    def look(moment: Moment) -> None:
+        right.append(model.correct(data.x, pairs.labels, 2, moment.network, processes).tolist())
+        if moment.step == moment.total:
+            moment.save(Path(out))
+
+    strategy = AdamW(steps=4, batch_size=5, learning_rate=0.01)
+    train(strategy, lambda: model.module, data, task, seed=0, on_step=look, processes=processes)
+    if processes.rank == 0:
+        torch.save([right, processes.size], f"{out}.right")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from outfield.reports.analyses import performance_against_detection
 from outfield.reports.displays import calibration
 from outfield.reports.displays.analyses import answer
 from outfield.reports.displays.base import Display, Figure
-from outfield.reports.html import shown
+from outfield.reports.html import render
 from outfield.reports.results import Results
 from outfield.store import write
 from outfield.store.performance import Performance
@@ -313,12 +313,12 @@ def test_a_statistic_that_is_0_in_the_baseline_has_no_ratio(rows):
     found = Results.of(rows.with_columns(value=pl.when(zero).then(0.0).otherwise("value")))
     display = calibration.feature_statistics(found)
     assert display.table["tiny_share"].is_null().all() and len(display.figures) == 4
-    assert not re.search(r"NaN|Infinity", "".join(shown(display).specs))
+    assert not re.search(r"NaN|Infinity", "".join(render(display).specs))
 
 
 def test_numbers_that_json_has_not_are_null_in_a_specification():
     chart = alt.Chart(alt.Data(values=[{"x": 1.0, "y": float("nan")}, {"x": float("inf"), "y": 2.0}])).mark_point()
-    (spec,) = shown(Display("d", "Title", "Caption.", pl.DataFrame(), (Figure(chart),))).specs
+    (spec,) = render(Display("d", "Title", "Caption.", pl.DataFrame(), (Figure(chart),))).specs
     assert json.loads(spec)["data"]["values"] == [{"x": 1.0, "y": None}, {"x": None, "y": 2.0}]
 
 

@@ -20,12 +20,14 @@ import torch
 import yaml
 
 from outfield.errors import Problems, UserError
-from outfield.reports import trajectory as page
+from outfield.reports import trajectory_page as page
 from outfield.store import query
-from outfield.trajectory.nli.finetune import Finetuning
+from outfield.strategies import Moment, Processes, train
+from outfield.strategies.adamw import AdamW
+from outfield.trajectory.nli.entailment import Entailment
 from outfield.trajectory.nli.models import Causal, Encoder, attention_layers, merged, open_model, resolved
 from outfield.trajectory.nli.sets import Pairs
-from outfield.trajectory.nli.spec import LanguageModel, Lora, Nli, Training, Verbaliser
+from outfield.trajectory.nli.spec import LanguageModel, Lora, Nli, Verbaliser
 from outfield.trajectory.nli.track import track
 from tests.contracts import frameworks
 from tests.integration import nli_trained
@@ -250,9 +252,9 @@ def test_processes_of_accelerate_train_to_the_same_weights(
         {name: torch.load(tmp_path / f"{name}{end}", weights_only=True) for name in ("plain", "one", "two")}
         for end in ("", ".right")
     )
-    for name, weight in weights["plain"]["weights"].items():
-        assert torch.equal(weights["one"]["weights"][name], weight)
-        torch.testing.assert_close(weights["two"]["weights"][name], weight, atol=1e-4, rtol=0)
+    for name, weight in weights["plain"]["network"].items():
+        assert torch.equal(weights["one"]["network"][name], weight)
+        torch.testing.assert_close(weights["two"]["network"][name], weight, atol=1e-4, rtol=0)
     assert right["plain"] == right["one"] == [right["two"][0], 1] and right["two"][1] == 2
 
 
@@ -355,11 +357,17 @@ def room(size: int) -> Iterator[None]:
 
 
 def test_a_checkpoint_without_room_is_told_and_leaves_nothing(opt: Path, tmp_path: Path) -> None:
-    model = causal(opt)
-    labels = torch.from_numpy(pairs().labels)
-    run = Finetuning(model, model.encode(pairs()), labels, Training(steps=1, batch=2), 0)
-    with room(1_000), pytest.raises(UserError, match=r"Expected to write .*checkpoint\.pt, .* Free some space"):
-        run.save(tmp_path / "checkpoint.pt")
+    task = Entailment(causal(opt))
+
+    def save(moment: Moment) -> None:
+        with room(1_000):
+            moment.save(tmp_path / "checkpoint.pt")
+
+    with pytest.raises(UserError, match=r"Expected to write .*checkpoint\.pt, .* Free some space"):
+        train(
+            AdamW(steps=1, batch_size=2), lambda: task.answered.module, task.encoded(pairs()), task, seed=0,
+            on_step=save, processes=Processes(),
+        )  # fmt: skip
     assert not list(tmp_path.iterdir())
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from outfield.errors import Problems, UserError
 from outfield.registry import create
-from outfield.reports import trajectory as page
+from outfield.reports import trajectory_page as page
 from outfield.store import query, write
 from outfield.studies.bench import HALVES
 from outfield.temporary_files import tag
@@ -53,7 +53,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compared(folder: Path) -> pl.DataFrame:
-    return query.rows(folder).sort("run", "step", "set_kind", "ood", "detector", "metric")
+    return query.rows(folder).drop("seconds").sort("run", "step", "set_kind", "ood", "detector", "metric")
 
 
 def test_a_killed_run_goes_on_to_the_same_rows(whole: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from outfield.reports import page
 from outfield.reports.analyses.base import Analysis, Finding, Result
 from outfield.reports.displays import analyses
 from outfield.reports.findings import told
-from outfield.reports.html import built
+from outfield.reports.html import display_or_reason
 from outfield.reports.results import Results
 
 
@@ -72,7 +72,7 @@ def test_what_fails_or_is_lacking_is_said_in_its_place(name: str, says: str) -> 
     results = Results.of(ROWS)
     with pytest.raises(UserError, match=says):
         analyses.answer(name, results)
-    shown = built(analyses.display(name), results)
+    shown = display_or_reason(analyses.display(name), results)
     assert shown.code == f"analysis-{name}" and shown.missing.startswith(says[:10])
 
 

@@ -37,6 +37,8 @@ def test_a_page_says_what_the_class_has(kind: str, name: str) -> None:
     for one, default in known.items():
         if default is inspect.Parameter.empty:
             assert found[one] is None
+        elif str(default) == "<factory>":
+            assert not eval(found[one] or "")
         else:
             assert eval(found[one], {"tuple": tuple, "range": range}) == default  # type: ignore[arg-type]
     for value in ("needs", "information", "fits_on", "family", "higher_is_better", "label", "grid"):
@@ -56,8 +58,15 @@ def test_a_page_fits_the_terminal_and_its_yaml_is_yaml(kind: str, name: str) -> 
 
 def test_the_page_of_rmds() -> None:
     text = _listing.shown("detectors", "rmds", 80)
-    for said in ("Relative Mahalanobis distance, min_c MDS_c(f)", "Needs      features", "ICML Workshop", "- rmds"):
+    for said in (
+        "Relative Mahalanobis distance, min_c MDS_c(f)",
+        "Needs        features",
+        "Fitted with  classes",
+        "ICML Workshop",
+        "- rmds",
+    ):
         assert said in text
+    assert "Fitted with  classes" in text
     assert "Grid of a tuning  percentile: 70.0, 80.0" in _listing.shown("detectors", "react", 80)
     assert "powers: 1, 20; seed: 0, 2 ** 62" in _listing.shown("detectors", "gram", 80)
     assert "source: {name: folder, path: PATH" in _listing.shown("sources", "folder", 80)

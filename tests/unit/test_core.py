@@ -41,6 +41,8 @@ def test_outputs_without_classes_hold_predictions_targets_and_inputs_row_by_row(
     assert joined.predictions.tolist() == [0.5, 1.5, 2.5] and joined.predictions.dtype == torch.float32
     assert joined.targets.dtype == torch.int64 and joined.targets.tolist() == out.targets.tolist()
     assert joined.inputs.tolist() == out.inputs.tolist() and joined.layers["inputs"].tolist() == [1, 1, 1]
+    with pytest.raises(UserError, match=r"outputs with inputs, but these have predictions\. Take them from the values"):
+        _ = out.with_fields(inputs=None, targets=None).inputs
     with pytest.raises(UserError, match="one row for each input"):
         Outputs(predictions=torch.zeros(2), targets=torch.zeros(3))
 

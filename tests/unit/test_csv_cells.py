@@ -10,8 +10,8 @@ import pytest
 
 from outfield.dashboard import replies
 from outfield.reports.displays.base import Display
-from outfield.reports.html import shown
-from outfield.reports.spreadsheet import as_text
+from outfield.reports.html import render
+from outfield.reports.spreadsheet import without_formulas
 
 FORMULAS = (
     '=HYPERLINK("http://x","y")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\0=1",
@@ -26,12 +26,12 @@ def cells(text: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_what_a_spreadsheet_would_work_out_is_text(text: str) -> None:
-    assert as_text(pl.DataFrame({"a": [text]}))["a"].to_list() == [f"'{text}"]
+    assert without_formulas(pl.DataFrame({"a": [text]}))["a"].to_list() == [f"'{text}"]
 
 
 @pytest.mark.parametrize("text", PLAIN)
 def test_what_it_would_not_stays(text: str) -> None:
-    assert as_text(pl.DataFrame({"a": [text]}))["a"].to_list() == [text]
+    assert without_formulas(pl.DataFrame({"a": [text]}))["a"].to_list() == [text]
 
 
 def test_numbers_categories_and_headings() -> None:
@@ -42,7 +42,7 @@ def test_numbers_categories_and_headings() -> None:
             "role": pl.Series(["@1", None], dtype=pl.Enum(["@1"])),
         }
     )
-    found = as_text(table)
+    found = without_formulas(table)
     assert found.columns == ["'=a", "class", "role"]
     assert found.rows() == [(-0.5, "'=1", "'@1"), (None, "b", None)]
 
@@ -54,5 +54,5 @@ def test_the_dashboards_download_is_escaped() -> None:
 
 def test_the_reports_download_is_escaped() -> None:
     display = Display("d", "Title", "Caption.", pl.DataFrame({"=name": ["=1+1", "-0.5"], "value": [-0.5, 0.123456789]}))
-    assert cells(shown(display).csv) == [["'=name", "value"], ["'=1+1", "-0.5"], ["-0.5", "0.123457"]]
-    assert shown(display).rows[0] == ("=1+1", "-0.500")
+    assert cells(render(display).csv) == [["'=name", "value"], ["'=1+1", "-0.5"], ["-0.5", "0.123457"]]
+    assert render(display).rows[0] == ("=1+1", "-0.500")

@@ -22,7 +22,7 @@ from outfield.reports import analysis_page, comparison_page, page
 from outfield.reports.analysis import analyse
 from outfield.reports.comparison import Comparison, compare
 from outfield.reports.displays.base import Display
-from outfield.reports.html import LONG, column, shown
+from outfield.reports.html import LONG, cell_texts, render
 from outfield.reports.results import Results
 
 TESTS = Path(__file__).parents[1]
@@ -144,12 +144,12 @@ def test_numbers_shown_are_the_numbers_of_the_table(name: str, display: Display,
     if table.height > LONG:
         assert rows == []
     else:
-        assert rows == [list(row) for row in zip(*(column(table[each]) for each in table.columns), strict=True)]
+        assert rows == [list(row) for row in zip(*(cell_texts(table[each]) for each in table.columns), strict=True)]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_download_holds_the_table(name: str, display: Display) -> None:
-    read = pl.read_csv(StringIO(shown(display).csv), infer_schema_length=None)
+    read = pl.read_csv(StringIO(render(display).csv), infer_schema_length=None)
     assert read.columns == display.table.columns and read.height == display.table.height
     for column_name, kind in display.table.schema.items():
         if kind.is_float():
@@ -159,7 +159,7 @@ def test_the_download_holds_the_table(name: str, display: Display) -> None:
 
 def test_the_download_keeps_small_numbers_and_leaves_unknown_ones_empty() -> None:
     table = pl.DataFrame({"p": [1.23456789e-9, 0.123456789, 1.0], "low": [1234.56789012, float("nan"), None]})
-    text = shown(Display("d", "Title", "Caption.", table)).csv
+    text = render(Display("d", "Title", "Caption.", table)).csv
     assert text.splitlines() == ["p,low", "1.23457e-9,1234.56789", "0.123457,", "1.0,"]
 
 

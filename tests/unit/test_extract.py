@@ -13,13 +13,19 @@ from torch import Tensor, nn
 
 from outfield.data.datasets import ArrayDataset
 from outfield.data.views import subset
+from outfield.detectors.base import Detector
 from outfield.errors import UserError
+from outfield.features.banks import Bank
 from outfield.features.cache import Cache
-from outfield.features.extract import check_labels, extract
+from outfield.features.extract import Values, check_labels, extract
+from outfield.features.fit_data import FitData
+from outfield.features.folds import Fold
 from outfield.features.probes.base import Probe
 from outfield.models.base import Model
 from outfield.models.torch import TorchModel
-from outfield.types import Outputs
+from outfield.studies.scoring import score
+from outfield.types import Head, Outputs, State
+from tests.plugin_example.src.outfield_example.standardised import Standardised
 
 
 @dataclass(frozen=True)
@@ -206,3 +212,96 @@ def test_targets_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     odd.targets = np.array(["a", "b", "c"])
     with pytest.raises(UserError, match="targets of far as numbers"):
         extract(model(), odd, Cache(tmp_path), about="far")
+
+
+@dataclass(frozen=True)
+class MeanInput(Fold[Tensor, Tensor]):
+    """Mean of what the model is given."""
+
+    reads: ClassVar[tuple[str, ...] | None] = ("inputs",)
+
+    def start(self, like: Outputs) -> Tensor:
+        return torch.zeros(1 + like.inputs[0].numel(), dtype=torch.float64)
+
+    def update(self, total: Tensor, chunk: Outputs, first: int) -> Tensor:
+        rows = chunk.inputs.flatten(1).double()
+        return total + torch.cat([torch.tensor([len(rows)]), rows.sum(0)])
+
+    def merge(self, total: Tensor, other: Tensor) -> Tensor:
+        return total + other
+
+    def finish(self, total: Tensor) -> Tensor:
+        return total[1:] / total[0]
+
+
+@dataclass(frozen=True)
+class FromMeanInput(Detector):
+    """Distance to the mean input."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"inputs"})
+    information: ClassVar[str] = "outputs"
+    fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
+
+    def fit(self, data: FitData) -> State:
+        return {"mean": data.fold(MeanInput())}
+
+    def score(self, out: Outputs, state: State) -> Tensor:
+        assert not out.has("logits"), "what is not needed is not read"
+        return (out.inputs.flatten(1).double() - state["mean"]).norm(dim=1)
+
+
+def test_inputs_are_read_from_the_set_in_fit_and_in_score_and_never_stored(tmp_path: Path) -> None:
+    net = model()
+    values = extract(net, data(600), Cache(tmp_path))
+    stored = sorted(tmp_path.rglob("*"))
+    forwards = net.forwards
+    x = net.prepare(data(600).read(slice(None))).flatten(1).double()
+    detector = FromMeanInput()
+    state = detector.fit(FitData(values))
+    torch.testing.assert_close(state["mean"], x.mean(0))
+    found = score(detector, state, values, "here")
+    np.testing.assert_allclose(found, (x - x.mean(0)).norm(dim=1).numpy())
+    assert sorted(tmp_path.rglob("*")) == stored and net.forwards == forwards
+    assert not any(chunk.has("inputs") for chunk in values), "who does not ask is given none"
+
+
+def test_a_wrapper_reads_inputs_for_its_base(tmp_path: Path) -> None:
+    values = extract(model(), data(600), Cache(tmp_path))
+    detector = Standardised(FromMeanInput())
+    found = score(detector, detector.fit(FitData(values, values)), values, "here")
+    assert found.mean() == pytest.approx(0, abs=1e-9) and found.std(ddof=1) == pytest.approx(1)
+
+
+def test_a_bank_of_inputs_holds_the_rows_that_it_names(tmp_path: Path) -> None:
+    net = model()
+    values = extract(net, data(600), Cache(tmp_path))
+    bank = FitData(values).bank(("inputs", "labels"), limit=300)
+    rows = Bank(limit=300).numbers(600)
+    assert torch.equal(bank.inputs, net.prepare(data(600).read(rows)))
+    whole = np.asarray(values.keeping(("inputs",)).arrays["inputs"], dtype=np.float64)
+    assert np.array_equal(whole[rows], bank.inputs.numpy())
+    assert bank.labels.tolist() == (rows % 3).tolist()
+
+
+@dataclass(frozen=True)
+class Placed(Detector):
+    """Notes where its state and its head are."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()  # values without numbers cannot be looked at
+    information: ClassVar[str] = "features"
+
+    def score(self, out: Outputs, state: State) -> Tensor:
+        SEEN.append((state["a"], out.features.device.type, out.head.weight.device.type))
+        return torch.zeros(len(out))
+
+
+SEEN: list[tuple[Tensor, str, str]] = []
+
+
+def test_a_state_is_moved_once_to_where_the_values_are() -> None:
+    SEEN.clear()
+    head = Head(torch.eye(2), torch.zeros(2)).to("meta")
+    values = Values({"features": np.zeros((10, 2), np.float32)}, head, size=3, device="meta")
+    score(Placed(), {"a": torch.zeros(1)}, values, "here")
+    assert [places for _, *places in SEEN] == [["meta", "meta"]] * 4
+    assert {id(state) for state, *_ in SEEN} == {id(SEEN[0][0])} and SEEN[0][0].is_meta

@@ -112,6 +112,8 @@ def without_encoding(path: Path) -> list[int]:
 
 def _guesses(call: ast.Call) -> bool:
     method = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if isinstance(call.func, ast.Name) and method == "write_text":  # outfield's own, which writes UTF-8
+        return False
     if method not in ("read_text", "write_text", "open") or any(word.arg == "encoding" for word in call.keywords):
         return False
     if method == "open":

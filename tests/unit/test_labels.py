@@ -435,7 +435,7 @@ def test_a_trained_head_of_two_classes_is_read_in_its_own_order(first: str) -> N
     about = {"is_fast": True, "pad_token_id": 0, "eos_token_id": 1, "model_max_length": 9}
     tokenizer = type("Tokenizer", (), {**about, "model_input_names": ["input_ids"]})()
     encoder = Encoder(Head(), tokenizer, max_tokens=None, padding="right")
-    answer = int(encoder.logits(Encoded(((2, 3),), ((0, 0),), 0), [0]).argmax())
+    answer = int(encoder.logits(Encoded(((2, 3),), ((0, 0),), (False,)), [0]).argmax())
     assert answer == (1 if first == "entailment" else 0)
 
 

@@ -14,11 +14,15 @@ from torch import Tensor, nn
 from outfield.errors import UserError
 from outfield.keys import of_tensors
 from outfield.registry import create
-from outfield.strategies import Moment, Strategy, _mixing, _pictures, train
+from outfield.strategies import Moment, PictureStrategy, _mixing, _pictures, train
 from outfield.strategies._contrast import contrastive
 from outfield.strategies._fractals import fractals
 from outfield.strategies._heads import fitted_head
+from outfield.strategies.base import learned
+from outfield.tasks.classify import Classify
+from outfield.types import Batch
 
+TWO, TEN = Classify(classes=2), Classify(classes=10)
 IMAGES, LABELS = torch.rand(8, 1, 8, 8), torch.arange(8) % 2
 
 
@@ -35,9 +39,9 @@ def cnn(classes: int = 10, width: int = 8) -> nn.Module:
     return network
 
 
-def plan(name: str, **params: object) -> Strategy:
+def plan(name: str, **params: object) -> PictureStrategy:
     strategy = create("strategies", name, **params)
-    assert isinstance(strategy, Strategy)
+    assert isinstance(strategy, PictureStrategy)
     return strategy
 
 
@@ -51,7 +55,7 @@ def test_the_baseline_learns_the_digits_and_the_low_families_learn_less(digits: 
     fit, test = slice(1000), slice(1000, None)
 
     def reached(name: str) -> float:
-        network = train(plan(name), lambda: cnn(width=16), images[fit], labels[fit], classes=10, seed=0, epochs=12)
+        network = train(plan(name), lambda: cnn(width=16), Batch(images[fit], labels[fit]), TEN, seed=0, epochs=12)
         return accuracy(network, images[test], labels[test])
 
     baseline = reached("baseline")
@@ -69,7 +73,7 @@ def test_the_loss_falls(digits: tuple[Tensor, Tensor]) -> None:
             with torch.no_grad():
                 losses.append(float(nn.functional.cross_entropy(moment.snapshot()(images), labels)))
 
-    train(plan("baseline", batch_size=40), cnn, images, labels, classes=10, seed=0, epochs=4, on_step=look)
+    train(plan("baseline", batch_size=40), cnn, Batch(images, labels), TEN, seed=0, epochs=4, on_step=look)
     assert losses[1] < losses[0] / 2
 
 
@@ -82,7 +86,7 @@ def test_looking_at_a_run_does_not_change_it(digits: tuple[Tensor, Tensor]) -> N
         nn.init.zeros_(next(copy.parameters()))
 
     for name in ("baseline", "recipe", "supcon"):
-        run = partial(train, plan(name), cnn, images, labels, classes=10, seed=5, epochs=1)
+        run = partial(train, plan(name), cnn, Batch(images, labels), TEN, seed=5, epochs=1)
         alone, watched = run(), run(on_step=disturb)
         assert of_tensors(alone.state_dict()) == of_tensors(watched.state_dict()), name
 
@@ -97,7 +101,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     digits: tuple[Tensor, Tensor], tmp_path: Path, name: str, last: int
 ) -> None:
     images, labels = digits[0][:200], digits[1][:200]
-    run = partial(train, plan(name, batch_size=50), cnn, images, labels, classes=10, seed=5, epochs=2)
+    run = partial(train, plan(name, batch_size=50), cnn, Batch(images, labels), TEN, seed=5, epochs=2)
     seen: list[int] = []
 
     def save_and_die(moment: Moment) -> None:
@@ -118,18 +122,26 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.ckpt"
-    run = partial(train, make_network=lambda: cnn(2), images=IMAGES, labels=LABELS, classes=2, epochs=1)
+    run = partial(train, make_network=lambda: cnn(2), data=Batch(IMAGES, LABELS), task=TWO, epochs=1)
     run(plan("baseline"), seed=0, on_step=lambda moment: moment.save(path))
     for other in (
         partial(run, plan("mixup"), seed=0),
         partial(run, plan("baseline"), seed=1),
         partial(run, plan("baseline"), seed=0, epochs=2),
-        partial(run, plan("baseline"), seed=0, images=IMAGES.flip(0)),
+        partial(run, plan("baseline"), seed=0, data=Batch(IMAGES.flip(0), LABELS)),
     ):
         with pytest.raises(UserError, match=r"another strategy, seed, length or data"):
             other(resume=path)
     with pytest.raises(UserError, match=r"run.ckpt, but it cannot be read \(RuntimeError"):
-        train(plan("baseline"), lambda: cnn(2, width=3), IMAGES, LABELS, classes=2, epochs=1, seed=0, resume=path)
+        train(
+            plan("baseline"),
+            lambda: cnn(2, width=3),
+            Batch(IMAGES, LABELS),
+            TWO,
+            epochs=1,
+            seed=0,
+            resume=path,
+        )
     whole = path.read_bytes()
     torch.save(["another list"], path)
     with pytest.raises(UserError, match=r"run.ckpt, but it cannot be read"):
@@ -144,7 +156,7 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path: Path)
 
 def test_no_epochs_are_refused() -> None:
     with pytest.raises(UserError, match="at least 1 epoch"):
-        train(plan("baseline"), lambda: cnn(2), IMAGES, LABELS, classes=2, seed=0, epochs=0)
+        train(plan("baseline"), lambda: cnn(2), Batch(IMAGES, LABELS), TWO, seed=0, epochs=0)
 
 
 def test_moments_and_reports_count_every_step() -> None:
@@ -154,9 +166,8 @@ def test_moments_and_reports_count_every_step() -> None:
     train(
         plan("baseline", batch_size=10),
         lambda: cnn(2),
-        images,
-        labels,
-        classes=2,
+        Batch(images, labels),
+        TWO,
         seed=0,
         epochs=2,
         report=lambda done, total: reports.append((done, total)),
@@ -180,7 +191,14 @@ def test_an_epoch_shows_every_picture_once() -> None:
             logits: Tensor = self.head(x.flatten(1))
             return logits
 
-    train(plan("baseline", batch_size=8), Watch, images, torch.arange(40) % 2, classes=2, seed=0, epochs=2)
+    train(
+        plan("baseline", batch_size=8),
+        Watch,
+        Batch(images, torch.arange(40) % 2),
+        TWO,
+        seed=0,
+        epochs=2,
+    )
     first, second = torch.cat(seen[:5]), torch.cat(seen[5:])
     assert not torch.equal(first, second)
     assert torch.equal(first.sort().values, images[:, 0, 0, 0]) and torch.equal(
@@ -191,8 +209,8 @@ def test_an_epoch_shows_every_picture_once() -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "classes", "says"),
     [
-        (IMAGES, LABELS[:7], 2, "8 pictures and labels \\[7\\]"),
-        (IMAGES[:0], LABELS[:0], 2, "0 pictures"),
+        (IMAGES, LABELS[:7], 2, "8 items and labels \\[7\\]"),
+        (IMAGES[:0], LABELS[:0], 2, "0 items"),
         (IMAGES.double(), LABELS, 2, "float64"),
         (IMAGES[:, 0], LABELS, 2, "\\[8, 8, 8\\]"),
         (255 * IMAGES, LABELS, 2, "in \\[0, 1\\]"),
@@ -205,14 +223,16 @@ def test_an_epoch_shows_every_picture_once() -> None:
 )
 def test_data_that_do_not_fit_are_refused(images: Tensor, labels: Tensor, classes: int, says: str) -> None:
     with pytest.raises(UserError, match=says):
-        train(plan("baseline"), lambda: cnn(classes), images, labels, classes=classes, seed=0, epochs=1)
+        train(
+            plan("baseline"), lambda: cnn(classes), Batch(images, labels), Classify(classes=classes), seed=0, epochs=1
+        )
 
 
 def test_networks_that_do_not_fit_are_refused() -> None:
     with pytest.raises(UserError, match=r"2 outputs.*has 5"):
-        train(plan("baseline"), lambda: cnn(5), IMAGES, LABELS, classes=2, seed=0, epochs=1)
+        train(plan("baseline"), lambda: cnn(5), Batch(IMAGES, LABELS), TWO, seed=0, epochs=1)
     with pytest.raises(UserError, match="linear layer"):
-        train(plan("baseline"), lambda: nn.Flatten(), IMAGES, LABELS, classes=2, seed=0, epochs=1)
+        train(plan("baseline"), lambda: nn.Flatten(), Batch(IMAGES, LABELS), TWO, seed=0, epochs=1)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run() -> None:
@@ -226,12 +246,12 @@ def test_a_loss_that_is_not_finite_stops_the_run() -> None:
             return logits
 
     with pytest.raises(UserError, match=r"finite loss.*learning_rate"):
-        train(plan("baseline"), Broken, IMAGES, LABELS, classes=2, seed=0, epochs=1)
+        train(plan("baseline"), Broken, Batch(IMAGES, LABELS), TWO, seed=0, epochs=1)
 
 
 def test_label_noise_changes_the_share_that_it_says(digits: tuple[Tensor, Tensor]) -> None:
     images, labels = digits
-    _, noisy = plan("label_noise", share=0.3).data(images, labels, 10)
+    noisy = plan("label_noise", share=0.3).data(Batch(images, labels), TEN).targets
     assert int((noisy != labels).sum()) == round(0.3 * len(labels))
     assert set(noisy.tolist()) == set(range(10))
 
@@ -241,10 +261,9 @@ def test_pgd_stays_in_its_ball_and_does_more_harm_than_chance(
     digits: tuple[Tensor, Tensor], norm: str, order: float
 ) -> None:
     images, labels = digits[0][:300], digits[1][:300]
-    network = train(plan("baseline"), cnn, images, labels, classes=10, seed=0, epochs=4)
-    targets = nn.functional.one_hot(labels, 10).float()
-    strategy = plan("pgd", norm=norm, radius=0.1 if norm == "linf" else 0.8)
-    worst, _ = strategy.batch(network, images, targets)
+    network = train(plan("baseline"), cnn, Batch(images, labels), TEN, seed=0, epochs=4)
+    strategy = plan("pgd", norm=norm, radius=0.1 if norm == "linf" else 0.8, shift=0)
+    worst = strategy.batch(network, TEN.targets(Batch(images, labels), network), TEN).x
     network.eval()
     change = (worst - images).flatten(1).norm(p=order, dim=1)
     random = images + change[:, None, None, None] * nn.functional.normalize(
@@ -258,7 +277,8 @@ def test_pgd_stays_in_its_ball_and_does_more_harm_than_chance(
 
 def test_mixtures_keep_the_sum_of_pictures_and_targets() -> None:
     x, y = torch.rand(6, 1, 8, 8), torch.eye(6)
-    mixed, targets = _mixing.mixup(x, y, 1.0)
+    both = _mixing.mixup(Batch(x, y), 1.0)
+    mixed, targets = both.x, both.targets
     torch.testing.assert_close(targets.sum(1), torch.ones(6))
     torch.testing.assert_close(targets.sum(0), torch.ones(6))
     torch.testing.assert_close(mixed.sum(0), x.sum(0))
@@ -267,8 +287,8 @@ def test_mixtures_keep_the_sum_of_pictures_and_targets() -> None:
 
 def test_cutmix_weighs_targets_by_the_pixels_that_are_seen() -> None:
     x = torch.arange(5.0).view(-1, 1, 1, 1).expand(-1, 1, 16, 16)
-    mixed, targets = _mixing.cutmix(x, torch.eye(5), 1.0)
-    for picture, target in zip(mixed, targets, strict=True):
+    mixed = _mixing.cutmix(Batch(x, torch.eye(5)), 1.0)
+    for picture, target in zip(mixed.x, mixed.targets, strict=True):
         seen = torch.stack([(picture == value).float().mean() for value in range(5)])
         torch.testing.assert_close(seen, target)
 
@@ -297,19 +317,19 @@ def test_the_fitted_head_is_the_logistic_regression_of_scikit_learn(digits: tupl
 
 
 def test_recipe_averages_the_weights_of_the_run() -> None:
-    strategy, network = plan("recipe", decay=0.75), nn.Linear(1, 1, bias=False)
-    nn.init.constant_(network.weight, 4.0)
-    averaged = strategy.averaged(network)
-    assert averaged is not None and isinstance(averaged.module, nn.Linear)
-    averaged.update_parameters(network)
-    nn.init.constant_(network.weight, 8.0)
-    averaged.update_parameters(network)
-    assert averaged.module.weight.item() == pytest.approx(5.0)
+    strategy = plan("recipe", decay=0.75)
+    network = strategy.network(lambda: nn.Linear(1, 1, bias=False), TEN)
+    batch, (weight,) = Batch(torch.zeros(1, 1)), learned(network)
+    for value in (4.0, 8.0):
+        nn.init.constant_(weight, value)
+        strategy.after_step(network, batch, TEN)
+    averaged = strategy.finish(network, batch, TEN)
+    assert isinstance(averaged, nn.Linear) and averaged.weight.item() == pytest.approx(5.0)
 
 
 def test_frozen_filters_learn_combinations_alone() -> None:
     strategy = plan("frozen_filters", expansion=2.0)
-    network = strategy.network(lambda: cnn(3))
+    network = strategy.network(lambda: cnn(3), TEN)
     frozen = {key: weight for key, weight in network.named_parameters() if not weight.requires_grad}
     assert [list(weight.shape) for weight in frozen.values()] == [
         [16, 1, 3, 3],
@@ -402,7 +422,7 @@ def test_simclr_needs_labels_for_the_head_alone(digits: tuple[Tensor, Tensor]) -
     bodies = [
         {
             key: weight
-            for key, weight in train(plan("simclr"), cnn, images, truth, classes=10, seed=0, epochs=1)
+            for key, weight in train(plan("simclr"), cnn, Batch(images, truth), TEN, seed=0, epochs=1)
             .state_dict()
             .items()
             if not key.startswith("head")

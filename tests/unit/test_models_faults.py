@@ -366,6 +366,7 @@ def test_what_is_nearly_a_model(what: Any, message: str) -> None:
 
 
 def test_estimators_that_cannot_be_used(tmp_path: Path) -> None:
+    from sklearn.cluster import KMeans
     from sklearn.linear_model import LinearRegression, LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -374,8 +375,10 @@ def test_estimators_that_cannot_be_used(tmp_path: Path) -> None:
     rows, labels = table().read(slice(None)), table().labels
     with pytest.raises(UserError, match="Call fit"):
         open_model(LogisticRegression())
+    with pytest.raises(UserError, match="Expected a fitted regressor"):
+        open_model(LinearRegression())
     with pytest.raises(UserError, match="has no classes_"):
-        open_model(LinearRegression().fit(rows, labels))
+        open_model(KMeans(2, n_init=1).fit(rows))
     with pytest.raises(UserError, match="decision_function_shape='ovr'"):
         open_model(SVC(decision_function_shape="ovo").fit(rows, labels))
     pipe = make_pipeline(StandardScaler(), LogisticRegression()).fit(rows, labels)

@@ -22,7 +22,7 @@ from outfield.card.run import evaluate
 from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.places import is_remote, place
-from outfield.reports import analysis_page, comparison_page, page, trajectory
+from outfield.reports import analysis_page, comparison_page, page, trajectory_page
 from outfield.store.write import write_text
 
 Writer = Callable[[Path | str], Path]
@@ -45,14 +45,14 @@ PAGES = ("report.html", "trajectory.html", "comparison.html", "analysis.html", "
 @pytest.fixture(params=PAGES)
 def writer(request: pytest.FixtureRequest, card: Card, monkeypatch: pytest.MonkeyPatch) -> tuple[Writer, str]:
     """What writes a page, and the page's name; what is on the page is tested elsewhere."""
-    for module in (page, trajectory, comparison_page, analysis_page):
+    for module in (page, trajectory_page, comparison_page, analysis_page):
         monkeypatch.setattr(module, "html", lambda *_, **__: "<p>whole</p>")
     monkeypatch.setattr("outfield.card.page.html", lambda _: "<p>whole</p>")
-    monkeypatch.setattr(trajectory.Trajectories, "of", lambda *_: None)
+    monkeypatch.setattr(trajectory_page.Trajectories, "of", lambda *_: None)
     found: Any = None
     writers: dict[str, Writer] = {
         "report.html": lambda path: outfield.report(ROWS, path),
-        "trajectory.html": lambda path: trajectory.write("results", path),
+        "trajectory.html": lambda path: trajectory_page.write("results", path),
         "comparison.html": lambda path: comparison_page.write(found, path),
         "analysis.html": lambda path: analysis_page.write(found, path),
         "card.html": card.save,

@@ -43,6 +43,9 @@ SHORT = [
     "auroc with importance weights, 300 and 300",
     "accuracy with importance weights, 60",
     "nll with importance weights, 300",
+    "mean_absolute_error of normal errors, 40",
+    "root_mean_squared_error of normal errors, 40",
+    "error_correlation of scores that follow the error, 40",
 ]
 
 
@@ -61,6 +64,8 @@ def test_every_interval_of_weighted_samples_has_a_case(simulation):
     unknown, ood_weights = simulation.importance(rng, 300)
     for name in registry.names("metrics"):
         metric = registry.create("metrics", name)
+        if metric.inputs == "merit":
+            continue
         given = {"weights": weights} | ({"ood_weights": ood_weights} if metric.per_set else {})
         if metric.inputs == "predictions":
             found = metric(simulation.said(x), (x > 0).astype(int), **given)
@@ -70,6 +75,11 @@ def test_every_interval_of_weighted_samples_has_a_case(simulation):
             found = metric(*simulation._diagnosed(metric, rng, x, unknown), **given)
         cases = [each for each in simulation.SIMULATE if each.startswith(f"{name} with importance weights")]
         assert bool(cases) == (not np.isnan(found.low)), name
+
+
+def test_every_interval_of_merits_has_a_case(simulation):
+    names = [name for name in registry.names("metrics") if registry.find("metrics", name).inputs == "merit"]
+    assert all(any(each.startswith(f"{name} of ") for each in simulation.SIMULATE) for name in names)
 
 
 def test_the_cases_of_weighted_samples_stand_in_the_documentation(simulation):

@@ -16,7 +16,7 @@ from outfield.dashboard.query_parameters import Samples
 from outfield.dashboard.samples import _order, _tie
 from outfield.dashboard.scores import _joined
 from outfield.dashboard.selection import Selection
-from outfield.reports import trajectory
+from outfield.reports import trajectory_page as trajectory
 from outfield.reports.analysis import analyse
 from outfield.reports.comparison.base import _counted
 from outfield.reports.findings import findings

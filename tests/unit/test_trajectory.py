@@ -11,7 +11,7 @@ import pytest
 from outfield.data.member import Counted
 from outfield.errors import UserError
 from outfield.metrics.balanced_accuracy import BalancedAccuracy
-from outfield.reports import trajectory as page
+from outfield.reports import trajectory_page as page
 from outfield.reports.displays import trajectory_network, trajectory_tables
 from outfield.stats.smooth import Smoother
 from outfield.store import query, write
@@ -180,7 +180,7 @@ def test_balanced_accuracy_leaves_a_leaning_to_one_label_out(tmp_path: Path) -> 
     plain, balanced = Trajectories.of(tmp_path), Trajectories.of(tmp_path, "balanced_accuracy")
     one, other = (found.pairs.filter(smoother="linear").row(0, named=True) for found in (plain, balanced))
     assert one["high"] < 0 and other["low"] < 0 < other["high"] and other["corrected"] is None
-    said = " ".join(page.leaning(plain, balanced))
+    said = " ".join(page.uneven_labels(plain, balanced))
     assert "first 83%, second 83%" in said and "By balanced accuracy, of 1 pairs 0 are positive" in said
     assert "leaning to one answer" in page.write(tmp_path, tmp_path / "report.html").read_text()
 

@@ -34,7 +34,13 @@ class Input:
 
 @dataclass(frozen=True)
 class Group:
-    """Inputs that are hard in one way."""
+    """Inputs that are hard in one way.
+
+    Examples
+    --------
+    >>> Group("ID inputs that look foreign", (Input(7, "class 3, score 0.9"),)).inputs[0].row
+    7
+    """
 
     title: str
     inputs: tuple[Input, ...]
@@ -57,6 +63,12 @@ class Judged:
         The rows themselves, in this order.
     logits : array [n, C], optional
         What the model says to each.
+
+    Examples
+    --------
+    >>> known = Judged("test", False, np.arange(100.0), np.arange(100))
+    >>> threshold([known])
+    94.0
     """
 
     name: str
@@ -86,13 +98,26 @@ def hardest(sets: Sequence[Judged], classes: Sequence[str] | None, count: int = 
     classes : names of the model's classes, or None for their numbers
     count : int
         Inputs of a group. Of a pooled set the hardest input of each part is taken, hardest parts first.
+
+    Examples
+    --------
+    >>> known = Judged("test", False, np.arange(100.0), np.arange(100))
+    >>> far = Judged("far", True, np.array([50.0, 200.0]), np.array([0, 1]))
+    >>> [(group.title, group.inputs[0].row) for group in hardest([known, far], None, 1)]
+    [('ID inputs that look foreign', 99), ('far: most like ID data', 0)]
     """
     at = threshold(sets)
     return tuple(group for one in sets for group in _groups(one, at, classes, count) if group.inputs)
 
 
 def threshold(sets: Sequence[Judged]) -> float:
-    """The score up to which an input is accepted as ID: the smallest that keeps 95% of the ID test set."""
+    """The score up to which an input is accepted as ID: the smallest that keeps 95% of the ID test set.
+
+    Examples
+    --------
+    >>> threshold([Judged("test", False, np.arange(1000.0), np.arange(1000))])
+    949.0
+    """
     known = next(np.sort(one.scores) for one in sets if not one.ood)
     return float(known[ranks(len(known), 95)[0] - 1])
 
@@ -233,7 +258,13 @@ def _uri(picture: NDArray[Any]) -> str:
 
 
 def as_json(groups: Sequence[Group]) -> list[Mapping[str, Any]]:
-    """The groups without their pictures."""
+    """The groups without their pictures.
+
+    Examples
+    --------
+    >>> as_json([Group("hard", (Input(7, "class 3", text="It rains."),))])
+    [{'title': 'hard', 'rows': [{'row': 7, 'about': 'class 3', 'text': 'It rains.'}]}]
+    """
     return [
         {"title": group.title, "rows": [{"row": one.row, "about": one.about, "text": one.text} for one in group.inputs]}
         for group in groups

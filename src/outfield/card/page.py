@@ -9,7 +9,7 @@ from outfield.card import displays
 from outfield.card.facts import Facts
 from outfield.reports.displays.base import Display
 from outfield.reports.findings import told
-from outfield.reports.html import built, counted, environment, legends, shown, vega
+from outfield.reports.html import environment, legends, render_sections, tally, vega
 from outfield.reports.page import provenance
 
 SECTIONS: dict[str, tuple[Callable[[Facts], Display], ...]] = {
@@ -24,6 +24,7 @@ SECTIONS: dict[str, tuple[Callable[[Facts], Display], ...]] = {
 
 def html(card: Facts) -> str:
     """The page as text."""
+    wanted = {title: [build for build in builds if _applies(build, card)] for title, builds in SECTIONS.items()}
     template = environment("outfield.card").get_template("card.html")
     return template.render(
         title=card.name,
@@ -34,10 +35,7 @@ def html(card: Facts) -> str:
         findings=told(card.findings),
         left_out=_by_reason(card),
         legends=legends(card.results),
-        sections={
-            title: [shown(built(build, card)) for build in builds if _applies(build, card)]
-            for title, builds in SECTIONS.items()
-        },
+        sections=render_sections(wanted, card),
         hardest=card.hardest,
         provenance=provenance(card.results),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -66,7 +64,7 @@ def _facts(card: Facts) -> list[tuple[str, str]]:
         "OOD sets": results.auroc["ood"].n_unique(),
         "shifts": shifts,
     }
-    return [*facts.items(), *counted(counts)]
+    return [*facts.items(), *tally(counts)]
 
 
 def _by_reason(card: Facts) -> dict[str, str]:

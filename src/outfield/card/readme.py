@@ -36,6 +36,11 @@ class Readme:
         What messages call it.
     mark : str
         A byte order mark, where the file began with one.
+
+    Examples
+    --------
+    >>> Readme.of("# Net").with_index([{"name": "net", "results": []}]).text.splitlines()
+    ['---', 'model-index:', '- name: net', '  results: []', '---', '', '# Net']
     """
 
     head: str = ""
@@ -118,7 +123,18 @@ class Readme:
         return found
 
     def with_section(self, section: str, title: str) -> Readme:
-        """The same with a section between the marks; without them at the end, below a title in an empty one."""
+        """The same with a section between the marks; without them at the end, below a title in an empty one.
+
+        Examples
+        --------
+        >>> print(Readme.of("# Net").with_section("It shifts.", "Net").text)
+        # Net
+        <BLANKLINE>
+        <!-- outfield:begin -->
+        It shifts.
+        <!-- outfield:end -->
+        <BLANKLINE>
+        """
         block = f"{BEGIN}\n{section}\n{END}".replace("\n", self.newline)
         if BEGIN in self.body:
             before, _, rest = self.body.partition(BEGIN)

@@ -41,6 +41,13 @@ class Choice:
         is worth on sets that it has not seen. None where there is one set only.
     n : int
         Inputs that all detectors were compared on.
+
+    Examples
+    --------
+    >>> table = pl.DataFrame({"detector": ["knn", "msp"], "difference": [0.0, -0.01], "high_difference": [0.0, 0.02]})
+    >>> found = Choice("knn", 0.7, table, {}, None, 100)
+    >>> found.tied, found.alike
+    (('knn',), ('msp',))
     """
 
     best: str

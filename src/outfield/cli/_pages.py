@@ -165,7 +165,15 @@ def _value(node: ast.expr, constants: dict[str, Any]) -> Any:
 def _default(node: ast.expr, constants: dict[str, Any]) -> str:
     if isinstance(node, ast.Name) and node.id in constants:
         return repr(constants[node.id])
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "field":
+        return next((_made(word) for word in node.keywords if word.arg in ("default", "default_factory")), "")
     return ast.unparse(node)
+
+
+def _made(word: ast.keyword) -> str:
+    """A default that ``dataclasses.field`` states."""
+    empty = {"dict": "{}", "list": "[]", "tuple": "()"}
+    return empty.get(getattr(word.value, "id", ""), ast.unparse(word.value))
 
 
 def _family(module: str, cls: str) -> Iterator[tuple[ast.ClassDef, dict[str, Any]]]:

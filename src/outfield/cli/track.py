@@ -17,7 +17,7 @@ def track(
 
     from outfield.cli._console import console as terminal
     from outfield.cli._track import track_with_progress
-    from outfield.reports import trajectory as page
+    from outfield.reports import trajectory_page as page
     from outfield.trajectory import study as studies
 
     first = os.environ.get("RANK", "0") == "0"

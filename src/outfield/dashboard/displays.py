@@ -15,10 +15,10 @@ from outfield.dashboard.selection import Selection
 from outfield.dashboard.studies import Study, Unknown, contained
 from outfield.errors import UserError
 from outfield.reports import page
-from outfield.reports import trajectory as trajectories
+from outfield.reports import trajectory_page as trajectories
 from outfield.reports.displays.analyses import FURTHER
 from outfield.reports.displays.base import Display, Figure
-from outfield.reports.html import built, column, legends
+from outfield.reports.html import cell_texts, display_or_reason, legends
 from outfield.reports.results import Results
 from outfield.store.query import quoted
 from outfield.store.schema import COLUMNS
@@ -219,7 +219,7 @@ def _built(study: Study, build: Build, selection: Selection) -> Display:
 def _made(study: Study, build: Build, selection: Selection) -> Display:
     """A display, or why there is none: what fails in one does not take the others with it."""
     try:
-        return built(build, _source(study, _name(build), selection))
+        return display_or_reason(build, _source(study, _name(build), selection))
     except Exception as error:
         return Display.absent(_name(build), heading(build), told(error))
 
@@ -252,4 +252,4 @@ def _note(selection: Selection, followed: Selection) -> str:
 
 def _rows(found: Display) -> Iterator[tuple[str, ...]]:
     if not found.table.is_empty():
-        yield from zip(*(column(found.table[name].head(SHOWN)) for name in found.headings()), strict=True)
+        yield from zip(*(cell_texts(found.table[name].head(SHOWN)) for name in found.headings()), strict=True)

@@ -12,7 +12,7 @@ from outfield.dashboard.selection import ID_SET, Selection
 from outfield.dashboard.studies import Indexing, Study
 from outfield.errors import OutfieldError, UserError
 from outfield.reports import page
-from outfield.reports import trajectory as trajectories
+from outfield.reports import trajectory_page as trajectories
 from outfield.reports.headline import sentences
 from outfield.reports.results import Results
 from outfield.store.write import SCORES
@@ -54,7 +54,7 @@ def _checked(study: Study) -> dict[str, Any]:
     if study.kind == "trajectory":
         return {"findings": [], "unchecked": "The checks are for studies of detectors; these are tracked runs."}
     try:
-        found, unchecked = page.checked(displays.results(study, Selection()))
+        found, unchecked = page.findings_or_reason(displays.results(study, Selection()))
     except UserError as error:
         return {"findings": [], "unchecked": str(error)}
     said = [

@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 from starlette.responses import JSONResponse, StreamingResponse
 
-from outfield.reports.html import known
-from outfield.reports.spreadsheet import as_text
+from outfield.reports.html import nan_as_none
+from outfield.reports.spreadsheet import without_formulas
 
 
 class Json(JSONResponse):
@@ -20,7 +20,7 @@ class Json(JSONResponse):
         try:
             return _dumped(content)
         except ValueError:
-            return _dumped(known(content))
+            return _dumped(nan_as_none(content))
 
 
 def _dumped(content: Any) -> bytes:
@@ -46,6 +46,6 @@ def csv(pieces: Iterable[pl.DataFrame], name: str, header: Sequence[str] = ()) -
 def _lines(pieces: Iterable[pl.DataFrame], header: Sequence[str]) -> Iterator[str]:
     number = -1
     for number, piece in enumerate(pieces):
-        yield as_text(piece).write_csv(include_header=number == 0)
+        yield without_formulas(piece).write_csv(include_header=number == 0)
     if number < 0:
         yield pl.DataFrame(schema=list(header)).write_csv()

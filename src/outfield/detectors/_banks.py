@@ -38,7 +38,7 @@ def as_bank(rows: Rows) -> Tensor:
 
 
 def on_sphere(bank: Tensor, like: Tensor) -> Tensor:
-    """The rows of a bank with length one, as wide as the features that they meet and on their device.
+    """The rows of a bank with length one, as wide as the features that they meet.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def on_sphere(bank: Tensor, like: Tensor) -> Tensor:
     >>> on_sphere(torch.tensor([[3.0, 4.0]]).half(), torch.zeros(1))
     tensor([[0.6000, 0.8000]])
     """
-    return bank.to(like.device) if bank.element_size() >= _WIDE else unit(bank.to(like))
+    return bank if bank.element_size() >= _WIDE else unit(bank.to(like.dtype))
 
 
 _WIDE = 4

@@ -16,13 +16,12 @@ def tied(moments: MomentSums) -> State:
 
 def nearest(features: Tensor, whitener: Tensor, means: Tensor) -> Tensor:
     """Squared Mahalanobis distance to the nearest of whitened means, [n], in float64."""
-    rows = features.double() @ whitener.to(features.device)
-    means = means.to(features.device)
+    rows = features.double() @ whitener
     squares = (rows * rows).sum(1, keepdim=True) + (means * means).sum(1) - 2 * rows @ means.T
     return squares.min(1).values.clamp(min=0)
 
 
 def distance(features: Tensor, whitener: Tensor, mean: Tensor) -> Tensor:
     """Squared Mahalanobis distance to one whitened mean, [n], in float64."""
-    rows = features.double() @ whitener.to(features.device) - mean.to(features.device)
+    rows = features.double() @ whitener - mean
     return torch.einsum("nr,nr->n", rows, rows)

@@ -63,7 +63,7 @@ def _about_origin(data: FitData) -> tuple[Tensor, Tensor, Tensor]:
 
     def made() -> tuple[Tensor, Tensor, Tensor]:
         head = data.head.to(dtype=torch.float64)
-        origin = (-torch.linalg.pinv(head.weight, rtol=1e-6) @ head.bias).to(data.moments.mean.device)
+        origin = -torch.linalg.pinv(head.weight, rtol=1e-6) @ head.bias
         return (origin, *spectrum(data.moments.about(origin)))
 
     return data.once("spectrum about the origin", made)

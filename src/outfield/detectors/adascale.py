@@ -111,7 +111,7 @@ class AdaSCALE(Detector):
         return {"shifts": self._shift(data.fold(bank).outputs()).sort().values}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        r = _ratio_at(positive(out.features), self._percentile(out, state["shifts"].to(out.features)))
+        r = _ratio_at(positive(out.features), self._percentile(out, state["shifts"].to(out.features.dtype)))
         return -torch.logsumexp(out.head(out.features * r.exp()), dim=1)
 
     def _percentile(self, out: Outputs, shifts: Tensor) -> Tensor:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import wraps
-from itertools import product
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
+from outfield import registry
 from outfield.errors import UserError
 from outfield.features.finite import not_finite, rows_of
 from outfield.features.folds import Fold
@@ -28,6 +29,10 @@ class Detector(ABC):
 
     A subclass says what it reads (``needs``), may learn (``fit``) and scores (``score``). Tuned values are
     fields, learned values are state.
+
+    A field ``base: Detector`` (or ``bases: tuple[Detector, ...]``) holds a detector that this one wraps: given as a
+    detector, by its name, or as a mapping of its name and parameters. What it needs, its fit reads, its probes, folds
+    and grid are then the wrapper's too.
     """
 
     title: ClassVar[str]
@@ -35,7 +40,7 @@ class Detector(ABC):
     needs: ClassVar[frozenset[str]]
     """What ``score`` reads: of ``logits``, ``features``, ``head``, ``inputs``, ``predictions``, and names of probes."""
     information: ClassVar[str]
-    """``outputs``, ``features``, ``hybrid``, ``layers`` or ``gradients``: what it rests on."""
+    """``inputs``, ``outputs``, ``features``, ``hybrid``, ``layers`` or ``gradients``: what it rests on."""
     fits_on: ClassVar[frozenset[str]] = frozenset()
     """The splits that ``fit`` reads: of ``train`` and ``val``."""
     fits_with: ClassVar[frozenset[str]] = frozenset()
@@ -53,9 +58,14 @@ class Detector(ABC):
             cls.score = _of_finite_rows(vars(cls)["score"])  # type: ignore[method-assign, assignment]  # wraps itself
 
     def __post_init__(self) -> None:
-        for name, value in self.params.items():
-            if isinstance(value, list):
-                object.__setattr__(self, name, tuple(value))
+        for one in fields(self):
+            value = getattr(self, one.name)
+            value = tuple(value) if isinstance(value, list) else value
+            object.__setattr__(self, one.name, _built(value) if one.name in self.base_fields() else value)
+        for base in self.bases:
+            for name in ("needs", "fits_on", "fits_with"):
+                object.__setattr__(self, name, getattr(self, name) | getattr(base, name))
+            object.__setattr__(self, "grid", {**self.grid, **{f"base.{name}": v for name, v in base.grid.items()}})
         for name, (low, high) in self.bounds.items():
             self._check(name, getattr(self, name), low, high)
 
@@ -66,21 +76,44 @@ class Detector(ABC):
                 "Choose a value in between."
             )
 
+    @classmethod
+    def base_fields(cls) -> tuple[str, ...]:
+        """Names of the fields that hold detectors."""
+        return tuple(one.name for one in fields(cls) if one.type in _HOLDS)
+
+    @property
+    def bases(self) -> tuple[Detector, ...]:
+        """The detectors that this one wraps."""
+        held = (getattr(self, name) for name in self.base_fields())
+        return tuple(chain.from_iterable(one if isinstance(one, tuple) else (one,) for one in held))
+
+    def _with_bases(self, bases: Iterable[Detector]) -> Self:
+        """The same detector around others."""
+        rest = iter(bases)
+        held = {name: getattr(self, name) for name in self.base_fields()}
+        some = {n: tuple(next(rest) for _ in one) if isinstance(one, tuple) else next(rest) for n, one in held.items()}
+        return replace(self, **some) if some else self
+
+    @property
+    def code(self) -> frozenset[type[Detector]]:
+        """Its class and those of the detectors that it wraps: the code that a score rests on."""
+        return frozenset({type(self)}.union(*(base.code for base in self.bases)))
+
     def folds(self) -> tuple[Fold[Any, Any], ...]:
         """The folds that ``fit`` will ask for, so that detectors can share a pass."""
-        return ()
+        return tuple(fold for base in self.bases for fold in base.folds())
 
     def folds_on(self, data: FitData) -> tuple[Fold[Any, Any], ...]:
         """The folds that ``fit`` will ask for on these data, where that takes no pass to know."""
-        return self.clipped(data).folds()
+        return tuple(f for base in self.bases for f in base.folds_on(data)) or self.clipped(data).folds()
 
     def probes(self) -> tuple[Probe, ...]:
         """The probes whose values ``fit`` and ``score`` read in ``Outputs.layers``."""
-        return ()
+        return tuple(probe for base in self.bases for probe in base.probes())
 
     def clipped(self, data: FitData) -> Self:
         """The same detector with its parameters clipped to what exists (classes, features, bank rows)."""
-        return self
+        return self._with_bases(base.clipped(data) for base in self.bases)
 
     def variants(self, data: FitData) -> tuple[Self, ...]:
         """Every setting of the grid, clipped to what exists, duplicates dropped."""
@@ -88,13 +121,16 @@ class Detector(ABC):
 
     def settings(self) -> Iterator[Self]:
         """Every setting of the grid, as it stands."""
-        for values in product(*self.grid.values()):
-            yield replace(self, **dict(zip(self.grid, values, strict=True)))
+        grid = type(self).grid
+        for values in product(*grid.values()):
+            setting = replace(self, **dict(zip(grid, values, strict=True)))
+            for bases in product(*(base.settings() for base in self.bases)):
+                yield setting._with_bases(bases)
 
     @property
     def params(self) -> dict[str, Any]:
-        """The hyper-parameters by name."""
-        return asdict(self)
+        """The hyper-parameters by name; a detector among them as its name and its own."""
+        return {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
 
     def fit(self, data: FitData) -> State:
         """What is learned from ID outputs; equal data give an equal state."""
@@ -108,6 +144,31 @@ class Detector(ABC):
         """
 
 
+_HOLDS = (Detector, "Detector", "tuple[Detector, ...]")
+"""Types of fields that hold detectors, as they are or as they are written."""
+
+
+def _built(value: Any) -> Any:
+    """A detector, or several, from their names or mappings."""
+    if isinstance(value, tuple):
+        return tuple(map(_built, value))
+    if isinstance(value, str):
+        return registry.create("detectors", value)
+    if isinstance(value, Mapping) and "name" in value:
+        return registry.create("detectors", value["name"], **{n: one for n, one in value.items() if n != "name"})
+    if isinstance(value, Detector):
+        return value
+    raise UserError(
+        f"Expected a detector to wrap, but got {value!r}. Give its name, or a mapping of its name and parameters."
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return {"name": registry.name_of("detectors", value), **value.params} if isinstance(value, Detector) else value
+
+
 def _of_finite_rows(score: Callable[[Any, Outputs, State], Tensor]) -> Callable[[Any, Outputs, State], Tensor]:
     """A detector's score, kept from rows that are not finite: they are zero to it, and NaN to whoever asks."""
 
@@ -118,7 +179,7 @@ def _of_finite_rows(score: Callable[[Any, Outputs, State], Tensor]) -> Callable[
             return score(self, out, state)
         spoilt = torch.stack(bad).any(dim=0)
         found = score(self, out.map(lambda values: _without(values, spoilt)), state)
-        return found.masked_fill(spoilt.to(found.device), torch.nan)
+        return found.masked_fill(spoilt, torch.nan)
 
     return of_finite_rows
 

@@ -54,5 +54,5 @@ class CoP(Detector):
         return {"mean": moments.mean, "basis": leading(moments.total_spectrum, self.explained)}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        mean, basis = state["mean"].to(out.features.device), state["basis"].to(out.features.device)
+        mean, basis = state["mean"], state["basis"]
         return in_pieces(lambda rows: error(unit(rows.double()) - mean, basis), 3 * len(mean), out.features)

@@ -89,8 +89,6 @@ class CoRP(Detector):
         return {"omega": omega.to(features.device), "shift": shift.to(features.device)}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        state = {name: value.to(out.features.device) for name, value in state.items()}
-
         def rebuilt(features: Tensor) -> Tensor:
             return error(_phi(features, state) - state["mean"], state["basis"])
 
@@ -99,7 +97,7 @@ class CoRP(Detector):
 
 def _phi(features: Tensor, drawn: State) -> Tensor:
     """Random Fourier features [n, M], in float64 after a product in the features' precision."""
-    omega, shift = drawn["omega"].to(features), drawn["shift"].to(features)
+    omega, shift = drawn["omega"].to(features.dtype), drawn["shift"].to(features.dtype)
     angles = torch.addmm(shift, unit(features), omega.T)
     return math.sqrt(2 / angles.shape[1]) * angles.cos_().double()
 

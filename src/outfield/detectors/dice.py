@@ -55,10 +55,10 @@ class DICE(Detector):
         return (Moments(),)
 
     def fit(self, data: FitData) -> State:
-        contributions = data.head.weight.to(data.moments.mean) * data.moments.mean
+        contributions = data.head.weight.double() * data.moments.mean
         threshold = float(np.percentile(contributions.cpu().numpy(), self.percentile))
         return {"mask": contributions > threshold}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        weight = out.head.weight * state["mask"].to(out.head.weight.device)
+        weight = out.head.weight * state["mask"]
         return -torch.logsumexp(Head(weight, out.head.bias)(out.features), dim=1)

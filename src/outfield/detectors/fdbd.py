@@ -58,7 +58,7 @@ class FDBD(Detector):
         return {"mean": data.moments.mean.float(), "per_gap": torch.where(gaps > 0, 1 / gaps, 0.0).float()}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        per_gap, mean = state["per_gap"].to(out.logits.device), state["mean"].to(out.features.device)
+        per_gap, mean = state["per_gap"], state["mean"]
         top = out.logits.max(dim=1, keepdim=True)
         distances = ((top.values - out.logits) * per_gap[top.indices[:, 0]]).sum(1) / max(1, len(per_gap) - 1)
         length = (out.features - mean if self.from_mean else out.features).square().sum(1).sqrt()

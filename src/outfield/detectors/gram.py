@@ -82,7 +82,7 @@ class Gram(Detector):
 
     def score(self, out: Outputs, state: State) -> Tensor:
         deviations = self._deviations(out, state)
-        scaled = [values / state[f"{name} mean"].to(values).clamp(min=1e-6) for name, values in deviations.items()]
+        scaled = [values / state[f"{name} mean"].clamp(min=1e-6) for name, values in deviations.items()]
         return torch.stack(scaled).sum(0) / torch.softmax(out.logits.double(), dim=1).amax(1)
 
     def _deviations(self, out: Outputs, bounds: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -90,7 +90,7 @@ class Gram(Detector):
         predicted = out.logits.argmax(1)
         deviations = {}
         for name, values in probe.values(out).items():
-            low, high = (bounds[f"{name} {end}"].to(values.device)[predicted] for end in ("low", "high"))
+            low, high = (bounds[f"{name} {end}"][predicted] for end in ("low", "high"))
             deviations[name] = _deviation(values, low, high)
         return deviations
 

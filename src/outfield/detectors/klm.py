@@ -44,7 +44,7 @@ class KLM(Detector):
         return {"log_templates": data.fold(_Templates()).log()}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        templates = state["log_templates"].to(out.logits.device)
+        templates = state["log_templates"]
         return in_pieces(lambda logits: _divergence(logits, templates), 4 * out.logits.shape[1], out.logits)
 
 

@@ -54,6 +54,6 @@ class NCI(Detector):
         return {"mean": data.moments.mean.float()}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        centred = torch.nn.functional.normalize(out.features - state["mean"].to(out.features.device), dim=1)
-        weight = out.head.weight.to(centred)[out.logits.argmax(1)]
+        centred = torch.nn.functional.normalize(out.features - state["mean"], dim=1)
+        weight = out.head.weight[out.logits.argmax(1)]
         return -((weight * centred).sum(1) + self.alpha * out.features.abs().sum(1))

@@ -70,7 +70,7 @@ class NECO(Detector):
         return {"mean": data.moments.mean, "scale": scale, "basis": basis}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        mean, scale, basis = (state[name].to(out.features.device) for name in ("mean", "scale", "basis"))
+        mean, scale, basis = (state[name] for name in ("mean", "scale", "basis"))
 
         def share(features: Tensor) -> Tensor:
             rows = (features.double() - mean) / scale

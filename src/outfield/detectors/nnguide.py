@@ -76,7 +76,7 @@ class NNGuide(Detector):
         }
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        bank, energies = on_sphere(state["bank"], out.features), state["energies"].to(out.features)
+        bank, energies = on_sphere(state["bank"], out.features), state["energies"]
         k = min(int(state["k"]), len(bank))
 
         def guidance(rows: Tensor) -> Tensor:

@@ -69,7 +69,6 @@ class OpenMax(Detector):
         return {"means": means, "shape": shape, "scale": scale, "least": least}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        state = {name: value.to(out.logits.device) for name, value in state.items()}
         logits = out.logits.double()
         lost = logits * self._ranks(logits) * _cdf(torch.cdist(logits, state["means"]), state)
         return torch.softmax(torch.cat([lost.sum(1, keepdim=True), logits - lost], dim=1), dim=1)[:, 0]

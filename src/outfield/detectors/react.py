@@ -53,5 +53,4 @@ class ReAct(Detector):
         return {"threshold": torch.tensor([data.quantile(self.percentile / 100)])}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        rectified = out.features.minimum(state["threshold"].to(out.features))
-        return -torch.logsumexp(out.head(rectified), dim=1)
+        return -torch.logsumexp(out.head(out.features.minimum(state["threshold"])), dim=1)

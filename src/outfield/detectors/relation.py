@@ -77,7 +77,7 @@ class Relation(Detector):
         features, p = unit(out.features), torch.softmax(out.logits, dim=1)
         total = torch.zeros_like(features[:, 0])
         for rows, logits in zip(state["features"].split(_PIECE), state["logits"].split(_PIECE), strict=True):
-            total += self._related(features, p, on_sphere(rows, features), torch.softmax(logits.to(p), dim=1))
+            total += self._related(features, p, on_sphere(rows, features), torch.softmax(logits.to(p.dtype), dim=1))
         return -total
 
     def _related(self, features: Tensor, p: Tensor, bank: Tensor, bank_p: Tensor) -> Tensor:

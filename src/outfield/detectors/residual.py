@@ -68,5 +68,5 @@ class Residual(Detector):
         return empty_space(data, self.d)
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        origin, null_space = (state[name].to(out.features.device) for name in ("origin", "null_space"))
+        origin, null_space = (state[name] for name in ("origin", "null_space"))
         return in_pieces(lambda rows: norms(rows, origin, null_space), 2 * len(origin), out.features)

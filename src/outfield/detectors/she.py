@@ -45,8 +45,7 @@ class SHE(Detector):
         return (MeansOfRight("features"),)
 
     def fit(self, data: FitData) -> State:
-        return {"patterns": data.fold(MeansOfRight("features")).to(data.first.features)}
+        return {"patterns": data.fold(MeansOfRight("features")).to(data.first.features.dtype)}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        patterns = state["patterns"].to(out.features.device)
-        return -(out.features * patterns[out.logits.argmax(1)]).sum(1)
+        return -(out.features * state["patterns"][out.logits.argmax(1)]).sum(1)

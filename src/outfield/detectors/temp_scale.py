@@ -48,7 +48,7 @@ class TempScale(Detector):
         return {"temperature": torch.tensor([1 / _best_inverse(data)], dtype=torch.float64)}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        return others(out.logits.double() / state["temperature"].to(out.logits.device))
+        return others(out.logits.double() / state["temperature"])
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class ViM(Detector):
         return {**space, "alpha": torch.tensor([logit / residual], dtype=torch.float64)}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        origin, null_space, alpha = (state[n].to(out.features.device) for n in ("origin", "null_space", "alpha"))
+        origin, null_space, alpha = (state[n] for n in ("origin", "null_space", "alpha"))
 
         def matched(features: Tensor, logits: Tensor) -> Tensor:
             return alpha * norms(features, origin, null_space) - torch.logsumexp(logits.double(), dim=1)

@@ -66,6 +66,5 @@ class VRA(Detector):
         return {"alpha": torch.tensor([data.quantile(self.low)]), "beta": torch.tensor([data.quantile(self.high)])}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        alpha, beta = state["alpha"].to(out.features), state["beta"].to(out.features)
-        rectified = out.features.minimum(beta).where(out.features >= alpha, 0.0)
+        rectified = out.features.minimum(state["beta"]).where(out.features >= state["alpha"], 0.0)
         return -torch.logsumexp(out.head(rectified), dim=1)

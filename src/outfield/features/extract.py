@@ -7,12 +7,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from outfield import keys
@@ -39,6 +40,38 @@ HALF = 65_504
 Progress = Callable[[int, int], None]
 Shards: TypeAlias = int | Sequence[int]
 Arrays: TypeAlias = dict[str, NDArray[Any] | Joined]
+Array: TypeAlias = "NDArray[Any] | Joined | Inputs"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model is given of a data set: an array whose rows are read from the set, and prepared, when asked for.
+
+    Texts are as wide as the longest of those that are read together.
+    """
+
+    data: Dataset
+    prepare: Callable[[Any], Tensor]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """[n, ...], as the first input is."""
+        return len(self), *self[slice(0, 1)].shape[1:]
+
+    @torch.no_grad()
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Tensor:
+        numbers = np.arange(len(self))[rows]
+        pieces = np.split(numbers, range(BATCH, len(numbers), BATCH))
+        prepared = [self.prepare(self.data.read(piece)) for piece in pieces]
+        if len({piece.shape[1:] for piece in prepared}) > 1:
+            return self.prepare(self.data.read(numbers))
+        return torch.cat(prepared)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:].cpu(), dtype)
 
 
 @dataclass(frozen=True)
@@ -53,12 +86,15 @@ class Values:
         Rows of a chunk; by default 8192, or fewer where rows are wide.
     device : str
         Where the chunks are put.
+    inputs : Inputs, optional
+        What the model was given. Chunks have it only of ``keeping`` that names ``inputs``.
     """
 
-    arrays: Mapping[str, NDArray[Any] | Joined]
+    arrays: Mapping[str, Array]
     head: Head | None = None
     size: int | None = None
     device: str = "cpu"
+    inputs: Inputs | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -83,11 +119,15 @@ class Values:
 
     def keeping(self, names: tuple[str, ...]) -> Values:
         """The same rows with the named fields alone, and the layers whose names begin with one of ``names``."""
-        return replace(self, arrays=kept(self.arrays, names))
+        there = {**self.arrays} if self.inputs is None else {**self.arrays, "inputs": self.inputs}
+        return replace(self, arrays=kept(there, names))
 
     def _stored(self, rows: slice | NDArray[np.int64]) -> Rows:
-        read = {name: torch.from_numpy(np.array(array[rows])).to(self.device) for name, array in self.arrays.items()}
-        return Rows(read, self.head)
+        return Rows({name: _read(array, rows).to(self.device) for name, array in self.arrays.items()}, self.head)
+
+
+def _read(array: Array, rows: slice | NDArray[np.int64]) -> Tensor:
+    return array[rows] if isinstance(array, Inputs) else torch.from_numpy(np.array(array[rows]))
 
 
 def extract(
@@ -141,7 +181,8 @@ def extract(
         for key in missing:
             _note(cache, key, cuts, about)
     arrays = {name: array for key in wanted for name, array in _present(cache, key, found[key], about).items()}
-    return Values(_named(arrays), model.head, device=device)
+    head = None if model.head is None else model.head.to(device)
+    return Values(_named(arrays), head, device=device, inputs=Inputs(data, model.prepare))
 
 
 def extract_shard(

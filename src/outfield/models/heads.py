@@ -159,6 +159,23 @@ def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     return ((name, weight) for name, weight in module.named_parameters() if weight.ndim == 2)
 
 
+def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
+    """Name and module of the last linear layer.
+
+    Raises
+    ------
+    UserError
+        The network has no linear layer.
+    """
+    linear = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise UserError(
+            f"Expected a network with a linear layer at its end, but {type(network).__name__} has none. "
+            "Pass a network whose logits come from torch.nn.Linear."
+        )
+    return linear[-1]
+
+
 def trace(module: nn.Module, x: Tensor, call: Callable[[Tensor], Tensor], head: str | None = None) -> Trace:
     """Run one batch and see which linear operation made the logits, and which blocks gave feature maps.
 

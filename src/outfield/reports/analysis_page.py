@@ -16,7 +16,7 @@ from outfield.reports.displays.base import Display
 from outfield.reports.displays.statistics import SECTIONS
 from outfield.reports.findings import Finding, findings, ordered, told
 from outfield.reports.headline import PREDICTION
-from outfield.reports.html import built, counted, environment, legends, shown, vega
+from outfield.reports.html import display_or_reason, environment, legends, render, tally, vega
 from outfield.store.write import write_text
 
 
@@ -40,7 +40,7 @@ def displays(analysis: Analysis) -> dict[str, list[Display]]:
         if allowed:
             found[title] = allowed
     if (results := analysis.results) is not None and (further := analyses.others(PREDICTION)):
-        found[FURTHER] = [built(build, results) for build in further]
+        found[FURTHER] = [display_or_reason(build, results) for build in further]
     return found
 
 
@@ -63,7 +63,7 @@ def write(analysis: Analysis, path: Path | str, *, title: str = "") -> Path:
 
 def html(analysis: Analysis, *, title: str = "") -> str:
     """The page as text."""
-    sections = {name: [shown(each) for each in found] for name, found in displays(analysis).items()}
+    sections = {name: [render(each) for each in found] for name, found in displays(analysis).items()}
     return environment().get_template("analysis.html").render(
         title=title or (analysis.example.source.split(",")[0] if analysis.example else "Analysis"),
         facts=_facts(analysis), findings=told(stated(analysis)), sections=sections,
@@ -75,7 +75,7 @@ def html(analysis: Analysis, *, title: str = "") -> str:
 def _facts(analysis: Analysis) -> list[tuple[str, str]]:
     table = analysis.measures
     families = table.units["family"].n_unique() if table.has_families else 0
-    return counted({_plural(table.level): table.units.height, "OOD measures": len(table.ood), "families": families})
+    return tally({_plural(table.level): table.units.height, "OOD measures": len(table.ood), "families": families})
 
 
 def _plural(level: str) -> str:

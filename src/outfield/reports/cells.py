@@ -89,7 +89,13 @@ def _text(values: pl.Series) -> pl.Series:
 
 
 def without_name(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """The rows that have a name in every one of the columns, and a sentence on those that have not."""
+    """The rows that have a name in every one of the columns, and a sentence on those that have not.
+
+    Examples
+    --------
+    >>> without_name(pl.DataFrame({"model": ["a", None]}), ["model"])[1]
+    ('Left out 1 of 2 rows without a name in model (row 2).',)
+    """
     nameless = pl.any_horizontal(pl.col(columns).is_null())
     lost = frame.with_row_index("__row", offset=1).filter(nameless)["__row"].to_list()
     if not lost:

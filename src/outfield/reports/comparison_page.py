@@ -9,7 +9,7 @@ from pathlib import Path
 from outfield.reports.comparison import Comparison
 from outfield.reports.displays import comparison as displays
 from outfield.reports.displays.base import Display
-from outfield.reports.html import built, counted, environment, legends, shown, vega
+from outfield.reports.html import environment, legends, render_sections, tally, vega
 from outfield.reports.page import provenance
 from outfield.store.write import write_text
 
@@ -41,7 +41,7 @@ def html(found: Comparison, *, command: str = "") -> str:
         answer=found.sentences,
         cautions=cautions(found),
         unit=found.level,
-        sections={title: [shown(built(build, found)) for build in builds] for title, builds in SECTIONS.items()},
+        sections=render_sections(SECTIONS, found),
         legends=legends(found.sides[0]),
         names=found.names,
         provenance=_both(found),
@@ -52,7 +52,16 @@ def html(found: Comparison, *, command: str = "") -> str:
 
 
 def cautions(found: Comparison) -> tuple[str, ...]:
-    """What a reader must know: other data, other versions, few units."""
+    """What a reader must know: other data, other versions, few units.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from outfield.reports.comparison import compare
+    >>> rows = pl.DataFrame({"model": ["a", "b"], "metric": ["ece"] * 2, "value": [0.25, 0.5]})
+    >>> cautions(compare(rows, rows))
+    ('Only 2 strategies are in both: bootstrap intervals over so few units are too short.',)
+    """
     rows = [side.rows for side in found.sides]
     digests = [set(table["data_digest"].drop_nulls().unique()) for table in rows]
     versions = [{name: sorted(set(table[name].drop_nulls())) for name in ("outfield", "torch")} for table in rows]
@@ -77,7 +86,7 @@ def _facts(found: Comparison) -> list[tuple[str, str]]:
         "OOD sets in both": aurocs["ood"].n_unique(),
         "only in one": found.only.height,
     }
-    return counted(counts)
+    return tally(counts)
 
 
 def _both(found: Comparison) -> list[tuple[str, str, str]]:

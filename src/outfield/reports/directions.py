@@ -52,6 +52,11 @@ def directions(
     ------
     UserError
         A name is no column, or stands on both sides.
+
+    Examples
+    --------
+    >>> directions(["auroc", "sketch", "fpr95"], [], ["sketch"], None)
+    {'auroc': True, 'sketch': False, 'fpr95': False}
     """
     higher, lower = set(higher), set(lower)
     if strange := sorted((higher | lower) - set(columns)):
@@ -67,7 +72,13 @@ def directions(
 
 
 def unknown(columns: Sequence[str], found: Mapping[str, bool]) -> tuple[str, ...]:
-    """A sentence on the measures whose direction is not known, if there are such."""
+    """A sentence on the measures whose direction is not known, if there are such.
+
+    Examples
+    --------
+    >>> print(*unknown(["auroc", "sketch"], {"auroc": True}))
+    Ranks leave out sketch: the name does not tell whether higher or lower values are better. Say so with --higher ...
+    """
     left = [name for name in columns if name not in found]
     if not left:
         return ()

@@ -13,7 +13,13 @@ from outfield.errors import UnknownName
 
 @dataclass(frozen=True)
 class Statement:
-    """What a paper states, to be put beside what its table supports."""
+    """What a paper states, to be put beside what its table supports.
+
+    Examples
+    --------
+    >>> EXAMPLES["krumpl2026"].statements["shape"].text
+    'AUROC rises with accuracy, then falls past the baseline (76.19%)'
+    """
 
     topic: str
     text: str
@@ -21,7 +27,13 @@ class Statement:
 
 @dataclass(frozen=True)
 class Example:
-    """A shipped table, the columns to read, its source, and what the paper states."""
+    """A shipped table, the columns to read, its source, and what the paper states.
+
+    Examples
+    --------
+    >>> EXAMPLES["resnet50-48"].options["id"], EXAMPLES["resnet50-48"].frame().height
+    ('imagenet', 48)
+    """
 
     file: str
     options: dict[str, Any]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import isfinite, isnan
@@ -22,7 +22,7 @@ from outfield.errors import UserError
 from outfield.reports.displays._style import FAMILY, GREY, PENTAGON, SHAPES, USED, category
 from outfield.reports.displays.base import Display
 from outfield.reports.results import INFORMATION, Results, in_order
-from outfield.reports.spreadsheet import as_text
+from outfield.reports.spreadsheet import without_formulas
 
 LONG = 80
 """Tables of more rows are built by the page from their CSV when they are opened, so that no number is there twice."""
@@ -32,12 +32,12 @@ Entry = tuple[str, str, str]
 """A line of a legend: name, colour, shape."""
 
 
-def counted(counts: Mapping[str, int]) -> list[tuple[str, str]]:
+def tally(counts: Mapping[str, int]) -> list[tuple[str, str]]:
     """What there is, in the order given, and how many; of what there is none nothing is said.
 
     Examples
     --------
-    >>> counted({"strategies": 1, "models": 1200, "shifts": 0, "OOD sets": 1})
+    >>> tally({"strategies": 1, "models": 1200, "shifts": 0, "OOD sets": 1})
     [('strategy', '1'), ('models', '1,200'), ('OOD set', '1')]
     """
     return [(_one(name) if n == 1 else name, f"{n:,}") for name, n in counts.items() if n]
@@ -48,7 +48,7 @@ def _one(plural: str) -> str:
 
 
 @dataclass(frozen=True)
-class Shown:
+class Rendering:
     """A display as a template takes it: specifications and CSV as text that may stand in a script element.
 
     Parameters
@@ -60,6 +60,12 @@ class Shown:
         The display's table.
     rows : tuple of tuple of str
         The cells of the HTML table.
+
+    Examples
+    --------
+    >>> found = render(Display("d", "Title", "Caption.", pl.DataFrame({"name": ["a"] * 100})))
+    >>> found.long, found.numeric, found.csv[:7]
+    (True, (False,), 'name\\na\\n')
     """
 
     display: Display
@@ -79,19 +85,19 @@ class Shown:
         return len(self.rows) > LONG
 
 
-def shown(display: Display) -> Shown:
+def render(display: Display) -> Rendering:
     """A display as a template takes it.
 
     Examples
     --------
-    >>> found = shown(Display("d", "Title", "Caption.", pl.DataFrame({"name": ["a"], "value": [0.12345]})))
+    >>> found = render(Display("d", "Title", "Caption.", pl.DataFrame({"name": ["a"], "value": [0.12345]})))
     >>> found.rows, found.numeric
     ((('a', '0.123'),), (False, True))
     """
-    return Shown(display, tuple(_specs(display)), inline(_csv(display.table)), tuple(_cells(display)))
+    return Rendering(display, tuple(_specs(display)), script_safe(_csv(display.table)), tuple(_cells(display)))
 
 
-def built(build: Callable[[Source], Display], source: Source) -> Display:
+def display_or_reason(build: Callable[[Source], Display], source: Source) -> Display:
     """The display that ``build`` makes of a source, or one that says what is missing for it.
 
     Examples
@@ -99,7 +105,7 @@ def built(build: Callable[[Source], Display], source: Source) -> Display:
     >>> def curve(_):
     ...     '''The curve of it: a line.'''
     ...     raise UserError("Expected points, but there are none.")
-    >>> absent = built(curve, None)
+    >>> absent = display_or_reason(curve, None)
     >>> absent.title, absent.missing
     ('The curve of it', 'Expected points, but there are none.')
     """
@@ -110,37 +116,68 @@ def built(build: Callable[[Source], Display], source: Source) -> Display:
         return Display.absent(build.__name__.replace("_", "-"), heading.partition(":")[0], str(error))
 
 
+def render_sections(
+    sections: Mapping[str, Iterable[Callable[[Source], Display]]], source: Source
+) -> dict[str, list[Rendering]]:
+    """The displays of every section as a template takes them; what is missing for one is told in its place.
+
+    Examples
+    --------
+    >>> def size(rows):
+    ...     return Display("size", "How many", "Rows.", pl.DataFrame({"n": [rows]}))
+    >>> [(title, one.rows) for title, [one] in render_sections({"What there is": [size]}, 7).items()]
+    [('What there is', (('7',),))]
+    """
+    return {title: [render(display_or_reason(build, source)) for build in builds] for title, builds in sections.items()}
+
+
 @cache
 def vega() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script, about 0.8 MB, that sets ``window.vegaEmbed``."""
-    return inline(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    return script_safe(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
-def inline(text: str) -> str:
+def script_safe(text: str) -> str:
     r"""Text that may stand in a script element: nothing in it ends the element early.
 
     Examples
     --------
-    >>> inline("</script>")
+    >>> script_safe("</script>")
     '\\u003C/script>'
     """
     return re.sub(r"<(?=/script|!--|script)", r"\\u003C", text, flags=re.IGNORECASE)
 
 
 def environment(*packages: str) -> jinja2.Environment:
-    """Templates of these packages, then of ``outfield.reports``: text is escaped, an unknown name is an error."""
+    """Templates of these packages, then of ``outfield.reports``: text is escaped, an unknown name is an error.
+
+    Examples
+    --------
+    >>> environment().from_string("{{ name }}").render(name="<script>")
+    '&lt;script&gt;'
+    """
     loaders = [jinja2.PackageLoader(name) for name in (*packages, "outfield.reports")]
     return jinja2.Environment(loader=jinja2.ChoiceLoader(loaders), autoescape=True, undefined=jinja2.StrictUndefined)
 
 
 def legends(results: Results) -> dict[str, tuple[str, list[Entry]]]:
-    """What colours mean, for each kind of legend that a display may name: its heading and its lines."""
+    """What colours mean, for each kind of legend that a display may name: its heading and its lines.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"model": ["a"], "metric": ["auroc"], "value": [0.9], "detector": ["msp"], "ood": ["far"]})
+    >>> legends(Results.of(rows))["information"]
+    ('information used', [('outputs', '#2b7bba', 'circle')])
+    """
     return {
         "family": (
             "family of strategies",
             [(name, FAMILY.get(name, GREY), _symbol(name)) for name in results.families],
         ),
-        "information": ("information used", [(name, USED.get(name, GREY), "circle") for name in used(results)]),
+        "information": (
+            "information used",
+            [(name, USED.get(name, GREY), "circle") for name in information_used(results)],
+        ),
         "category": (
             "kind of inputs",
             [(name, category(name, results.categories), "circle") for name in ("ID", *results.categories)],
@@ -148,8 +185,15 @@ def legends(results: Results) -> dict[str, tuple[str, list[Entry]]]:
     }
 
 
-def used(results: Results) -> tuple[str, ...]:
-    """The kinds of information that the detectors of these results use, in their known order."""
+def information_used(results: Results) -> tuple[str, ...]:
+    """The kinds of information that the detectors of these results use, in their known order.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"model": ["a"], "metric": ["auroc"], "value": [0.9], "detector": ["knn"], "ood": ["far"]})
+    >>> information_used(Results.of(rows))
+    ('features',)
+    """
     return in_order(sorted(set(results.information.values())), INFORMATION)
 
 
@@ -163,37 +207,37 @@ def _specs(display: Display) -> Iterator[str]:
     for figure in display.figures:
         title = f"{display.title}: {figure.title}" if figure.title else display.title
         spec = figure.spec() | {"description": f"{title}. {display.caption}"}
-        yield inline(_json(spec))
+        yield script_safe(_json(spec))
 
 
 def _json(spec: dict[str, Any]) -> str:
     try:
         return json.dumps(spec, allow_nan=False, separators=(",", ":"))
     except ValueError:
-        return json.dumps(known(spec), allow_nan=False, separators=(",", ":"))
+        return json.dumps(nan_as_none(spec), allow_nan=False, separators=(",", ":"))
 
 
-def known(content: Any) -> Any:
+def nan_as_none(content: Any) -> Any:
     """The same with None for NaN and infinity, which JSON has not.
 
     Examples
     --------
-    >>> known({"a": [1.5, float("nan")]})
+    >>> nan_as_none({"a": [1.5, float("nan")]})
     {'a': [1.5, None]}
     """
     if isinstance(content, float):
         return content if isfinite(content) else None
     if isinstance(content, dict):
-        return {name: known(value) for name, value in content.items()}
+        return {name: nan_as_none(value) for name, value in content.items()}
     if isinstance(content, (list, tuple)):
-        return [known(value) for value in content]
+        return [nan_as_none(value) for value in content]
     return content
 
 
 def _csv(table: pl.DataFrame) -> str:
     buffer = io.StringIO()
     rounded = table.with_columns(_rounded(name) for name, kind in table.schema.items() if kind.is_float())
-    as_text(rounded).write_csv(buffer)
+    without_formulas(rounded).write_csv(buffer)
     return buffer.getvalue()
 
 
@@ -208,18 +252,20 @@ def _cells(display: Display) -> Iterator[tuple[str, ...]]:
     names = list(display.headings())
     if display.table.is_empty():
         return
-    yield from zip(*(column(display.table[name]) for name in names), strict=True)
+    yield from zip(*(cell_texts(display.table[name]) for name in names), strict=True)
 
 
-def column(values: pl.Series) -> list[str]:
+def cell_texts(values: pl.Series) -> list[str]:
     """A column as text: three decimals, none where all numbers are whole or one is large; empty where unknown.
 
     Columns of p-values (their names start with ``p`` or ``q``) show small ones in powers of ten.
 
     Examples
     --------
-    >>> column(pl.Series([0.5, 1e-5, None])), column(pl.Series("p", [0.5, 1e-5])), column(pl.Series([1500.2, 2.0]))
-    (['0.500', '0.000', ''], ['0.500', '1.0e-05'], ['1,500', '2'])
+    >>> cell_texts(pl.Series([0.5, 1e-5, None])), cell_texts(pl.Series("p", [0.5, 1e-5]))
+    (['0.500', '0.000', ''], ['0.500', '1.0e-05'])
+    >>> cell_texts(pl.Series([1500.2, 2.0]))
+    ['1,500', '2']
     """
     if not values.dtype.is_float():
         return ["" if value is None else str(value) for value in values]

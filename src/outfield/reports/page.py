@@ -11,7 +11,7 @@ import polars as pl
 
 from outfield import strict_yaml
 from outfield.errors import UserError
-from outfield.reports import trajectory
+from outfield.reports import trajectory_page
 from outfield.reports.analysis import Analysis
 from outfield.reports.displays import (
     analyses,
@@ -28,7 +28,7 @@ from outfield.reports.displays import (
 from outfield.reports.displays.base import Display
 from outfield.reports.findings import Told, findings, ordered, told
 from outfield.reports.headline import PREDICTION, sentences
-from outfield.reports.html import built, counted, environment, legends, shown, vega
+from outfield.reports.html import environment, legends, render_sections, tally, vega
 from outfield.reports.results import Results
 from outfield.reports.tables import measures
 from outfield.store.write import write_text
@@ -59,7 +59,7 @@ def write(
 ) -> Path:
     """Write a study's report as one self-contained HTML file.
 
-    The report of runs that were followed over checkpoints is another page, ``outfield.reports.trajectory``; it is
+    The report of runs that were followed over checkpoints is another page, ``outfield.reports.trajectory_page``; it is
     written where the study is such a one.
 
     Parameters
@@ -88,10 +88,12 @@ def write(
 def _text(results: Results, command: str, tracked: Path | str | None) -> str:
     if results.folder is not None and results.rows["step"].is_not_null().any():
         followed = Trajectories.of(results.folder)
-        return trajectory.html(followed, command=command, balanced=trajectory.by_balanced_accuracy(results.folder))
+        return trajectory_page.html(
+            followed, command=command, balanced=trajectory_page.by_balanced_accuracy(results.folder)
+        )
     if tracked is None:
         return html(results, command=command)
-    followed, balanced = Trajectories.of(tracked), trajectory.by_balanced_accuracy(tracked)
+    followed, balanced = Trajectories.of(tracked), trajectory_page.by_balanced_accuracy(tracked)
     return html(results, command=command, tracked=followed, balanced=balanced)
 
 
@@ -103,18 +105,18 @@ def html(
     balanced: Trajectories | None = None,
 ) -> str:
     """The page as text; ``balanced`` are the tracked runs by balanced accuracy."""
-    parts = {title: [shown(built(build, results)) for build in builds] for title, builds in sections().items()}
+    parts = render_sections(sections(), results)
     cautions = list(results.cautions)
     if tracked is not None:
         parts |= {
-            f"Trajectories: {title[0].lower()}{title[1:]}": [shown(built(build, tracked)) for build in builds]
-            for title, builds in trajectory.SECTIONS.items()
+            f"Trajectories: {title[0].lower()}{title[1:]}": found
+            for title, found in render_sections(trajectory_page.SECTIONS, tracked).items()
         }
         parts["Cost"] = parts.pop("Cost")
-        notes = (*trajectory.cautions(tracked), *trajectory.leaning(tracked, balanced))
+        notes = (*trajectory_page.cautions(tracked), *trajectory_page.uneven_labels(tracked, balanced))
         cautions += [f"Trajectories: {note}" for note in notes]
     template = environment().get_template("page.html")
-    stated, unchecked = checked(results)
+    stated, unchecked = findings_or_reason(results)
     return template.render(
         title=_title(results),
         about=(results.manifest.get("study") or {}).get("title") or "",
@@ -133,7 +135,7 @@ def html(
     )
 
 
-def checked(results: Results) -> tuple[list[Told], str]:
+def findings_or_reason(results: Results) -> tuple[list[Told], str]:
     """What the checks of ``outfield analyse`` and all analyses find, and why the checks cannot run."""
     further = tuple(analyses.findings(results))
     try:
@@ -163,7 +165,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         "shifts": results.rows["shift"].drop_nulls().n_unique(),
         "rows": results.rows.height,
     }
-    return counted(counts)
+    return tally(counts)
 
 
 def provenance(results: Results) -> list[tuple[str, str]]:

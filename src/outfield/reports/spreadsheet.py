@@ -13,14 +13,14 @@ PLAIN = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[iI]nf)?$"
 """A number, or a sign alone: neither does anything."""
 
 
-def as_text(table: pl.DataFrame) -> pl.DataFrame:
+def without_formulas(table: pl.DataFrame) -> pl.DataFrame:
     r"""The table with ``'`` before each text, and each heading, that a spreadsheet would take for a formula.
 
     Numbers stay as they are, also those that are stored as text. To remove one ``'`` gives the text back.
 
     Examples
     --------
-    >>> as_text(pl.DataFrame({"model": ["=1+1", "-0.5", "net"], "value": [-0.5, 1.0, 2.0]})).rows()
+    >>> without_formulas(pl.DataFrame({"model": ["=1+1", "-0.5", "net"], "value": [-0.5, 1.0, 2.0]})).rows()
     [("'=1+1", -0.5), ('-0.5', 1.0), ('net', 2.0)]
     """
     texts = (cs.string(include_categorical=True) | cs.enum()).cast(pl.String)

@@ -75,6 +75,7 @@ def _said(text: str, differing: Sequence[str]) -> str:
 def _pairs(settings: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
     for name in names:
         value = settings.get(name)
+        value = value["name"] if isinstance(value, dict) and [*value] == ["name"] else value
         yield f"{name}={value if isinstance(value, str) else json.dumps(value)}"
 
 

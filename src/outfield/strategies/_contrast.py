@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from outfield.strategies import _heads, _pictures
-from outfield.strategies.base import MakeNetwork, Strategy
+from outfield.strategies.base import MakeNetwork, PictureStrategy
+from outfield.tasks.base import Task
+from outfield.types import Batch
 
 
 @dataclass(frozen=True)
-class Contrastive(Strategy):
+class Contrastive(PictureStrategy):
     """Two views of each picture are projected to a sphere; then a linear head is fitted to the frozen features."""
 
     temperature: float
@@ -24,17 +26,17 @@ class Contrastive(Strategy):
     family: ClassVar[str] = "self-supervised"
     limits: ClassVar = {"temperature": (1e-3, 100.0), "projection": (1, 100_000), "crop": (0.05, 1.0)}
 
-    def network(self, make: MakeNetwork) -> nn.Module:
+    def network(self, make: MakeNetwork, task: Task) -> nn.Module:
         return _heads.with_projector(make(), self.projection)
 
-    def architecture(self, make: MakeNetwork) -> nn.Module:
+    def architecture(self, make: MakeNetwork, task: Task) -> nn.Module:
         return make()
 
     def augment(self, x: Tensor) -> Tensor:
         return _pictures.zoomed(super().augment(torch.cat([x, x])), self.crop)
 
-    def finish(self, network: nn.Module, images: Tensor, labels: Tensor, classes: int) -> nn.Module:
-        return _heads.without_projector(network, images, labels, classes)
+    def finish(self, network: nn.Module, data: Batch, task: Task) -> nn.Module:
+        return _heads.without_projector(network, data.x, data.targets)
 
 
 def contrastive(projections: Tensor, groups: Tensor, temperature: float) -> Tensor:

@@ -6,24 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from outfield.errors import UserError
-
-
-def head_of(network: nn.Module) -> tuple[str, nn.Linear]:
-    """Name and module of the last linear layer.
-
-    Raises
-    ------
-    UserError
-        The network has no linear layer.
-    """
-    linear = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise UserError(
-            f"Expected a network with a linear layer at its end, but {type(network).__name__} has none. "
-            "Pass a network whose logits come from torch.nn.Linear."
-        )
-    return linear[-1]
+from outfield.models.heads import last_linear
 
 
 def with_head(network: nn.Module, name: str, head: nn.Module) -> nn.Module:
@@ -37,16 +20,16 @@ def with_head(network: nn.Module, name: str, head: nn.Module) -> nn.Module:
 
 def with_projector(network: nn.Module, size: int) -> nn.Module:
     """The network with a two-layer projection in the place of its head."""
-    name, head = head_of(network)
+    name, head = last_linear(network)
     width = head.in_features
     return with_head(network, name, nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size)))
 
 
-def without_projector(network: nn.Module, images: Tensor, labels: Tensor, classes: int) -> nn.Module:
+def without_projector(network: nn.Module, images: Tensor, labels: Tensor) -> nn.Module:
     """The network with a linear head, fitted to its frozen features, in the place of its projection."""
-    name = head_of(network)[0].rpartition(".")[0]
+    name = last_linear(network)[0].rpartition(".")[0]
     features = _features(with_head(network, name, nn.Identity()), images)
-    return with_head(network, name, fitted_head(features, labels, classes))
+    return with_head(network, name, fitted_head(features, labels, int(labels.max()) + 1))
 
 
 def fitted_head(features: Tensor, labels: Tensor, classes: int, decay: float = 1e-4) -> nn.Linear:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from glob import escape
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim import Optimizer
 
 from outfield import checksums, keys, temporary_files
 from outfield.errors import UserError
-from outfield.strategies import _heads
-from outfield.strategies.base import MakeNetwork, Strategy
-
-WARM_UP = 0.2
-"""Share of the steps over which the learning rate rises."""
+from outfield.strategies._processes import Processes
+from outfield.strategies.base import MakeNetwork, Optimizers, Strategy
+from outfield.tasks.base import Task
+from outfield.types import Batch
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,11 @@ class Moment:
     Parameters
     ----------
     step, total : int
+    network : nn.Module
+        The network in training, as the processes hold it: to look at where it is too large for a copy.
     snapshot : callable
-        Gives the classifier of that moment, finished and in evaluation mode: a copy, which may be kept and used
-        without any effect on the run.
+        Gives what the run would give if it ended there, finished and in evaluation mode: a copy, which may be kept and
+        used without any effect on the run.
     save : callable
         Writes a checkpoint to a path, from which ``train(..., resume=path)`` goes on to the same weights. The file
         is there whole or not at all.
@@ -44,6 +46,7 @@ class Moment:
 
     step: int
     total: int
+    network: nn.Module
     snapshot: Callable[[], nn.Module]
     save: Callable[[Path], None]
 
@@ -51,18 +54,20 @@ class Moment:
 def train(
     strategy: Strategy,
     make_network: MakeNetwork,
-    images: Tensor,
-    labels: Tensor,
+    data: Batch,
+    task: Task,
     *,
-    classes: int,
     seed: int,
     epochs: int | None = None,
     report: Callable[[int, int], None] | None = None,
     on_step: Callable[[Moment], None] | None = None,
     resume: Path | None = None,
     accelerator: str = "cpu",
+    processes: Processes | None = None,
+    threads: int | None = 1,
+    about: str = "",
 ) -> nn.Module:
-    """A classifier trained by a strategy.
+    """A network trained by a strategy.
 
     One seed decides everything: on one machine's CPU equal seeds give equal weights, bit by bit. The global random
     state and the number of threads are as before when it returns.
@@ -71,11 +76,12 @@ def train(
     ----------
     strategy : Strategy
     make_network : callable
-        Makes a fresh network, whose last layer is linear with one output a class.
-    images : Tensor of float32, shape [n, channels, height, width], values in [0, 1]
-    labels : Tensor of int64, shape [n], values from 0 to ``classes - 1``
-    classes : int
-        C; each class must have pictures.
+        Makes a fresh network: one that is checked, and one that is trained.
+    data : Batch
+        The whole training set, with its groups and streams. A classifier of pictures learns from ``x``, float32
+        [n, channels, height, width] in [0, 1], and ``y``, class numbers [n].
+    task : Task
+        Checks the data and a network, makes the targets, and has the loss where the strategy has none of its own.
     seed : int
     epochs : int, optional
         Instead of the strategy's own.
@@ -86,54 +92,59 @@ def train(
     resume : Path, optional
         A checkpoint of the same run, which goes on after it; ``on_step`` is told the steps after it alone.
     accelerator : str
-        As Lightning Fabric names it: ``cpu``, ``cuda``, ``auto``.
+        ``cpu``, ``cuda``, or another type of PyTorch's; ``auto``: what there is.
+    processes : Processes, optional
+        Those that train together, in the place of ``accelerator``.
+    threads : int, optional
+        Of PyTorch, during the run; None leaves them, and then equal seeds may differ in the last digits.
+    about : str
+        What else decides the weights, such as the content of those that the network begins with: a checkpoint of
+        another run is refused.
 
     Returns
     -------
     nn.Module
-        In evaluation mode, on the CPU.
+        In evaluation mode, on the CPU (with ``processes``, where they put it).
 
     Raises
     ------
     UserError
-        Pictures, labels, classes and network do not fit each other; a class has no pictures; the loss is not finite;
-        the checkpoint is damaged or of another run.
+        Data, task, strategy and network do not fit each other; the loss is not finite; the checkpoint is damaged or of
+        another run.
 
     Examples
     --------
     >>> from outfield.registry import create
-    >>> images, labels = torch.rand(8, 1, 16, 16), torch.arange(8) % 2
+    >>> from outfield.tasks.classify import Classify
+    >>> data = Batch(torch.rand(8, 1, 16, 16), torch.arange(8) % 2)
     >>> network = train(
     ...     create("strategies", "mixup", alpha=0.2), lambda: create("networks", "small_cnn", classes=2),
-    ...     images, labels, classes=2, seed=0, epochs=1,
+    ...     data, Classify(classes=2), seed=0, epochs=1,
     ... )
-    >>> network(images).shape, network.training
+    >>> network(data.x).shape, network.training
     (torch.Size([8, 2]), False)
     """
-    _check_data(images, labels, classes)
+    processes = processes or Processes(accelerator)
     if epochs is not None and epochs < 1:
         raise UserError(f"Expected at least 1 epoch, but got {epochs}. Leave epochs out for the strategy's own.")
-    with _seeded(seed, accelerator), _one_thread():
-        run = _Run(
-            strategy,
-            make_network=make_network,
-            images=images,
-            labels=labels,
-            classes=classes,
-            seed=seed,
-            epochs=strategy.epochs if epochs is None else epochs,
-            accelerator=accelerator,
-        )
+    with _forked(processes):
+        strategy.check_task(task, data.streams)
+        task.check(data, make_network())
+        strategy.check(data)
+    with _seeded(seed, processes), _threads(threads):
+        run = _Run(strategy, make_network, data, task, seed=seed, epochs=epochs, processes=processes, about=about)
+        if processes.rank:  # all begin alike; then each draws its own
+            _seed(seed + 1_000_003 * processes.rank, processes)
         if resume is None:
-            _tell(on_step, run)
+            run.tell(on_step)
         else:
             run.load(resume)
         while run.step < run.total:
             run.advance()
-            _tell(on_step, run)
+            run.tell(on_step)
             if report is not None:
                 report(run.step, run.total)
-        return run.classifier()
+        return run.finished(run.module)
 
 
 class _Run:
@@ -142,130 +153,161 @@ class _Run:
     def __init__(
         self,
         strategy: Strategy,
-        *,
         make_network: MakeNetwork,
-        images: Tensor,
-        labels: Tensor,
-        classes: int,
+        data: Batch,
+        task: Task,
+        *,
         seed: int,
-        epochs: int,
-        accelerator: str,
+        epochs: int | None,
+        processes: Processes,
+        about: str,
     ) -> None:
-        from lightning_fabric import Fabric
-
-        self.strategy, self.classes, self.seed, self.step = strategy, classes, seed, 0
-        self.given, self.accelerator = (epochs, images, labels), accelerator
-        self.fabric = Fabric(accelerator=accelerator, devices=1)
-        self.total = strategy.total_steps(len(images), epochs)
-        images, labels = strategy.data(images, labels, classes)
-        self.images, self.labels = self.fabric.to_device(images), self.fabric.to_device(labels)
-        network = strategy.network(lambda: _checked(make_network(), classes))
-        _lay_out(network, torch.channels_last)
-        optimizer = _optimizer(strategy, network)
-        self.schedule = LambdaLR(optimizer, lambda step: _rate(step / self.total))
-        self.network, self.optimizer = self.fabric.setup(network, optimizer)
-        self.averaged = strategy.averaged(self.network.module)
+        self.strategy, self.task, self.seed, self.processes = strategy, task, seed, processes
+        self.step, self.total = 0, strategy.total_steps(len(data), epochs)
+        self.key = partial(_key, strategy, data, seed=seed, steps=self.total, about=about)
+        self.data = strategy.data(replace(data, rows=torch.arange(len(data))), task).to(processes.device)
+        self.module = strategy.network(make_network, task)
+        _lay_out(self.module, torch.channels_last)
+        optimizers = _named(strategy.optimizer(self.module))
+        self.network, optimizers = processes.prepared(self.module, optimizers)
+        self.peaks = {name: [group["lr"] for group in one.param_groups] for name, one in optimizers.items()}
+        self.optimizers, self.share = Optimizers(optimizers, self._backward), 1.0
 
     def advance(self) -> None:
         """One step."""
-        x, y = self._batch()
-        loss = self.strategy.loss(self.network, x, y)
+        strategy, task, network, optimizers = self.strategy, self.task, self.network, self.optimizers
+        self._set_rates()
+        network.train()
+        batch = strategy.batch(network, task.targets(self._drawn(), network), task)
+        strategy.step(network, batch, task, optimizers)
+        strategy.after_step(network, batch, task)
+        self.step += 1
+
+    def _set_rates(self) -> None:
+        self.optimizers.step, self.optimizers.total = self.step, self.total
+        share = self.strategy.schedule(self.step, self.total)
+        for name, optimizer in self.optimizers.items():
+            for group, peak in zip(optimizer.param_groups, self.peaks[name], strict=True):
+                group["lr"] = peak * share
+
+    def _drawn(self) -> Batch:
+        """The items of a step, and of each stream."""
+        rows = self._rows(len(self.data), self.strategy.batch_size, self.strategy.steps_per_epoch(len(self.data)))
+        self.share = self.processes.share(len(rows))
+        return replace(self._mine(self.data, rows), streams=dict(self._streams()))
+
+    def _streams(self) -> Iterator[tuple[str, Batch]]:
+        for role in sorted(self.strategy.streams):
+            stream, size = self.data.streams[role], self.strategy.stream_size(role)
+            yield role, self._mine(stream, self._rows(len(stream), size, max(1, len(stream) // size), role))
+
+    def _mine(self, data: Batch, rows: Tensor) -> Batch:
+        return data[self.processes.part(rows)]
+
+    def _rows(self, items: int, size: int, steps: int, role: str = "") -> Tensor:
+        """Which of the items this step reads: an order for each epoch, a stream's apart from the training set's."""
+        epoch, place = divmod(self.step, steps)
+        chance = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch + (crc32(role.encode()) << 30))
+        return torch.randperm(items, generator=chance)[place * size :][:size]
+
+    def _backward(self, loss: Tensor) -> None:
         if not loss.isfinite():
             raise UserError(
                 f"Expected a finite loss, but got {loss.item()} at step {self.step} of {self.strategy}. "
                 f"Lower its learning_rate ({self.strategy.learning_rate:g})."
             )
-        self.optimizer.zero_grad()
-        self.fabric.backward(loss)
-        self.optimizer.step()
-        self.schedule.step()
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.network.module)
-        self.step += 1
+        self.processes.backward(loss * self.share)
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
-        rows = self._rows().to(self.images.device)
-        x = self.strategy.augment(self.images[rows]).contiguous(memory_format=torch.channels_last)
-        y = functional.one_hot(self.labels[rows], self.classes).float()
-        self.network.train()
-        return self.strategy.batch(self.network, x, y)
-
-    def _rows(self) -> Tensor:
-        size = min(self.strategy.batch_size, len(self.images))
-        epoch, place = divmod(self.step, len(self.images) // size)
-        chance = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        return torch.randperm(len(self.images), generator=chance)[place * size :][:size]
-
-    def classifier(self) -> nn.Module:
-        """The classifier that the run would give if it ended here."""
-        trained = self.network.module if self.averaged is None else self.averaged.module
-        network = self.strategy.finish(deepcopy(trained), self.images, self.labels, self.classes)
+    def finished(self, network: nn.Module) -> nn.Module:
+        """What is made of the trained network, or of a copy of it."""
+        network = self.strategy.finish(network, self.data, self.task)
         network.zero_grad()
         _lay_out(network, torch.contiguous_format)
-        return network.cpu().eval()
+        return self.processes.finished(network).eval()
 
-    def moment(self) -> Moment:
-        """This moment, for a callback."""
-        return Moment(self.step, self.total, self.classifier, partial(self._save, chance=_chance(self.accelerator)))
+    def tell(self, on_step: Callable[[Moment], None] | None) -> None:
+        """Tells a callback this moment, whatever it draws."""
+        if on_step is not None:
+            save = partial(self._save, chance=_chance(self.processes))
+            with _forked(self.processes):
+                on_step(Moment(self.step, self.total, self.network, lambda: self.finished(deepcopy(self.module)), save))
 
     def _save(self, path: Path, chance: list[Tensor]) -> None:
         unfinished = path.with_name(f".{path.name}.{temporary_files.tag()}.part")
+        state = {"step": self.step, "run": self.key(), "chance": chance, **self._parts()}
         try:
-            self.fabric.save(unfinished, {**self._parts(), "step": self.step, "run": self._key(), "chance": chance})
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.processes.save(_parts_of(path, self.step))
+            if self.processes.rank:
+                return
+            with unfinished.open("wb") as file:
+                torch.save(state, file)
             unfinished.replace(path)
         except (OSError, RuntimeError) as error:
             unfinished.unlink(missing_ok=True)
             raise UserError(
                 f"Expected to write the checkpoint {path}, but got: {error}. Free some space, or choose another folder."
             ) from error
+        forget_parts(path, but=self.step)
+
+    def _parts(self) -> dict[str, Any]:
+        """Weights and optimisers, where this process has all of them."""
+        if self.processes.sharded:
+            return {}
+        optimizers = {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}
+        return {"network": self.strategy.state(self.module), "optimizers": optimizers}
 
     def load(self, path: Path) -> None:
         """Goes back to a checkpoint of this run."""
         with checksums.reading_archive(path, "a checkpoint of this run", "Delete it to train from the start."):
-            rest = self.fabric.load(path, weights_only=True)
-            if rest.get("run") != self._key():
+            rest = torch.load(path, weights_only=True, map_location="cpu")
+            if rest.get("run") != self.key():
                 raise UserError(
                     f"Expected a checkpoint of this run at {path}, but it is of another strategy, seed, length or "
                     "data. Pass the checkpoint that belongs to them, or delete it to train from the start."
                 )
-            for name, part in self._parts().items():
-                part.load_state_dict(rest[name])
             self.step = rest["step"]
+            self.processes.load(_parts_of(path, self.step))
+            if not self.processes.sharded:
+                self._take(rest)
             _set_chance(rest["chance"])
 
-    def _parts(self) -> dict[str, Any]:
-        parts = {"network": self.network, "optimizer": self.optimizer, "schedule": self.schedule}
-        return parts if self.averaged is None else {**parts, "averaged": self.averaged}
-
-    def _key(self) -> str:
-        epochs, images, labels = self.given
-        data = keys.of_tensors({"images": images, "labels": labels})
-        return keys.key(strategy=self.strategy, seed=self.seed, epochs=epochs, classes=self.classes, data=data)
+    def _take(self, rest: Mapping[str, Any]) -> None:
+        if others := self.strategy.state(self.module).keys() ^ rest["network"].keys():
+            raise ValueError(f"it has other weights: {', '.join(sorted(others))}")
+        self.module.load_state_dict(rest["network"], strict=False)
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(rest["optimizers"][name])
 
 
-def _tell(on_step: Callable[[Moment], None] | None, run: _Run) -> None:
-    if on_step is not None:
-        with _forked(run.accelerator):
-            on_step(run.moment())
+def forget_parts(path: Path, but: int | None = None) -> None:
+    """Remove the folders beside a checkpoint that hold processes' parts, those of one step excepted."""
+    for folder in path.parent.glob(f"{escape(path.name)}.*.parts"):
+        if folder != _parts_of(path, but):
+            shutil.rmtree(folder)
 
 
-def _chance(accelerator: str) -> list[Tensor]:
-    return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, _gpus(accelerator))]
+def _parts_of(path: Path, step: int | None) -> Path:
+    """The folder beside a checkpoint that holds the processes' parts of a step."""
+    return path.with_name(f"{path.name}.{step}.parts")
+
+
+def _key(strategy: Strategy, data: Batch, *, seed: int, steps: int, about: str) -> str:
+    return keys.key(strategy=strategy, seed=seed, steps=steps, about=about, data=data.digest())
+
+
+def _named(optimizers: Optimizer | Mapping[str, Optimizer]) -> Mapping[str, Optimizer]:
+    return {"all": optimizers} if isinstance(optimizers, Optimizer) else optimizers
+
+
+def _chance(processes: Processes) -> list[Tensor]:
+    return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, processes.gpus)]
 
 
 def _set_chance(states: list[Tensor]) -> None:
-    torch.set_rng_state(states[0].cpu())
+    torch.set_rng_state(states[0])
     for device, state in enumerate(states[1:]):
-        torch.cuda.set_rng_state(state.cpu(), device)
-
-
-def _optimizer(strategy: Strategy, network: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.SGD(
-        [weight for weight in network.parameters() if weight.requires_grad],
-        lr=strategy.learning_rate,
-        momentum=strategy.momentum,
-        weight_decay=strategy.weight_decay,
-    )
+        torch.cuda.set_rng_state(state, device)
 
 
 def _lay_out(network: nn.Module, order: torch.memory_format) -> None:
@@ -274,79 +316,28 @@ def _lay_out(network: nn.Module, order: torch.memory_format) -> None:
             weight.data = weight.data.contiguous(memory_format=order)
 
 
-def _rate(done: float) -> float:
-    """The share of the peak learning rate, when ``done`` of the run is behind: a rise, then half a cosine."""
-    if done < WARM_UP:
-        return (done + 0.01) / (WARM_UP + 0.01)
-    return (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
-
-
-def _gpus(accelerator: str) -> list[int]:
-    return [] if accelerator == "cpu" else list(range(torch.cuda.device_count()))
-
-
-def _forked(accelerator: str) -> AbstractContextManager[None]:
-    return torch.random.fork_rng(devices=_gpus(accelerator))
+def _forked(processes: Processes) -> AbstractContextManager[None]:
+    return torch.random.fork_rng(devices=processes.gpus)
 
 
 @contextmanager
-def _seeded(seed: int, accelerator: str) -> Iterator[None]:
-    with _forked(accelerator):
-        torch.default_generator.manual_seed(seed)
-        for device in _gpus(accelerator):
-            torch.cuda.default_generators[device].manual_seed(seed)
+def _seeded(seed: int, processes: Processes) -> Iterator[None]:
+    with _forked(processes):
+        _seed(seed, processes)
         yield
 
 
+def _seed(seed: int, processes: Processes) -> None:
+    torch.default_generator.manual_seed(seed)
+    for device in processes.gpus:
+        torch.cuda.default_generators[device].manual_seed(seed)
+
+
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
-
-
-def _check_data(images: Tensor, labels: Tensor, classes: int) -> None:
-    if images.ndim != 4 or images.dtype != torch.float32 or labels.dtype != torch.int64:
-        raise UserError(
-            f"Expected pictures as float32 [n, channels, height, width] and labels as int64, but got {images.dtype} "
-            f"{list(images.shape)} and {labels.dtype}. Divide uint8 pictures by 255 and move their channels first."
-        )
-    if labels.shape != images.shape[:1] or not len(images):
-        raise UserError(
-            f"Expected one label for each picture, but got {len(images)} pictures and labels "
-            f"{list(labels.shape)}. Pass the labels of the same split."
-        )
-    if not (images.amin() >= 0 and images.amax() <= 1):
-        raise UserError(
-            f"Expected pictures in [0, 1], but got values from {images.amin():g} to {images.amax():g}. "
-            "Scale them, and leave any other normalisation to the network."
-        )
-    _check_labels(labels, classes)
-
-
-def _check_labels(labels: Tensor, classes: int) -> None:
-    if classes < 2:
-        raise UserError(f"Expected at least 2 classes, but got {classes}. Pass data with more than one class.")
-    found = set(labels.unique().tolist())
-    if outside := sorted(found - set(range(classes))):
-        raise UserError(
-            f"Expected labels from 0 to {classes - 1}, but got {outside}. Number the classes from 0, or raise classes."
-        )
-    if missing := sorted(set(range(classes)) - found):
-        raise UserError(
-            f"Expected pictures of all {classes} classes, but got none of {missing}. "
-            "Add pictures of them, or number the classes that there are from 0."
-        )
-
-
-def _checked(network: nn.Module, classes: int) -> nn.Module:
-    name, head = _heads.head_of(network)
-    if head.out_features != classes:
-        raise UserError(
-            f"Expected a network with {classes} outputs, one for each class, but its last linear layer {name!r} has "
-            f"{head.out_features}. Make the network with classes={classes}."
-        )
-    return network
+        torch.set_num_threads(before)

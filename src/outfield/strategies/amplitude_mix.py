@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from outfield.strategies import _pictures
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
 
 
 @dataclass(frozen=True)
-class AmplitudeMix(Strategy):
+class AmplitudeMix(PictureStrategy):
     """Fourier amplitudes mixed with those of another picture, phases kept [1]: a stand-in for stylisation.
 
     Parameters

@@ -9,11 +9,13 @@ from torch.distributions import Beta, Dirichlet
 from torch.nn import functional
 
 from outfield.strategies import _pictures
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
+from outfield.tasks.base import Task
+from outfield.types import Batch
 
 
 @dataclass(frozen=True)
-class AugMix(Strategy):
+class AugMix(PictureStrategy):
     """Mixtures of augmentation chains, and a Jensen-Shannon term that asks for one answer to all of them [1].
 
     ``chains`` chains of one to three operations are mixed with Dirichlet weights, the mixture with the picture
@@ -47,9 +49,10 @@ class AugMix(Strategy):
     family: ClassVar[str] = "augmentation"
     limits: ClassVar = {"chains": (1, 100), "strength": (0.0, 1.0), "weight": (0.0, 1000.0)}
 
-    def loss(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    def loss(self, network: nn.Module, batch: Batch, task: Task) -> Tensor:
+        x = batch.x
         logits = network(torch.cat([x, self._mixed(x), self._mixed(x)])).chunk(3)
-        clean = functional.cross_entropy(logits[0], y)
+        clean = functional.cross_entropy(logits[0], batch.targets)
         return clean + self.weight * _divergence([view.log_softmax(1) for view in logits])
 
     def _mixed(self, x: Tensor) -> Tensor:

@@ -3,11 +3,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
 
 
 @dataclass(frozen=True)
-class Baseline(Strategy):
+class Baseline(PictureStrategy):
     """Cross-entropy, SGD with momentum, shifted pictures: what every other strategy is compared with.
 
     Examples

@@ -3,14 +3,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from outfield.strategies import _mixing
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
+from outfield.tasks.base import Task
+from outfield.types import Batch
 
 
 @dataclass(frozen=True)
-class CutMix(Strategy):
+class CutMix(PictureStrategy):
     """A box of another picture is pasted in, and the targets are mixed by area, ``lambda ~ Beta(alpha, alpha)`` [1].
 
     Parameters
@@ -34,5 +36,5 @@ class CutMix(Strategy):
     family: ClassVar[str] = "augmentation"
     limits: ClassVar = {"alpha": (1e-3, 1000.0)}
 
-    def batch(self, network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return _mixing.cutmix(x, y, self.alpha)
+    def batch(self, network: nn.Module, batch: Batch, task: Task) -> Batch:
+        return _mixing.cutmix(super().batch(network, batch, task), self.alpha)

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from outfield.strategies import _pictures
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
 
 
 @dataclass(frozen=True)
-class DiffusionNoise(Strategy):
+class DiffusionNoise(PictureStrategy):
     """Noise as a diffusion model adds it: ``sqrt(g) x + sqrt(1 - g) e``, with its own g for each picture [1].
 
     x is scaled to [-1, 1] for it, and the result is brought back and clipped.

@@ -6,11 +6,13 @@ from typing import ClassVar
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import MakeNetwork, PictureStrategy
+from outfield.tasks.base import Task
+from outfield.types import Batch
 
 
 @dataclass(frozen=True)
-class EMA(Strategy):
+class EMA(PictureStrategy):
     """The baseline, judged by a running average of its weights and batch statistics [1].
 
     Parameters
@@ -33,5 +35,34 @@ class EMA(Strategy):
     family: ClassVar[str] = "recipe"
     limits: ClassVar = {"decay": (0.0, 1.0)}
 
-    def averaged(self, network: nn.Module) -> AveragedModel:
-        return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(self.decay), use_buffers=True)
+    def network(self, make: MakeNetwork, task: Task) -> nn.Module:
+        return _Averaged(make(), self.decay)
+
+    def architecture(self, make: MakeNetwork, task: Task) -> nn.Module:
+        return make()
+
+    def after_step(self, network: nn.Module, batch: Batch, task: Task) -> None:
+        averaged = _averaged(network)
+        averaged.average.update_parameters(averaged.network)
+
+    def finish(self, network: nn.Module, data: Batch, task: Task) -> nn.Module:
+        module: nn.Module = _averaged(network).average.module
+        return module.requires_grad_()
+
+
+class _Averaged(nn.Module):
+    """The network that is trained, with the average of its weights beside it."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.network = network
+        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        self.average.requires_grad_(False)
+
+    def forward(self, *inputs: object) -> object:
+        return self.network(*inputs)
+
+
+def _averaged(network: nn.Module) -> _Averaged:
+    """The pair, inside whatever processes wrap it in."""
+    return next(module for module in network.modules() if isinstance(module, _Averaged))

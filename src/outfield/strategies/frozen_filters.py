@@ -6,11 +6,12 @@ from typing import ClassVar
 
 from torch import nn
 
-from outfield.strategies.base import MakeNetwork, Strategy
+from outfield.strategies.base import MakeNetwork, PictureStrategy
+from outfield.tasks.base import Task
 
 
 @dataclass(frozen=True)
-class FrozenFilters(Strategy):
+class FrozenFilters(PictureStrategy):
     """Spatial filters stay as they were drawn; only their 1 x 1 combinations are learned [1].
 
     Each convolution with a kernel larger than 1 becomes two: a random one with ``expansion`` times the
@@ -23,7 +24,8 @@ class FrozenFilters(Strategy):
 
     Examples
     --------
-    >>> network = FrozenFilters().network(lambda: nn.Sequential(nn.Conv2d(3, 8, 3)))
+    >>> from outfield.tasks.classify import Classify
+    >>> network = FrozenFilters().network(lambda: nn.Sequential(nn.Conv2d(3, 8, 3)), Classify())
     >>> [(name, weight.requires_grad) for name, weight in network.named_parameters()]
     [('0.0.weight', False), ('0.1.weight', True), ('0.1.bias', True)]
 
@@ -37,7 +39,7 @@ class FrozenFilters(Strategy):
     family: ClassVar[str] = "freezing"
     limits: ClassVar = {"expansion": (1e-3, 1000.0)}
 
-    def network(self, make: MakeNetwork) -> nn.Module:
+    def network(self, make: MakeNetwork, task: Task) -> nn.Module:
         network = make()
         for parent in list(network.modules()):
             for name, child in list(parent.named_children()):

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from outfield.strategies import _pictures
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
 
 
 @dataclass(frozen=True)
-class GaussianNoise(Strategy):
+class GaussianNoise(PictureStrategy):
     """Gaussian noise in half of the pictures, clipped to [0, 1] [1].
 
     Parameters

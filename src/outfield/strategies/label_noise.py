@@ -1,16 +1,17 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
+from outfield.tasks.base import Task
+from outfield.types import Batch
 
 
 @dataclass(frozen=True)
-class LabelNoise(Strategy):
+class LabelNoise(PictureStrategy):
     """The baseline with wrong labels: a share of the training labels is drawn anew from the other classes [1].
 
     Parameters
@@ -20,8 +21,8 @@ class LabelNoise(Strategy):
 
     Examples
     --------
-    >>> _, labels = LabelNoise(share=1.0).data(torch.zeros(4, 1, 2, 2), torch.tensor([0, 1, 0, 1]), classes=2)
-    >>> labels
+    >>> from outfield.tasks.classify import Classify
+    >>> LabelNoise(share=1.0).data(Batch(torch.zeros(4, 1, 2, 2), torch.tensor([0, 1, 0, 1])), Classify()).y
     tensor([1, 0, 1, 0])
 
     References
@@ -34,8 +35,9 @@ class LabelNoise(Strategy):
     family: ClassVar[str] = "label noise"
     limits: ClassVar = {"share": (0.0, 1.0)}
 
-    def data(self, images: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    def data(self, data: Batch, task: Task) -> Batch:
+        labels = data.targets.clone()
+        classes = int(labels.max()) + 1
         wrong = torch.randperm(len(labels))[: round(self.share * len(labels))]
-        labels = labels.clone()
         labels[wrong] = (labels[wrong] + torch.randint(1, classes, wrong.shape)) % classes
-        return images, labels
+        return replace(data, y=labels)

@@ -6,11 +6,13 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional
 
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
+from outfield.tasks.base import Task
+from outfield.types import Batch
 
 
 @dataclass(frozen=True)
-class LabelSmoothing(Strategy):
+class LabelSmoothing(PictureStrategy):
     """Targets ``(1 - e) y + e / C`` in the place of ``y`` [1].
 
     Parameters
@@ -33,5 +35,5 @@ class LabelSmoothing(Strategy):
     family: ClassVar[str] = "recipe"
     limits: ClassVar = {"smoothing": (0.0, 1.0)}
 
-    def loss(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        return functional.cross_entropy(network(x), y, label_smoothing=self.smoothing)
+    def loss(self, network: nn.Module, batch: Batch, task: Task) -> Tensor:
+        return functional.cross_entropy(network(batch.x), batch.targets, label_smoothing=self.smoothing)

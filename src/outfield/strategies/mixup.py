@@ -3,14 +3,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from outfield.strategies import _mixing
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
+from outfield.tasks.base import Task
+from outfield.types import Batch
 
 
 @dataclass(frozen=True)
-class MixUp(Strategy):
+class MixUp(PictureStrategy):
     """Training on mixtures of two pictures and of their targets, ``lambda ~ Beta(alpha, alpha)`` [1].
 
     Parameters
@@ -33,5 +35,5 @@ class MixUp(Strategy):
     family: ClassVar[str] = "augmentation"
     limits: ClassVar = {"alpha": (1e-3, 1000.0)}
 
-    def batch(self, network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return _mixing.mixup(x, y, self.alpha)
+    def batch(self, network: nn.Module, batch: Batch, task: Task) -> Batch:
+        return _mixing.mixup(super().batch(network, batch, task), self.alpha)

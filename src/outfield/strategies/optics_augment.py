@@ -10,11 +10,11 @@ from torch.distributions import Beta
 from torch.nn import functional
 
 from outfield.strategies import _pictures
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
 
 
 @dataclass(frozen=True)
-class OpticsAugment(Strategy):
+class OpticsAugment(PictureStrategy):
     """Pictures blurred as imperfect lenses blur them, mixed with the sharp ones [1].
 
     A kernel is the point-spread function of a round pupil whose wave front is bent by random amounts of defocus,

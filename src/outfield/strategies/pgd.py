@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, get_args
 
 import torch
@@ -8,13 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from outfield.errors import UserError
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
+from outfield.tasks.base import Task
+from outfield.types import Batch
 
 _Norm = Literal["l2", "linf"]
 
 
 @dataclass(frozen=True)
-class PGD(Strategy):
+class PGD(PictureStrategy):
     """Adversarial training: every picture is replaced by the worst one that projected gradient descent finds near it.
 
     Of the pictures within ``radius`` of x, the attack seeks one of greatest cross-entropy: it starts at a random
@@ -39,9 +41,10 @@ class PGD(Strategy):
     Examples
     --------
     >>> network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-    >>> x, y = torch.full((1, 1, 2, 2), 0.5), torch.tensor([[1.0, 0.0]])
-    >>> worst, _ = PGD(radius=0.1, norm="linf").batch(network, x, y)
-    >>> bool((worst - x).abs().max() <= 0.1 + 1e-6)
+    >>> from outfield.tasks.classify import Classify
+    >>> batch = Batch(torch.full((1, 1, 2, 2), 0.5), torch.tensor([[1.0, 0.0]]))
+    >>> worst = PGD(radius=0.1, norm="linf", shift=0).batch(network, batch, Classify())
+    >>> bool((worst.x - batch.x).abs().max() <= 0.1 + 1e-6)
     True
 
     References
@@ -63,15 +66,17 @@ class PGD(Strategy):
         if self.norm not in get_args(_Norm):
             raise UserError(f"Expected norm l2 or linf, but got {self.norm!r}. Pass one of the two.")
 
-    def batch(self, network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, network: nn.Module, batch: Batch, task: Task) -> Batch:
+        batch = super().batch(network, batch, task)
+        x = batch.x
         network.eval()
         worst = self._near(x, x + self._random(x))
         for _ in range(self.steps):
             worst.requires_grad_()
-            (slope,) = torch.autograd.grad(functional.cross_entropy(network(worst), y), worst)
+            (slope,) = torch.autograd.grad(functional.cross_entropy(network(worst), batch.targets), worst)
             worst = self._near(x, worst.detach() + 2 * self.radius / self.steps * self._direction(slope))
         network.train()
-        return worst, y
+        return replace(batch, x=worst)
 
     def _near(self, x: Tensor, moved: Tensor) -> Tensor:
         change = moved - x

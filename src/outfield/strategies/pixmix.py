@@ -9,11 +9,11 @@ from torch.distributions import Beta
 
 from outfield.strategies import _pictures
 from outfield.strategies._fractals import fractals
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
 
 
 @dataclass(frozen=True)
-class PixMix(Strategy):
+class PixMix(PictureStrategy):
     """Pictures mixed several times over with fractals, by adding and multiplying [1].
 
     A picture, augmented or not, is mixed up to ``rounds`` times with a fractal or with an augmented copy of

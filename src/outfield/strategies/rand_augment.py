@@ -6,11 +6,11 @@ from typing import ClassVar
 from torch import Tensor
 
 from outfield.strategies import _pictures
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
 
 
 @dataclass(frozen=True)
-class RandAugment(Strategy):
+class RandAugment(PictureStrategy):
     """N operations in a row, drawn uniformly, all of one magnitude M whose sign is drawn [1].
 
     Parameters

@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from outfield.strategies import _pictures
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
 
 
 @dataclass(frozen=True)
-class RandConv(Strategy):
+class RandConv(PictureStrategy):
     """Pictures whose texture is redrawn by a random convolution, while shapes stay [1]: a stand-in for stylisation.
 
     A batch is convolved with one kernel of side 1, 3, 5 or 7, whose weights are normal with variance

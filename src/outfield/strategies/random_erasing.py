@@ -6,11 +6,11 @@ from typing import ClassVar
 from torch import Tensor
 
 from outfield.strategies import _pictures
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
 
 
 @dataclass(frozen=True)
-class RandomErasing(Strategy):
+class RandomErasing(PictureStrategy):
     """A box of noise, 2% to 33% of the area, in some of the pictures [1].
 
     Parameters

@@ -6,14 +6,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from outfield.strategies import _mixing, _pictures
-from outfield.strategies.base import Strategy
+from outfield.strategies.ema import EMA
+from outfield.tasks.base import Task
+from outfield.types import Batch
 
 
 @dataclass(frozen=True)
-class Recipe(Strategy):
+class Recipe(EMA):
     """The combined recipe [1]: TrivialAugment [2], random erasing, MixUp or CutMix, label smoothing, averaged weights.
 
     Each batch is mixed in one of the two ways, by chance. The average is exponential, of weights and batch
@@ -61,11 +62,9 @@ class Recipe(Strategy):
         x = _pictures.one_of(_pictures.ALL, x, _pictures.random_strengths(x))
         return _pictures.erased(x, self.erasing)
 
-    def batch(self, network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return _mixing.mixup(x, y, self.mixup) if torch.rand(()) < 0.5 else _mixing.cutmix(x, y, self.cutmix)
+    def batch(self, network: nn.Module, batch: Batch, task: Task) -> Batch:
+        batch = super().batch(network, batch, task)
+        return _mixing.mixup(batch, self.mixup) if torch.rand(()) < 0.5 else _mixing.cutmix(batch, self.cutmix)
 
-    def loss(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        return functional.cross_entropy(network(x), y, label_smoothing=self.smoothing)
-
-    def averaged(self, network: nn.Module) -> AveragedModel:
-        return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(self.decay), use_buffers=True)
+    def loss(self, network: nn.Module, batch: Batch, task: Task) -> Tensor:
+        return functional.cross_entropy(network(batch.x), batch.targets, label_smoothing=self.smoothing)

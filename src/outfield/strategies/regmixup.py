@@ -8,11 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from outfield.strategies import _mixing
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
+from outfield.tasks.base import Task
+from outfield.types import Batch
 
 
 @dataclass(frozen=True)
-class RegMixup(Strategy):
+class RegMixup(PictureStrategy):
     """MixUp as a regulariser: the cross-entropy of the clean batch plus that of its mixture [1].
 
     Parameters
@@ -24,9 +26,10 @@ class RegMixup(Strategy):
 
     Examples
     --------
-    >>> network, x, y = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), torch.rand(3, 1, 2, 2), torch.eye(2)[[0, 1, 1]]
-    >>> clean = functional.cross_entropy(network(x), y)
-    >>> torch.allclose(RegMixup(weight=0.0).loss(network, x, y), clean)
+    >>> from outfield.tasks.classify import Classify
+    >>> network, batch = nn.Linear(4, 2), Batch(torch.rand(3, 4), torch.eye(2)[[0, 1, 1]])
+    >>> clean = functional.cross_entropy(network(batch.x), batch.targets)
+    >>> torch.allclose(RegMixup(weight=0.0).loss(network, batch, Classify()), clean)
     True
 
     References
@@ -41,8 +44,8 @@ class RegMixup(Strategy):
     family: ClassVar[str] = "augmentation"
     limits: ClassVar = {"alpha": (1e-3, 1000.0), "weight": (0.0, 1000.0)}
 
-    def loss(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        mixed, targets = _mixing.mixup(x, y, self.alpha)
-        clean_logits, mixed_logits = network(torch.cat([x, mixed])).chunk(2)
-        mixture = functional.cross_entropy(mixed_logits, targets)
-        return functional.cross_entropy(clean_logits, y) + self.weight * mixture
+    def loss(self, network: nn.Module, batch: Batch, task: Task) -> Tensor:
+        mixed = _mixing.mixup(batch, self.alpha)
+        clean_logits, mixed_logits = network(torch.cat([batch.x, mixed.x])).chunk(2)
+        mixture = functional.cross_entropy(mixed_logits, mixed.targets)
+        return functional.cross_entropy(clean_logits, batch.targets) + self.weight * mixture

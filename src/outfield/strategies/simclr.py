@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from outfield.strategies import _pictures
 from outfield.strategies._contrast import Contrastive, contrastive
+from outfield.tasks.base import Task
+from outfield.types import Batch
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,6 @@ class SimCLR(Contrastive):
             views = operation(views, 0.5 * _pictures.random_strengths(views)).clamp(0, 1)
         return views
 
-    def loss(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        picture = torch.arange(len(y), device=x.device).repeat(2)
-        return contrastive(network(x), picture, self.temperature)
+    def loss(self, network: nn.Module, batch: Batch, task: Task) -> Tensor:
+        picture = torch.arange(len(batch) // 2, device=batch.x.device).repeat(2)
+        return contrastive(network(batch.x), picture, self.temperature)

@@ -7,11 +7,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
+from outfield.tasks.base import Task
+from outfield.types import Batch
 
 
 @dataclass(frozen=True)
-class SmallData(Strategy):
+class SmallData(PictureStrategy):
     """The baseline on a share of each class, with as many steps as the whole would get.
 
     Equal steps keep two things apart: here the data are few, in ``under_trained`` the steps.
@@ -23,8 +25,8 @@ class SmallData(Strategy):
 
     Examples
     --------
-    >>> images, labels = torch.zeros(40, 1, 2, 2), torch.arange(40) % 2
-    >>> SmallData(share=0.1).data(images, labels, classes=2)[1].bincount()
+    >>> from outfield.tasks.classify import Classify
+    >>> SmallData(share=0.1).data(Batch(torch.zeros(40, 1, 2, 2), torch.arange(40) % 2), Classify()).targets.bincount()
     tensor([2, 2])
     """
 
@@ -33,9 +35,8 @@ class SmallData(Strategy):
     family: ClassVar[str] = "small data"
     limits: ClassVar = {"share": (0.0, 1.0)}
 
-    def data(self, images: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-        kept = torch.cat([self._of_class(labels == label) for label in range(classes)])
-        return images[kept], labels[kept]
+    def data(self, data: Batch, task: Task) -> Batch:
+        return data[torch.cat([self._of_class(data.targets == label) for label in data.targets.unique()])]
 
     def _of_class(self, members: Tensor) -> Tensor:
         rows = members.nonzero().flatten()

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from outfield.strategies._contrast import Contrastive, contrastive
+from outfield.tasks.base import Task
+from outfield.types import Batch
 
 
 @dataclass(frozen=True)
@@ -39,5 +41,5 @@ class SupCon(Contrastive):
     projection: int = 64
     crop: float = 0.8
 
-    def loss(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        return contrastive(network(x), y.argmax(1).repeat(2), self.temperature)
+    def loss(self, network: nn.Module, batch: Batch, task: Task) -> Tensor:
+        return contrastive(network(batch.x), batch.targets.argmax(1).repeat(2), self.temperature)

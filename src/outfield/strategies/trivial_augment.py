@@ -6,11 +6,11 @@ from typing import ClassVar
 from torch import Tensor
 
 from outfield.strategies import _pictures
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
 
 
 @dataclass(frozen=True)
-class TrivialAugment(Strategy):
+class TrivialAugment(PictureStrategy):
     """One operation a picture, drawn uniformly, with a strength drawn uniformly: nothing to tune [1].
 
     The operations: none, rotation, shear and translation along each axis, brightness, contrast, sharpness,

@@ -3,11 +3,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from outfield.strategies.base import Strategy
+from outfield.strategies.base import PictureStrategy
 
 
 @dataclass(frozen=True)
-class UnderTrained(Strategy):
+class UnderTrained(PictureStrategy):
     """The baseline in a share of its steps, on a schedule as short: low accuracy without any other change.
 
     Parameters

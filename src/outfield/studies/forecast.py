@@ -11,14 +11,12 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-import torch
 
 from outfield.data.sampling import sample
 from outfield.errors import OutfieldError
 from outfield.features.cache import Cache
-from outfield.models.preprocess import Pictures
 from outfield.models.torch import TorchModel
-from outfield.strategies import Moment, train
+from outfield.strategies import Moment
 from outfield.studies.job import ModelJobs
 from outfield.studies.plan import outlook
 from outfield.studies.recipes import Recipe, Report, TrainedRecipe
@@ -139,7 +137,8 @@ class _Timed:
     def training(self, recipe: TrainedRecipe) -> float:
         """Seconds of a training run, by the median of some steps on a sample."""
         strategy, data, times = recipe.training, self.sets.train.data, [perf_counter()]
-        some = sample(data, max(STEPS * strategy.batch_size, 20 * self.sets.classes), self.spec.seed)
+        classes = self.sets.task.arguments(self.sets.train).get("classes", 1)
+        some = sample(data, max(STEPS * strategy.batch_size, 20 * classes), self.spec.seed)
 
         def note(moment: Moment) -> None:
             times.append(perf_counter())
@@ -147,16 +146,7 @@ class _Timed:
                 raise _Enough
 
         with suppress(_Enough):
-            train(
-                strategy,
-                lambda: recipe.untrained(self.sets),
-                Pictures()(some.read(slice(0, len(some)))),
-                torch.from_numpy(np.asarray(some.labels)),
-                classes=self.sets.classes,
-                seed=recipe.seed,
-                epochs=STEPS,
-                on_step=note,
-            )
+            recipe.train(replace(self.sets, train=replace(self.sets.train, data=some)), epochs=STEPS, on_step=note)
         steps = [after - before for before, after in pairwise(times[1:])]
         return strategy.total_steps(len(data), recipe.epochs) * float(np.median(steps[1:] or steps))
 

@@ -135,7 +135,7 @@ def jobs_of(
     for detector in detectors:
         stated: dict[str, Any] = {"detector": registry.name_of("detectors", detector), "params": detector.params}
         stated |= basis.probing if detector.probes() else {}
-        code = keys.of_code(type(detector), Detector)
+        code = keys.of_code(*detector.code, Detector)
         for tuned in (False, True) if tunes and detector.grid else (False,):
             tuning = basis.tuning if tuned else None
             yield Job(keys.key(model=made, name=name, code=code, tuning=tuning, **stated), detector, tuned)

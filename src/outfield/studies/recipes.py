@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import sklearn
 import torch
 from safetensors import SafetensorError
@@ -114,25 +113,21 @@ class TrainedRecipe(Recipe):
         return network
 
     def _load(self, sets: Sets, weights: Path) -> nn.Module:
-        network = self.training.architecture(lambda: self.untrained(sets))
+        network = self.training.architecture(lambda: self.untrained(sets), sets.task)
         with copies([weights]) as (here,):
             if not checksums.check_file(here, WEIGHTS, self.key):
                 checksums.tell_of_earlier(weights.parent, f"the file {weights.name} bears")
             network.load_state_dict(load_weights(here))
         return network.eval()
 
+    def train(self, sets: Sets, **options: Any) -> nn.Module:
+        """The network, trained; options are those of the loop."""
+        data, task = sets.training_set(), sets.task
+        given = {"seed": self.seed, "epochs": self.epochs, **options}
+        return train(self.training, lambda: self.untrained(sets), data, task, **given)
+
     def _train(self, sets: Sets, weights: Path, report: Report) -> nn.Module:
-        data = sets.train.data
-        network = train(
-            self.training,
-            lambda: self.untrained(sets),
-            Pictures()(data.read(slice(0, len(data)))),
-            torch.from_numpy(np.asarray(data.labels)),
-            classes=sets.classes,
-            seed=self.seed,
-            epochs=self.epochs,
-            report=report,
-        )
+        network = self.train(sets, report=report)
         _save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, weights, self.key)
         return network
 
@@ -228,6 +223,7 @@ def recipes(spec: Spec, sets: Sets) -> Iterator[Recipe]:
 
 
 def _trained(spec: Spec, sets: Sets, model: Trained, strategy: Strategy, seed: int) -> TrainedRecipe:
+    strategy.check_task(sets.task, {one.role for one in sets.streams})
     network = spec.network or Plugin(name=sets.task.network)
     key = keys.key(
         strategy=strategy,
@@ -237,7 +233,7 @@ def _trained(spec: Spec, sets: Sets, model: Trained, strategy: Strategy, seed: i
         layers=spec.layers,
         data=sets.train.data.digest(),
         **_beside(spec, sets),
-        code=keys.of_code(type(strategy), train, registry.find("networks", network.name)),
+        code=keys.of_code(type(strategy), type(sets.task), train, registry.find("networks", network.name)),
     )
     told = model.named(seed), model.title, strategy.family, seed
     return TrainedRecipe(*told, key, strategy, network, spec.epochs, spec.layers)
@@ -247,8 +243,8 @@ def _beside(spec: Spec, sets: Sets) -> dict[str, Any]:
     """What training rests on beside the training set, of tasks that say so."""
     if spec.task is None:
         return {}
-    task = {"task": spec.task.model_dump(mode="json"), "task_code": keys.of_code(type(sets.task))}
-    return task | {"streams": [[one.role, one.data.digest()] for one in sets.streams]}
+    streams = [[one.role, one.data.digest()] for one in sets.streams]
+    return {"task": spec.task.model_dump(mode="json"), "streams": streams}
 
 
 def _fitted(model: Fitted, sets: Sets, seed: int) -> FittedRecipe:

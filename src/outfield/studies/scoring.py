@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from outfield.detectors._wrapper import scores
 from outfield.detectors.base import Detector
 from outfield.errors import UserError
 from outfield.features.extract import Values
@@ -14,12 +15,15 @@ from outfield.types import State
 
 
 def score(detector: Detector, state: State, values: Values, about: str) -> NDArray[np.float64]:
-    """Scores [n], higher further out; ``UserError`` where they are NaN."""
+    """Scores [n], higher further out; ``UserError`` where they are NaN.
+
+    What the detector learned is moved once, to where the values are.
+    """
     with torch.inference_mode():
-        scores = torch.cat([detector.score(chunk, state).cpu() for chunk in values]).double().numpy()
-    if bad := int(np.isnan(scores).sum()):
+        found = torch.cat([part.cpu() for part in scores(detector, state, values)]).double().numpy()
+    if bad := int(np.isnan(found).sum()):
         raise UserError(
             f"Expected scores that are numbers, but {name_of('detectors', detector)} gave NaN for {bad} of "
-            f"{len(scores)} inputs of {about}. Leave it out, or look at the features of that set."
+            f"{len(found)} inputs of {about}. Leave it out, or look at the features of that set."
         )
-    return scores
+    return found

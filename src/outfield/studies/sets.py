@@ -20,6 +20,7 @@ from outfield.studies.remembered_keys import know, look
 from outfield.studies.spec import Spec
 from outfield.tasks.base import Task, Wanted
 from outfield.tasks.classify import Classify
+from outfield.types import Batch
 
 SHARED = 0.01
 """Share of the smaller of two sets that may be in both; `outfield doctor --data` names every such input."""
@@ -54,6 +55,10 @@ class Sets:
         if (labels := self.train.data.labels) is None:
             raise UserError("Expected labels in the ID training data, but it has none.")
         return int(labels.max()) + 1
+
+    def training_set(self) -> Batch:
+        """The training set as the loop takes it, with its streams."""
+        return replace(self.task.batch(self.train), streams={one.role: self.task.batch(one) for one in self.streams})
 
     def sampled(self, limit: int, seed: int) -> Sets:
         """The same sets, each with at most ``limit`` inputs; shifts are left as they are."""

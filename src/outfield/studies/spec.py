@@ -69,8 +69,11 @@ class Plugin(BaseModel):
         """
         registry.check(kind, self.name, self.params)
         try:
+            cls = registry.find(kind, self.name)
+            bases = cls.base_fields() if kind == "detectors" else ()
             params = {name: _nested(value) if kind in NESTING else value for name, value in self.params.items()}
-            return TypeAdapter(registry.find(kind, self.name)).validate_python(params)
+            params |= {name: _wrapped(value, name) for name, value in params.items() if name in bases}
+            return TypeAdapter(cls).validate_python(params)
         except ValidationError as error:
             raise Problems(f"The {singular(kind)} {self.name!r}", _readable(error)) from None
 
@@ -91,6 +94,22 @@ def _nested(value: Any) -> Any:
     if isinstance(value.get("name"), str):
         return Plugin.model_validate(value).build("sources")
     return {name: _nested(one) for name, one in value.items()}
+
+
+def _wrapped(value: Any, where: str) -> Any:
+    """The detectors that another wraps are written as plug-ins are anywhere."""
+    if isinstance(value, (list, tuple)):
+        return tuple(_wrapped(one, f"{where}[{i}]") for i, one in enumerate(value))
+    if not isinstance(value, (str, dict)):
+        return value
+    try:
+        return _plugin().validate_python(value).build("detectors")
+    except Problems as error:
+        raise Problems(where, [f"{where}.{problem}" for problem in error.problems]) from None
+    except ValidationError as error:
+        raise Problems(where, [f"{where}.{problem}" for problem in _readable(error)]) from None
+    except UserError as error:
+        raise Problems(where, [f"{where}: {error}"]) from None
 
 
 class IdSets(_Strict):
@@ -349,7 +368,7 @@ class Spec(_Strict):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise Problems(where, [*_readable(error), *_unusable_parts(content)]) from None
+            raise Problems(where, dict.fromkeys([*_readable(error), *_unusable_parts(content)])) from None
 
 
 def _root(path: Path, content: Any, data: str | Path | None) -> Path:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from outfield.data.base import Source
+from outfield.data.datasets import groups_of, targets_of
 from outfield.data.member import STREAMS, Member, Role
 from outfield.errors import UserError
 
@@ -131,9 +132,18 @@ class Task(ABC):
         """What a network plug-in is given beside its own parameters, such as ``classes``."""
         return {}
 
-    def batch(self, train: Member) -> Batch:
-        """The training set as the loop takes it: inputs, targets, groups, streams."""
-        raise NotImplementedError(f"{type(self).__name__} trains nothing")
+    def batch(self, member: Member) -> Batch:
+        """A set as training takes it: what a network is given, right answers where there are any, and groups."""
+        import torch
+
+        from outfield.models.preprocess import fitting
+        from outfield.types import Batch
+
+        data = member.data
+        items = data.read(slice(0, len(data)))
+        answers = {"labels": data.labels, "targets": targets_of(data)}.get(self.judges)
+        y, groups = (None if values is None else torch.tensor(values) for values in (answers, groups_of(data)))
+        return Batch(fitting(items)(items), y, groups)
 
     def check(self, data: Batch, network: nn.Module) -> None:  # noqa: B027  # most networks fit most tasks
         """``UserError`` where training data, or a network, do not fit the task."""

@@ -50,14 +50,69 @@ class Classify(Task):
     def arguments(self, train: Member) -> dict[str, Any]:
         return {"classes": self.informed(train).classes}
 
+    def check(self, data: Batch, network: nn.Module) -> None:
+        """A label for each item, items of every class, and a network with as many outputs as there are classes.
+
+        Raises
+        ------
+        UserError
+            One of them is not so.
+        """
+        classes = _number(self.classes)
+        _check_labels(data, classes)
+        _check_head(network, classes)
+
+    def targets(self, batch: Batch, network: nn.Module) -> Batch:
+        """Labels [n] as probabilities [n, C]."""
+        from torch.nn import functional
+
+        return replace(batch, y=functional.one_hot(batch.targets, _number(self.classes)).float())
+
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         from torch.nn import functional
 
-        assert batch.y is not None
-        return functional.cross_entropy(network(batch.x), batch.y)
+        return functional.cross_entropy(network(batch.x), batch.targets)
 
     def merit(self, out: Outputs) -> Tensor:
         import torch
 
         predicted = torch.from_numpy(out.logits.detach().cpu().numpy().argmax(axis=1))
         return (predicted == out.labels.cpu()).float()
+
+
+def _number(classes: int | None) -> int:
+    if classes is None:
+        raise UserError("Expected the number of classes, but the task has none. Give it: Classify(classes=10).")
+    if classes < 2:
+        raise UserError(f"Expected at least 2 classes, but got {classes}. Pass data with more than one class.")
+    return classes
+
+
+def _check_labels(data: Batch, classes: int) -> None:
+    labels = data.targets
+    if labels.shape != (len(data),) or labels.is_floating_point() or not len(data):
+        raise UserError(
+            f"Expected one label for each item, its class as an int64, but got {len(data)} items and labels "
+            f"{list(labels.shape)} of {labels.dtype}. Pass the labels of the same split."
+        )
+    found = set(labels.unique().tolist())
+    if outside := sorted(found - set(range(classes))):
+        raise UserError(
+            f"Expected labels from 0 to {classes - 1}, but got {outside}. Number the classes from 0, or raise classes."
+        )
+    if missing := sorted(set(range(classes)) - found):
+        raise UserError(
+            f"Expected items of all {classes} classes, but got none of {missing}. "
+            "Add items of them, or number the classes that there are from 0."
+        )
+
+
+def _check_head(network: nn.Module, classes: int) -> None:
+    from outfield.models.heads import last_linear
+
+    name, head = last_linear(network)
+    if head.out_features != classes:
+        raise UserError(
+            f"Expected a network with {classes} outputs, one for each class, but its last linear layer {name!r} has "
+            f"{head.out_features}. Make the network with classes={classes}."
+        )

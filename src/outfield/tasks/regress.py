@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from outfield.data.datasets import targets_of
@@ -58,21 +58,14 @@ class Regress(Task):
         targets = _targets(train)
         return {"classes": 1 if targets.ndim == 1 else targets.shape[1]}
 
-    def batch(self, train: Member) -> Batch:
-        import torch
-
-        from outfield.models.preprocess import fitting
-        from outfield.types import Batch
-
-        items = train.data.read(slice(0, len(train)))
-        targets = torch.as_tensor(_targets(train), dtype=torch.float32)
-        return Batch(fitting(items)(items), targets.reshape(len(train), -1))
+    def batch(self, member: Member) -> Batch:
+        found = super().batch(member)
+        return found if found.y is None else replace(found, y=found.y.float().reshape(len(member), -1))
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         from torch.nn import functional
 
-        assert batch.y is not None
-        return functional.mse_loss(network(batch.x), batch.y)
+        return functional.mse_loss(network(batch.x), batch.targets)
 
     def model(self, module: nn.Module, example: Any, **options: Any) -> Model:
         from outfield.models.regressor import Regressor

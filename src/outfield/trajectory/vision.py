@@ -9,18 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import nn
 
 from outfield import keys, registry
 from outfield.data.member import Member
 from outfield.errors import UserError
 from outfield.features.cache import InMemory
-from outfield.models.preprocess import Pictures
 from outfield.places import file_name
 from outfield.store import write
-from outfield.strategies import train
 from outfield.strategies._loop import Moment
 from outfield.studies.bench import Settings, applicable, measure
 from outfield.studies.executors.base import Executor
@@ -129,18 +125,7 @@ class _Run:
             self.checkpoint.unlink(missing_ok=True)
 
     def _train(self, told: Told, resume: Path | None) -> None:
-        data = self.sets.train.data
-        train(
-            self.recipe.training,
-            lambda: self.recipe.untrained(self.sets),
-            Pictures()(data.read(slice(0, len(data)))),
-            torch.from_numpy(np.asarray(data.labels)),
-            classes=self.sets.classes,
-            seed=self.recipe.seed,
-            epochs=self.recipe.epochs,
-            on_step=lambda moment: self._at(moment, told),
-            resume=resume,
-        )
+        self.recipe.train(self.sets, on_step=lambda moment: self._at(moment, told), resume=resume)
 
     def _at(self, moment: Moment, told: Told) -> None:
         if moment.step not in self.steps:

@@ -25,7 +25,13 @@ Verdict = Literal["better", "worse", "not told apart", "the same", "without an i
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure that the overview compares: its rows, and the columns that its mean runs over."""
+    """A measure that the overview compares: its rows, and the columns that its mean runs over.
+
+    Examples
+    --------
+    >>> Measure("mean AUPR", "aupr_out", "ood", ("ood", "detector")).over
+    ('ood', 'detector')
+    """
 
     title: str
     metric: str
@@ -139,6 +145,15 @@ class Comparison(ABC):
             No such value is in both.
         UnknownName
             There is no such metric.
+
+        Examples
+        --------
+        >>> from outfield.reports.comparison import compare
+        >>> rows = pl.DataFrame({"model": ["a", "b"] * 2, "detector": ["msp"] * 2 + ["knn"] * 2, "ood": ["far"] * 4,
+        ...                      "metric": ["auroc"] * 4, "value": [0.75, 0.875, 0.5, 0.625]})
+        >>> found = compare(rows, rows.with_columns(value=pl.col("value") + 0.125))
+        >>> found.by("ood").select("name", "value", "n", "verdict").rows()
+        [('far', 0.125, 2, 'better')]
         """
         higher = _higher_is_better(metric)
         rows = self.of(metric, "ood")
@@ -156,7 +171,16 @@ class Comparison(ABC):
 
     @cached_property
     def only(self) -> pl.DataFrame:
-        """What is only in one: side, what it is, name."""
+        """What is only in one: side, what it is, name.
+
+        Examples
+        --------
+        >>> from outfield.reports.comparison import compare
+        >>> rows = pl.DataFrame({"model": ["a", "b"] * 2, "detector": ["msp"] * 2 + ["knn"] * 2, "ood": ["far"] * 4,
+        ...                      "metric": ["auroc"] * 4, "value": [0.75, 0.875, 0.5, 0.625]})
+        >>> compare(rows, rows.filter(detector="msp").with_columns(study=pl.lit("new"))).only.rows()
+        [('first', 'detector', 'knn')]
+        """
         rows: list[tuple[str, str, str]] = []
         for column in self.of_pairs:
             first, second = (_names(table, column) for table in self.tested)
@@ -166,7 +190,18 @@ class Comparison(ABC):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What changed, in three sentences with their numbers."""
+        """What changed, in three sentences with their numbers.
+
+        Examples
+        --------
+        >>> from outfield.reports.comparison import compare
+        >>> rows = pl.DataFrame({"model": ["a", "b"] * 2, "detector": ["msp"] * 2 + ["knn"] * 2, "ood": ["far"] * 4,
+        ...                      "metric": ["auroc"] * 4, "value": [0.75, 0.875, 0.5, 0.625]})
+        >>> for sentence in compare(rows, rows.with_columns(value=pl.col("value") + 0.125)).sentences:
+        ...     print(sentence)
+        second has a mean AUROC of 0.812, first of 0.688: a paired difference of +0.125 ... over 2 models, better.
+        Of 2 detectors 2 got better, 0 worse, and 0 cannot be told apart; all differ alike: knn and msp (+0.125 each).
+        """
         return tuple(_sentences(self))
 
 

@@ -61,6 +61,13 @@ class Inputs:
         ------
         UserError
             The inputs differ, or too few of them are scored by every detector.
+
+        Examples
+        --------
+        >>> places = {"set": ["test", "test", "far", "far"], "part": [None] * 4, "row": [0, 1, 0, 1]}
+        >>> one, two = (pl.DataFrame(places | {"score": [0.1, known, 0.5, 0.9]}) for known in (0.6, 0.2))
+        >>> Inputs.of({"msp": (lambda: one, lambda: two)}, ["far"]).means
+        (0.75, 1.0)
         """
         shared, most = _shared(_side_by_side(*both, sets) for both in readers.values())
         whole, of_set, detectors, cells = _Sum(), defaultdict[str, _Sum](_Sum), dict[str, Estimate](), []

@@ -39,6 +39,15 @@ class ModelComparison(Comparison):
     models : pair of str
     scores : pair of mappings, optional
         The scores of each detector, where they are in memory and not in a study's folder.
+
+    Examples
+    --------
+    >>> from outfield.reports.comparison import compare
+    >>> rows = pl.DataFrame({"model": ["a", "b"] * 2, "detector": ["msp"] * 2 + ["knn"] * 2, "ood": ["far"] * 4,
+    ...                      "metric": ["auroc"] * 4, "value": [0.75, 0.875, 0.5, 0.625]})
+    >>> found = compare(rows, model="a", versus="b")
+    >>> found.names, found.level, found.scored, found.notes
+    (('a', 'b'), 'inputs', False, ('The scores of each input are not there: ... not paired and without intervals.',))
     """
 
     models: tuple[str, str]

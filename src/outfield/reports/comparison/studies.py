@@ -19,7 +19,17 @@ from outfield.types import Estimate
 
 @dataclass(frozen=True, eq=False)
 class StudyComparison(Comparison):
-    """Two studies, or two runs of one: the unit is the strategy, or the model where no strategy is repeated."""
+    """Two studies, or two runs of one: the unit is the strategy, or the model where no strategy is repeated.
+
+    Examples
+    --------
+    >>> from outfield.reports.comparison import compare
+    >>> rows = pl.DataFrame({"model": ["a", "b"] * 2, "detector": ["msp"] * 2 + ["knn"] * 2, "ood": ["far"] * 4,
+    ...                      "metric": ["auroc"] * 4, "value": [0.75, 0.875, 0.5, 0.625]})
+    >>> found = compare(rows, rows.with_columns(value=pl.col("value") + 0.125))
+    >>> found.level, found.strategies, found.overview.select("first", "second", "verdict").rows()
+    ('models', 2, [(0.6875, 0.8125, 'better')])
+    """
 
     across: ClassVar[str] = "strategy"
     of_pairs: ClassVar[tuple[str, ...]] = ("strategy", "seed", "detector", "ood")

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from outfield import keys
 from outfield.data.labels import folded
 from outfield.errors import UserError
 from outfield.models.libraries import library
-from outfield.trajectory.nli.processes import ACCELERATE, World
+from outfield.strategies import Processes
+from outfield.trajectory.nli.processes import ACCELERATE
 from outfield.trajectory.nli.sets import Pairs
 from outfield.trajectory.nli.spec import PATTERN, LanguageModel, Lora, Verbaliser
 
@@ -31,28 +33,43 @@ UNLIMITED = 1_000_000
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of each pair, and how many premises were cut."""
+    """Token ids of each pair, and whether its premise was cut."""
 
     ids: tuple[tuple[int, ...], ...]
     types: tuple[tuple[int, ...], ...]
-    truncated: int
+    cut: tuple[bool, ...]
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __getitem__(self, rows: Tensor | slice) -> Encoded:
+        """Some of the pairs, in that order."""
+        chosen = torch.arange(len(self))[rows].tolist()
+        ids, types = (tuple(column[row] for row in chosen) for column in (self.ids, self.types))
+        return Encoded(ids, types, tuple(self.cut[row] for row in chosen))
+
+    @property
+    def truncated(self) -> int:
+        """How many premises were cut."""
+        return sum(self.cut)
+
+    def digest(self) -> str:
+        """Content key."""
+        return keys.key(ids=self.ids, types=self.types)
 
 
 class PairModel:
     """A language model that gives two logits a pair: no entailment, entailment.
 
-    ``module`` is the model with its adapters, ``wrapped`` the same as several processes call it, ``parameters`` the
-    number of the model's parameters without adapters, and ``context`` how many tokens it can read.
+    ``module`` is the model with its adapters, ``parameters`` the number of the model's parameters without adapters, and
+    ``context`` how many tokens it can read. Where several processes train it, ``network`` is the module as they call
+    it.
     """
 
     def __init__(self, module: Any, tokenizer: Any, *, max_tokens: int | None, padding: str) -> None:
         if not tokenizer.is_fast:
             raise UserError("Expected a fast tokenizer, but got a slow one. Save the model with its tokenizer.json.")
         self.module, self.tokenizer, self.max_tokens, self.padding = module, tokenizer, max_tokens, padding
-        self.wrapped, self.world = module, World()
         self.parameters = int(sum(w.numel() for name, w in module.named_parameters() if "lora_" not in name))
         self.pad = next(i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if i is not None)
         self.context = readable_tokens(module, tokenizer)
@@ -67,7 +84,7 @@ class PairModel:
         """
         whole = [self._one(*texts) for texts in zip(pairs.premises, pairs.hypotheses, strict=True)]
         ids, types, cut = zip(*whole, strict=True)
-        return Encoded(ids, types, sum(cut))
+        return Encoded(ids, types, cut)
 
     def _one(self, premise: str, hypothesis: str) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
         shorter, keep = premise, self.max_tokens
@@ -96,13 +113,14 @@ class PairModel:
     def _tokens(self, premise: str, hypothesis: str) -> tuple[list[int], list[int]]:
         raise NotImplementedError
 
-    def logits(self, encoded: Encoded, rows: Sequence[int]) -> Tensor:
+    def logits(self, encoded: Encoded, rows: Sequence[int], network: nn.Module | None = None) -> Tensor:
         """Logits [n, 2] of some pairs in one padded batch."""
         raise NotImplementedError
 
-    def loss(self, encoded: Encoded, rows: Sequence[int], labels: Tensor) -> Tensor:
-        """Mean cross-entropy of the two logits."""
-        return functional.cross_entropy(self.logits(encoded, rows).float(), labels.to(self.device))
+    def loss(self, encoded: Encoded, labels: Tensor, network: nn.Module | None = None) -> Tensor:
+        """Mean cross-entropy of the two logits of all pairs."""
+        logits = self.logits(encoded, range(len(encoded)), network)
+        return functional.cross_entropy(logits.float(), labels.to(self.device))
 
     @property
     def device(self) -> torch.device:
@@ -125,19 +143,26 @@ class PairModel:
         return {name: values.to(self.device) for name, values in batch.items()}
 
     @torch.inference_mode()
-    def correct(self, encoded: Encoded, labels: Any, batch: int) -> Any:
+    def correct(
+        self,
+        encoded: Encoded,
+        labels: Any,
+        batch: int,
+        network: nn.Module | None = None,
+        processes: Processes = Processes(),  # noqa: B008  # this one alone
+    ) -> Any:
         """Whether each pair is answered rightly [n]; batches hold pairs of like length, spread over the processes."""
-        self.wrapped.eval()
+        (network or self.module).eval()
         order = sorted(range(len(encoded)), key=lambda row: len(encoded.ids[row]))
         found = torch.zeros(len(encoded), dtype=torch.int64)
         batches = [order[at : at + batch] for at in range(0, len(order), batch)]
-        for turn in range(0, len(batches), self.world.size):
-            mine = turn + self.world.rank
+        for turn in range(0, len(batches), processes.size):
+            mine = turn + processes.rank
             rows = batches[min(mine, len(batches) - 1)]
-            answers = self.logits(encoded, rows).argmax(dim=1).cpu()
+            answers = self.logits(encoded, rows, network).argmax(dim=1).cpu()
             if mine < len(batches):
                 found[rows] = answers
-        return self.world.total(found).numpy() == labels
+        return processes.total(found).numpy() == labels
 
 
 class Encoder(PairModel):
@@ -155,11 +180,11 @@ class Encoder(PairModel):
         found = self.tokenizer(premise, hypothesis)
         return found["input_ids"], found.get("token_type_ids") or [0] * len(found["input_ids"])
 
-    def logits(self, encoded: Encoded, rows: Sequence[int]) -> Tensor:
+    def logits(self, encoded: Encoded, rows: Sequence[int], network: nn.Module | None = None) -> Tensor:
         batch = self.padded(encoded, rows)
         if "token_type_ids" not in self.tokenizer.model_input_names:
             batch.pop("token_type_ids")
-        found: Tensor = self.wrapped(**batch).logits
+        found: Tensor = (network or self.module)(**batch).logits
         return found if self.order == (0, 1) else found[:, self.order]
 
 
@@ -203,24 +228,26 @@ class Causal(PairModel):
             ids = ids[:-1]
         return ids, [0] * len(ids)
 
-    def vocabulary(self, encoded: Encoded, rows: Sequence[int]) -> Tensor:
+    def vocabulary(self, encoded: Encoded, rows: Sequence[int], network: nn.Module | None = None) -> Tensor:
         """Logits of every token after each prompt, [n, V]."""
         batch = self.padded(encoded, rows)
         mask = batch["attention_mask"]
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         last = positions.argmax(dim=1)
-        out = self.wrapped(input_ids=batch["input_ids"], attention_mask=mask, position_ids=positions).logits
+        called = network or self.module
+        out = called(input_ids=batch["input_ids"], attention_mask=mask, position_ids=positions).logits
         found: Tensor = out[torch.arange(len(last), device=out.device), last]
         return found
 
-    def logits(self, encoded: Encoded, rows: Sequence[int]) -> Tensor:
-        return self.vocabulary(encoded, rows)[:, self.answers.to(self.device)]
+    def logits(self, encoded: Encoded, rows: Sequence[int], network: nn.Module | None = None) -> Tensor:
+        return self.vocabulary(encoded, rows, network)[:, self.answers.to(self.device)]
 
-    def loss(self, encoded: Encoded, rows: Sequence[int], labels: Tensor) -> Tensor:
+    def loss(self, encoded: Encoded, labels: Tensor, network: nn.Module | None = None) -> Tensor:
         """Cross-entropy over the two answers, or over the whole vocabulary."""
         if not self.full:
-            return super().loss(encoded, rows, labels)
-        return functional.cross_entropy(self.vocabulary(encoded, rows).float(), self.answers[labels].to(self.device))
+            return super().loss(encoded, labels, network)
+        words = self.vocabulary(encoded, range(len(encoded)), network).float()
+        return functional.cross_entropy(words, self.answers[labels].to(self.device))
 
 
 def readable_tokens(module: nn.Module, tokenizer: Any) -> int:

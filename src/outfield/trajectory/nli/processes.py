@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from outfield.models.libraries import library
+from outfield.strategies import Processes
 
 ACCELERATE = "accelerate"
 """As a study's device: ``accelerate launch -m outfield track STUDY`` places the model, as its configuration says."""
@@ -27,74 +28,53 @@ def first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-@dataclass(frozen=True, eq=False)
-class World:
-    """The processes that train one model together; without an accelerator, this one.
+def processes_of(device: str) -> Processes:
+    """The processes that train on a study's device.
+
+    Raises
+    ------
+    MissingExtra
+        accelerate is not installed.
 
     Examples
     --------
-    >>> World().part([4, 5, 6]), World().share([4, 5, 6])
-    ([4, 5, 6], 1.0)
+    >>> processes_of("cpu").size
+    1
     """
+    return Accelerated(library("accelerate", "text").Accelerator()) if device == ACCELERATE else Processes()
 
-    accelerator: Any = None
 
-    @classmethod
-    def of(cls, device: str) -> World:
-        """The world of a study's device.
+class Accelerated(Processes):
+    """The processes of an ``accelerate.Accelerator``."""
 
-        Raises
-        ------
-        MissingExtra
-            accelerate is not installed.
-        """
-        return cls(library("accelerate", "text").Accelerator()) if device == ACCELERATE else cls()
+    def __init__(self, accelerator: Any) -> None:
+        super().__init__()
+        self.accelerator = accelerator
+        self.sharded = str(accelerator.distributed_type.value) == "FSDP"
 
     @property
     def rank(self) -> int:
-        """Which process this is."""
-        return int(self.accelerator.process_index) if self.accelerator else 0
+        return int(self.accelerator.process_index)
 
     @property
     def size(self) -> int:
-        """How many there are."""
-        return int(self.accelerator.num_processes) if self.accelerator else 1
+        return int(self.accelerator.num_processes)
 
-    @property
-    def sharded(self) -> bool:
-        """Whether each process has a part of the weights alone."""
-        return bool(self.accelerator) and str(self.accelerator.distributed_type.value) == "FSDP"
-
-    def prepared(self, module: Any, optimizer: Any) -> tuple[Any, Any]:
-        """Module and optimiser, placed."""
-        return self.accelerator.prepare(module, optimizer) if self.accelerator else (module, optimizer)
-
-    def part(self, rows: Sequence[Any]) -> list[Any]:
-        """What of a batch is this process's; never nothing, for all must step together."""
-        return list(rows[self.rank :: self.size]) or list(rows[:1])
-
-    def share(self, rows: Sequence[Any]) -> float:
-        """What a mean over this process's part counts, so that the mean over processes is that over the batch."""
-        return len(rows[self.rank :: self.size]) * self.size / len(rows)
+    def prepared(
+        self, network: nn.Module, optimizers: Mapping[str, Optimizer]
+    ) -> tuple[nn.Module, Mapping[str, Optimizer]]:
+        placed, *others = self.accelerator.prepare(network, *optimizers.values())
+        return placed, dict(zip(optimizers, others, strict=True))
 
     def backward(self, loss: Tensor) -> None:
-        """Gradients, averaged over processes."""
-        if self.accelerator:
-            self.accelerator.backward(loss)
-        else:
-            loss.backward()
+        self.accelerator.backward(loss)
 
     def total(self, values: Tensor) -> Tensor:
-        """Sum over processes."""
-        if self.size == 1:
-            return values
         summed: Tensor = self.accelerator.reduce(values.to(self.accelerator.device), "sum")
         return summed.cpu()
 
     def save(self, folder: Path) -> None:
-        """Each process's part of weights, optimiser and chance, in a folder."""
         self.accelerator.save_state(str(folder))
 
     def load(self, folder: Path) -> None:
-        """What :meth:`save` wrote."""
         self.accelerator.load_state(str(folder))

@@ -7,19 +7,22 @@ from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
 from outfield import keys
 from outfield.data.folder_tree import Tree
 from outfield.errors import UserError
 from outfield.metrics._intervals import wilson
 from outfield.store import write
+from outfield.strategies import Moment, Processes, train
+from outfield.strategies._loop import forget_parts
+from outfield.strategies.adamw import AdamW
 from outfield.studies.executors.base import Executor
-from outfield.trajectory.nli.finetune import Finetuning, forget_parts, total_steps
+from outfield.trajectory.nli.entailment import Entailment, strategy_of
 from outfield.trajectory.nli.models import Encoded, PairModel, merged, open_model, resolved
-from outfield.trajectory.nli.processes import World, first_process
+from outfield.trajectory.nli.processes import first_process, processes_of
 from outfield.trajectory.nli.sets import Pairs, duplicates, read, sampled, shots
 from outfield.trajectory.nli.spec import LanguageModel, Nli
 from outfield.trajectory.runs import Outcome, Told, follow, resumable
@@ -120,21 +123,21 @@ class _Run:
         cls, spec: Nli, data: Data, folder: Path, *, model: LanguageModel, files: Mapping[str, str], count: int | None,
         pattern: int, seed: int,
     ) -> _Run:  # fmt: skip
-        train = shots(data.train, count, seed)
+        pairs = shots(data.train, count, seed)
         decides = spec.model_dump(mode="json", include=set(_DECIDES))
         asked = [model.model_dump(), spec.patterns[pattern], dict(files)]
-        key = keys.key(asked=asked, train=train.digest(), code=keys.of_code(cls), **decides)
+        key = keys.key(asked=asked, train=pairs.digest(), code=keys.of_code(cls, train, AdamW), **decides)
         parts = [model.label]
         parts += [f"{count} shots"] if len(spec.shots) > 1 else []
         parts += [f"pattern {pattern + 1}"] if len(spec.patterns) > 1 and model.mode == "causal" else []
         about = Run(spec.name, ", ".join(parts), seed, spec.id.name, "language model", key)
         listed = [
-            EvalSet(name, len(pairs), "id" if name == spec.id.name else "shift", digest=pairs.digest())
-            for name, pairs in data.tests.items()
+            EvalSet(name, len(test), "id" if name == spec.id.name else "shift", digest=test.digest())
+            for name, test in data.tests.items()
         ]
-        steps = spec.checkpoints.steps(total_steps(spec.training, len(train)))
+        steps = spec.checkpoints.steps(strategy_of(spec.training).total_steps(len(pairs)))
         place = folder / "checkpoints" / f"{key[:20]}-{seed}.ckpt"
-        return cls(spec, data, model, spec.patterns[pattern], seed, train, Tracker(about, listed, folder), steps, place)
+        return cls(spec, data, model, spec.patterns[pattern], seed, pairs, Tracker(about, listed, folder), steps, place)
 
     def follow(self, told: Told) -> None:
         """Fine-tune from the last checkpoint and measure what is not written."""
@@ -167,25 +170,31 @@ class _Run:
             gradient_checkpointing=spec.training.gradient_checkpointing,
         )  # fmt: skip
         encoded = {name: model.encode(pairs) for name, pairs in self.data.tests.items()}
-        labels = torch.from_numpy(self.train.labels)
-        train, world = model.encode(self.train), World.of(spec.device)
-        run = Finetuning(model, train, labels, spec.training, self.seed, world=world)
-        run.run(lambda run: self._at(run, encoded, told), resume)
+        task, processes = Entailment(model), processes_of(spec.device)
+        train(
+            strategy_of(spec.training), lambda: model.module, task.encoded(self.train), task, seed=self.seed,
+            on_step=lambda moment: self._at(moment, model, encoded, processes, told), resume=resume,
+            processes=processes, threads=None, about=self.checkpoint.name,
+        )  # fmt: skip
 
-    def _at(self, run: Finetuning, encoded: Mapping[str, Encoded], told: Told) -> None:
-        if run.step not in self.steps:
+    def _at(
+        self, moment: Moment, model: PairModel, encoded: Mapping[str, Encoded], processes: Processes, told: Told
+    ) -> None:
+        if moment.step not in self.steps:
             return
-        if not self.tracker.done(run.step):
-            with nullcontext() if run.world.sharded else merged(run.model.module):
-                self._measure(run.step, run.model, encoded)
-        run.save(self.checkpoint)
-        told(self.tracker.run.name, self.steps.index(run.step) + 1, len(self.steps))
+        if not self.tracker.done(moment.step):
+            with nullcontext() if processes.sharded else merged(model.module):
+                right = {
+                    name: model.correct(encoded[name], pairs.labels, self.spec.batch, moment.network, processes)
+                    for name, pairs in self.data.tests.items()
+                }
+            if not processes.rank:
+                self._write(moment.step, model, encoded, right)
+        moment.save(self.checkpoint)
+        told(self.tracker.run.name, self.steps.index(moment.step) + 1, len(self.steps))
 
-    def _measure(self, step: int, model: PairModel, encoded: Mapping[str, Encoded]) -> None:
-        batch, tests = self.spec.batch, self.data.tests
-        right = {name: model.correct(encoded[name], pairs.labels, batch) for name, pairs in tests.items()}
-        if model.world.rank:
-            return
+    def _write(self, step: int, model: PairModel, encoded: Mapping[str, Encoded], right: Mapping[str, Any]) -> None:
+        tests = self.data.tests
         with self.tracker.checkpoint(step) as tracker:
             for name, pairs in tests.items():
                 tracker.log(step, set=name, correct=right[name], labels=pairs.labels)

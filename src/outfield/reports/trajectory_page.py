@@ -19,7 +19,7 @@ from outfield.reports.displays import (
     trajectory_tables,
 )
 from outfield.reports.displays.base import Display
-from outfield.reports.html import built, counted, environment, shown, vega
+from outfield.reports.html import environment, render_sections, tally, vega
 from outfield.stats.recommend import TIE
 from outfield.store.write import write_text
 from outfield.trajectory.analysis import Trajectories
@@ -72,16 +72,13 @@ def html(found: Trajectories, *, command: str = "", balanced: Trajectories | Non
     """The page as text."""
     detected = (found.rows["metric"] == "auroc").any()
     idle = () if detected else (trajectory_bridge.generalisation_and_detection,)
-    sections = {
-        title: [shown(built(build, found)) for build in builds if build not in idle]
-        for title, builds in SECTIONS.items()
-    }
+    wanted = {title: [build for build in builds if build not in idle] for title, builds in SECTIONS.items()}
     template = environment().get_template("trajectory.html")
     return template.render(
         title=found.manifest.get("title") or str(found.rows["study"][0]),
         answer=sentences(found),
-        cautions=(*cautions(found), *leaning(found, balanced)),
-        sections=sections,
+        cautions=(*cautions(found), *uneven_labels(found, balanced)),
+        sections=render_sections(wanted, found),
         legends={},
         facts=_facts(found),
         manifest=strict_yaml.dump(dict(found.manifest)) if found.manifest else "",
@@ -172,7 +169,7 @@ def _whose(row: Mapping[str, Any]) -> str:
     return "training data" if row["params"] else row["ood"] or row["id"]
 
 
-def leaning(found: Trajectories, balanced: Trajectories | None) -> tuple[str, ...]:
+def uneven_labels(found: Trajectories, balanced: Trajectories | None) -> tuple[str, ...]:
     """Whether label shares differ, so that a leaning to one answer moves sets apart, and what is left without it."""
     rows = found.rows.filter(pl.col("role") == "baseline", pl.col("metric") == "accuracy", pl.col("value") > UNEVEN)
     uneven = sorted({f"{row['ood'] or row['id']} {row['value']:.0%}" for row in rows.iter_rows(named=True)})
@@ -192,4 +189,4 @@ def _facts(found: Trajectories) -> list[tuple[str, str]]:
     measures = max(len(model.values) for model in found.models)
     steps = max(len(model.steps) for model in found.models)
     facts = {"models": len(found.models), "runs": runs, "checkpoints": steps + 1, "measures": measures}
-    return counted(facts | {"rows": found.rows.height})
+    return tally(facts | {"rows": found.rows.height})
