@@ -11,6 +11,7 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import nn
 
+from outfield.card.run import evaluate
 from outfield.data.datasets import targets_of
 from outfield.data.sources.diabetes import Diabetes
 from outfield.errors import UserError
@@ -136,3 +137,59 @@ def test_a_regressor_of_scikit_learn_predicts_in_a_column_for_each_target() -> N
     rows = np.arange(12.0).reshape(6, 2)
     model = SklearnModel(Ridge().fit(rows, np.stack([rows[:, 0], rows[:, 1]], axis=1)))
     assert model.forward(model.prepare(rows)).predictions.shape == (6, 2) and model.classes is None
+
+
+def _patients() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    data = Diabetes().load()
+    rows = np.asarray(data.read(slice(None)), dtype=np.float64)
+    return rows, np.asarray(targets_of(data)), rows[:, 0] < 60
+
+
+def test_a_card_of_a_regressor_says_its_error(tmp_path: Path) -> None:
+    rows, targets, young = _patients()
+    ridge = Ridge(alpha=1.0).fit(rows[young][::2], targets[young][::2])
+    test = rows[young][1::2], targets[young][1::2]
+    card = evaluate(
+        ridge, id_test=test, id_train=(rows[young][::2], targets[young][::2]), ood={"near": {"older": rows[~young]}},
+        cache=Cache(tmp_path),
+    )  # fmt: skip
+    error = np.abs(ridge.predict(test[0]) - test[1]).mean()
+    assert card.estimate("mean_absolute_error")["value"] == pytest.approx(error, rel=1e-6)
+    assert card.left_out["msp"] == "the model has no logits" and "accuracy" not in " ".join(card.sentences)
+    page = card.save(tmp_path / "card.html").read_text()
+    assert "Mean absolute error" in page and "ccuracy" not in page
+
+
+def test_the_command_line_takes_the_column_to_be_predicted(tmp_path: Path) -> None:
+    import skops.io
+    from typer.testing import CliRunner
+
+    from outfield.cli import app
+
+    rows, targets, young = _patients()
+    names = [f"x{i}" for i in range(10)]
+    for name, some in {"young": young, "old": ~young}.items():
+        table = pl.DataFrame(rows[some], schema=names).with_columns(progression=pl.Series(targets[some]))
+        table.write_csv(tmp_path / f"{name}.csv")
+    skops.io.dump(Ridge().fit(rows[young], targets[young]), tmp_path / "ridge.skops")
+    told = CliRunner().invoke(app(), [
+        "evaluate", f"sklearn:{tmp_path / 'ridge.skops'}", "--id", str(tmp_path / "young.csv"),
+        "--target", "progression", "--ood", f"near={tmp_path / 'old.csv'}", "--detectors", "knn",
+    ])  # fmt: skip
+    assert told.exit_code == 0, told.output
+    assert "mean absolute error is" in told.output and "Take knn" in told.output
+
+
+@pytest.mark.parametrize(("data", "says"), [("classes", "predicts numbers"), ("column", "nowhere")])
+def test_what_is_no_regression_is_told(tmp_path: Path, data: str, says: str) -> None:
+    from sklearn.naive_bayes import GaussianNB
+
+    rows, targets, young = _patients()
+    table = pl.DataFrame(rows[young]).with_columns(progression=pl.Series(targets[young]))
+    table.write_csv(tmp_path / "young.csv")
+    made = GaussianNB().fit(rows, young) if data == "classes" else Ridge().fit(rows, targets)
+    with pytest.raises(UserError, match=says):
+        evaluate(
+            made, id_test=tmp_path / "young.csv", ood={"far": rows[~young]}, cache=Cache(tmp_path / "cache"),
+            target="progression" if data == "classes" else "nowhere",
+        )  # fmt: skip
