@@ -150,12 +150,13 @@ def test_a_card_of_a_regressor_says_its_error(tmp_path: Path) -> None:
     ridge = Ridge(alpha=1.0).fit(rows[young][::2], targets[young][::2])
     test = rows[young][1::2], targets[young][1::2]
     card = evaluate(
-        ridge, id_test=test, id_train=(rows[young][::2], targets[young][::2]), ood={"near": {"older": rows[~young]}},
+        ridge, id_test=test, id_train=(rows[young][::2], targets[young][::2]), ood={"near": {"older": (rows[~young], targets[~young])}},
         cache=Cache(tmp_path),
     )  # fmt: skip
     error = np.abs(ridge.predict(test[0]) - test[1]).mean()
     assert card.estimate("mean_absolute_error")["value"] == pytest.approx(error, rel=1e-6)
     assert card.left_out["msp"] == "the model has no logits" and "accuracy" not in " ".join(card.sentences)
+    assert card.classes.is_empty(), "the targets of an OOD set are no classes"
     page = card.save(tmp_path / "card.html").read_text()
     assert "Mean absolute error" in page and "ccuracy" not in page
 

@@ -213,7 +213,7 @@ def _answered(what: Any, name: str, *, target: str | None, numbers: bool) -> Dat
     return data
 
 
-def ood_members(ood: Mapping[str, Any], target: str | None = None) -> tuple[Member, ...]:
+def ood_members(ood: Mapping[str, Any], target: str | None = None, *, numbers: bool = False) -> tuple[Member, ...]:
     """OOD sets with names and categories.
 
     Parameters
@@ -223,6 +223,8 @@ def ood_members(ood: Mapping[str, Any], target: str | None = None) -> tuple[Memb
         name to ``(category, data)``.
     target : str, optional
         Column of tables that is no input.
+    numbers : bool
+        What stands beside items are targets, and no labels.
 
     Raises
     ------
@@ -254,10 +256,10 @@ def ood_members(ood: Mapping[str, Any], target: str | None = None) -> tuple[Memb
     return members
 
 
-def _foreign(what: Any, target: str | None) -> Dataset:
+def _foreign(what: Any, target: str | None, *, numbers: bool) -> Dataset:
     """OOD data; what of a table would be the target is no input."""
     of_table = target is not None and isinstance(what, (str, Path)) and target in _columns(home(Path(what)))
-    return dataset(what, target if of_table else None)
+    return dataset(what, target if of_table else None, numbers=numbers)
 
 
 def _named(key: str, value: Any) -> Iterator[tuple[str, str, Any]]:

@@ -126,7 +126,7 @@ def evaluate(
     parts, notes = id_splits(id_train, id_val, id_test, target, numbers=numbers)
     outputs, _ = labels.mapping(classes)
     options = options if outputs is None else {**options, "classes": outputs}
-    members = ood_members(ood, target)
+    members = ood_members(ood, target, numbers=numbers)
     example = _example(parts["test"], [*parts.values(), *(member.data for member in members)])
     opened = open_model(model, **{"example": example, **options})
     if numbers and "logits" in opened.offers:
