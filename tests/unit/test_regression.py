@@ -149,10 +149,9 @@ def test_a_card_of_a_regressor_says_its_error(tmp_path: Path) -> None:
     rows, targets, young = _patients()
     ridge = Ridge(alpha=1.0).fit(rows[young][::2], targets[young][::2])
     test = rows[young][1::2], targets[young][1::2]
-    card = evaluate(
-        ridge, id_test=test, id_train=(rows[young][::2], targets[young][::2]), ood={"near": {"older": (rows[~young], targets[~young])}},
-        cache=Cache(tmp_path),
-    )  # fmt: skip
+    known = {"id_train": (rows[young][::2], targets[young][::2]), "id_test": test}
+    older = {"near": {"older": (rows[~young], targets[~young])}}
+    card = evaluate(ridge, **known, ood=older, cache=Cache(tmp_path))
     error = np.abs(ridge.predict(test[0]) - test[1]).mean()
     assert card.estimate("mean_absolute_error")["value"] == pytest.approx(error, rel=1e-6)
     assert card.left_out["msp"] == "the model has no logits" and "accuracy" not in " ".join(card.sentences)
