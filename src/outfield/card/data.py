@@ -243,7 +243,7 @@ def ood_members(ood: Mapping[str, Any], target: str | None = None, *, numbers: b
             "Pass, say, ood={'far': data}."
         )
     members = tuple(
-        Member(name, "ood", dataset(what, target), category)
+        Member(name, "ood", _foreign(what, target, numbers=numbers), category)
         for key in ood
         for name, category, what in _named(key, ood[key])
     )
