@@ -105,6 +105,14 @@ class Counted:
     ------
     UserError
         An item is read.
+
+    Examples
+    --------
+    >>> len(Counted(5000)), Counted(5000, "ab12").digest()
+    (5000, 'ab12')
+    >>> Counted(5000).read(slice(0, 1))
+    Traceback (most recent call last):
+    outfield.errors.UserError: Expected items to read, but this set was given by its size alone. Give a ...
     """
 
     n: int
@@ -133,6 +141,12 @@ def named(members: Iterable[Member]) -> dict[str, Member]:
     ------
     UserError
         A name that is used twice.
+
+    Examples
+    --------
+    >>> from outfield.data.datasets import ListDataset
+    >>> list(named([Member("films", "ood", ListDataset(["a"])), Member("plays", "ood", ListDataset(["b"]))]))
+    ['films', 'plays']
     """
     listed = list(members)
     found = {one.name: one for one in listed}

@@ -45,7 +45,13 @@ class Stored(Chunks, Protocol):
 
 @dataclass(frozen=True)
 class InMemory:
-    """Chunks of outputs that are already there."""
+    """Chunks of outputs that are already there.
+
+    Examples
+    --------
+    >>> [len(chunk) for chunk in InMemory(Outputs(features=torch.ones(5, 2)), size=2)]
+    [2, 2, 1]
+    """
 
     outputs: Outputs
     size: int = 8192

@@ -36,6 +36,12 @@ class Panel:
     families : family of each unit
     level : ``strategy`` or ``model``
     notes : what was dropped or averaged on the way
+
+    Examples
+    --------
+    >>> found = Panel(np.array([[0.7], [0.9], [0.6]]), ("a0", "a1", "b0"), ("a", "b"), np.array([0, 0, 1]), "strategy")
+    >>> found.n_units, found.means.round(2).tolist()
+    (2, [[0.8], [0.6]])
     """
 
     values: Array
