@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """What makes one file of rows: a detector on one model, or (detector None) the model's own measures."""
+    """What makes one file of rows: a detector on one model, or (detector None) the model's own measures.
+
+    Examples
+    --------
+    >>> knn = registry.create("detectors", "knn")
+    >>> Job("ab12", knn).title, Job("cd34", None).title, Job("ab12", knn).probing
+    ('knn', 'model', False)
+    """
 
     key: str
     detector: Detector | None
@@ -55,7 +62,16 @@ class Job:
 
 @dataclass(frozen=True)
 class ModelJobs:
-    """One model with its jobs: they share its forward passes."""
+    """One model with its jobs: they share its forward passes.
+
+    Examples
+    --------
+    >>> from outfield.studies.recipes import StoredRecipe
+    >>> recipe = StoredRecipe("net-0", "mixup", "augmentation", 0, "ab12", weights=None)
+    >>> jobs = ModelJobs(recipe, (Job("a1", None), Job("b2", registry.create("detectors", "msp"))))
+    >>> [job.title for job in jobs.without({"a1"}).jobs]
+    ['msp']
+    """
 
     recipe: Recipe
     jobs: tuple[Job, ...]
@@ -66,7 +82,18 @@ class ModelJobs:
 
 
 def read_by(jobs: Sequence[Job], sets: Iterable[Member]) -> tuple[Member, ...]:
-    """The sets that jobs read."""
+    """The sets that jobs read.
+
+    Examples
+    --------
+    >>> from outfield.data.member import Counted
+    >>> noisy, films = Member("noise 3", "shift", Counted(9)), Member("films", "ood", Counted(9), "far")
+    >>> knn = Job("b2", registry.create("detectors", "knn"))
+    >>> [member.name for member in read_by([knn], [noisy, films])]
+    ['films']
+    >>> [member.name for member in read_by([Job("a1", None)], [noisy, films])]
+    ['noise 3']
+    """
     return tuple(member for member in sets if any(job.reads(member) for job in jobs))
 
 

@@ -43,6 +43,11 @@ class Outlook:
 
     ``forwards`` counts what a run counts: one input that goes forward through a network once. Backward passes, which
     some detectors take besides, are ``backwards``.
+
+    Examples
+    --------
+    >>> outlook((), None)
+    Outlook(models=0, jobs=0, forwards=0, backwards=0, bytes=0)
     """
 
     models: int
@@ -129,6 +134,13 @@ def jobs_of(
     basis : Basis
     tunes : bool
         Detectors with a grid are also tuned.
+
+    Examples
+    --------
+    >>> basis = Basis({"study": "demo"}, [], {})
+    >>> detectors = [registry.create("detectors", name) for name in ("msp", "knn")]
+    >>> [(job.title, job.tuned) for job in jobs_of({"model": "ab12"}, "net", detectors, basis, tunes=True)]
+    [('model', False), ('msp', False), ('knn', False), ('knn', True)]
     """
     made = keys.key(**model, **basis.every)
     yield Job(keys.key(model=made, name=name), None)

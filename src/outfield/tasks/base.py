@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A set that a source loads, with its place in the task."""
+    """A set that a source loads, with its place in the task.
+
+    Examples
+    --------
+    >>> from outfield.data.sources.diabetes import Diabetes
+    >>> old = Wanted("60 and older", "shift", Diabetes(ages=(60, 120)), category="near")
+    >>> len(old.load()), old.load().scored
+    (103, True)
+    """
 
     name: str
     role: Role
@@ -49,6 +57,14 @@ def from_sources(
     ------
     UserError
         An ID split that is not named; what is no source; a stream that there is not.
+
+    Examples
+    --------
+    >>> from outfield.data.sources.diabetes import Diabetes
+    >>> id = {"train": Diabetes(part="fit"), "val": Diabetes(part="val"), "test": Diabetes(part="test")}
+    >>> found = from_sources(id, ood={"near": {"old": Diabetes(ages=(60, 120))}, "young": Diabetes(ages=(0, 30))})
+    >>> [(one.name, one.role, one.category) for one in found][3:]
+    [('old', 'ood', 'near'), ('young', 'ood', 'far')]
     """
     _check_names("id", id, ("train", "val", "test"), every=True)
     _check_names("streams", streams or {}, STREAMS)
@@ -90,6 +106,22 @@ class Task(ABC):
 
     A task is a frozen dataclass: repr, JSON, keys and study files come from its fields. Its module imports no torch
     when it is loaded, since reports ask a task for its measures.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Signs(Task):
+    ...     measures = ("exact_match",)
+    ...     def wanted(self, seed):
+    ...         return iter(())
+    ...     def loss(self, network, batch):
+    ...         return (network(batch.x) - batch.targets).square().mean()
+    ...     def merit(self, out):
+    ...         return (out.predictions.sign() == out.targets.sign()).float()
+    >>> import torch
+    >>> from outfield.types import Outputs
+    >>> Signs().merit(Outputs(predictions=torch.tensor([0.2, 3.0]), targets=torch.tensor([-1.0, 1.0])))
+    tensor([0., 1.])
     """
 
     measures: ClassVar[tuple[str, ...]]
