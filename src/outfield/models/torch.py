@@ -24,7 +24,7 @@ from outfield.types import Head, Outputs
 
 
 class TorchModel:
-    """A ``torch.nn.Module`` that maps a batch of inputs to logits.
+    """A ``torch.nn.Module`` that maps a batch of inputs to logits, or to the numbers that are asked for.
 
     The head is the linear layer that made the logits of one traced batch (see ``heads.trace``), the features are
     what goes into it; ``print(model)`` says which. Wrappers (``DataParallel``, ``torch.compile``) are taken off.

@@ -10,7 +10,7 @@ from outfield.errors import OutfieldError, UserError
 
 @dataclass(frozen=True)
 class Spent:
-    """What a task cost and gave: forward passes of one input, jobs done, and those that were not, with why.
+    """What the jobs of a model (``task``) cost and gave: forward passes of one input, those done, those not, and why.
 
     ``warnings`` are texts, each with the detectors that warned.
 
