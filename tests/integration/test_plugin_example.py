@@ -70,7 +70,7 @@ def output(installed: dict[str, str], *words: object) -> str:
 
 def test_the_command_line_lists_a_foreign_analysis_and_what_it_asks(installed: dict[str, str]) -> None:
     lines = output(installed, "-m", "outfield", "list", "analyses").splitlines()
-    assert [line.split()[0] for line in lines] == ["one_family_out", "performance_against_detection", "seed_spread"]
+    assert {line.split()[0] for line in lines} >= {"one_family_out", "performance_against_detection", "seed_spread"}
     page = output(installed, "-m", "outfield", "list", "analyses", "seed_spread")
     assert "How far do seeds of one strategy lie apart?" in page and "wide = 0.01" in page
 
@@ -115,7 +115,7 @@ def test_the_dashboard_lists_and_shows_a_foreign_analysis(
 ) -> None:
     found = json.loads(output(installed, "-c", DASHBOARD, folder, tmp_path))
     asked = {"id": "analysis-seed-spread", "title": "How far do seeds of one strategy lie apart?"}
-    assert found["listed"] == {"title": "Further analyses", "displays": [asked]}
+    assert found["listed"]["title"] == "Further analyses" and asked in found["listed"]["displays"]
     assert found["shown"]["title"] == "How much the seed decides" and found["shown"]["n"] == 12
     assert len(found["shown"]["specs"]) == 1 and found["shown"]["empty"] is None
     assert "EX001" in {one["code"] for one in found["findings"]}
