@@ -23,3 +23,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     foreign = registry._foreign
     monkeypatch.setattr(registry, "_foreign", lambda asked: foreign(asked) | (found if asked == "detectors" else {}))
+
+
+collect_ignore = ["plugin_example/tests"]
+"""For those who installed the example: test_plugin_example runs them so."""

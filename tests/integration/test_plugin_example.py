@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +13,7 @@ import polars as pl
 import pytest
 
 from outfield.reports.results import Results
-
-_SPEC = importlib.util.spec_from_file_location("simulated", Path(__file__).with_name("simulated.py"))
-simulated = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(simulated)
+from outfield.testing import simulated
 
 PROGRAM = """
 import json, torch
@@ -138,3 +135,34 @@ def test_a_foreign_analysis_that_the_rows_cannot_answer_says_what_is_missing(
     text = output(installed, "-c", WITHOUT_DETECTORS, folder)
     section = text.partition(">Further analyses</h2>")[2].partition("</section>")[0]
     assert "Expected rows of AUROC, but these have none. Run the study with detectors and OOD sets." in section
+
+
+def test_its_own_tests_run_the_contracts_of_its_plug_ins(
+    installed: dict[str, str], repository: Path, tmp_path: Path
+) -> None:
+    tests = shutil.copytree(repository / "tests" / "plugin_example" / "tests", tmp_path / "tests")
+    said = output(installed, "-m", "pytest", "-p", "no:cacheprovider", "-v", tests)
+    ran = {line.split("[")[1].split("]")[0] for line in said.splitlines() if "PASSED" in line}
+    assert ran == {"analyses/seed_spread", "detectors/flow", "detectors/margin", "detectors/standardised"}
+
+
+WITHOUT_PYTEST = """
+import sys
+from outfield.errors import UserError
+from outfield.testing import plugins_of
+for given in ({}, {"apart": ["nothing"]}, {"apart": ["flow", "standardised"]}):
+    try:
+        for contract in plugins_of("outfield-example", **given):
+            contract()
+    except (AssertionError, UserError) as error:
+        print(type(error).__name__, error)
+print(sys.modules.get("pytest"), sys.modules.get("_pytest"))
+"""
+
+
+def test_the_contracts_need_no_pytest_and_say_what_they_lack(installed: dict[str, str]) -> None:
+    lacking, unknown, loaded = output(installed, "-c", WITHOUT_PYTEST).splitlines()
+    assert lacking.startswith("AssertionError Expected to build detectors/standardised from {}")
+    assert "plugins_of(..., parameters={'standardised': {...}})" in lacking
+    assert unknown.startswith("UserError Expected plug-ins that 'outfield-example' declares, but got ['nothing']")
+    assert loaded == "None None"

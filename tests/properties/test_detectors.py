@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from outfield.detectors.base import Detector
 from outfield.registry import create, own
+from outfield.testing.world import world
 from outfield.types import Outputs, State
-from tests.contracts.worlds import world
 from tests.properties.support import attacked
 
 SMALLER: dict[str, dict[str, Any]] = {"corp": {"m": 96}}
