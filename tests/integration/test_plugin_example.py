@@ -150,7 +150,7 @@ WITHOUT_PYTEST = """
 import sys
 from outfield.errors import UserError
 from outfield.testing import plugins_of
-for given in ({}, {"apart": ["nothing"]}, {"apart": ["flow", "standardised"]}):
+for given in ({"apart": ["flow"]}, {"apart": ["nothing"]}, {"apart": ["flow", "standardised"]}):
     try:
         for contract in plugins_of("outfield-example", **given):
             contract()
