@@ -52,10 +52,10 @@ def check_network(network: type[nn.Module], x: Tensor | None = None, **arguments
     ----------
     network : type
     x : Tensor [n, ...], optional
-        At least four inputs that it reads. By default pictures of 16 pixels a side, grey and in colour, for a network
-        that takes ``channels``.
+        At least four inputs that it reads. By default pictures of 16 pixels a side, grey and in colour; rows of six
+        numbers where its ``items`` is ``"rows"``.
     arguments
-        What it is made with. By default five ``classes``, and ``side`` 16, where it takes these.
+        What it is made with. By default five ``classes``, ``side`` 16 and six ``columns``, where it takes these.
 
     Raises
     ------
@@ -72,24 +72,26 @@ def check_network(network: type[nn.Module], x: Tensor | None = None, **arguments
 
 
 def of(network: type[nn.Module], x: Tensor | None = None, **arguments: Any) -> tuple[Built, ...]:
-    """The network as the checks take it; once for each number of channels, where nothing else is said.
+    """The network as the checks take it: on what ``items`` says that it reads, pictures where it says nothing.
 
     Raises
     ------
     AssertionError
-        It reads no pictures, and no inputs are given.
+        It reads other items than can be made here, and no inputs are given.
     """
     takes = inspect.signature(network).parameters
-    usual = {name: value for name, value in {"classes": CLASSES, "side": 16}.items() if name in takes}
+    usual = {name: value for name, value in {"classes": CLASSES, "side": 16, "columns": 6}.items() if name in takes}
     if x is not None:
         return (Built(network, usual | arguments, x),)
-    expect("channels" in takes, f"inputs for {network.__name__}, `check_network({network.__name__}, x=...)`", "none")
+    made = [usual | {"channels": channels} for channels in (1, 3)] if "channels" in takes else [usual]
+    shapes = {"pictures": (8, 0, 16, 16), "rows": (8, 6)}
+    reads = getattr(network, "items", "pictures")
+    known = reads in shapes and (reads == "rows" or "channels" in takes)
+    expect(known, f"inputs for {network.__name__}, `check_network({network.__name__}, x=...)`", "none")
     chance = torch.Generator().manual_seed(0)
-    shapes = {channels: (8, channels, 16, 16) for channels in (1, 3)}
-    return tuple(
-        Built(network, usual | {"channels": channels} | arguments, torch.rand(shape, generator=chance))
-        for channels, shape in shapes.items()
-    )
+    sizes = [[one or given["channels"] for one in shapes[reads]] for given in made]
+    pairs = zip(made, sizes, strict=True)
+    return tuple(Built(network, given | arguments, torch.rand(size, generator=chance)) for given, size in pairs)
 
 
 def name(built: Built) -> None:
@@ -121,7 +123,8 @@ def parameters(built: Built) -> None:
     """What it can be made with is plain JSON."""
     given = inspect.signature(built.cls).parameters.values()
     defaults = [one.default for one in given if one.default is not inspect.Parameter.empty]
-    expect(json.loads(json.dumps(defaults)) == defaults, "parameters of plain JSON", defaults)
+    listed = [list(one) if isinstance(one, tuple) else one for one in defaults]
+    expect(json.loads(json.dumps(listed)) == listed, "parameters of plain JSON", defaults)
 
 
 def random_state(built: Built) -> None:
