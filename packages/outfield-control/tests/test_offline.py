@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from outfield_control.networks.policy_mlp import PolicyMLP
-from outfield_control.strategies._actor_critic import ActorCritic
-from outfield_control.strategies._losses import cloning
+from outfield_control.strategies.actor_critic import ActorCritic
+from outfield_control.strategies.losses import cloning, constrained
 from outfield_control.strategies.td3_bc import TD3BC
 from outfield_control.tasks.point_mass import PointMass
 from outfield_control.transitions import Transitions
@@ -108,6 +108,14 @@ def test_the_gradient_of_the_actor_nears_that_of_cloning_as_alpha_falls(logged: 
     assert apart[0] == pytest.approx(10 * apart[1], rel=1e-2) == pytest.approx(100 * apart[2], rel=1e-1)
 
 
+def test_the_weight_of_the_value_is_alpha_over_its_mean_size_and_no_gradient_passes_through_it() -> None:
+    values, action = torch.tensor([[1.0], [-3.0]], requires_grad=True), torch.zeros(2, 1)
+    loss = constrained(values, action, action, alpha=2.5)
+    loss.backward()
+    assert loss.item() == pytest.approx(-2.5 / 2 * -1)
+    torch.testing.assert_close(values.grad, torch.full((2, 1), -2.5 / 2 / 2))
+
+
 class Said(nn.Module):
     """Critics that say two numbers whatever they are asked."""
 
@@ -137,9 +145,11 @@ def test_the_slow_policy_is_asked_with_clipped_noise_and_within_the_bounds(logge
     TD3BC(noise=5.0, clip=0.3).target(agent, steps)
     answer = agent.slow_policy(steps.following)
     moved = asked[0] - answer
-    assert asked[0].abs().max() <= 1
     assert moved.abs().max() <= 0.3 + 1e-6
     assert ((moved.abs() - 0.3).abs() < 1e-6).float().mean() > 0.9, "noise of 5 is nearly always clipped"
+    asked.clear()
+    TD3BC(noise=5.0, clip=3.0).target(agent, steps)
+    assert asked[0].abs().max() == 1, "and no action is beyond what can be done"
     asked.clear()
     TD3BC(noise=0.0).target(agent, steps)
     assert torch.equal(asked[0], answer)

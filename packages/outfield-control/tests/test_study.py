@@ -48,9 +48,10 @@ def rows(folder: Path) -> pl.DataFrame:
 
 
 def typed(*words: object) -> int:
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["outfield", *map(str, words)])
-        main()
+        with pytest.raises(SystemExit) as end:
+            main()
     return int(end.value.code or 0)
 
 
@@ -75,7 +76,7 @@ def test_detectors_are_asked_to_tell_wind_from_calm(rows: pl.DataFrame) -> None:
     assert 0.5 < means["wind 0.2"] < means["wind 0.6"], "the stronger the wind, the plainer"
 
 
-def test_the_scores_are_set_beside_the_return_of_the_same_episodes(rows: pl.DataFrame, folder: Path) -> None:
+def test_the_scores_are_set_beside_the_return_of_the_same_episodes(rows: pl.DataFrame) -> None:
     found = rows.filter(metric="error_correlation")
     assert found.height == 4 * 2 and found["ood"].is_null().all()
     assert (found.filter(detector="knn")["value"] > 0).all(), "far starts are rare and cost more"

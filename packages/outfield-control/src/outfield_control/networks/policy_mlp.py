@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
-from outfield_control.world import ACTIONS, OBSERVATIONS
 
 
 class PolicyMLP(nn.Module):
@@ -11,7 +12,7 @@ class PolicyMLP(nn.Module):
     Parameters
     ----------
     observations, actions : int
-        Numbers that it sees, and that it answers.
+        Numbers that it sees, and that it answers; by default those of the point mass.
     width : int
         Of each hidden layer.
 
@@ -24,7 +25,9 @@ class PolicyMLP(nn.Module):
     (torch.Size([3, 2]), True)
     """
 
-    def __init__(self, observations: int = OBSERVATIONS, actions: int = ACTIONS, width: int = 64) -> None:
+    items: ClassVar[str] = "episodes"
+
+    def __init__(self, observations: int = 4, actions: int = 2, width: int = 64) -> None:
         super().__init__()
         self.observations, self.actions = observations, actions
         self.trunk = nn.Sequential(nn.Linear(observations, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from outfield_control.strategies._offline import OfflineStrategy
+from outfield_control.strategies.offline import OfflineStrategy
 
 
 @dataclass(frozen=True, kw_only=True)

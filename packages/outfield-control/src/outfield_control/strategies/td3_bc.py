@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 from outfield.strategies.base import MakeNetwork, Optimizers, learned
 from outfield.tasks.base import Task
 from outfield.types import Batch
-from outfield_control.strategies._actor_critic import ActorCritic
-from outfield_control.strategies._losses import backup, constrained
-from outfield_control.strategies._offline import OfflineStrategy
+from outfield_control.strategies.actor_critic import ActorCritic
+from outfield_control.strategies.losses import backup, constrained
+from outfield_control.strategies.offline import OfflineStrategy
 from outfield_control.transitions import Transitions
 
 
@@ -62,9 +62,15 @@ class TD3BC(OfflineStrategy):
     width: int = 64
 
     family: ClassVar[str] = "recipe"
-    limits: ClassVar = OfflineStrategy.limits | {
-        **{"alpha": (0.0, 1e6), "discount": (0.0, 1.0), "rate": (0.0, 1.0), "noise": (0.0, 10.0), "clip": (0.0, 10.0)},
-        **{"delay": (1, 1000), "width": (1, 4096)},
+    limits: ClassVar = {
+        "updates": (1, 1_000_000),
+        "alpha": (0.0, 1e6),
+        "discount": (0.0, 1.0),
+        "rate": (0.0, 1.0),
+        "noise": (0.0, 10.0),
+        "clip": (0.0, 10.0),
+        "delay": (1, 1000),
+        "width": (1, 4096),
     }
 
     def network(self, make: MakeNetwork, task: Task) -> nn.Module:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from outfield.data.datasets import targets_of
@@ -32,6 +32,7 @@ class PointMass(Task):
     winds, gravities, masses : tuple of float
         Shifts. In training the wind and gravity are 0, the mass is 1. Another value than that each.
     logs : source of transitions, optional
+        By default ``PointMassLogs()``.
 
     Raises
     ------
@@ -53,7 +54,7 @@ class PointMass(Task):
     winds: tuple[float, ...] = (0.1, 0.2, 0.4)
     gravities: tuple[float, ...] = ()
     masses: tuple[float, ...] = ()
-    logs: Any = field(default_factory=PointMassLogs)
+    logs: Any = None
 
     measures: ClassVar[tuple[str, ...]] = ("mean_return",)
     items: ClassVar[str] = "episodes"
@@ -64,7 +65,7 @@ class PointMass(Task):
     def wanted(self, seed: int) -> Iterator[Wanted]:
         calm = PointMassEpisodes(self.episodes, seed=seed)
         splits = {name: replace(calm, first=k * self.episodes) for k, name in enumerate(("train", "val", "test"))}
-        yield from from_sources(splits, streams={"learn": self.logs})
+        yield from from_sources(splits, streams={"learn": PointMassLogs() if self.logs is None else self.logs})
         for parameter, values in (("wind", self.winds), ("gravity", self.gravities), ("mass", self.masses)):
             for severity, value in enumerate(values, start=1):
                 changed: dict[str, Any] = {parameter: value}
@@ -97,7 +98,7 @@ class PointMass(Task):
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Behaviour cloning: the squared error of the policy's action against the logged one."""
-        from outfield_control.strategies._losses import cloning
+        from outfield_control.strategies.losses import cloning
         from outfield_control.transitions import Transitions
 
         logged = Transitions.of(batch)
