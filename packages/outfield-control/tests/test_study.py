@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 
 from outfield.cli import main
 from outfield.errors import Problems, UserError
@@ -87,6 +88,15 @@ def test_the_report_says_mean_return(folder: Path, tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text()
     assert "Mean return" in page and "point_mass" not in Results.of(folder).rows["strategy"]
     assert "Accuracy against" not in page
+
+
+def test_what_is_ahead_is_told_with_every_set_and_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "policies.yaml"
+    path.write_text(yaml.safe_dump(study().model_dump(mode="json", exclude_defaults=True)))
+    assert typed("run", path, "--dry-run", "--out", tmp_path / "out") == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in ("wind 0.2", "wind 0.6", "learn", "Time: about"))
+    assert "the trial failed" not in told
 
 
 def test_a_second_run_has_nothing_to_do(folder: Path) -> None:

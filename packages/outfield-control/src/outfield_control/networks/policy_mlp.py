@@ -5,7 +5,6 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 
-
 class PolicyMLP(nn.Module):
     """A deterministic policy: two hidden layers with ReLU, and an action in [-1, 1] through tanh.
 

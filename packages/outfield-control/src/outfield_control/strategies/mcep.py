@@ -39,7 +39,7 @@ class MCEP(TD3BC):
 
     evaluation_alpha: float = 10.0
 
-    limits: ClassVar = TD3BC.limits | {"evaluation_alpha": (0.0, 1e6)}
+    limits: ClassVar = {**TD3BC.limits, "evaluation_alpha": (0.0, 1e6)}
 
     def network(self, make: MakeNetwork, task: Task) -> nn.Module:
         agent = super().network(make, task)
