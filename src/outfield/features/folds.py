@@ -61,7 +61,17 @@ class Fold(ABC, Generic[A, R]):
 
     @abstractmethod
     def merge(self, total: A, other: A) -> A:
-        """The accumulator of both shards' rows; ``other`` holds the later ones."""
+        """The accumulator of both shards' rows; ``other`` holds the later ones.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from outfield.features.moments import Moments
+        >>> fold, out = Moments(), Outputs(features=torch.tensor([[1.0], [3.0], [8.0]]))
+        >>> total = fold.merge(run([fold], [out[:1]])[0], run([fold], [out[1:]], first=1)[0])
+        >>> fold.finish(total).mean.item()
+        4.0
+        """
 
     @abstractmethod
     def finish(self, total: A) -> R:

@@ -199,7 +199,15 @@ class MomentSums:
         return self.products / self.n
 
     def about(self, origin: Tensor) -> Tensor:
-        """Second moment about a given origin, ``E[(f - o)(f - o)^T]``, [D, D]."""
+        """Second moment about a given origin, ``E[(f - o)(f - o)^T]``, [D, D].
+
+        Examples
+        --------
+        >>> from outfield.features.fit_data import FitData
+        >>> sums = FitData.of(Outputs(features=torch.tensor([[1.0], [3.0]]))).moments
+        >>> sums.covariance.item(), sums.about(torch.zeros(1)).item()
+        (1.0, 5.0)
+        """
         away = self.mean - origin
         return self.covariance.addr_(away, away)
 

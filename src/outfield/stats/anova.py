@@ -74,6 +74,12 @@ class Anova(Result):
         ------
         UserError
             There is no such term.
+
+        Examples
+        --------
+        >>> found = anova(np.random.default_rng(0).normal(size=(6, 4, 5)), ("model", "detector"))
+        >>> found.row("model")["df"], found.row("detector x model")["term"]
+        (5, 'model x detector')
         """
         wanted = set(term.replace(" x ", ":").split(":"))
         for row in self.table.to_dicts():

@@ -163,6 +163,15 @@ class Strategy(ABC):
         ------
         UserError
             Its items are others, or a stream is not there.
+
+        Examples
+        --------
+        >>> from outfield.tasks.classify import Classify
+        >>> class Exposed(Strategy):
+        ...     streams = frozenset({"outliers"})
+        >>> Exposed().check_task(Classify(), streams=())
+        Traceback (most recent call last):
+        outfield.errors.UserError: Expected the streams outliers for Exposed, but got none of outliers. Give ...
         """
         if "any" not in self.items and task.items not in self.items | {"any"}:
             raise UserError(
@@ -191,7 +200,15 @@ class Strategy(ABC):
         return max(1, items // self.batch_size)
 
     def total_steps(self, items: int, epochs: int | None = None) -> int:
-        """How many steps the loop takes on so many items, by default with the strategy's own epochs."""
+        """How many steps the loop takes on so many items, by default with the strategy's own epochs.
+
+        Examples
+        --------
+        >>> class Plain(Strategy):
+        ...     family = "baseline"
+        >>> Plain(epochs=3, batch_size=10).total_steps(25), Plain(epochs=3, batch_size=10).total_steps(25, epochs=1)
+        (6, 2)
+        """
         return max(1, self.length((self.epochs if epochs is None else epochs) * self.steps_per_epoch(items)))
 
     def stream_size(self, role: str) -> int:

@@ -42,7 +42,17 @@ class Job:
         return self.detector is not None and bool(self.detector.probes())
 
     def probes(self, member: Member) -> tuple[Probe, ...]:
-        """The probes whose values it reads on a set: all for what is scored, else where it is fitted."""
+        """The probes whose values it reads on a set: all for what is scored, else where it is fitted.
+
+        Examples
+        --------
+        >>> from outfield.data.member import Counted
+        >>> odin = Job("ab12", registry.create("detectors", "odin"))
+        >>> [probe.key for probe in odin.probes(Member("films", "ood", Counted(9), "far"))]
+        ['odin(temperature=1000.0,epsilon=0.0014)']
+        >>> odin.probes(Member("train", "train", Counted(9)))
+        ()
+        """
         if self.detector is None:
             return ()
         scored = member.scored or (self.tuned and member.role in ("val", "tuning"))
@@ -52,7 +62,16 @@ class Job:
         return tuple(probe for setting in settings for probe in setting.probes())
 
     def reads(self, member: Member) -> bool:
-        """Whether it reads a set."""
+        """Whether it reads a set.
+
+        Examples
+        --------
+        >>> from outfield.data.member import Counted
+        >>> noisy, films = Member("noise", "shift", Counted(9)), Member("films", "ood", Counted(9), "far")
+        >>> knn = Job("ab12", registry.create("detectors", "knn"))
+        >>> [knn.reads(noisy), knn.reads(films)], [Job("cd34", None).reads(noisy), Job("cd34", None).reads(films)]
+        ([False, True], [True, False])
+        """
         if member.role in ("train", "val", "test"):
             return True
         if self.detector is None:

@@ -151,6 +151,14 @@ class Task(ABC):
         ------
         UserError
             Data that cannot be read.
+
+        Examples
+        --------
+        >>> from outfield.data.sources.diabetes import Diabetes
+        >>> from outfield.tasks.regress import Regress
+        >>> splits = {"train": Diabetes(part="fit"), "val": Diabetes(part="val"), "test": Diabetes(part="test")}
+        >>> [(member.label, len(member)) for member in Regress(splits).sets(seed=0)]
+        [("train set 'train'", 221), ("val set 'val'", 111), ("test set 'test'", 110)]
         """
         loaded = [one.load() for one in self.wanted(seed)]
         yield from loaded
@@ -161,11 +169,30 @@ class Task(ABC):
         return self
 
     def arguments(self, train: Member) -> dict[str, Any]:
-        """What a network plug-in is given beside its own parameters, such as ``classes``."""
+        """What a network plug-in is given beside its own parameters, such as ``classes``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from outfield.data.datasets import ListDataset
+        >>> from outfield.tasks.classify import Classify
+        >>> pets = ListDataset(["a", "b", "c"], labels=np.array([0, 2, 1]))
+        >>> Classify().arguments(Member("train", "train", pets))
+        {'classes': 3}
+        """
         return {}
 
     def batch(self, member: Member) -> Batch:
-        """A set as training takes it: what a network is given, right answers where there are any, and groups."""
+        """A set as training takes it: what a network is given, right answers where there are any, and groups.
+
+        Examples
+        --------
+        >>> from outfield.data.sources.diabetes import Diabetes
+        >>> from outfield.tasks.regress import Regress
+        >>> batch = Regress({}).batch(Member("train", "train", Diabetes(part="fit").load()))
+        >>> batch.x.shape[1], batch.targets.shape[1], batch.groups
+        (10, 1, None)
+        """
         import torch
 
         from outfield.models.preprocess import fitting
