@@ -8,9 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from outfield_science.sources.micro_doppler import MicroDoppler
-from outfield_science.strategies.deep_svdd import EPSILON, DeepSVDD, Sphere, contaminated
-from outfield_science.tasks.one_class import OneClass
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
@@ -20,6 +17,9 @@ from outfield.models.torch import TorchModel
 from outfield.registry import create
 from outfield.strategies import Moment, Strategy, train
 from outfield.types import Batch
+from outfield_science.sources.micro_doppler import MicroDoppler
+from outfield_science.strategies.deep_svdd import EPSILON, DeepSVDD, Sphere, contaminated
+from outfield_science.tasks.one_class import OneClass
 
 TASK = OneClass({}, classes=2)
 
@@ -71,7 +71,9 @@ def test_the_loss_is_the_mean_squared_distance_to_the_centre() -> None:
 def test_labelled_anomalies_add_the_inverse_of_their_squared_distance() -> None:
     sphere = Sphere(network()).eval()
     batch = replace(NORMAL, streams={"outliers": STRANGE})
-    apart = create("strategies", "deep_sad", weight=2.0).loss(sphere, batch, TASK) - DeepSVDD().loss(sphere, batch, TASK)
+    apart = create("strategies", "deep_sad", weight=2.0).loss(sphere, batch, TASK) - DeepSVDD().loss(
+        sphere, batch, TASK
+    )
     assert torch.allclose(apart, 2 * (1 / (sphere.trunk(STRANGE.x).square().sum(1) + 1e-6)).mean(), rtol=1e-3)
 
 
@@ -118,7 +120,7 @@ def test_more_contamination_than_there_are_anomalies_is_told() -> None:
 
 
 def test_contamination_lowers_the_mean_auroc() -> None:
-    """At 0 and 10%, six seeds, on the set-up of ``studies/micro_doppler.yaml`` made smaller: calibrated once, frozen."""
+    """At 0 and 10%, six seeds, on a smaller ``studies/micro_doppler.yaml``: calibrated once, frozen."""
     data = replace(signatures((1, 2), 200), streams={"outliers": signatures((4, 6), 30)})
     known, others = signatures((1, 2), 100, "test"), signatures((4, 6), 100, "test")
     truth = np.repeat([0, 1], 200)

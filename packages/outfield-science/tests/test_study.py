@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from outfield_science.tasks.one_class import OneClass
 
 from outfield.features.cache import Cache
 from outfield.registry import names
 from outfield.reports import page
 from outfield.reports.results import Results
-from outfield.studies import run
+from outfield.studies.run import run
 from outfield.studies.spec import Spec
+from outfield_science.tasks.one_class import OneClass
 
 
 def rotors(blades: list[int], n: int, part: str) -> dict[str, Any]:
