@@ -223,6 +223,9 @@ class Strategy(ABC):
         """A module of the finished network's shape, which its saved weights fit."""
         return self.network(make, task)
 
+    def begin(self, network: nn.Module, data: Batch, task: Task) -> None:  # noqa: B027  # most need none
+        """What the network holds beside weights may be given its first value, of all that is trained on; once."""
+
     def optimizer(self, network: nn.Module) -> Optimizer | Mapping[str, Optimizer]:
         """What changes the weights: one optimiser, or several by name, for a ``step`` of the strategy's own."""
         return torch.optim.AdamW(learned(network), lr=self.learning_rate, weight_decay=self.weight_decay)
