@@ -53,8 +53,8 @@ def print_plan(planned: Plan, sets: Sets, folder: Path, console: Console) -> Non
     from rich.table import Table
 
     table = Table("role", "set", "category", "rows", "digest", title=f"Study {planned.spec.name}")
-    for member in sets:
-        if member.role != "shift":
+    for member in (*sets, *sets.streams):
+        if member.role != "shift" or member.scored:
             row = (member.role, member.name, member.category or "", f"{len(member.data):,}", member.data.digest()[:8])
             table.add_row(*row)
     console.print(table)
