@@ -128,7 +128,8 @@ def _datasets(_: str) -> Iterator[Line]:
     origins = {name: origin for origin, names in ORIGINS.items() for name in names}
     pages = {page.name: page for page in _pages.pages("sources")}
     for name in sorted(pages, key=lambda name: (name not in ORIGINS["ships"], name in ORIGINS["made"], name)):
-        yield name, origins.get(name, "yours"), _what(pages[name])
+        needs = any(one.default is None for one in pages[name].parameters)
+        yield name, origins.get(name, "yours" if needs else "ships"), _what(pages[name])
 
 
 LINES: dict[str, Callable[[str], Iterator[Line]]] = {
