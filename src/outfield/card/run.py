@@ -84,6 +84,7 @@ def evaluate(
     shifts : "standard" or sequence of str
         Covariate shifts by name, at severities 1, 3 and 5 on at most 1,000 test pictures; "standard" is all of them.
     detectors : "all" or sequence of names or detectors
+        "all" are outfield's own; those of other packages are named.
     id_name : str
     batch : int
         Inputs of one forward pass.
@@ -202,7 +203,7 @@ def _shifted(test: Dataset, shifts: Sequence[str] | str, seed: int) -> Iterator[
 
 
 def _detectors(wanted: Sequence[str | Detector] | str) -> list[Detector]:
-    names = registry.names("detectors") if wanted == "all" else [wanted] if isinstance(wanted, str) else wanted
+    names = registry.own("detectors") if wanted == "all" else [wanted] if isinstance(wanted, str) else wanted
     found = [registry.create("detectors", one) if isinstance(one, str) else one for one in names]
     titles = [registry.name_of("detectors", one) for one in found]
     if twice := sorted({title for title in titles if titles.count(title) > 1}):

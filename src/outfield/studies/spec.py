@@ -342,7 +342,7 @@ class Resources(_Strict):
 
 
 def _all_detectors() -> tuple[Plugin, ...]:
-    return tuple(Plugin(name=name) for name in registry.names("detectors"))
+    return tuple(Plugin(name=name) for name in registry.own("detectors"))
 
 
 class Spec(_Strict):
@@ -369,7 +369,11 @@ class Spec(_Strict):
     layers: tuple[str, ...] | None = Field(None, description="Layers of it that probes read; by default its blocks.")
     epochs: int | None = Field(None, ge=1, description="Training length; by default each strategy's own.")
     models: tuple[AnyModel, ...] = Field(min_length=1)
-    detectors: tuple[Named, ...] = Field(default_factory=_all_detectors, min_length=1)
+    detectors: tuple[Named, ...] = Field(
+        default_factory=_all_detectors,
+        min_length=1,
+        description="By default all of outfield's own; those of other packages are named.",
+    )
     tuning: Tuning | None = None
     half: bool = Field(False, description="Keep features as float16.")
     batch: int = Field(256, ge=1, description="Inputs of one forward pass.")

@@ -115,12 +115,17 @@ def fields(case: Case) -> None:
     imports_no_torch(type(case.task).__module__)
 
 
+def _streams(task: Task) -> set[str]:
+    """Roles of the streams that a task's field of this name gives; none where it has no such field."""
+    return set(getattr(task, "streams", ()))
+
+
 def declares(case: Case) -> None:
     """What it declares is known: kind of items, network, streams, what judges."""
     task = case.task
     expect(task.items in ITEMS, f"items of {ITEMS}", task.items)
     expect(task.judges in ("labels", "targets", ""), "judges of labels, targets or nothing", task.judges)
-    expect(task.streams <= set(STREAMS), f"streams of {STREAMS}", set(task.streams))
+    expect(_streams(task) <= set(STREAMS), f"streams of {STREAMS}", _streams(task))
     known = registry.names("networks")
     expect(not task.network or task.network in known, f"a network of {', '.join(known)}", task.network)
 
@@ -150,7 +155,8 @@ def sets(case: Case) -> None:
     loose = {one.name for one in case.task.wanted(seed=0)} - set(names)
     expect(not loose, "every set of `wanted` in `sets`", f"none for {sorted(loose)}")
     streams = {one.role for one in case.of(*STREAMS)}
-    expect(streams <= case.task.streams, f"streams of {set(case.task.streams) or 'no role'}, as declared", streams)
+    declared = _streams(case.task)
+    expect(streams <= declared, f"streams of {declared or 'no role'}, as declared", streams)
 
 
 def sets_again(case: Case) -> None:
