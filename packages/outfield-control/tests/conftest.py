@@ -3,10 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from outfield_control.sources.point_mass_logs import PointMassLogs
-from outfield_control.tasks.point_mass import PointMass
 
 from outfield.types import Batch
+from outfield_control.sources.point_mass_logs import PointMassLogs
+from outfield_control.tasks.point_mass import PointMass
 
 
 @pytest.fixture(scope="session")

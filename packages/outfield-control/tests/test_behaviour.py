@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from outfield_control.networks.policy_mlp import PolicyMLP
-from outfield_control.play import play
-from outfield_control.tasks.point_mass import PointMass
 
 from outfield.registry import create
 from outfield.strategies import train
 from outfield.types import Batch
+from outfield_control.networks.policy_mlp import PolicyMLP
+from outfield_control.play import play
+from outfield_control.tasks.point_mass import PointMass
 
 SEEDS = range(5)
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from outfield_control.networks.policy_mlp import PolicyMLP
-from outfield_control.strategies.actor_critic import ActorCritic
-from outfield_control.strategies.losses import cloning, constrained
-from outfield_control.strategies.td3_bc import TD3BC
-from outfield_control.tasks.point_mass import PointMass
-from outfield_control.transitions import Transitions
 from torch import Tensor, nn
 
 from outfield.errors import UserError
 from outfield.registry import create
 from outfield.strategies import Moment, Strategy, train
 from outfield.types import Batch
+from outfield_control.networks.policy_mlp import PolicyMLP
+from outfield_control.strategies.actor_critic import ActorCritic
+from outfield_control.strategies.losses import cloning, constrained
+from outfield_control.strategies.td3_bc import TD3BC
+from outfield_control.tasks.point_mass import PointMass
+from outfield_control.transitions import Transitions
 
 OFFLINE = ("bc", "td3_bc", "mcep")
 Weights = dict[str, Tensor]

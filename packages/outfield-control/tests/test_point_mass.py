@@ -6,6 +6,11 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
+from torch import Tensor, nn
+
+from outfield.errors import UserError
+from outfield.registry import create, names
+from outfield.types import Batch
 from outfield_control.environment import PointMassEnv
 from outfield_control.networks.policy_mlp import PolicyMLP
 from outfield_control.play import play
@@ -14,11 +19,6 @@ from outfield_control.sources.point_mass_episodes import PointMassEpisodes
 from outfield_control.sources.point_mass_logs import PointMassLogs
 from outfield_control.tasks.point_mass import PointMass
 from outfield_control.world import HORIZON, Bodies, gusts
-from torch import Tensor, nn
-
-from outfield.errors import UserError
-from outfield.registry import create, names
-from outfield.types import Batch
 
 
 class Spring(nn.Module):

@@ -1,0 +1,1 @@
+"""Algorithmic tasks, mazes and tiny attention networks for outfield."""

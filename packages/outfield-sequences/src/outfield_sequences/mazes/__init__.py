@@ -1,0 +1,1 @@
+"""Mazes on square grids: generated, solved, drawn as pictures, written as tokens."""
