@@ -20,9 +20,7 @@ OFFLINE = ("bc", "td3_bc", "mcep")
 OTHERS = plugins_of("outfield-control", apart=(*OFFLINE, "policy_mlp", "point_mass"))
 
 
-@pytest.mark.parametrize(
-    "contract", plugins_of("outfield-control", apart=(*OFFLINE, "policy_mlp", "point_mass")), ids=str
-)
+@pytest.mark.parametrize("contract", OTHERS, ids=str)
 def test_contract(contract: Contract) -> None:
     contract()
 
