@@ -61,6 +61,12 @@ def blank(kind: str, name: str) -> str:
         What files of this sort are called: lower-case letters.
     name : str
         Which of them this is: its key.
+
+    Examples
+    --------
+    >>> whole = seal(blank("rows", "ab12").encode(), "rows", "ab12")
+    >>> check(whole, "rows", "ab12"), len(whole) == len(blank("rows", "ab12"))
+    (True, True)
     """
     return f"{_MARK.decode()}{kind}:{name}:{_OPEN.decode()}"
 
@@ -93,6 +99,12 @@ def check(content: bytes, kind: str, name: str) -> bool:
     ------
     Broken
         It is not as it was written, or it is another file.
+
+    Examples
+    --------
+    >>> whole = to_json({"jobs": []}, "study", "demo")
+    >>> check(whole, "study", "demo"), check(b"{}", "study", "demo")
+    (True, False)
     """
     start = content.rfind(_MARK)
     found = _SEAL.match(content, start) if start >= 0 else None

@@ -8,15 +8,40 @@ from contextlib import contextmanager
 
 
 class OutfieldError(Exception):
-    """Base class of every error that outfield raises on purpose."""
+    """Base class of every error that outfield raises on purpose.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise UnknownName("examples", "digit", ["digits"])
+    ... except OutfieldError as error:
+    ...     print(error)
+    There is no example 'digit'. Did you mean 'digits'? There is: digits.
+    """
 
 
 class UserError(OutfieldError):
-    """A mistake that its user can mend; the command line prints it without a traceback."""
+    """A mistake that its user can mend; the command line prints it without a traceback.
+
+    Examples
+    --------
+    >>> raise UserError("Expected a share in [0, 1], but got 7. Divide percent by 100.")
+    Traceback (most recent call last):
+    outfield.errors.UserError: Expected a share in [0, 1], but got 7. Divide percent by 100.
+    """
 
 
 class NotThere(UserError):
-    """A file or folder that was named is not there: it may be put there, and what does not need it goes on."""
+    """A file or folder that was named is not there: it may be put there, and what does not need it goes on.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise NotThere("There is no file films.csv.")
+    ... except UserError as error:
+    ...     print(error)
+    There is no file films.csv.
+    """
 
 
 def singular(kind: str) -> str:

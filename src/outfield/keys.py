@@ -51,6 +51,11 @@ def plain(value: Any) -> Any:
     ------
     TypeError
         For anything whose content JSON cannot state: no key may rest on ``repr``.
+
+    Examples
+    --------
+    >>> plain({"path": Path("a/b"), "sizes": (1, 2), "names": {"b", "a"}})
+    {'path': 'a/b', 'sizes': [1, 2], 'names': ['a', 'b']}
     """
     if is_dataclass(value) and not isinstance(value, type):
         return {"class": type(value).__name__, **{f.name: plain(getattr(value, f.name)) for f in fields(value)}}
@@ -68,7 +73,13 @@ def plain(value: Any) -> Any:
 
 
 def digest(*parts: bytes | memoryview) -> str:
-    """SHA-256 of bytes, shortened to ``LENGTH`` digits."""
+    """SHA-256 of bytes, shortened to ``LENGTH`` digits.
+
+    Examples
+    --------
+    >>> digest(b"ab", b"c") == digest(b"abc"), len(digest(b""))
+    (True, 20)
+    """
     sha = hashlib.sha256()
     for part in parts:
         sha.update(part)
@@ -76,14 +87,29 @@ def digest(*parts: bytes | memoryview) -> str:
 
 
 def of_array(array: np.ndarray) -> str:
-    """Digest of an array's type, shape and content."""
+    """Digest of an array's type, shape and content.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> of_array(np.zeros(2)) == of_array(np.zeros((2, 1))), of_array(np.zeros(4)[::2]) == of_array(np.zeros(2))
+    (False, True)
+    """
     import numpy as np
 
     return digest(f"{array.dtype.str}{array.shape}".encode(), np.ascontiguousarray(array).view(np.uint8).data)
 
 
 def of_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """Digest of named tensors, whatever order they come in: weights and detector states."""
+    """Digest of named tensors, whatever order they come in: weights and detector states.
+
+    Examples
+    --------
+    >>> import torch
+    >>> a, b = torch.zeros(2), torch.ones(2)
+    >>> of_tensors({"a": a, "b": b}) == of_tensors({"b": b, "a": a}) != of_tensors({"a": b, "b": a})
+    True
+    """
     return key(
         **{name: [str(tensor.dtype), list(tensor.shape), _of_tensor(tensor)] for name, tensor in tensors.items()}
     )
@@ -96,7 +122,16 @@ def _of_tensor(tensor: Tensor) -> str:
 
 
 def of_file(path: Path) -> str:
-    """Digest of a file's content."""
+    """Digest of a file's content.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> _ = path.write_text("It shifts.")
+    >>> of_file(path) == digest(b"It shifts.")
+    True
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]
 
@@ -106,6 +141,12 @@ def of_code(*things: Any) -> str:
 
     It covers the files that define them and every file of outfield that those import; comments, docstrings and the
     wording of errors do not count.
+
+    Examples
+    --------
+    >>> from outfield.detectors import energy, knn
+    >>> of_code(energy) == of_code(energy) != of_code(knn)
+    True
     """
     return _of_files(frozenset(Path(inspect.getfile(thing)) for thing in things))
 

@@ -63,7 +63,13 @@ def _remote(kind: str, rest: str) -> Path:
 
 
 def is_remote(path: Path) -> bool:
-    """Whether a place is reached through fsspec and not through this machine's file system."""
+    """Whether a place is reached through fsspec and not through this machine's file system.
+
+    Examples
+    --------
+    >>> is_remote(Path("results")), is_remote(place("memory://results"))
+    (False, True)
+    """
     return not isinstance(path, Path)
 
 
@@ -128,7 +134,13 @@ def is_there(path: Path) -> bool:
 
 
 def listed(folder: Path, pattern: str) -> list[Path]:
-    """The files of a folder whose names match, sorted; none where there is no such folder."""
+    """The files of a folder whose names match, sorted; none where there is no such folder.
+
+    Examples
+    --------
+    >>> listed(Path(__file__).parent, "place?.py")[0].name, listed(Path("nowhere"), "*")
+    ('places.py', [])
+    """
     with reaching(folder):
         return sorted(folder.glob(pattern), key=str) if folder.is_dir() else []
 
@@ -186,7 +198,13 @@ def remove(folder: Path) -> None:
 
 
 def size(folder: Path) -> int:
-    """Bytes of all files below a folder; none where there is no such folder."""
+    """Bytes of all files below a folder; none where there is no such folder.
+
+    Examples
+    --------
+    >>> size(Path("nowhere"))
+    0
+    """
     if not is_remote(folder):
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     with suppress(FileNotFoundError), reaching(folder):

@@ -32,7 +32,13 @@ FOLDERS = {
 
 
 def kinds() -> tuple[str, ...]:
-    """The kinds of plug-in there are."""
+    """The kinds of plug-in there are.
+
+    Examples
+    --------
+    >>> {"detectors", "tasks", "strategies", "analyses"} <= set(kinds())
+    True
+    """
     return tuple(FOLDERS)
 
 
@@ -117,7 +123,14 @@ def create(kind: str, name: str, /, **params: Any) -> Any:
 
 
 def check(kind: str, name: str, params: Mapping[str, Any]) -> None:
-    """``UserError`` for a plug-in that there is not, or for parameters that it has not."""
+    """``UserError`` for a plug-in that there is not, or for parameters that it has not.
+
+    Examples
+    --------
+    >>> check("detectors", "energy", {"warmth": 2.0})
+    Traceback (most recent call last):
+    outfield.errors.UserError: The detector 'energy' has no parameter 'warmth'. Its parameters are ...
+    """
     known = list(inspect.signature(find(kind, name)).parameters)
     if unknown := sorted(set(params) - set(known)):
         has = f"Its parameters are {', '.join(known)}." if known else "It has no parameters."
@@ -125,7 +138,13 @@ def check(kind: str, name: str, params: Mapping[str, Any]) -> None:
 
 
 def name_of(kind: str, plugin: Any) -> str:
-    """The name under which an instance or a class is found again."""
+    """The name under which an instance or a class is found again.
+
+    Examples
+    --------
+    >>> name_of("detectors", create("detectors", "energy", temperature=2.0))
+    'energy'
+    """
     cls = plugin if inspect.isclass(plugin) else type(plugin)
     for name, point in _foreign(kind).items():
         if point.value == f"{cls.__module__}:{cls.__qualname__}":

@@ -174,7 +174,14 @@ class Outputs:
         return name in self.present or name in self.layers
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Outputs:
-        """The same outputs with ``change`` applied to every array that has rows."""
+        """The same outputs with ``change`` applied to every array that has rows.
+
+        Examples
+        --------
+        >>> import torch
+        >>> Outputs(logits=torch.ones(2, 3), labels=torch.tensor([0, 1])).map(lambda value: value[:1])
+        Outputs(logits [1, 3], labels [1])
+        """
         fields = {name: change(value) for name, value in self._fields()}
         return self.with_fields(**fields, layers={name: change(value) for name, value in self.layers.items()})
 
@@ -203,7 +210,14 @@ class Outputs:
 
     @staticmethod
     def cat(parts: Sequence[Outputs]) -> Outputs:
-        """One ``Outputs`` of all rows of ``parts``, in order; the head is the first part's."""
+        """One ``Outputs`` of all rows of ``parts``, in order; the head is the first part's.
+
+        Examples
+        --------
+        >>> import torch
+        >>> Outputs.cat([Outputs(logits=torch.zeros(2, 3)), Outputs(logits=torch.ones(1, 3))])
+        Outputs(logits [3, 3])
+        """
         import torch
 
         if not parts:
@@ -266,12 +280,28 @@ class Batch:
         return Batch(**some, streams=self.streams)
 
     def to(self, device: torch.device | str | None) -> Batch:
-        """The same items with their tensors on a device, those of streams too; None leaves them where they are."""
+        """The same items with their tensors on a device, those of streams too; None leaves them where they are.
+
+        Examples
+        --------
+        >>> import torch
+        >>> batch = Batch(torch.zeros(2, 3), streams={"outliers": Batch(torch.ones(4, 3))})
+        >>> batch.to("meta").streams["outliers"].x.device.type, batch.to(None).x.device.type
+        ('meta', 'cpu')
+        """
         placed = {name: value.to(device) if _is_tensor(value) else value for name, value in self._columns()}
         return Batch(**placed, streams={role: stream.to(device) for role, stream in self.streams.items()})
 
     def digest(self) -> str:
-        """Content key of inputs, targets, groups and streams; inputs that are no tensor say their own."""
+        """Content key of inputs, targets, groups and streams; inputs that are no tensor say their own.
+
+        Examples
+        --------
+        >>> import torch
+        >>> batch = Batch(torch.zeros(2, 3), torch.tensor([0, 1]))
+        >>> batch.digest() == batch[:].digest(), batch.digest() == batch[torch.tensor([1, 0])].digest()
+        (True, False)
+        """
         from outfield import keys
 
         tensors = {name: value for name, value in self._columns() if _is_tensor(value)}

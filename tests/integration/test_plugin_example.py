@@ -155,7 +155,7 @@ for given in ({"apart": ["flow"]}, {"apart": ["nothing"]}, {"apart": ["flow", "s
         for contract in plugins_of("outfield-example", **given):
             contract()
     except (AssertionError, UserError) as error:
-        print(type(error).__name__, error)
+        print(type(error).__name__, *str(error).split())
 print(sys.modules.get("pytest"), sys.modules.get("_pytest"))
 """
 

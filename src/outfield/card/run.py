@@ -69,7 +69,7 @@ def evaluate(
     tell: Tell = lambda *_: None,
     **options: Any,
 ) -> Card:
-    """One model's behaviour card: accuracy, calibration, accuracy under shift, every applicable detector on every set.
+    """One model's behaviour card: performance on ID data and under shift, calibration, every applicable detector.
 
     Parameters
     ----------

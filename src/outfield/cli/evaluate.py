@@ -54,7 +54,7 @@ def evaluate(
         Path | None, Option(help="A Hugging Face model card, README.md: take in the card and its metadata.")
     ] = None,
 ) -> None:
-    """One model's behaviour card: accuracy, calibration, shifts, detectors, blind spots."""
+    """One model's behaviour card: performance, calibration, shifts, detectors, blind spots."""
     from outfield.card.run import evaluate as run
     from outfield.cli._card import (
         checked,

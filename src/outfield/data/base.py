@@ -60,7 +60,19 @@ class Dataset(Protocol):
 
 
 class Source(ABC):
-    """A place that data comes from."""
+    """A place that data comes from.
+
+    Examples
+    --------
+    >>> from outfield.data.datasets import ArrayDataset
+    >>> @dataclass(frozen=True)
+    ... class Ramp(Source):
+    ...     n: int = 3
+    ...     def load(self):
+    ...         return ArrayDataset(np.arange(2.0 * self.n).reshape(self.n, 2))
+    >>> len(Ramp(n=5).load()), Ramp()
+    (5, Ramp(n=3))
+    """
 
     __pydantic_config__: ClassVar = {"arbitrary_types_allowed": True}
 
@@ -78,7 +90,17 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class Shift(ABC):
-    """A covariate shift: the same labels, another look. One file each in ``data/shifts``."""
+    """A covariate shift: the same labels, another look. One file each in ``data/shifts``.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Dusk(Shift):
+    ...     def apply(self, image, severity, rng):
+    ...         return image * np.float32(1 - 0.1 * severity)
+    >>> Dusk().apply(np.ones((1, 1, 1), np.float32), severity=5, rng=row_rng("Dusk", 0, 0)).item()
+    0.5
+    """
 
     severities: ClassVar[tuple[int, ...]] = (1, 2, 3, 4, 5)
 
@@ -89,7 +111,18 @@ class Shift(ABC):
 
 @dataclass(frozen=True)
 class Generator(ABC):
-    """A synthetic unit test: a generator of pictures that hold no object. One file each in ``data/synthetic``."""
+    """A synthetic unit test: a generator of pictures that hold no object. One file each in ``data/synthetic``.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Grey(Generator):
+    ...     def draw(self, side, channels, rng, pictures=()):
+    ...         return np.full((side, side, channels), rng.random(), np.float32)
+    >>> picture = Grey().draw(8, 1, row_rng("Grey", 0, 0))
+    >>> picture.shape, float(np.ptp(picture))
+    ((8, 8, 1), 0.0)
+    """
 
     colour_only: ClassVar[bool] = False
     """True where the test is about colour alone: it is left out, by name, on one channel."""

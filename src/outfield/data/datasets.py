@@ -42,6 +42,13 @@ class Rows(ABC):
     UserError
         No rows; labels, parts, targets or groups of another length; a target that is no finite number; a group without
         a name where the others have one.
+
+    Examples
+    --------
+    >>> from outfield.data.datasets import ArrayDataset
+    >>> rows = ArrayDataset(np.arange(6.0).reshape(3, 2), labels=[0, 1, 1])
+    >>> len(rows), rows.read(slice(1, 2)), rows.labels
+    (3, array([[2., 3.]], dtype=float32), array([0, 1, 1]))
     """
 
     beside: tuple[str, ...] = ()

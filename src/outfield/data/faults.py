@@ -34,6 +34,11 @@ class Look:
         Why it cannot be read; then there is nothing else.
     notes : tuple of str
         What a user may not expect of it.
+
+    Examples
+    --------
+    >>> Look.at(np.zeros((2, 3))).shape, Look.at("a film").shape
+    ((2, 3), ())
     """
 
     shape: tuple[int, ...] = ()

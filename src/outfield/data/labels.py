@@ -223,7 +223,13 @@ def numbers_only(known: Sequence[str] | None) -> bool:
 
 
 def unless_unlabelled(numbers: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Label numbers, or None where all are -1, which says that there are none."""
+    """Label numbers, or None where all are -1, which says that there are none.
+
+    Examples
+    --------
+    >>> unless_unlabelled(np.array([-1, -1])), unless_unlabelled(np.array([-1, 2]))
+    (None, array([-1,  2]))
+    """
     return None if len(numbers) and (numbers == int(UNLABELLED)).all() else numbers
 
 

@@ -80,7 +80,14 @@ class Member:
         return np.arange(len(self.data)) if self.rows is None else self.rows
 
     def columns(self) -> dict[str, Any]:
-        """What a row says of the set that it is about."""
+        """What a row says of the set that it is about.
+
+        Examples
+        --------
+        >>> from outfield.data.datasets import ListDataset
+        >>> Member("films", "ood", ListDataset(["a film"]), "far").columns()
+        {'ood': 'films', 'set_kind': 'ood', 'ood_category': 'far', 'shift': None, 'severity': None}
+        """
         return {
             "ood": None if self.kind == "id" else self.name,
             "set_kind": self.kind,
@@ -90,7 +97,16 @@ class Member:
         }
 
     def sampled(self, limit: int, seed: int) -> Member:
-        """At most ``limit`` of its inputs; itself where it has no more."""
+        """At most ``limit`` of its inputs; itself where it has no more.
+
+        Examples
+        --------
+        >>> from outfield.data.datasets import ListDataset
+        >>> films = Member("films", "ood", ListDataset(["a", "b", "c", "d"]), "far")
+        >>> some = films.sampled(2, seed=0)
+        >>> len(some), len(some.numbers), films.sampled(9, seed=0) is films
+        (2, 2, True)
+        """
         if len(self.data) <= limit:
             return self
         rows = sampled_rows(self.data, limit, seed)
@@ -105,6 +121,14 @@ class Counted:
     ------
     UserError
         An item is read.
+
+    Examples
+    --------
+    >>> len(Counted(5000)), Counted(5000, "ab12").digest()
+    (5000, 'ab12')
+    >>> Counted(5000).read(slice(0, 1))
+    Traceback (most recent call last):
+    outfield.errors.UserError: Expected items to read, but this set was given by its size alone. Give a ...
     """
 
     n: int
@@ -133,6 +157,12 @@ def named(members: Iterable[Member]) -> dict[str, Member]:
     ------
     UserError
         A name that is used twice.
+
+    Examples
+    --------
+    >>> from outfield.data.datasets import ListDataset
+    >>> list(named([Member("films", "ood", ListDataset(["a"])), Member("plays", "ood", ListDataset(["b"]))]))
+    ['films', 'plays']
     """
     listed = list(members)
     found = {one.name: one for one in listed}

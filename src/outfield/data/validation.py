@@ -120,7 +120,14 @@ def checked_groups(groups: ArrayLike, count: int, names: Names) -> NDArray[np.in
 
 
 def check_shape(items: NDArray[Any]) -> None:
-    """``UserError`` where items are no numbers, or neither pictures [n, H, W(, 1 or 3)] nor rows [n, D]."""
+    """``UserError`` where items are no numbers, or neither pictures [n, H, W(, 1 or 3)] nor rows [n, D].
+
+    Examples
+    --------
+    >>> check_shape(np.zeros((2, 3, 8, 8)))
+    Traceback (most recent call last):
+    outfield.errors.UserError: Expected pictures with 1 or 3 channels last, but got shape (2, 3, 8, 8). ...
+    """
     if items.dtype.kind not in "uif":
         raise UserError(f"Expected an array of numbers, but got {items.dtype}. Save it as uint8 or float32.")
     if items.ndim not in (2, 3, 4) or 0 in items.shape[1:]:
@@ -139,6 +146,12 @@ def check_values(items: NDArray[Any], *, missing: bool = False) -> None:
     """``UserError`` where pictures do not lie in [0, 1], or a value does not fit float32; with ``missing``, NaN may be.
 
     Memory-mapped items are read in chunks.
+
+    Examples
+    --------
+    >>> check_values(np.full((1, 2, 2, 1), 7.0))
+    Traceback (most recent call last):
+    outfield.errors.UserError: Expected pictures in [0, 1], but got [7, 7]. Divide by 255, or pass uint8.
     """
     if items.ndim == 4 and items.dtype.kind != "f":
         raise UserError(f"Expected pictures as uint8 or float in [0, 1], but got {items.dtype}. Convert them.")

@@ -33,6 +33,17 @@ class Detector(ABC):
     A field ``base: Detector`` (or ``bases: tuple[Detector, ...]``) holds a detector that this one wraps: given as a
     detector, by its name, or as a mapping of its name and parameters. What it needs, its fit reads, its probes, folds
     and grid are then the wrapper's too.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Largest(Detector):
+    ...     needs = frozenset({"logits"})
+    ...     def score(self, out, state):
+    ...         return -out.logits.amax(1)
+    >>> import torch
+    >>> Largest().score(Outputs(logits=torch.tensor([[9.0, 0.0], [0.1, 0.0]])), state={})
+    tensor([-9.0000, -0.1000])
     """
 
     title: ClassVar[str]

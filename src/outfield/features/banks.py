@@ -114,13 +114,26 @@ def _first(parts: list[_Part], limit: int | None) -> _Part:
 
 
 def only(out: Outputs, names: tuple[str, ...]) -> Outputs:
-    """The same rows with the named fields alone, and the layers whose names begin with one of ``names``."""
+    """The same rows with the named fields alone, and the layers whose names begin with one of ``names``.
+
+    Examples
+    --------
+    >>> only(Outputs(logits=torch.ones(2, 3), features=torch.ones(2, 4)), ("features",))
+    Outputs(features [2, 4])
+    """
     fields = {name: getattr(out, name) for name in names if name in (*FIELDS, "head")}
     return Outputs(**fields, layers={name: value for name, value in out.layers.items() if name.startswith(names)})
 
 
 def priorities(rows: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """A number in [0, 1) for each row number: SplitMix64 of row and seed, so that no state is carried."""
+    """A number in [0, 1) for each row number: SplitMix64 of row and seed, so that no state is carried.
+
+    Examples
+    --------
+    >>> places = priorities(np.arange(6), seed=0)
+    >>> bool((priorities(np.arange(3, 6), seed=0) == places[3:]).all()), bool((places < 1).all())
+    (True, True)
+    """
     with np.errstate(over="ignore"):
         z = rows.astype(np.uint64) + np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -75,7 +75,13 @@ class Joined:
 
 
 def joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any] | Joined:
-    """Pieces as one array; labels and the like, one number a row, are put together in memory."""
+    """Pieces as one array; labels and the like, one number a row, are put together in memory.
+
+    Examples
+    --------
+    >>> joined([np.array([[1], [2]]), np.array([[3]])])[1:3].tolist(), joined([np.array([1]), np.array([2])])
+    ([[2], [3]], array([1, 2]))
+    """
     if len(pieces) == 1:
         return pieces[0]
     return np.concatenate(pieces) if pieces[0].ndim == 1 else Joined(pieces)

@@ -48,6 +48,13 @@ class Inputs:
     """What a model is given of a data set: an array whose rows are read from the set, and prepared, when asked for.
 
     Texts are as wide as the longest of those that are read together.
+
+    Examples
+    --------
+    >>> from outfield.data.datasets import ArrayDataset
+    >>> inputs = Inputs(ArrayDataset(np.arange(6.0).reshape(3, 2)), torch.from_numpy)
+    >>> inputs.shape, inputs[1:2]
+    ((3, 2), tensor([[2., 3.]]))
     """
 
     data: Dataset
@@ -88,6 +95,12 @@ class Values:
         Where the chunks are put.
     inputs : Inputs, optional
         What the model was given. Chunks have it only of ``keeping`` that names ``inputs``.
+
+    Examples
+    --------
+    >>> values = Values({"logits": np.eye(3, dtype=np.float32), "labels": np.arange(3)}, size=2)
+    >>> [len(chunk) for chunk in values], values.keeping(("labels",)).rows(slice(1, 3)).labels
+    ([2, 1], tensor([1, 2]))
     """
 
     arrays: Mapping[str, Array]
@@ -171,6 +184,19 @@ def extract(
     UserError
         No inputs; NaN or infinity in logits, features, layers, probes or head; labels outside the head; shards that do
         not add up to the rows.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from outfield.data.datasets import ArrayDataset
+    >>> from outfield.features.cache import InMemory
+    >>> from outfield.models.sklearn import SklearnModel
+    >>> x, cache = np.eye(4), InMemory()
+    >>> model = SklearnModel(LogisticRegression().fit(x, [0, 1, 0, 1]))
+    >>> next(iter(extract(model, ArrayDataset(x), cache)))
+    Outputs(logits [4, 2], features [4, 4])
+    >>> extract(model, ArrayDataset(x), cache).rows(slice(0, 1)), model.forwards
+    (Outputs(logits [1, 2], features [1, 4]), 4)
     """
     cuts = shard_rows(len(data), shards, batch, about)
     wanted = _wanted(digest or model.digest(), data, half, probes)
@@ -234,7 +260,15 @@ def shard_rows(n: int, shards: Shards, batch: int = BATCH, about: str = "") -> t
 
 
 def cached(digest: str, data: Dataset, cache: Entries, *, half: bool = False) -> Values | None:
-    """Logits, features and labels that a cache still holds of a model, by its digest; no pass is made."""
+    """Logits, features and labels that a cache still holds of a model, by its digest; no pass is made.
+
+    Examples
+    --------
+    >>> from outfield.data.datasets import ArrayDataset
+    >>> from outfield.features.cache import InMemory
+    >>> cached("ab12", ArrayDataset(np.eye(2)), InMemory()) is None
+    True
+    """
     arrays = _found(cache, _base(digest, data, half))
     return None if arrays is None else Values(_named(arrays))
 
@@ -390,7 +424,15 @@ def _append(entry: Entry, values: Mapping[str, Tensor]) -> None:
 
 
 def check_labels(values: Values, about: str) -> None:
-    """``UserError`` where labels are outside the classes of the logits, or missing; without logits none are needed."""
+    """``UserError`` where labels are outside the classes of the logits, or missing; without logits none are needed.
+
+    Examples
+    --------
+    >>> values = Values({"logits": np.zeros((2, 3)), "labels": np.array([0, 7])})
+    >>> check_labels(values, "the ID test set")
+    Traceback (most recent call last):
+    outfield.errors.UserError: Expected labels from 0 to 2 in the ID test set, since the head has 3 ...
+    """
     if "logits" not in values.arrays:
         return
     classes = values.arrays["logits"].shape[1]

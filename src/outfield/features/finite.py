@@ -72,7 +72,13 @@ def _named(numbers: list[int]) -> str:
 
 
 def rows_of(out: Outputs) -> dict[str, Tensor]:
-    """What is computed on or scored by: all but labels and targets, as far as it is there."""
+    """What is computed on or scored by: all but labels and targets, as far as it is there.
+
+    Examples
+    --------
+    >>> list(rows_of(Outputs(logits=torch.zeros(2, 3), labels=torch.zeros(2))))
+    ['logits']
+    """
     return {name: getattr(out, name) for name in _JUDGED if name in out.present} | dict(out.layers)
 
 
@@ -80,7 +86,14 @@ LEAVE = "Leave these rows out of the fit set, or look at what made them."
 
 
 def check_fit(out: Outputs, first: int = 0) -> Outputs:
-    """Outputs to learn from, as they came; ``UserError`` where they are not finite, or labels name no class."""
+    """Outputs to learn from, as they came; ``UserError`` where they are not finite, or labels name no class.
+
+    Examples
+    --------
+    >>> check_fit(Outputs(features=torch.tensor([[0.0], [torch.nan]])))
+    Traceback (most recent call last):
+    outfield.errors.UserError: Expected finite features, but the outputs to fit on gave NaN or infinity ...
+    """
     check_finite(rows_of(out), "the outputs to fit on", LEAVE, first)
     if out.has("head"):
         check_head(out.head, "the outputs to fit on")
@@ -90,7 +103,14 @@ def check_fit(out: Outputs, first: int = 0) -> Outputs:
 
 
 def check_head(head: Head, about: str) -> None:
-    """``UserError`` where the head's weight or bias holds NaN or infinity; ``about`` is whose head it is."""
+    """``UserError`` where the head's weight or bias holds NaN or infinity; ``about`` is whose head it is.
+
+    Examples
+    --------
+    >>> check_head(Head(torch.tensor([[1.0], [torch.inf]]), torch.zeros(2)), "the model 'net'")
+    Traceback (most recent call last):
+    outfield.errors.UserError: Expected a finite head, but the weight of the model 'net' holds NaN or ...
+    """
     for name, value in (("weight", head.weight), ("bias", head.bias)):
         if (bad := not_finite(value)) is not None:
             raise UserError(
@@ -100,7 +120,14 @@ def check_head(head: Head, about: str) -> None:
 
 
 def check_classes(labels: Tensor, classes: int) -> None:
-    """``UserError`` where labels are outside the classes of the logits."""
+    """``UserError`` where labels are outside the classes of the logits.
+
+    Examples
+    --------
+    >>> check_classes(torch.tensor([0, 3]), classes=3)
+    Traceback (most recent call last):
+    outfield.errors.UserError: Expected labels from 0 to 2, one of the head's 3 classes, but got labels ...
+    """
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise UserError(

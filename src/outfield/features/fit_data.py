@@ -45,7 +45,13 @@ class Stored(Chunks, Protocol):
 
 @dataclass(frozen=True)
 class InMemory:
-    """Chunks of outputs that are already there."""
+    """Chunks of outputs that are already there.
+
+    Examples
+    --------
+    >>> [len(chunk) for chunk in InMemory(Outputs(features=torch.ones(5, 2)), size=2)]
+    [2, 2, 1]
+    """
 
     outputs: Outputs
     size: int = 8192
@@ -175,13 +181,26 @@ class FitData:
         return self.fold(Moments())
 
     def quantile(self, p: float) -> float:
-        """The p-quantile, 0 <= p <= 1, of all scalar activations of the training features."""
+        """The p-quantile, 0 <= p <= 1, of all scalar activations of the training features.
+
+        Examples
+        --------
+        >>> round(FitData.of(Outputs(features=torch.arange(1.0, 102.0)[:, None])).quantile(0.9))
+        91
+        """
         return self.fold(Activations()).quantile(p)
 
     def bank(
         self, keep: tuple[str, ...] = ("features",), share: float = 1.0, limit: int | None = None, seed: int = 0
     ) -> Outputs:
-        """A seeded subsample of the training outputs; ``keep`` names the fields and layers wanted."""
+        """A seeded subsample of the training outputs; ``keep`` names the fields and layers wanted.
+
+        Examples
+        --------
+        >>> data = FitData.of(Outputs(features=torch.arange(8.0)[:, None]))
+        >>> data.bank(limit=3).features.flatten()
+        tensor([3., 5., 7.])
+        """
         return self.fold(Bank(keep, share, limit, seed)).outputs()
 
 

@@ -27,6 +27,23 @@ class Fold(ABC, Generic[A, R]):
     ----------
     split : "train" or "val"
         The rows that it reads.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Largest(Fold[float, float]):
+    ...     def start(self, like):
+    ...         return float("-inf")
+    ...     def update(self, total, chunk, first):
+    ...         return max(total, float(chunk.features.max()))
+    ...     def merge(self, total, other):
+    ...         return max(total, other)
+    ...     def finish(self, total):
+    ...         return total
+    >>> import torch
+    >>> from outfield.features.fit_data import FitData
+    >>> FitData.of(Outputs(features=torch.tensor([[1.0], [5.0], [2.0]])), chunk=2).fold(Largest())
+    5.0
     """
 
     reads: ClassVar[tuple[str, ...] | None] = None
@@ -44,7 +61,17 @@ class Fold(ABC, Generic[A, R]):
 
     @abstractmethod
     def merge(self, total: A, other: A) -> A:
-        """The accumulator of both shards' rows; ``other`` holds the later ones."""
+        """The accumulator of both shards' rows; ``other`` holds the later ones.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from outfield.features.moments import Moments
+        >>> fold, out = Moments(), Outputs(features=torch.tensor([[1.0], [3.0], [8.0]]))
+        >>> total = fold.merge(run([fold], [out[:1]])[0], run([fold], [out[1:]], first=1)[0])
+        >>> fold.finish(total).mean.item()
+        4.0
+        """
 
     @abstractmethod
     def finish(self, total: A) -> R:
@@ -52,7 +79,16 @@ class Fold(ABC, Generic[A, R]):
 
 
 def run(folds: Sequence[Fold[Any, Any]], chunks: Iterable[Outputs], first: int = 0) -> list[Any]:
-    """Accumulators of several folds from one pass over ``chunks``; ``first`` is the number of the first row."""
+    """Accumulators of several folds from one pass over ``chunks``; ``first`` is the number of the first row.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from outfield.features.moments import Moments
+    >>> (sums,) = run([Moments()], Outputs(features=torch.tensor([[1.0], [3.0], [8.0]])).chunks(2))
+    >>> sums.n, sums.mean
+    (3.0, tensor([4.], dtype=torch.float64))
+    """
     totals: list[Any] = []
     for chunk in chunks:
         totals = totals or [fold.start(chunk) for fold in folds]

@@ -14,7 +14,14 @@ from outfield.types import Outputs
 
 
 def unit(features: Tensor) -> Tensor:
-    """Rows scaled to length one, ``f / max(|f|, 1e-12)``."""
+    """Rows scaled to length one, ``f / max(|f|, 1e-12)``.
+
+    Examples
+    --------
+    >>> unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([[0.6000, 0.8000],
+            [0.0000, 0.0000]])
+    """
     return torch.nn.functional.normalize(features, dim=1, eps=1e-12)
 
 
@@ -64,7 +71,13 @@ def leading(spectrum: tuple[Tensor, Tensor], share: float, q: int | None = None)
 
 
 def spectrum(covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues [D], smallest first, and eigenvectors in columns [D, D]."""
+    """Eigenvalues [D], smallest first, and eigenvectors in columns [D, D].
+
+    Examples
+    --------
+    >>> spectrum(torch.diag(torch.tensor([4.0, 1.0])))[0]
+    tensor([1., 4.])
+    """
     values, vectors = torch.linalg.eigh(covariance)
     return values, vectors
 
@@ -86,7 +99,14 @@ def add_products(total: Tensor, rows: Tensor) -> None:
 
 
 def symmetric(upper: Tensor) -> Tensor:
-    """The symmetric matrix whose part on and above the diagonal is given; ``upper`` is overwritten."""
+    """The symmetric matrix whose part on and above the diagonal is given; ``upper`` is overwritten.
+
+    Examples
+    --------
+    >>> symmetric(torch.tensor([[1.0, 2.0], [0.0, 3.0]]))
+    tensor([[1., 2.],
+            [2., 3.]])
+    """
     upper.triu_()
     return upper.add_(upper.triu(1).T)
 
@@ -99,7 +119,16 @@ _ROWS = 2048
 
 @dataclass(frozen=True, eq=False)
 class MomentSums:
-    """Counts and sums of a stream, in float64: they add up over shards."""
+    """Counts and sums of a stream, in float64: they add up over shards.
+
+    Examples
+    --------
+    >>> from outfield.features.fit_data import FitData
+    >>> features = torch.tensor([[0.0, 0.0], [2.0, 0.0], [1.0, 3.0]])
+    >>> sums = FitData.of(Outputs(logits=torch.zeros(3, 2), features=features, labels=torch.tensor([0, 0, 1]))).moments
+    >>> sums.class_means.tolist(), sums.within.round(decimals=2).tolist()
+    ([[1.0, 0.0], [1.0, 3.0]], [[0.67, 0.0], [0.0, 0.0]])
+    """
 
     counts: Tensor
     sums: Tensor
@@ -170,7 +199,15 @@ class MomentSums:
         return self.products / self.n
 
     def about(self, origin: Tensor) -> Tensor:
-        """Second moment about a given origin, ``E[(f - o)(f - o)^T]``, [D, D]."""
+        """Second moment about a given origin, ``E[(f - o)(f - o)^T]``, [D, D].
+
+        Examples
+        --------
+        >>> from outfield.features.fit_data import FitData
+        >>> sums = FitData.of(Outputs(features=torch.tensor([[1.0], [3.0]]))).moments
+        >>> sums.covariance.item(), sums.about(torch.zeros(1)).item()
+        (1.0, 5.0)
+        """
         away = self.mean - origin
         return self.covariance.addr_(away, away)
 

@@ -19,7 +19,15 @@ _AT_ONCE = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """Counts of float32 numbers by their leading 20 bits: bins of relative width 2^-11, whatever the range."""
+    """Counts of float32 numbers by their leading 20 bits: bins of relative width 2^-11, whatever the range.
+
+    Examples
+    --------
+    >>> from outfield.features.fit_data import FitData
+    >>> sketch = FitData.of(Outputs(features=torch.linspace(-1, 1, 101)[:, None])).fold(Activations())
+    >>> round(sketch.quantile(0.0)), round(abs(sketch.quantile(0.5)), 2), round(sketch.quantile(0.75), 2)
+    (-1, 0.0, 0.5)
+    """
 
     counts: Tensor
 
@@ -48,7 +56,15 @@ class Sketch:
 
 @dataclass(frozen=True)
 class Activations(Fold[Tensor, Sketch]):
-    """The distribution of all scalar activations of the features; shards add up exactly."""
+    """The distribution of all scalar activations of the features; shards add up exactly.
+
+    Examples
+    --------
+    >>> fold, out = Activations(), Outputs(features=torch.tensor([[1.0], [2.0], [4.0]]))
+    >>> total = fold.merge(fold.update(fold.start(out), out[:1], 0), fold.update(fold.start(out), out[1:], 1))
+    >>> round(fold.finish(total).quantile(1.0), 2)
+    4.0
+    """
 
     def start(self, like: Outputs) -> Tensor:
         return torch.zeros(_BINS, dtype=torch.int64, device=like.features.device)

@@ -97,7 +97,14 @@ class IdScores:
         return f"IdScores({len(self)} samples)"
 
     def against(self, ood_scores: ArrayLike, weights: ArrayLike | None = None) -> Ranking:
-        """These scores ranked against those of one OOD set, whose samples may have weights of their own."""
+        """These scores ranked against those of one OOD set, whose samples may have weights of their own.
+
+        Examples
+        --------
+        >>> ranking = IdScores([0.1, 0.2, 0.3]).against([0.2, 0.9], weights=[1.0, 3.0])
+        >>> ranking.n, ranking.mass
+        (5, 4.0)
+        """
         ood = _scores(ood_scores, "OOD")
         mass = checked(weights, len(ood), "OOD")
         if mass is not None:
@@ -128,6 +135,14 @@ class IdScores:
         ------
         UserError
             ``correct`` was not given, or there is no such sample.
+
+        Examples
+        --------
+        >>> IdScores([0.3, 0.1, 0.2], correct=[False, True, True]).part(False).values
+        array([0.3])
+        >>> IdScores([0.3, 0.1], correct=[True, True]).part(False)
+        Traceback (most recent call last):
+        outfield.errors.UserError: Expected wrongly classified ID samples, but all 2 are right. Leave this ...
         """
         if not self.count(correct):
             raise UserError(
@@ -190,6 +205,12 @@ class Ranking:
     ood : array [m]
     weights : array [m] or None
         Of the OOD samples; None where each counts once.
+
+    Examples
+    --------
+    >>> ranking = IdScores([0.1, 0.2, 0.3]).against([0.25, 0.4])
+    >>> ranking.n_id, ranking.n_ood, round(ranking.auroc, 3)
+    (3, 2, 0.833)
     """
 
     id: IdScores

@@ -65,7 +65,14 @@ Inputs = Literal["ranking", "predictions", "diagnostic", "merit"]
 
 @dataclass(frozen=True)
 class Metric(ABC, Generic[Data]):
-    """A measure with its uncertainty. Its fields are its parameters."""
+    """A measure with its uncertainty. Its fields are its parameters.
+
+    Examples
+    --------
+    >>> from outfield.metrics.auroc import Auroc
+    >>> Auroc.inputs, Auroc.per_set, Auroc.higher_is_better, Auroc.label
+    ('ranking', True, True, 'AUROC')
+    """
 
     inputs: ClassVar[Inputs]
     """What it is computed from."""
@@ -86,7 +93,17 @@ class Metric(ABC, Generic[Data]):
 
 @dataclass(frozen=True)
 class RankingMetric(Metric[Ranking]):
-    """A measure of how ID and OOD scores are ordered."""
+    """A measure of how ID and OOD scores are ordered.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Missed(RankingMetric):
+    ...     def of(self, data):
+    ...         return Estimate(float((data.ood <= data.id.values[-1]).mean()), n=data.n)
+    >>> Missed()([0.1, 0.2, 0.3], [0.2, 0.9]).value
+    0.5
+    """
 
     inputs: ClassVar[Inputs] = "ranking"
     per_set: ClassVar[bool] = True
@@ -105,7 +122,17 @@ class RankingMetric(Metric[Ranking]):
 
 @dataclass(frozen=True)
 class PredictionMetric(Metric[Predictions]):
-    """A measure of a classifier's predictions; no detector is involved."""
+    """A measure of a classifier's predictions; no detector is involved.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class ErrorRate(PredictionMetric):
+    ...     def of(self, data):
+    ...         return Estimate(1 - float(data.correct.mean()), n=len(data))
+    >>> ErrorRate()([[2.0, 1.0], [0.0, 1.0], [3.0, 0.0], [1.0, 0.0]], [0, 1, 0, 1]).value
+    0.25
+    """
 
     inputs: ClassVar[Inputs] = "predictions"
     per_set: ClassVar[bool] = False
@@ -117,7 +144,17 @@ class PredictionMetric(Metric[Predictions]):
 
 @dataclass(frozen=True)
 class ErrorMetric(Metric[IdScores]):
-    """A measure of how a detector's ID scores tell the model's errors; no OOD set is involved."""
+    """A measure of how a detector's ID scores tell the model's errors; no OOD set is involved.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Gap(ErrorMetric):
+    ...     def of(self, data):
+    ...         return Estimate(float(data.part(False).values.mean() - data.part(True).values.mean()), n=len(data))
+    >>> round(Gap()([0.1, 0.3, 0.9], [True, True, False]).value, 3)
+    0.7
+    """
 
     inputs: ClassVar[Inputs] = "diagnostic"
     per_set: ClassVar[bool] = False
@@ -129,7 +166,17 @@ class ErrorMetric(Metric[IdScores]):
 
 @dataclass(frozen=True)
 class DiagnosticMetric(Metric[Ranking]):
-    """A measure of rightly or wrongly classified ID samples against an OOD set."""
+    """A measure of rightly or wrongly classified ID samples against an OOD set.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Caught(DiagnosticMetric):
+    ...     def of(self, data):
+    ...         return Estimate(float((data.ood > data.id.part(True).values[-1]).mean()), n=data.n)
+    >>> Caught()([0.1, 0.3, 0.9], [True, True, False], [0.2, 0.4]).value
+    0.5
+    """
 
     inputs: ClassVar[Inputs] = "diagnostic"
     per_set: ClassVar[bool] = True
@@ -149,7 +196,14 @@ class DiagnosticMetric(Metric[Ranking]):
 
 @dataclass(frozen=True)
 class MeritMetric(Metric[Merits]):
-    """A measure of how good a model's answers are, or of how a detector's scores follow that."""
+    """A measure of how good a model's answers are, or of how a detector's scores follow that.
+
+    Examples
+    --------
+    >>> from outfield.metrics.mean_absolute_error import MeanAbsoluteError
+    >>> MeanAbsoluteError()([-1.0, -3.0]).value
+    2.0
+    """
 
     inputs: ClassVar[Inputs] = "merit"
     per_set: ClassVar[bool] = False

@@ -53,7 +53,13 @@ class Ece(PredictionMetric):
 
 
 def mass(data: Predictions) -> float:
-    """The samples' number, or the sum of their weights."""
+    """The samples' number, or the sum of their weights.
+
+    Examples
+    --------
+    >>> mass(Predictions([[1.0, 0.0], [0.0, 1.0]], [0, 1], weights=[2.0, 0.5]))
+    2.5
+    """
     return len(data) if data.weights is None else float(data.weights.sum())
 
 

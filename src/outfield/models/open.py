@@ -51,7 +51,7 @@ def open_model(
         ``timm:NAME`` (or a folder of one), ``hf:NAME-or-folder``, ``onnx:FILE``, ``sklearn:FILE.skops``,
         ``FILE.py:CALLABLE`` (a function without arguments that returns a model object); a file of weights (``.ckpt``,
         ``.pth``, ``.pt``, ``.safetensors``) with ``network``; or a module of torch, timm or transformers, a fitted
-        classifier of scikit-learn, or what is a ``Model`` already.
+        classifier or regressor of scikit-learn, or what is a ``Model`` already.
     example : Items, optional
         A few items of the data; needed for torch modules, whose input nobody states.
     head, features, layers, preprocess, name, classes, device : optional
@@ -142,8 +142,8 @@ def _of_object(what: Any, options: dict[str, Any]) -> Model:
             "Load it into its network, and pass that: network.load_state_dict(weights)."
         )
     raise UserError(
-        f"Expected a torch module, a fitted classifier, or a model as {FORMS}, but got a {type(what).__name__}. "
-        "Wrap it in a torch module that returns logits [n, classes]."
+        f"Expected a torch module, a fitted model of scikit-learn, or a model as {FORMS}, but got a "
+        f"{type(what).__name__}. Wrap it in a torch module that returns logits [n, classes]."
     )
 
 

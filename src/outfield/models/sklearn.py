@@ -232,7 +232,7 @@ class SklearnModel:
 
 
 def open_sklearn(reference: str, *, trusted: Sequence[str] = (), **options: Any) -> SklearnModel:
-    """A classifier from a file of skops.
+    """A classifier or regressor from a file of skops.
 
     Parameters
     ----------

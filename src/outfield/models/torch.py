@@ -24,7 +24,7 @@ from outfield.types import Head, Outputs
 
 
 class TorchModel:
-    """A ``torch.nn.Module`` that maps a batch of inputs to logits.
+    """A ``torch.nn.Module`` that maps a batch of inputs to logits, or to the numbers that are asked for.
 
     The head is the linear layer that made the logits of one traced batch (see ``heads.trace``), the features are
     what goes into it; ``print(model)`` says which. Wrappers (``DataParallel``, ``torch.compile``) are taken off.
@@ -325,7 +325,14 @@ def _parameters(module: nn.Module) -> Mapping[str, inspect.Parameter]:
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """The module inside of ``DataParallel``, ``DistributedDataParallel`` and ``torch.compile``."""
+    """The module inside of ``DataParallel``, ``DistributedDataParallel`` and ``torch.compile``.
+
+    Examples
+    --------
+    >>> net = nn.Linear(2, 1)
+    >>> unwrapped(nn.DataParallel(net)) is net
+    True
+    """
     while True:
         inner = getattr(module, "_orig_mod", None)
         if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
@@ -356,6 +363,11 @@ def logits_of(output: Any, rows: int | None = None) -> Tensor:
     ------
     UserError
         There are none, of whole numbers, or for another number of inputs than ``rows``.
+
+    Examples
+    --------
+    >>> logits_of({"logits": torch.ones(1, 2)}), logits_of((torch.zeros(1, 2), "what else"))
+    (tensor([[1., 1.]]), tensor([[0., 0.]]))
     """
     found = _named_logits(output)
     found = found[0] if isinstance(found, (tuple, list)) and found else found

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Heterogeneity(Result):
-    """Cochran's Q of estimates with known errors, I2 (share of variation beyond chance), random-effects mean."""
+    """Cochran's Q of estimates with known errors, I2 (share of variation beyond chance), random-effects mean.
+
+    Examples
+    --------
+    >>> found = heterogeneity([0.1, 0.1, 0.1], [0.2, 0.2, 0.2])
+    >>> round(found.q, 6), found.i2.value, found.tau2
+    (0.0, 0.0, 0.0)
+    """
 
     q: float
     df: int
@@ -89,6 +96,13 @@ class Agreement(Result):
     """How far the (partial) correlation matrices of several models share a pattern.
 
     ``table`` has a row per pair of sets: mean, share of positive models, Q, I2, p (Holm).
+
+    Examples
+    --------
+    >>> alike = np.array([[1.0, 0.6], [0.6, 1.0]])
+    >>> found = agreement([alike, alike, alike], 40, names=["a", "b"])
+    >>> found.positive.value, found.leading.round(2).tolist()
+    (1.0, [0.8, 0.8, 0.8])
     """
 
     mean: Estimate

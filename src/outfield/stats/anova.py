@@ -43,6 +43,12 @@ class Anova(Result):
     ``table`` has a row per term (``residual`` and ``total`` last) with the columns term, ss, df, ms, f,
     p, eta2, partial_eta2, omega2 and, where models were resampled, ``_low`` and ``_high`` of the shares.
     ``n`` counts observations, ``balanced`` says whether the closed form was used.
+
+    Examples
+    --------
+    >>> found = anova(np.random.default_rng(0).normal(size=(6, 4, 5)), ("model", "detector"))
+    >>> found.row("detector:model")["df"], found.balanced
+    (15, True)
     """
 
     table: pl.DataFrame
@@ -68,6 +74,12 @@ class Anova(Result):
         ------
         UserError
             There is no such term.
+
+        Examples
+        --------
+        >>> found = anova(np.random.default_rng(0).normal(size=(6, 4, 5)), ("model", "detector"))
+        >>> found.row("model")["df"], found.row("detector x model")["term"]
+        (5, 'model x detector')
         """
         wanted = set(term.replace(" x ", ":").split(":"))
         for row in self.table.to_dicts():

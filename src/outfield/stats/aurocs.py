@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Auroc(Result):
-    """An AUROC with DeLong's interval."""
+    """An AUROC with DeLong's interval.
+
+    Examples
+    --------
+    >>> found = delong([0.1, 0.2, 0.6], [0.5, 0.9])
+    >>> round(found.estimate.value, 3), found.level, found.n_units
+    (0.833, 'sample', 5)
+    """
 
     estimate: Estimate
 
@@ -48,7 +55,14 @@ def delong(id_scores: Any, ood_scores: Any) -> Auroc:
 
 @dataclass(frozen=True, eq=False)
 class AurocComparison(Result):
-    """Paired differences of the AUROCs of several detectors on the same samples; p by Holm."""
+    """Paired differences of the AUROCs of several detectors on the same samples; p by Holm.
+
+    Examples
+    --------
+    >>> found = compare_aurocs({"a": ([0.0, 1.0, 2.0], [3.0, 4.0]), "b": ([0.0, 1.0, 2.0], [1.5, 4.0])})
+    >>> {name: round(one.value, 3) for name, one in found.aurocs.items()}
+    {'a': 1.0, 'b': 0.833}
+    """
 
     aurocs: dict[str, Estimate]
     table: pl.DataFrame

@@ -38,6 +38,15 @@ class Result:
         For how many comparisons, and how, p-values were corrected; ``none`` for a single one.
     notes : tuple of str
         What was done to the input: dropped rows, clipped values, averaged ties.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True, eq=False)
+    ... class Gap(Result):
+    ...     gap: Estimate
+    >>> Gap(Estimate(0.1, 0.0, 0.2), level="strategy", n_units=7).frame().select("gap", "gap_low", "level").rows()
+    [(0.1, 0.0, 'strategy')]
     """
 
     level: Level = "model"
@@ -84,6 +93,14 @@ def vector(values: Any, name: str = "values") -> Array:
     ------
     UserError
         It has more than one dimension, or is not of numbers.
+
+    Examples
+    --------
+    >>> vector([1, 2])
+    array([1., 2.])
+    >>> vector([[1, 2]], "accuracy")
+    Traceback (most recent call last):
+    outfield.errors.UserError: Expected accuracy as a vector, but got shape (1, 2). Pass one column.
     """
     try:
         array = np.asarray(values, dtype=float)
@@ -128,7 +145,13 @@ def paired(
 
 
 def dropped(keep: Array) -> tuple[str, ...]:
-    """A note on the rows that were left out, empty when none was."""
+    """A note on the rows that were left out, empty when none was.
+
+    Examples
+    --------
+    >>> dropped(np.array([True, False, True])), dropped(np.array([True]))
+    (('Dropped 1 of 3 rows with a missing value (row 1).',), ())
+    """
     rows = np.flatnonzero(~np.asarray(keep))
     if not len(rows):
         return ()

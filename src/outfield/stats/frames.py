@@ -93,7 +93,15 @@ def _collected(frame: Any) -> pl.DataFrame:
 
 
 def require(frame: pl.DataFrame, columns: Sequence[str]) -> None:
-    """Raise a ``UserError`` that names the columns which ``frame`` lacks, and those it has."""
+    """Raise a ``UserError`` that names the columns which ``frame`` lacks, and those it has.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> require(pl.DataFrame({"model": ["a"]}), ["model", "value"])
+    Traceback (most recent call last):
+    outfield.errors.UserError: Expected columns value, but the table has model. Name the columns that it ...
+    """
     if missing := [name for name in columns if name not in frame.columns]:
         has = listed(frame.columns, most=12)
         raise UserError(

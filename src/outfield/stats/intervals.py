@@ -226,7 +226,13 @@ def _noncentrality(f: float, df: float, df_error: float, share: float) -> float:
 
 
 def estimate(value: float, ends: Any, n: int, *, confidence: float = 0.95) -> Estimate:
-    """An ``Estimate`` of a value, the two ends of its interval, and its number of units."""
+    """An ``Estimate`` of a value, the two ends of its interval, and its number of units.
+
+    Examples
+    --------
+    >>> print(estimate(0.5, (0.4, 0.6), 30))
+    0.500 [0.400, 0.600] (n = 30)
+    """
     low, high = ends
     return Estimate(float(value), float(low), float(high), n=n, level=confidence)
 

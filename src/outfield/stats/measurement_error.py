@@ -24,6 +24,13 @@ class Corrected(Result):
     """A linear partial correlation, raw and corrected for measurement error of the ID accuracy.
 
     ``identifiable`` is False where the corrected variance is 0 or less: then ``corrected`` is NaN.
+
+    Examples
+    --------
+    >>> x = np.linspace(0.4, 0.8, 20)
+    >>> found = errors_in_variables(x + np.sin(9 * x) / 50, x + np.cos(9 * x) / 50, x, error_variance=0.1)
+    >>> found.identifiable, found.corrected
+    (False, nan)
     """
 
     raw: float
@@ -154,7 +161,13 @@ def binomial_error(accuracy: Any, items: int) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Reliability(Result):
-    """Share of the variance of each test set's accuracies that is not sampling noise."""
+    """Share of the variance of each test set's accuracies that is not sampling noise.
+
+    Examples
+    --------
+    >>> reliability({"rte": [0.5, 0.6, 0.7]}, {"rte": 400}).frame().select("set", "items", "method").rows()
+    [('rte', 400, 'binomial')]
+    """
 
     table: pl.DataFrame
 

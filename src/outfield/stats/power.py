@@ -20,7 +20,14 @@ LEVELS: dict[str, Level] = {
 
 @dataclass(frozen=True, eq=False)
 class Power(Result):
-    """The number needed of ``goal``, and the effect, chance and size that it was computed for."""
+    """The number needed of ``goal``, and the effect, chance and size that it was computed for.
+
+    Examples
+    --------
+    >>> found = power("models", 0.5, comparisons=10)
+    >>> found.needed, power("models", 0.5).needed, found.correction
+    (53, 33, 'Bonferroni over 10')
+    """
 
     goal: str
     needed: int

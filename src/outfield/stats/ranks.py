@@ -56,7 +56,14 @@ def _matrix(scores: Any, names: Sequence[str], least: int = 2) -> tuple[Array, t
 
 @dataclass(frozen=True, eq=False)
 class MeanRanks(Result):
-    """Mean rank of every treatment with its interval, best first; ``critical_difference`` is Nemenyi's."""
+    """Mean rank of every treatment with its interval, best first; ``critical_difference`` is Nemenyi's.
+
+    Examples
+    --------
+    >>> found = mean_ranks(np.array([[0.9, 0.8], [0.9, 0.7], [0.6, 0.7]]), names=["knn", "msp"])
+    >>> found.names, [round(one.value, 2) for one in found.estimates]
+    (('knn', 'msp'), [1.33, 1.67])
+    """
 
     names: tuple[str, ...]
     estimates: tuple[Estimate, ...]
@@ -204,7 +211,14 @@ def critical_difference(treatments: int, blocks: int, *, confidence: float = 0.9
 
 @dataclass(frozen=True, eq=False)
 class Friedman(Result):
-    """Friedman's chi2 with Iman and Davenport's F and Kendall's W; their p-values."""
+    """Friedman's chi2 with Iman and Davenport's F and Kendall's W; their p-values.
+
+    Examples
+    --------
+    >>> found = friedman([[0.9, 0.8, 0.1]] * 5, names=["a", "b", "c"])
+    >>> found.w, found.mean_ranks.tolist()
+    (1.0, [1.0, 2.0, 3.0])
+    """
 
     chi2: float
     p_chi2: float
@@ -290,7 +304,14 @@ def _chi2_of_two(matrix: Array) -> tuple[float, float]:
 
 @dataclass(frozen=True, eq=False)
 class Pairs(Result):
-    """All pairwise comparisons of treatments: difference of mean ranks and corrected p."""
+    """All pairwise comparisons of treatments: difference of mean ranks and corrected p.
+
+    Examples
+    --------
+    >>> found = nemenyi([[0.9, 0.8], [0.7, 0.6], [0.9, 0.6]], names=["a", "b"])
+    >>> found.frame().select("first", "second", "difference").rows()
+    [('a', 'b', -1.0)]
+    """
 
     method: str
     names: tuple[str, ...]
@@ -372,7 +393,14 @@ def conover(scores: Any, *, names: Sequence[str] = (), higher_is_better: bool = 
 
 @dataclass(frozen=True, eq=False)
 class Strengths(Result):
-    """Worth of every treatment (they sum to 1) under a ranking model, best first."""
+    """Worth of every treatment (they sum to 1) under a ranking model, best first.
+
+    Examples
+    --------
+    >>> found = bradley_terry([[3, 1], [3, 1], [3, 1], [1, 3]], names=["a", "b"])
+    >>> found.names, round(found.worth[0].value, 2)
+    (('a', 'b'), 0.75)
+    """
 
     method: str
     names: tuple[str, ...]

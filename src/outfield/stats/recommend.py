@@ -36,6 +36,13 @@ class Recommendation(Result):
 
     Detectors that tie exactly are chosen together: ``safest`` and ``best_by_mean`` are sets, of ``chosen`` they are
     joined by "and", and what they earn is the mean over them. ``best`` is the first of ``safest`` by name.
+
+    Examples
+    --------
+    >>> auroc = np.array([[[0.9, 0.7], [0.6, 0.8], [0.9, 0.8]]] * 3)
+    >>> found = recommend(auroc, detectors=["knn", "msp"], sets=["near", "far", "noise"], draws=20)
+    >>> found.safest, found.worst_set
+    (('knn', 'msp'), {'knn': 'far', 'msp': 'near and noise'})
     """
 
     best: str

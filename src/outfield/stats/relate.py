@@ -25,6 +25,12 @@ class Correlation(Result):
     """A correlation with its interval and p-value.
 
     ``kind`` is spearman, kendall or pearson; ``interval`` says how the interval was made.
+
+    Examples
+    --------
+    >>> found = spearman([1, 2, 3, 4, 5], [1, 2, 3, 5, 4])
+    >>> found.kind, round(found.estimate.value, 2), round(found.p, 3), found.interval
+    ('spearman', 0.9, 0.037, 'bonett-wright')
     """
 
     kind: str
@@ -211,7 +217,14 @@ def correlations(x: Array, y: Array, kind: str = "spearman") -> Array:
 
 @dataclass(frozen=True, eq=False)
 class LeftOut(Result):
-    """A correlation again and again, each time without one family (category) of units."""
+    """A correlation again and again, each time without one family (category) of units.
+
+    Examples
+    --------
+    >>> found = leave_one_family_out(range(8), [1, 0, 3, 2, 5, 4, 7, 6], ["a", "b"] * 4)
+    >>> found.frame().select("left_out", "n").rows(), found.carried_by
+    ([('none', 8), ('a', 4), ('b', 4)], ('a', 'b'))
+    """
 
     whole: Correlation
     without: dict[str, Correlation]
@@ -296,7 +309,14 @@ def leave_one_family_out(
 
 @dataclass(frozen=True, eq=False)
 class Line(Result):
-    """Accuracy on the line: the fit in probit scale and each model's distance from it."""
+    """Accuracy on the line: the fit in probit scale and each model's distance from it.
+
+    Examples
+    --------
+    >>> found = accuracy_on_the_line([0.6, 0.7, 0.8, 0.9], [0.5, 0.6, 0.7, 0.9], names=["a", "b", "c", "d"])
+    >>> found.frame()["effective_robustness"].round(2).to_list()
+    [0.03, -0.01, -0.04, 0.01]
+    """
 
     slope: Estimate
     intercept: float
@@ -389,7 +409,13 @@ def as_share(values: Array, name: str = "values") -> tuple[Array, tuple[str, ...
 
 
 def clip_share(values: Array, margin: float) -> tuple[Array, int]:
-    """Shares moved into [margin, 1 - margin], and how many moved."""
+    """Shares moved into [margin, 1 - margin], and how many moved.
+
+    Examples
+    --------
+    >>> clip_share(np.array([0.0, 0.5, 1.0]), 0.01)
+    (array([0.01, 0.5 , 0.99]), 2)
+    """
     inside = np.clip(values, margin, 1 - margin)
     return inside, int((inside != values).sum())
 

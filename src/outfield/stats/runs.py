@@ -30,6 +30,12 @@ class WithinRuns(Result):
     """Mean over runs (in Fisher z) of the within-run correlation, and the run-permutation test of it.
 
     ``p_smallest`` is the smallest p that the number of runs allows, 1 / r!.
+
+    Examples
+    --------
+    >>> found = within_runs([range(8), range(8)], [[1, 0, 3, 2, 5, 4, 7, 6], [0, 1, 2, 3, 4, 5, 7, 6]])
+    >>> found.per_run.round(2).tolist(), found.n_units
+    ([0.9, 0.98], 2)
     """
 
     estimate: Estimate

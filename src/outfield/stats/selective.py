@@ -24,7 +24,13 @@ SCALE_NOTE = (
 
 @dataclass(frozen=True, eq=False)
 class RiskCoverage(Result):
-    """Risk-coverage curve, its area (AURC), and the excess over the best possible order of the same errors."""
+    """Risk-coverage curve, its area (AURC), and the excess over the best possible order of the same errors.
+
+    Examples
+    --------
+    >>> risk_coverage([0.1, 0.2, 0.3, 0.4], [True, True, True, False]).frame().rows()
+    [(0.25, 0.0), (0.5, 0.0), (0.75, 0.0), (1.0, 0.25)]
+    """
 
     coverage: Array
     risk: Array

@@ -73,6 +73,12 @@ class LindMehlum(_Shape):
     """Quadratic fit with HC3 errors; slopes at both ends; ``p`` of a U (or inverse U), the larger one-sided p.
 
     ``shape`` is U or inverse U, the sign of the quadratic term; ``turn`` its extreme point with Fieller's interval.
+
+    Examples
+    --------
+    >>> found = lind_mehlum(range(9), [-((x - 4) ** 2) + x % 2 for x in range(9)])
+    >>> found.shape, round(found.turn.value), found.slope_low.value > 0 > found.slope_high.value
+    ('inverse U', 4, True)
     """
 
     shape: str
@@ -173,7 +179,14 @@ def _fieller(fit: Any, n: int) -> Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Interrupted(_Shape):
-    """Slopes below and above a break given in advance, and the jump there; HC3 errors."""
+    """Slopes below and above a break given in advance, and the jump there; HC3 errors.
+
+    Examples
+    --------
+    >>> found = interrupted(range(8), [0, 1, 2, 3.1, 13, 12, 11, 10.1], at=3)
+    >>> round(found.below.value), round(found.above.value), round(found.jump.value)
+    (1, -1, 11)
+    """
 
     at: float
     below: Estimate
@@ -240,7 +253,14 @@ def _two_slopes(x: Array, y: Array, at: float, low: Array) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class TwoLines(_Shape):
-    """Simonsohn's two lines: slopes on both sides of a data-chosen break, and whether they make a U."""
+    """Simonsohn's two lines: slopes on both sides of a data-chosen break, and whether they make a U.
+
+    Examples
+    --------
+    >>> found = two_lines(range(12), [abs(x - 5) + x % 2 / 9 for x in range(12)])
+    >>> found.shape, round(found.below.value), round(found.above.value)
+    ('U', -1, 1)
+    """
 
     shape: str
     at: float
@@ -324,7 +344,14 @@ def _local_smooth(x: Array, y: Array) -> tuple[Array, Array]:
 
 @dataclass(frozen=True, eq=False)
 class Smooth(_Shape):
-    """A LOWESS curve on a grid with a pointwise bootstrap band."""
+    """A LOWESS curve on a grid with a pointwise bootstrap band.
+
+    Examples
+    --------
+    >>> found = lowess(np.arange(10.0), 2 * np.arange(10.0), draws=20)
+    >>> len(found.grid), bool(np.allclose(found.value, 2 * found.grid))
+    (60, True)
+    """
 
     grid: Array
     value: Array

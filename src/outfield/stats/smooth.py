@@ -25,7 +25,15 @@ FACTORS = np.arange(-10, 6, STEP)
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """Fitted values [n], and the degrees of freedom that they took (the trace of the smoother)."""
+    """Fitted values [n], and the degrees of freedom that they took (the trace of the smoother).
+
+    Examples
+    --------
+    >>> x = np.linspace(0, 1, 20)
+    >>> zigzag = np.tile([0.1, -0.1], 10)
+    >>> round(spline(x, 3 * x + zigzag).freedom), round(spline(x, np.sin(9 * x)).freedom, 1)
+    (2, 9.5)
+    """
 
     values: Array
     freedom: float
@@ -123,7 +131,13 @@ def _penalty(resistances: Array, parts: Array) -> float:
 
 
 def straight(x: Array, y: Array) -> Array:
-    """Fitted values of the least-squares line along the last axis of stacks [..., n]."""
+    """Fitted values of the least-squares line along the last axis of stacks [..., n].
+
+    Examples
+    --------
+    >>> straight(np.array([0.0, 1.0, 2.0]), np.array([0.0, 3.0, 0.0])).tolist()
+    [1.0, 1.0, 1.0]
+    """
     moved = x - x.mean(-1, keepdims=True)
     spread = (moved**2).sum(-1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -145,7 +159,13 @@ def residuals(y: Array, x: Array, smoother: Smoother) -> Array:
 
 
 def left_over(y: Array, x: Array, smoother: Smoother) -> tuple[Array, float]:
-    """Residuals, and the degrees of freedom that the smooth took beyond a constant."""
+    """Residuals, and the degrees of freedom that the smooth took beyond a constant.
+
+    Examples
+    --------
+    >>> left_over(np.array([1.0, 2.0, 4.0]), np.array([0.0, 1.0, 2.0]), "linear")[1]
+    1.0
+    """
     if smoother not in SMOOTHERS:
         raise UserError(f"Expected one of {', '.join(SMOOTHERS)}, but got {smoother!r}. Choose one of them.")
     if smoother == "rank":

@@ -36,6 +36,12 @@ class Panel:
     families : family of each unit
     level : ``strategy`` or ``model``
     notes : what was dropped or averaged on the way
+
+    Examples
+    --------
+    >>> found = Panel(np.array([[0.7], [0.9], [0.6]]), ("a0", "a1", "b0"), ("a", "b"), np.array([0, 0, 1]), "strategy")
+    >>> found.n_units, found.means.round(2).tolist()
+    (2, [[0.8], [0.6]])
     """
 
     values: Array
@@ -57,7 +63,15 @@ class Panel:
         return unit_means(self.values, self.group)
 
     def resample(self, draws: int, seed: int = 0) -> Iterator[Array]:
-        """Unit means [b, units, *axes] of resampled units, then seeds; in batches of bounded memory."""
+        """Unit means [b, units, *axes] of resampled units, then seeds; in batches of bounded memory.
+
+        Examples
+        --------
+        >>> values, group = np.array([[1.0], [1.0], [5.0]]), np.array([0, 0, 1])
+        >>> found = Panel(values, ("a0", "a1", "b0"), ("a", "b"), group, "strategy")
+        >>> next(found.resample(draws=3)).shape
+        (3, 2, 1)
+        """
         flat = self.values.reshape(len(self.values), -1)
         for weights in resample_weights(self.group, draws, seed=seed, width=flat.shape[1]):
             yield (weights @ flat).reshape(*weights.shape[:2], *self.values.shape[1:])

@@ -122,6 +122,11 @@ def of_metric(name: str) -> Performance:
     ------
     UserError
         There is no such metric.
+
+    Examples
+    --------
+    >>> of_metric("mean_absolute_error").direction, of_metric("accuracy").text(0.912)
+    ('lower', '91.2%')
     """
     metric = registry.find("metrics", name)
     return Performance(name, str(metric.label), bool(metric.higher_is_better))

@@ -133,6 +133,15 @@ def manifest(folder: Path | str) -> dict[str, Any]:
     ------
     UserError
         It is no JSON, not of a study, or not as it was written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from outfield.store import write
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write.begin(folder, ["cd34", "ab12"], '{"name": "demo"}')
+    >>> manifest(folder)["jobs"], manifest(folder)["study"]
+    (['ab12', 'cd34'], {'name': 'demo'})
     """
     path = place(folder) / MANIFEST
     try:
@@ -176,7 +185,19 @@ def _is_manifest(found: Any) -> bool:
 
 
 def progress(folder: Path | str) -> tuple[int, int]:
-    """How many of a study's jobs have rows, and how many there are: those that do not apply to their model aside."""
+    """How many of a study's jobs have rows, and how many there are: those that do not apply to their model aside.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from outfield.store import write
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write.begin(folder, ["cd34", "ab12"], '{"name": "demo"}')
+    >>> row = {"study": "s", "model": "m", "metric": "auroc", "value": 0.9, "role": "test", "set_kind": "ood"}
+    >>> _ = write.rows(folder, "ab12", [row])
+    >>> progress(folder)
+    (1, 2)
+    """
     said, found = manifest(folder), listed(place(folder) / ROWS, "*.parquet")
     with copies(found) as here:
         present = {path.stem for path in found} - {path.stem for path in sift(found, here, ROWS, decode=False)}
@@ -192,6 +213,15 @@ def scores(folder: Path | str, model: str, key: str) -> pl.DataFrame:
     ------
     UserError
         They are not there, or damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from outfield.store import write
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = write.scores(folder, "net-0", "ab12", pl.DataFrame({"set": ["test"], "row": [3], "score": [0.5]}))
+    >>> scores(folder, "net-0", "ab12").rows(named=True)
+    [{'set': 'test', 'part': None, 'row': 3, 'score': 0.5}]
     """
     path = scores_path(place(folder), model, key)
     try:
@@ -217,6 +247,15 @@ def merits(folder: Path | str, model: str, key: str) -> pl.DataFrame:
     ------
     UserError
         They are not there, or damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from outfield.store import write
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = write.scores(folder, "net-0", "ab12", pl.DataFrame({"set": ["a", "a"], "row": [0, 1], "score": [1.0, 0.0]}))
+    >>> merits(folder, "net-0", "ab12")["merit"].to_list()
+    [1.0, 0.0]
     """
     return scores(folder, model, key).select("set", "row", merit="score")
 

@@ -111,6 +111,18 @@ def jobs(folder: Path | str, model: str) -> dict[str, str]:
     ------
     UserError
         The study kept no scores of this model.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from outfield.store import write
+    >>> folder = place(tempfile.mkdtemp())
+    >>> row = {"study": "s", "model": "m", "metric": "auroc", "value": 1.0, "role": "test", "set_kind": "ood",
+    ...        "detector": "msp"}
+    >>> table = pl.DataFrame({"set": ["test"], "row": [0], "score": [0.5]})
+    >>> _ = write.rows(folder, "ab12", [row]), write.scores(folder, "m", "ab12", table)
+    >>> jobs(folder, "m")
+    {'msp': 'ab12'}
     """
     folder = place(folder)
     files = [folder / ROWS / path.name for path in _files(folder, model)]

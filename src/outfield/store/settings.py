@@ -41,6 +41,13 @@ def titles(rows: pl.DataFrame) -> dict[tuple[str, str], str]:
     ----------
     rows : frame
         With the columns detector, params and role, and those of ``KEYS`` that there are.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"model": ["a"] * 2, "detector": ["knn"] * 2, "role": ["test"] * 2,
+    ...                      "params": ['{"k":1}', '{"k":20}']})
+    >>> titles(rows)
+    {('knn', '{"k":1}'): 'knn k=1', ('knn', '{"k":20}'): 'knn k=20'}
     """
     asked = [*(name for name in KEYS if name in rows.columns), "detector", "params", "role"]
     found = rows.select(asked).unique(maintain_order=True).drop_nulls(["detector", "params"])

@@ -47,7 +47,16 @@ class Subject:
     step: int | None = None
 
     def row(self, member: Member, metric: str, found: Estimate, **columns: Any) -> dict[str, Any]:
-        """A row on a measure of a set; other columns by name go before what it would say."""
+        """A row on a measure of a set; other columns by name go before what it would say.
+
+        Examples
+        --------
+        >>> from outfield.data.member import Counted
+        >>> test = Member("test", "test", Counted(9))
+        >>> row = Subject("demo", "net-0", "mixup").row(test, "auroc", Estimate(0.9), role="curve")
+        >>> row["role"], row["ood"], row["set_kind"]
+        ('curve', None, 'id')
+        """
         return {
             "study": self.study,
             "run": self.name,

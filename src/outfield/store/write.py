@@ -175,6 +175,13 @@ def begin(folder: Path, keys: Iterable[str], study: str, data: Mapping[str, str]
     ------
     UserError
         The folder cannot be written.
+
+    Examples
+    --------
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> begin(folder, ["cd34", "ab12"], '{"name": "demo"}')
+    >>> stated(folder)["jobs"]
+    ['ab12', 'cd34']
     """
     before, keys = stated(folder), sorted(keys)
     machines = sorted({*before.get("machines", ()), machine()})
@@ -191,7 +198,16 @@ def _state(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def leave_out(folder: Path, unmeasured: Iterable[str]) -> None:
-    """Say in ``study.json`` which jobs have no rows since their detector does not apply to the model."""
+    """Say in ``study.json`` which jobs have no rows since their detector does not apply to the model.
+
+    Examples
+    --------
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> begin(folder, ["ab12", "cd34"], '{"name": "demo"}')
+    >>> leave_out(folder, ["cd34"])
+    >>> stated(folder)["unmeasured"]
+    ['cd34']
+    """
     before = stated(folder)
     known = {*before.get("unmeasured", ())}
     if before and not known.issuperset(unmeasured):
@@ -199,7 +215,13 @@ def leave_out(folder: Path, unmeasured: Iterable[str]) -> None:
 
 
 def stated(folder: Path) -> dict[str, Any]:
-    """What ``study.json`` says, where it is there and as it was written."""
+    """What ``study.json`` says, where it is there and as it was written.
+
+    Examples
+    --------
+    >>> stated(Path("nowhere"))
+    {}
+    """
     with suppress(OSError, ValueError, RecursionError, checksums.Broken), reaching(folder):
         content = (folder / MANIFEST).read_bytes()
         checksums.check(content, "study", "study")
@@ -227,6 +249,13 @@ def rows(folder: Path, key: str, rows: Iterable[Mapping[str, Any]], scored: str 
         The folder cannot be written, or the disk is full; no half file is left.
     OutfieldError
         A row does not fit the schema.
+
+    Examples
+    --------
+    >>> row = {"study": "s", "model": "m", "metric": "auroc", "value": 0.9, "role": "test", "set_kind": "ood"}
+    >>> path = rows(Path(tempfile.mkdtemp()), "ab12", [row])
+    >>> path.name, pl.read_parquet(path)["value"].to_list(), whole(path)
+    ('ab12.parquet', [0.9], True)
     """
     about = {SCORED: scored} if scored else {}
     return parquet(schema.frame(rows), folder / ROWS / f"{key}.parquet", ROWS, about)
@@ -265,6 +294,14 @@ def done(folder: Path) -> set[str]:
 
     A damaged file is moved to the folder ``damaged`` beside it, with a ``DamagedFileWarning``, so that its job is done
     again. What killed runs left is removed.
+
+    Examples
+    --------
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> row = {"study": "s", "model": "m", "metric": "auroc", "value": 0.9, "role": "test", "set_kind": "ood"}
+    >>> _ = rows(folder, "ab12", [row])
+    >>> done(folder)
+    {'ab12'}
     """
     place = folder / ROWS
     if not is_remote(place):

@@ -165,8 +165,10 @@ class _Run:
         self.strategy, self.task, self.seed, self.processes = strategy, task, seed, processes
         self.step, self.total = 0, strategy.total_steps(len(data), epochs)
         self.key = partial(_key, strategy, data, seed=seed, steps=self.total, about=about)
-        self.data = strategy.data(replace(data, rows=torch.arange(len(data))), task).to(processes.device)
+        data = strategy.data(replace(data, rows=torch.arange(len(data))), task)
         self.module = strategy.network(make_network, task)
+        strategy.begin(self.module, data, task)
+        self.data = data.to(processes.device)
         _lay_out(self.module, torch.channels_last)
         optimizers = _named(strategy.optimizer(self.module))
         self.network, optimizers = processes.prepared(self.module, optimizers)

@@ -49,6 +49,14 @@ class Optimizers(Mapping[str, Optimizer]):
     ----------
     step, total : int
         Steps that are done, and how many there are.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(torch.tensor(3.0))
+    >>> optimizers = Optimizers({"all": torch.optim.SGD([weight], lr=0.5)}, backward=torch.Tensor.backward)
+    >>> optimizers.descend(weight**2)
+    >>> weight.item(), list(optimizers)
+    (0.0, ['all'])
     """
 
     def __init__(self, named: Mapping[str, Optimizer], backward: Callable[[Tensor], None]) -> None:
@@ -104,6 +112,20 @@ class Strategy(ABC):
     ------
     UserError
         A field is out of its range.
+
+    Examples
+    --------
+    >>> from outfield.tasks.classify import Classify
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class Penalised(Strategy):
+    ...     def loss(self, network, batch, task):
+    ...         return super().loss(network, batch, task) + network(batch.x).square().mean()
+    >>> batch = Batch(torch.tensor([[2.0, 2.0]]), torch.tensor([0]))
+    >>> Penalised().loss(nn.Identity(), batch, Classify(classes=2))
+    tensor(4.6931)
+    >>> Penalised(learning_rate=-1.0)
+    Traceback (most recent call last):
+    outfield.errors.UserError: Expected learning_rate of Penalised from 0 to 1000, but got -1.0. Pass a ...
     """
 
     epochs: int = 15
@@ -141,6 +163,15 @@ class Strategy(ABC):
         ------
         UserError
             Its items are others, or a stream is not there.
+
+        Examples
+        --------
+        >>> from outfield.tasks.classify import Classify
+        >>> class Exposed(Strategy):
+        ...     streams = frozenset({"outliers"})
+        >>> Exposed().check_task(Classify(), streams=())
+        Traceback (most recent call last):
+        outfield.errors.UserError: Expected the streams outliers for Exposed, but got none of outliers. Give ...
         """
         if "any" not in self.items and task.items not in self.items | {"any"}:
             raise UserError(
@@ -169,7 +200,15 @@ class Strategy(ABC):
         return max(1, items // self.batch_size)
 
     def total_steps(self, items: int, epochs: int | None = None) -> int:
-        """How many steps the loop takes on so many items, by default with the strategy's own epochs."""
+        """How many steps the loop takes on so many items, by default with the strategy's own epochs.
+
+        Examples
+        --------
+        >>> class Plain(Strategy):
+        ...     family = "baseline"
+        >>> Plain(epochs=3, batch_size=10).total_steps(25), Plain(epochs=3, batch_size=10).total_steps(25, epochs=1)
+        (6, 2)
+        """
         return max(1, self.length((self.epochs if epochs is None else epochs) * self.steps_per_epoch(items)))
 
     def stream_size(self, role: str) -> int:
@@ -183,6 +222,9 @@ class Strategy(ABC):
     def architecture(self, make: MakeNetwork, task: Task) -> nn.Module:
         """A module of the finished network's shape, which its saved weights fit."""
         return self.network(make, task)
+
+    def begin(self, network: nn.Module, data: Batch, task: Task) -> None:  # noqa: B027  # most need none
+        """What the network holds beside weights may be given its first value, of all that is trained on; once."""
 
     def optimizer(self, network: nn.Module) -> Optimizer | Mapping[str, Optimizer]:
         """What changes the weights: one optimiser, or several by name, for a ``step`` of the strategy's own."""
@@ -235,6 +277,18 @@ class PictureStrategy(Strategy):
         Pictures are moved by up to so many pixels each way; zeros move in.
     flip : bool
         Whether half of the pictures are mirrored; digits and letters must not be.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Negatives(PictureStrategy):
+    ...     def augment(self, x):
+    ...         return 1 - super().augment(x)
+    >>> from outfield.tasks.classify import Classify
+    >>> Negatives(shift=0).batch(nn.Identity(), Batch(torch.zeros(8, 1, 4, 4)), Classify()).x.mean()
+    tensor(1.)
+    >>> [round(Negatives().schedule(step, 10), 2) for step in (0, 2, 6, 10)]
+    [0.05, 1.0, 0.5, 0.0]
     """
 
     learning_rate: float = 0.1
@@ -281,7 +335,15 @@ class PictureStrategy(Strategy):
 
 
 def learned(network: nn.Module) -> list[nn.Parameter]:
-    """The parameters that gradients change."""
+    """The parameters that gradients change.
+
+    Examples
+    --------
+    >>> network = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1)).requires_grad_(False)
+    >>> _ = network[1].requires_grad_(True)
+    >>> [tuple(weight.shape) for weight in learned(network)]
+    [(1, 2), (1,)]
+    """
     return [weight for weight in network.parameters() if weight.requires_grad]
 
 

@@ -12,8 +12,19 @@ class Baseline(PictureStrategy):
 
     Examples
     --------
-    >>> Baseline().family
-    'baseline'
+    >>> import torch
+    >>> from outfield.registry import create
+    >>> from outfield.strategies import train
+    >>> from outfield.tasks.classify import Classify
+    >>> from outfield.types import Batch
+    >>> data = Batch(torch.rand(8, 1, 16, 16), torch.arange(8) % 2)
+    >>> steps = []
+    >>> network = train(
+    ...     Baseline(epochs=1, batch_size=4), lambda: create("networks", "small_cnn", classes=2), data,
+    ...     Classify(classes=2), seed=0, report=lambda done, total: steps.append((done, total)),
+    ... )
+    >>> steps
+    [(1, 2), (2, 2)]
     """
 
     family: ClassVar[str] = "baseline"

@@ -22,8 +22,15 @@ class EMA(PictureStrategy):
 
     Examples
     --------
-    >>> EMA(decay=0.9).params["decay"]
-    0.9
+    >>> import torch
+    >>> from outfield.tasks.classify import Classify
+    >>> strategy, data, task = EMA(decay=0.9), Batch(torch.zeros(1, 1)), Classify()
+    >>> pair = strategy.network(lambda: nn.Linear(1, 1, bias=False), task)
+    >>> for value in (0.0, 1.0):
+    ...     _ = nn.init.constant_(pair.network.weight, value)
+    ...     strategy.after_step(pair, data, task)
+    >>> strategy.finish(pair, data, task).weight.item()
+    0.1...
 
     References
     ----------

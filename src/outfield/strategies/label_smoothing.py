@@ -22,8 +22,11 @@ class LabelSmoothing(PictureStrategy):
 
     Examples
     --------
-    >>> LabelSmoothing(smoothing=0.2).params["smoothing"]
-    0.2
+    >>> import torch
+    >>> from outfield.tasks.classify import Classify
+    >>> sure = Batch(torch.tensor([[9.0, 0.0]]), torch.tensor([[1.0, 0.0]]))
+    >>> [round(LabelSmoothing(smoothing=e).loss(nn.Identity(), sure, Classify()).item(), 3) for e in (0.0, 0.2)]
+    [0.0, 0.9]
 
     References
     ----------

@@ -22,8 +22,11 @@ class MixUp(PictureStrategy):
 
     Examples
     --------
-    >>> MixUp(alpha=0.2).family
-    'augmentation'
+    >>> import torch
+    >>> from outfield.tasks.classify import Classify
+    >>> mixed = MixUp(alpha=0.2).batch(nn.Identity(), Batch(torch.rand(4, 1, 8, 8), torch.eye(4)), Classify())
+    >>> bool((mixed.targets.count_nonzero(dim=1) <= 2).all()), mixed.targets.sum(1)
+    (True, tensor([1., 1., 1., 1.]))
 
     References
     ----------

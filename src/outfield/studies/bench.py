@@ -67,6 +67,12 @@ class Settings:
         Also the AUROCs of ``HALVES``: how far an AUROC depends on the items.
     baselines : bool
         An untuned detector that can be tuned is a baseline, since its tuned self is measured too.
+
+    Examples
+    --------
+    >>> at_a_checkpoint = Settings(against="val", halves=True)
+    >>> at_a_checkpoint.against, list(HALVES)
+    ('val', ['auroc_half_1', 'auroc_half_2'])
     """
 
     batch: int = 256
@@ -92,6 +98,11 @@ class Measured:
     failure : str
         Why it could not be done: the detector cannot be fitted on this model, say. Then there are no rows.
     warnings : tuple of str
+
+    Examples
+    --------
+    >>> Measured(Job("ab12", None), failure="Expected fit rows of every class, but class 3 has none.").rows
+    []
     """
 
     job: Job
@@ -137,6 +148,28 @@ def measure(
     UserError
         Values that are not finite, labels outside the head, or no answers where the task judges them. What keeps one
         detector from the model is its ``failure``, and the others go on.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from outfield.data.datasets import ArrayDataset
+    >>> from outfield.features.cache import InMemory
+    >>> from outfield.models.sklearn import SklearnModel
+    >>> from outfield.tasks.classify import Classify
+    >>> x, y = np.random.default_rng(0).normal(size=(120, 4)), np.arange(120) % 2
+    >>> x[:, 0] += 6 * y
+    >>> splits = enumerate(("train", "val", "test"))
+    >>> train, val, test = (Member(split, split, ArrayDataset(x[i::3], y[i::3])) for i, split in splits)
+    >>> far = Member("far", "ood", ArrayDataset(x[:40] + 9), "far")
+    >>> sets = Sets(train, val, test, ood=(far,), tuning=(), shifts=())
+    >>> model = SklearnModel(LogisticRegression().fit(x[::3], y[::3]))
+    >>> jobs = [Job("a1", None), Job("b2", registry.create("detectors", "mds"))]
+    >>> subject = Subject("demo", "tiny", "logistic")
+    >>> own, mds = measure(model, sets, Classify(classes=2), jobs, InMemory(), subject=subject)
+    >>> [row["value"] for row in own.rows if row["metric"] == "accuracy"]
+    [1.0]
+    >>> [(row["ood"], row["value"]) for row in mds.rows if row["metric"] == "auroc"]
+    [('far', 1.0)]
     """
     bench = _Bench(model, sets, task, cache, subject, settings, digest or model.digest())
     ready = bench.prepared(jobs, progress)
@@ -145,7 +178,17 @@ def measure(
 
 
 def applicable(model: Model, jobs: Sequence[Job]) -> tuple[tuple[Job, ...], tuple[str, ...]]:
-    """The jobs whose detectors find in the model what they ask for, and the detectors of the others."""
+    """The jobs whose detectors find in the model what they ask for, and the detectors of the others.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyRegressor
+    >>> from outfield.models.sklearn import SklearnModel
+    >>> model = SklearnModel(DummyRegressor().fit(np.eye(2), [0.0, 1.0]))
+    >>> jobs, left_out = applicable(model, [Job("a1", registry.create("detectors", name)) for name in ("knn", "msp")])
+    >>> [job.title for job in jobs], left_out
+    (['knn'], ('msp',))
+    """
     left_out = tuple(job.title for job in jobs if job.detector and lacking(model, asks(job.detector)))
     return tuple(job for job in jobs if job.title not in left_out), left_out
 

@@ -81,7 +81,7 @@ def _duration(seconds: float) -> str:
 
 
 def forecast(spec: Spec, sets: Sets, tasks: Iterable[ModelJobs], folder: Path) -> Forecast:
-    """Time what the tasks of a study will take, on small samples of its data; nothing is written.
+    """Time what the models of a study will take, on small samples of its data; nothing is written.
 
     Training: some steps of each strategy, times the steps that it takes. Measuring: one model of each network does all
     its jobs on at most ``TRIAL`` inputs of each set, times the inputs that there are; a network to be trained stands

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """What makes one file of rows: a detector on one model, or (detector None) the model's own measures."""
+    """What makes one file of rows: a detector on one model, or (detector None) the model's own measures.
+
+    Examples
+    --------
+    >>> knn = registry.create("detectors", "knn")
+    >>> Job("ab12", knn).title, Job("cd34", None).title, Job("ab12", knn).probing
+    ('knn', 'model', False)
+    """
 
     key: str
     detector: Detector | None
@@ -35,7 +42,17 @@ class Job:
         return self.detector is not None and bool(self.detector.probes())
 
     def probes(self, member: Member) -> tuple[Probe, ...]:
-        """The probes whose values it reads on a set: all for what is scored, else where it is fitted."""
+        """The probes whose values it reads on a set: all for what is scored, else where it is fitted.
+
+        Examples
+        --------
+        >>> from outfield.data.member import Counted
+        >>> odin = Job("ab12", registry.create("detectors", "odin"))
+        >>> [probe.key for probe in odin.probes(Member("films", "ood", Counted(9), "far"))]
+        ['odin(temperature=1000.0,epsilon=0.0014)']
+        >>> odin.probes(Member("train", "train", Counted(9)))
+        ()
+        """
         if self.detector is None:
             return ()
         scored = member.scored or (self.tuned and member.role in ("val", "tuning"))
@@ -45,7 +62,16 @@ class Job:
         return tuple(probe for setting in settings for probe in setting.probes())
 
     def reads(self, member: Member) -> bool:
-        """Whether it reads a set."""
+        """Whether it reads a set.
+
+        Examples
+        --------
+        >>> from outfield.data.member import Counted
+        >>> noisy, films = Member("noise", "shift", Counted(9)), Member("films", "ood", Counted(9), "far")
+        >>> knn = Job("ab12", registry.create("detectors", "knn"))
+        >>> [knn.reads(noisy), knn.reads(films)], [Job("cd34", None).reads(noisy), Job("cd34", None).reads(films)]
+        ([False, True], [True, False])
+        """
         if member.role in ("train", "val", "test"):
             return True
         if self.detector is None:
@@ -55,7 +81,16 @@ class Job:
 
 @dataclass(frozen=True)
 class ModelJobs:
-    """One model with its jobs: they share its forward passes."""
+    """One model with its jobs: they share its forward passes.
+
+    Examples
+    --------
+    >>> from outfield.studies.recipes import StoredRecipe
+    >>> recipe = StoredRecipe("net-0", "mixup", "augmentation", 0, "ab12", weights=None)
+    >>> jobs = ModelJobs(recipe, (Job("a1", None), Job("b2", registry.create("detectors", "msp"))))
+    >>> [job.title for job in jobs.without({"a1"}).jobs]
+    ['msp']
+    """
 
     recipe: Recipe
     jobs: tuple[Job, ...]
@@ -66,7 +101,18 @@ class ModelJobs:
 
 
 def read_by(jobs: Sequence[Job], sets: Iterable[Member]) -> tuple[Member, ...]:
-    """The sets that jobs read."""
+    """The sets that jobs read.
+
+    Examples
+    --------
+    >>> from outfield.data.member import Counted
+    >>> noisy, films = Member("noise 3", "shift", Counted(9)), Member("films", "ood", Counted(9), "far")
+    >>> knn = Job("b2", registry.create("detectors", "knn"))
+    >>> [member.name for member in read_by([knn], [noisy, films])]
+    ['films']
+    >>> [member.name for member in read_by([Job("a1", None)], [noisy, films])]
+    ['noise 3']
+    """
     return tuple(member for member in sets if any(job.reads(member) for job in jobs))
 
 

@@ -10,9 +10,16 @@ from outfield.errors import OutfieldError, UserError
 
 @dataclass(frozen=True)
 class Spent:
-    """What a task cost and gave: forward passes of one input, jobs done, and those that were not, with why.
+    """What the jobs of a model (``task``) cost and gave: forward passes of one input, those done, those not, and why.
 
     ``warnings`` are texts, each with the detectors that warned.
+
+    Examples
+    --------
+    >>> done = Spent("net-0", jobs=2, forwards=300, left_out=("gram",), failed=(), warnings=(("Few rows.", ("knn",)),))
+    >>> from outfield.studies.outcome import Outcome
+    >>> Outcome(Path("results"), frozenset(), 0, (done,)).warnings
+    ('knn (1 model): Few rows.',)
     """
 
     task: str
@@ -25,7 +32,13 @@ class Spent:
 
 @dataclass(frozen=True)
 class Failure:
-    """A model, or one detector on it, that could not be measured, and why."""
+    """A model, or one detector on it, that could not be measured, and why.
+
+    Examples
+    --------
+    >>> print(Failure("net-0", "It predicts one class alone.", by_user=True, detector="mds"))
+    net-0, mds: It predicts one class alone.
+    """
 
     model: str
     reason: str
@@ -38,7 +51,18 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of a study did."""
+    """What a run of a study did.
+
+    Examples
+    --------
+    >>> spent = Spent("net-0", jobs=2, forwards=300, left_out=("gram",), failed=())
+    >>> outcome = Outcome(Path("results"), frozenset({"a1", "b2", "c3"}), skipped=1, spent=(spent,))
+    >>> outcome.jobs, outcome.forwards, outcome.left_out
+    (2, 300, {'net-0': ('gram',)})
+    >>> Outcome(Path("results"), frozenset(), 0, failures=(Failure("net-0", "Its file is gone.", True),)).check()
+    Traceback (most recent call last):
+    outfield.errors.UserError: 1 of the study's parts failed; the others are done...
+    """
 
     folder: Path
     keys: frozenset[str]

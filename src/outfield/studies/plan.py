@@ -1,4 +1,4 @@
-"""What a study will do, before it does anything: tasks (models), their jobs, passes and bytes."""
+"""What a study will do, before it does anything: its models with their jobs, passes and bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from outfield.studies.spec import Spec
 
 @dataclass(frozen=True)
 class Plan:
-    """All tasks of a study; ``missing`` tells of the models whose weights are not there."""
+    """All models of a study with their jobs; ``missing`` tells of those whose weights are not there."""
 
     spec: Spec
     tasks: tuple[ModelJobs, ...]
@@ -32,7 +32,7 @@ class Plan:
         return frozenset(job.key for task in self.tasks for job in task.jobs)
 
     def remaining(self, done: Set[str]) -> tuple[ModelJobs, ...]:
-        """Tasks with jobs that are not done."""
+        """Models with the jobs on them that are not done."""
         left = (task.without(done) for task in self.tasks)
         return tuple(task for task in left if task.jobs)
 
@@ -43,6 +43,11 @@ class Outlook:
 
     ``forwards`` counts what a run counts: one input that goes forward through a network once. Backward passes, which
     some detectors take besides, are ``backwards``.
+
+    Examples
+    --------
+    >>> outlook((), None)
+    Outlook(models=0, jobs=0, forwards=0, backwards=0, bytes=0)
     """
 
     models: int
@@ -53,7 +58,7 @@ class Outlook:
 
 
 def plan(spec: Spec, sets: Sets) -> Plan:
-    """The tasks of a study. Pure: nothing is trained, extracted or written.
+    """The models of a study with their jobs. Pure: nothing is trained, extracted or written.
 
     Raises
     ------
@@ -129,6 +134,13 @@ def jobs_of(
     basis : Basis
     tunes : bool
         Detectors with a grid are also tuned.
+
+    Examples
+    --------
+    >>> basis = Basis({"study": "demo"}, [], {})
+    >>> detectors = [registry.create("detectors", name) for name in ("msp", "knn")]
+    >>> [(job.title, job.tuned) for job in jobs_of({"model": "ab12"}, "net", detectors, basis, tunes=True)]
+    [('model', False), ('msp', False), ('knn', False), ('knn', True)]
     """
     made = keys.key(**model, **basis.every)
     yield Job(keys.key(model=made, name=name), None)

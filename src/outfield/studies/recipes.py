@@ -106,7 +106,7 @@ class TrainedRecipe(Recipe):
         return any(map(is_there, (folder / self._file, *self._earlier(folder))))
 
     def untrained(self, sets: Sets) -> nn.Module:
-        """A fresh network with an output for each class."""
+        """A fresh network that answers as the task asks: with an output for each class, say."""
         network: nn.Module = registry.create(
             "networks", self.network.name, **{**sets.task.arguments(sets.train), **self.network.params}
         )

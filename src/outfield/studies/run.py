@@ -94,7 +94,14 @@ def run(
 
 
 def name_of(study: Spec | Path | str) -> str:
-    """The name of a study, or of the study in a file, which is not checked any further."""
+    """The name of a study, or of the study in a file, which is not checked any further.
+
+    Examples
+    --------
+    >>> from outfield.studies.spec import shipped
+    >>> name_of(shipped("digits"))
+    'digits'
+    """
     if not isinstance(study, (str, Path)):
         return study.name
     from outfield import strict_yaml

@@ -18,6 +18,13 @@ def score(detector: Detector, state: State, values: Values, about: str) -> NDArr
     """Scores [n], higher further out; ``UserError`` where they are NaN.
 
     What the detector learned is moved once, to where the values are.
+
+    Examples
+    --------
+    >>> from outfield.detectors.energy import Energy
+    >>> values = Values({"logits": np.array([[9.0, 0.0], [0.1, 0.0]], dtype=np.float32)})
+    >>> score(Energy(), {}, values, "the ID test set").round(2)
+    array([-9.  , -0.74])
     """
     with torch.inference_mode():
         found = torch.cat([part.cpu() for part in scores(detector, state, values)]).double().numpy()

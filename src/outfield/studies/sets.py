@@ -33,6 +33,14 @@ class Sets:
     ``missing`` tells of those that are not there; ``probed`` are samples of all for the detectors that query the model
     beyond its forward pass, where the study limits their inputs. ``streams`` are what training reads beside, and are
     not measured.
+
+    Examples
+    --------
+    >>> from outfield.data.member import Counted
+    >>> train, val, test = (Member(split, split, Counted(90)) for split in ("train", "val", "test"))
+    >>> sets = Sets(train, val, test, ood=(Member("films", "ood", Counted(30), "far"),), tuning=(), shifts=())
+    >>> [member.label for member in sets]
+    ["train set 'train'", "val set 'val'", "test set 'test'", "ood set 'films'"]
     """
 
     train: Member
@@ -161,6 +169,14 @@ def ordered_like(data: Dataset, classes: tuple[str, ...] | None) -> Dataset:
     ------
     UserError
         Rows of classes that the training set does not have.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from outfield.data.datasets import ListDataset
+    >>> pets = ListDataset(["a", "b"], labels=np.array([0, 1]), classes=("cat", "dog"))
+    >>> ordered_like(pets, ("dog", "cat", "fox")).labels
+    array([1, 0])
     """
     if data.classes is None or classes is None or data.classes == classes:
         return data
@@ -194,13 +210,27 @@ def like_trained(spec: Spec, role: str, data: Dataset) -> Dataset:
 
 
 def task_of(spec: Spec) -> Task:
-    """The task of a study; without one, classification of the sets that the study names."""
+    """The task of a study; without one, classification of the sets that the study names.
+
+    Examples
+    --------
+    >>> from outfield.studies.spec import shipped
+    >>> task_of(Spec.load(shipped("digits"))).measures[0], task_of(Spec.load(shipped("diabetes"))).measures[0]
+    ('accuracy', 'mean_absolute_error')
+    """
     task: Task = Classify(tuple(_of_classification(spec))) if spec.task is None else spec.task.build("tasks")
     return task
 
 
 def wanted(spec: Spec) -> Iterator[Wanted]:
-    """Every data set that a study loads, with its place; those that shifts make are not among them."""
+    """Every data set that a study loads, with its place; those that shifts make are not among them.
+
+    Examples
+    --------
+    >>> from outfield.studies.spec import shipped
+    >>> [one.name for one in wanted(Spec.load(shipped("digits")))][:4]
+    ['train', 'val', 'test', 'digit 8']
+    """
     return task_of(spec).wanted(spec.seed)
 
 
@@ -233,7 +263,15 @@ def _shifts(spec: Spec, test: Member) -> Iterator[Member]:
 
 
 def in_two_roles(members: list[Member]) -> Iterator[str]:
-    """The same inputs, by content, may not be there twice: chosen or trained on, and tested on."""
+    """The same inputs, by content, may not be there twice: chosen or trained on, and tested on.
+
+    Examples
+    --------
+    >>> from outfield.data.datasets import ListDataset
+    >>> films = ListDataset(["a film", "a play"])
+    >>> next(in_two_roles([Member("train", "train", films), Member("films", "ood", films)])).partition(";")[0]
+    "train set 'train' and ood set 'films' hold the same data (2 inputs of equal content)"
+    """
     items = {member: frozenset(row_keys(member.data).tolist()) for member in members}
     for one, other in combinations(members, 2):
         shared = len(items[one] & items[other])

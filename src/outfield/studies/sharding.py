@@ -15,7 +15,7 @@ from outfield.studies.work import Study
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard of all data sets of a task."""
+    """One shard of all data sets that a model's jobs read."""
 
     task: ModelJobs
     number: int
@@ -23,7 +23,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Training:
-    """``work(task, notify)`` makes a model's weights, which stay in the study's folder."""
+    """Called with a model and its jobs, it makes the weights, which stay in the study's folder."""
 
     study: Study
 
@@ -45,9 +45,10 @@ class Extraction:
 
 
 def extract_ahead(study: Study, tasks: Sequence[ModelJobs], executor: Executor, notify: Notify) -> tuple[Spent, ...]:
-    """Extract every set of every task in the shards that the study asks for, as many at a time as the executor runs.
+    """Extract every set for every model in the shards that the study asks for, as many at a time as the executor runs.
 
-    Models that are to be trained are trained first. What fails here is tried again, and told, when the task is done.
+    Models that are to be trained are trained first. What fails here is tried again, and told, when the model's jobs
+    are done.
     """
     if (shards := study.spec.resources.shards) == 1:
         return ()

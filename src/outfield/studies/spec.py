@@ -50,7 +50,16 @@ def _named(value: Any) -> Any:
 
 
 class Plugin(BaseModel):
-    """A plug-in by name; every other field is a parameter of it."""
+    """A plug-in by name; every other field is a parameter of it.
+
+    Examples
+    --------
+    >>> Plugin(name="energy", temperature=2.0).build("detectors")
+    Energy(temperature=2.0)
+    >>> Plugin(name="energy", warmth=2.0).build("detectors")
+    Traceback (most recent call last):
+    outfield.errors.UserError: The detector 'energy' has no parameter 'warmth'. Its parameters are ...
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str = Field(description="Name, as `outfield list` shows it.")
@@ -113,7 +122,13 @@ def _wrapped(value: Any, where: str) -> Any:
 
 
 class IdSets(_Strict):
-    """The ID data: one source for each split."""
+    """The ID data: one source for each split.
+
+    Examples
+    --------
+    >>> IdSets(train="digits", val={"name": "digits", "part": "val"}, test="digits").val.params
+    {'part': 'val'}
+    """
 
     name: str = Field("ID", description="What the reports call the ID data.")
     train: Named = Field(description="What models are trained on and detectors fitted on.")
@@ -122,7 +137,13 @@ class IdSets(_Strict):
 
 
 class OodSet(_Strict):
-    """One OOD set."""
+    """One OOD set.
+
+    Examples
+    --------
+    >>> OodSet(name="noise", category="far", source={"name": "arrays", "path": "noise.npz"}).source.params
+    {'path': 'noise.npz'}
+    """
 
     name: str
     category: Category = Field(description="near, far, extreme or synthetic.")
@@ -130,7 +151,13 @@ class OodSet(_Strict):
 
 
 class ShiftSet(_Strict):
-    """One covariate shift of the ID test set."""
+    """One covariate shift of the ID test set.
+
+    Examples
+    --------
+    >>> ShiftSet(shift="gaussian_noise", severities=[1, 5]).severities
+    (1, 5)
+    """
 
     shift: Named
     severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field((1, 2, 3, 4, 5), min_length=1)
@@ -161,7 +188,13 @@ class Tuning(_Strict):
 
 
 class Trained(_Strict):
-    """Models that the study trains: one strategy, several seeds."""
+    """Models that the study trains: one strategy, several seeds.
+
+    Examples
+    --------
+    >>> Trained(strategy={"name": "pgd", "epsilon": 0.1}, label="PGD 0.1", seeds=[0, 1]).names
+    ('PGD-0.1-0', 'PGD-0.1-1')
+    """
 
     strategy: Named
     label: str | None = Field(None, description="Name in tables; by default the strategy's.")
@@ -182,7 +215,13 @@ class Trained(_Strict):
 
 
 class Fitted(_Strict):
-    """Models of scikit-learn that the study fits: one estimator, several seeds (its ``random_state``)."""
+    """Models of scikit-learn that the study fits: one estimator, several seeds (its ``random_state``).
+
+    Examples
+    --------
+    >>> Fitted(estimator={"name": "RandomForestRegressor", "n_estimators": 50}, seeds=[7]).names
+    ('RandomForestRegressor-7',)
+    """
 
     estimator: Named = Field(description="Class of scikit-learn, with its parameters: RandomForestRegressor.")
     label: str | None = Field(None, description="Name in tables; by default the estimator's.")
@@ -204,7 +243,13 @@ class Fitted(_Strict):
 
 
 class Opened(_Strict):
-    """A model that is there already, of any framework: what ``outfield evaluate`` takes."""
+    """A model that is there already, of any framework: what ``outfield evaluate`` takes.
+
+    Examples
+    --------
+    >>> Opened(model="timm:resnet18.a1_in1k", label="ResNet 18").names
+    ('ResNet 18',)
+    """
 
     model: str = Field(description="timm:NAME, hf:NAME, onnx:FILE, sklearn:FILE.skops, or FILE.py:CALLABLE.")
     label: str
@@ -224,7 +269,13 @@ def _listed(value: Any) -> Any:
 
 
 class Stored(_Strict):
-    """A model whose weights are there already."""
+    """A model whose weights are there already.
+
+    Examples
+    --------
+    >>> Stored(weights="net.safetensors", network="small_cnn", label="net").weights
+    (PosixPath('net.safetensors'),)
+    """
 
     weights: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = Field(
         min_length=1,
@@ -272,7 +323,13 @@ KINDS_OF_MODEL = ("strategy", "weights", "estimator", "model")
 
 
 class Resources(_Strict):
-    """What the executor may use; nothing else sets threads or devices."""
+    """What the executor may use; nothing else sets threads or devices.
+
+    Examples
+    --------
+    >>> Resources(processes=4, threads=2)
+    Resources(executor='local', processes=4, threads=2, shards=1, device='cpu', gpus=0.0, memory=None, retries=2)
+    """
 
     executor: str = Field("local", description="`local` (processes on this machine) or `ray` (a cluster).")
     processes: int = Field(2, ge=1, description="At a time, one model each; on a cluster its free resources decide.")
@@ -424,7 +481,16 @@ def _below(root: Path, path: Any) -> Any:
 
 
 def shipped(name: str) -> Path:
-    """The file of a study that comes with outfield."""
+    """The file of a study that comes with outfield.
+
+    Examples
+    --------
+    >>> shipped("digits").name
+    'digits.yaml'
+    >>> shipped("didgits")
+    Traceback (most recent call last):
+    outfield.errors.UserError: There is no study 'didgits' that comes with outfield. Give the path of a ...
+    """
     here = Path(__file__).parent
     for folder in (here / "shipped", here.parents[2] / "studies"):
         if (path := folder / f"{name}.yaml").is_file():

@@ -29,6 +29,15 @@ def tune(detector: Detector, data: FitData, val: Values, ood: Mapping[str, Value
     """The setting of the grid with the highest mean AUROC of ID-val against the OOD-val sets.
 
     Every set weighs the same; of equal settings the first of the grid is taken.
+
+    Examples
+    --------
+    >>> from outfield.types import Outputs
+    >>> rng = np.random.default_rng(0)
+    >>> known, far = ({"features": rng.normal(c, 1, (60, 3)).astype(np.float32)} for c in (0, 4))
+    >>> found = tune(create("detectors", "knn"), FitData(Values(known)), Values(known), {"far": Values(far)})
+    >>> found.detector, [setting.k for setting, _, _ in found.curve]
+    (KNN(k=50, share=1.0, seed=0), [50, 60])
     """
     auroc = create("metrics", "auroc")
     variants = detector.variants(data)

@@ -21,7 +21,7 @@ from outfield.studies.spec import Spec
 
 @dataclass(frozen=True)
 class Study:
-    """What the models of a study share; ``study(task, notify)`` does one model's jobs."""
+    """What the models of a study share; called with one of them and its jobs, it does these."""
 
     spec: Spec
     sets: Sets
@@ -77,7 +77,7 @@ class Study:
         )
 
     def model(self, task: ModelJobs, notify: Notify) -> Model:
-        """The model of a task, trained where it is not there."""
+        """The model that some jobs are about, trained where it is not there."""
         training = _teller(notify, task.recipe.name, "training")
         return task.recipe.obtain(self.sets, self.folder / "models", training, self.spec.resources.device)
 

@@ -72,6 +72,8 @@ def extract(model: TinyModel, x: Tensor, labels: Tensor | None, probes: Sequence
 
 @dataclass(frozen=True)
 class Split:
+    """Pictures [n, 1, side, side] and the number of each one's class [n]."""
+
     x: Tensor
     labels: Tensor
 

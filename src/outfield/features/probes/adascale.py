@@ -26,6 +26,11 @@ class PerturbedFeatures(Probe):
     step : float
         In units of the prepared input.
 
+    Examples
+    --------
+    >>> PerturbedFeatures(share=0.1).key, PerturbedFeatures.passes
+    ('adascale(share=0.1,step=0.5)', 2)
+
     References
     ----------
     [1] Regmi. AdaSCALE: Adaptive Scaling for OOD Detection. arXiv 2503.08023, 2025.

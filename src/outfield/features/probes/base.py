@@ -19,6 +19,21 @@ class Probe(ABC):
     """A query of the model for each batch: values per sample that land in ``Outputs.layers[probe.key]``.
 
     Equal probes run once, whichever detectors ask for them.
+
+    Examples
+    --------
+    >>> import torch
+    >>> @dataclass(frozen=True)
+    ... class Doubled(Probe):
+    ...     factor: float = 2.0
+    ...     key = "doubled"
+    ...     def __call__(self, model, x, first):
+    ...         return {self.key: self.factor * first.logits}
+    >>> Doubled()(None, None, Outputs(logits=torch.ones(1, 2)))
+    {'doubled': tensor([[2., 2.]])}
+    >>> Doubled().values(Outputs(logits=torch.ones(1, 2)))
+    Traceback (most recent call last):
+    outfield.errors.UserError: Expected outputs with values of the probe doubled, but these have none. ...
     """
 
     passes: ClassVar[int] = 0

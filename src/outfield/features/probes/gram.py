@@ -32,6 +32,13 @@ class ChannelCorrelations(Probe):
     UserError
         The model has no layer of that name, or none at all.
 
+    Examples
+    --------
+    >>> maps = torch.tensor([[[1.0, 2.0], [3.0, 0.0]]])
+    >>> probe = ChannelCorrelations(powers=1, layers=("block",))
+    >>> probe(None, None, Outputs(layers={"block": maps}))[f"{probe.key}/block"]
+    tensor([[ 8., 12.]])
+
     References
     ----------
     [1] Sastry, Oore. Detecting Out-of-Distribution Examples with Gram Matrices. ICML 2020.

@@ -26,6 +26,11 @@ class PerturbedLogits(Probe):
     epsilon : float
         Step, for pixels in [0, 1].
 
+    Examples
+    --------
+    >>> PerturbedLogits(epsilon=0.002).key
+    'odin(temperature=1000.0,epsilon=0.002)'
+
     References
     ----------
     [1] Liang, Li, Srikant. Enhancing the Reliability of Out-of-distribution Image Detection in Neural Networks.

@@ -70,6 +70,19 @@ class Analysis(ABC):
 
     An analysis that the rows cannot answer raises ``UserError`` in ``of``; the page then shows the message in its
     place.
+
+    Examples
+    --------
+    >>> class Best(Analysis):
+    ...     title, question, needs = "The best model", "Which model is best?", frozenset({"performance"})
+    ...     def of(self, results):
+    ...         best = results.models.sort(results.performance, descending=True).head(1)
+    ...         return Result(best, [f"{best['model'][0]} is best."])
+    >>> from outfield.reports.results import Results
+    >>> rows = pl.DataFrame({"model": ["a", "b"], "metric": ["accuracy"] * 2, "value": [0.7, 0.9],
+    ...                      "role": ["test"] * 2, "set_kind": ["id"] * 2})
+    >>> Best().of(Results.of(rows)).sentences()
+    ('b is best.',)
     """
 
     title: ClassVar[str]

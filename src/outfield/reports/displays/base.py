@@ -20,7 +20,13 @@ Legend: TypeAlias = Literal["", "family", "information", "category"]
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """One chart of a display, with its own small title; narrower screens scroll it below ``min_width`` pixels."""
+    """One chart of a display, with its own small title; narrower screens scroll it below ``min_width`` pixels.
+
+    Examples
+    --------
+    >>> Figure(alt.Chart().mark_point(), "Gaps").spec()["mark"]
+    {'type': 'point'}
+    """
 
     chart: alt.TopLevelMixin
     title: str = ""
@@ -60,6 +66,12 @@ class Display:
         What the colours of its charts mean.
     missing : str
         Why there is nothing to show.
+
+    Examples
+    --------
+    >>> shown = Display("gaps", "MixUp has the largest gap", "One dot a strategy.", pl.DataFrame({"mean_gap": [0.1]}))
+    >>> shown.frame().height, shown.headings(), Display.absent("gaps", "Gaps", "No shifts.").missing
+    (1, {'mean_gap': 'mean gap'}, 'No shifts.')
     """
 
     code: str

@@ -65,14 +65,28 @@ def placed(table: pl.DataFrame, results: Results) -> pl.DataFrame:
 
 
 def cells(label: str, one: Estimate) -> dict[str, float | str | int]:
-    """An estimate with its name, as a row of the table that ``strip`` draws."""
+    """An estimate with its name, as a row of the table that ``strip`` draws.
+
+    Examples
+    --------
+    >>> cells("knn", Estimate(0.9, 0.8, 0.95, n=12))
+    {'name': 'knn', 'value': 0.9, 'low': 0.8, 'high': 0.95, 'n': 12}
+    """
     return {"name": label, "value": one.value, "low": one.low, "high": one.high, "n": one.n}
 
 
 def strip(
     table: pl.DataFrame, title: str, domain: tuple[float, float] | None = None, at: float | None = None
 ) -> alt.TopLevelMixin:
-    """A dot and its interval for each name, in the order of the table; ``at`` draws a line."""
+    """A dot and its interval for each name, in the order of the table; ``at`` draws a line.
+
+    Examples
+    --------
+    >>> table = pl.DataFrame([cells(name, Estimate(0.9, 0.8, 0.95, n=12)) for name in ("knn", "msp")])
+    >>> chart = strip(table, "AUROC", at=0.5).to_dict(validate=False)
+    >>> len(chart["layer"]), chart["height"]
+    (3, 40)
+    """
     order = alt.Y("name:N", sort=table["name"].to_list(), title=None, axis=alt.Axis(labelLimit=190))
     scale = alt.Scale(domain=domain, clamp=True) if domain else alt.Scale(zero=False)
     axis = alt.Axis(title=title, tickCount=8)

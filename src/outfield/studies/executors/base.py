@@ -1,4 +1,4 @@
-"""Where tasks run. An executor alone chooses processes, threads and devices."""
+"""Where a study's work is done, a model with its jobs at a time. The executor alone chooses threads and devices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Event:
-    """Progress of a stage (training, extraction, scoring) of one task."""
+    """Progress of a stage (training, extraction, scoring) of one model."""
 
     task: str
     stage: str
@@ -30,12 +30,12 @@ class Event:
 
 Notify: TypeAlias = Callable[[Event], None]
 Work: TypeAlias = Callable[[Any, Notify], Any]
-"""``work(task, notify)`` does a task and returns what it made."""
+"""Does one piece of the work, and returns what it made."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """A task that ended well."""
+    """A piece of the work that ended well."""
 
     index: int
     result: Any
@@ -43,7 +43,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """A task that did not; the others go on."""
+    """A piece that did not; the others go on."""
 
     index: int
     reason: str
@@ -51,11 +51,11 @@ class Failed:
 
 
 class Executor(ABC):
-    """Runs tasks; one file each in ``studies/executors``."""
+    """Does pieces of work; one file each in ``studies/executors``."""
 
     @abstractmethod
     def run(self, work: Work, tasks: Sequence[Any], notify: Notify) -> Iterator[Done | Failed]:
-        """Do every task, in whatever order they end."""
+        """Do every piece, in whatever order they end."""
 
 
 def of(resources: Resources, **given: Any) -> Executor:
@@ -82,7 +82,7 @@ def of(resources: Resources, **given: Any) -> Executor:
 
 
 def attempt(work: Work, index: int, task: Any, notify: Notify) -> Done | Failed:
-    """Do a task; an error ends it and no other."""
+    """Do one piece; an error ends it and no other."""
     try:
         return Done(index, work(task, notify))
     except UserError as error:
@@ -113,7 +113,7 @@ def threads_of(threads: int) -> Iterator[None]:
 
 @dataclass
 class Deaths:
-    """How often the process of each task was killed, and what becomes of the task.
+    """How often the process of each piece was killed, and what becomes of the piece.
 
     Examples
     --------
@@ -126,7 +126,7 @@ class Deaths:
     counted: Counter[int] = field(default_factory=Counter)
 
     def of(self, index: int) -> Failed | None:
-        """One more: None where the task is to be tried again."""
+        """One more: None where the piece is to be tried again."""
         self.counted[index] += 1
         if self.counted[index] <= self.retries:
             return None

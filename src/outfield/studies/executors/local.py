@@ -41,18 +41,18 @@ _work: Any = None
 class Local(Executor):
     """Processes on this machine.
 
-    Each task has its process to itself: where that is killed, the task alone is tried again in a fresh one.
+    Each model has its process to itself: where that is killed, its jobs alone are tried again in a fresh one.
 
     Parameters
     ----------
     processes : int
-        With one, the tasks run in this process.
+        With one, all work is done in this process.
     threads : int
         Threads of each process.
     device : str
         With ``cuda`` and several processes, each gets one of the GPUs, in turn.
     retries : int
-        How often a task whose process was killed is tried again.
+        How often a model whose process was killed is tried again.
     """
 
     processes: int = 2

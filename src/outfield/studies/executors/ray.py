@@ -27,7 +27,7 @@ _SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO
 
 @dataclass(frozen=True)
 class Ray(Executor):
-    """Ray's workers, on this machine or on a cluster [1]: a task of the study is a task of Ray.
+    """Ray's workers, on this machine or on a cluster [1]: each model of the study is a task of Ray.
 
     Every machine of a cluster needs outfield, and reads data, and writes results, at the same paths or addresses.
 
