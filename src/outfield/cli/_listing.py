@@ -46,8 +46,10 @@ ADDRESSES = (
 )
 """Models that can be brought: address, the extra that it needs, and what it is."""
 BETTER: dict[Any, str] = {True: "higher", False: "lower"}
-ORIGINS = {"ships": ("diabetes", "digits", "glyphs", "photos", "synthetic", "terrain"), "made": ("part", "shifted")}
-"""Sources that need nothing, and those that are made of another; all others read what is yours."""
+ORIGINS = ("ships", "yours", "made")
+"""Where data come from, in the order in which they are shown."""
+MADE = ("part", "shifted")
+"""Sources that are made of another."""
 
 
 def shown(kind: str = "", name: str = "", width: int | None = None) -> str:
@@ -125,11 +127,18 @@ def _models(_: str) -> Iterator[Line]:
 
 
 def _datasets(_: str) -> Iterator[Line]:
-    origins = {name: origin for origin, names in ORIGINS.items() for name in names}
-    pages = {page.name: page for page in _pages.pages("sources")}
-    for name in sorted(pages, key=lambda name: (name not in ORIGINS["ships"], name in ORIGINS["made"], name)):
-        needs = any(one.default is None for one in pages[name].parameters)
-        yield name, origins.get(name, "yours" if needs else "ships"), _what(pages[name])
+    pages = sorted(
+        _pages.pages("sources"), key=lambda page: (("ships", "yours", "made").index(_origin(page)), page.name)
+    )
+    for page in pages:
+        yield page.name, _origin(page), _what(page)
+
+
+def _origin(page: _pages.Page) -> str:
+    """Sources that need nothing ship with a package; all but those that are made of another read what is yours."""
+    if page.name in MADE:
+        return "made"
+    return "yours" if any(one.default is None for one in page.parameters) else "ships"
 
 
 LINES: dict[str, Callable[[str], Iterator[Line]]] = {

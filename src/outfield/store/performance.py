@@ -32,6 +32,8 @@ class Performance:
     >>> error = Performance("mean_absolute_error", "Mean absolute error", higher_is_better=False)
     >>> error.word, error.oriented(-0.8), error.better("models")
     ('mean absolute error', 0.8, 'models of lower mean absolute error')
+    >>> Performance("accuracy", "Accuracy", True).average, error.average
+    ('mean accuracy', 'mean absolute error')
     """
 
     metric: str
@@ -42,6 +44,11 @@ class Performance:
     def word(self) -> str:
         """Its name within a sentence; an abbreviation stays one."""
         return self.label if self.label[1:2].isupper() else self.label[:1].lower() + self.label[1:]
+
+    @property
+    def average(self) -> str:
+        """What its mean over sets or seeds is called within a sentence; what is a mean already keeps its name."""
+        return self.word if self.word.startswith("mean ") else f"mean {self.word}"
 
     @property
     def share(self) -> bool:

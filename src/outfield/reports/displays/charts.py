@@ -42,7 +42,7 @@ def axis_titles(results: Results) -> dict[str, str]:
     scale = "log scale of the error" if measure.share else f"{measure.direction} is better"
     return {
         "ece": "ECE on the ID test set (15 bins)",
-        "shifted": f"mean {measure.word} under shift",
+        "shifted": f"{measure.average} under shift",
         "auroc": "mean AUROC",
         results.performance: f"{measure.word} on the ID test set ({scale})",
     }

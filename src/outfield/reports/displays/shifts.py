@@ -75,8 +75,9 @@ def generalisation_against_detection(results: Results) -> Display:
     found = results.correlate("shifted", "auroc").whole
     chart = scatter(results, "shifted", "auroc", 340)
     caption = (
-        f"Mean {results.measure.word} over shifts and severities against mean AUROC; small: a model, large: a strategy "
-        f"with the range of its seeds. Spearman over strategies {found.estimate}, 95% interval (Bonett-Wright)."
+        f"The {results.measure.average} over shifts and severities against mean AUROC; small: a model, large: a "
+        f"strategy with the range of its seeds. Spearman over strategies {found.estimate}, 95% interval "
+        "(Bonett-Wright)."
     )
     table = results.models.select("model", "strategy", "family", "shifted", "auroc")
     return Display(

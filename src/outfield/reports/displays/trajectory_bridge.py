@@ -17,14 +17,14 @@ def generalisation_and_detection(found: Trajectories) -> Display:
     curves = found.curves()
     if not (curves["metric"] == "auroc").any():
         raise UserError("These runs were measured without detectors. Add `ood:` and `detectors:` to the study.")
-    table, word = _means(found), found.performance.word
+    table, measure = _means(found), found.performance
     figures = tuple(
         figure for part in table.partition_by("strategy", maintain_order=True) for figure in _figures(part, found)
     )
     caption = (
-        f"ID {word}, mean {word} over the sets of the same labels, mean AUROC over detectors and OOD sets; "
-        "means over "
-        f"{table['runs'].max()!s} runs with Student's 95% interval over runs. Steps on a symmetric log scale."
+        f"ID {measure.word}, {measure.average} over the sets of the same labels, mean AUROC over detectors and OOD "
+        f"sets; means over {table['runs'].max()!s} runs with Student's 95% interval over runs. "
+        "Steps on a symmetric log scale."
     )
     return Display("bridge", "Generalisation and detection along training", caption, table, figures)
 
