@@ -29,7 +29,7 @@ def adaptive_softmax(logits: Tensor) -> Tensor:
     >>> adaptive_softmax(logits)[0].equal(logits.softmax(-1)[0])
     True
     >>> logits.softmax(-1)[1, 0], adaptive_softmax(logits)[1, 0]
-    (tensor(0.5761), tensor(0.7490))
+    (tensor(0.5761), tensor(0.6310))
 
     References
     ----------

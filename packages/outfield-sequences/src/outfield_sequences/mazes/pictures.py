@@ -27,7 +27,7 @@ def picture_of(maze: Maze, *, path: bool = False) -> NDArray[np.uint8]:
     array([[  0,   0,   0,   0,   0],
            [  0, 255, 255, 255,   0],
            [  0,   0,   0, 255,   0],
-           [  0,   0,   0,   0,   0],
+           [  0, 255,   0,   0,   0],
            [  0,   0,   0,   0,   0]], dtype=uint8)
     """
     picture = np.zeros((2 * maze.side + 1, 2 * maze.side + 1, 3), np.uint8)

@@ -56,7 +56,7 @@ class Mazes(Source):
     >>> source = Mazes(side=3, n=2)
     >>> data = source.load()
     >>> data.read(slice(0, 2)).shape, [data.classes[label] for label in data.labels], data.targets
-    ((2, 7, 7, 3), ['left', 'right'], array([1., 2.]))
+    ((2, 7, 7, 3), ['left', 'right'], array([2., 1.]))
     >>> Mazes(side=3, n=2, form="tokens").load().read(slice(0, 2)).shape
     (2, 41)
 

@@ -35,8 +35,8 @@ class Priorities(Source):
     --------
     >>> sets = Priorities(n=2, fewest=2, most=3, classes=4, seed=1).load()
     >>> sets.read(slice(0, 2)).round(2), sets.labels
-    (array([[0.54, 0.41, 0.  , 3.  , 2.  , -1.  ],
-            [0.42, 0.03, 0.12, 1.  , 0.  , 1.  ]], dtype=float32), array([3, 1]))
+    (array([[ 0.26,  0.94,  0.  ,  0.  ,  1.  , -1.  ],
+           [ 0.25,  0.34,  0.  ,  2.  ,  0.  , -1.  ]], dtype=float32), array([1, 0]))
 
     References
     ----------
