@@ -1,6 +1,8 @@
 # Needs Python 3.11-3.13, make and a package index; everything else goes into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+PROJECTS := pyproject.toml $(wildcard packages/*/pyproject.toml)
+PACKAGES := $(patsubst %/pyproject.toml,--editable %,$(wildcard packages/*/pyproject.toml))
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock
 
 .PHONY: quickstart test fuzz lint bench small-world coverage picture lock clean
@@ -18,7 +20,7 @@ fuzz: .venv/dev.done
 lint: .venv/dev.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy $(wildcard src packages/*/src)
 
 # make bench lists the benchmarks, make bench NAME=metrics runs one; NAME=peers installs its peer first
 bench: .venv/dev.done $(if $(filter peers,$(NAME)),.venv/peers.done)
@@ -38,12 +40,12 @@ $(BIN)/uv: requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv "$$(grep '^torch==' requirements.lock)"
 	touch $(BIN)/uv
 
-.venv/quickstart.done: $(BIN)/uv pyproject.toml
-	$(INSTALL) --editable .
+.venv/quickstart.done: $(BIN)/uv $(PROJECTS)
+	$(INSTALL) --editable . $(PACKAGES)
 	touch $@
 
-.venv/dev.done: $(BIN)/uv pyproject.toml
-	$(INSTALL) --editable '.[dev]'
+.venv/dev.done: $(BIN)/uv $(PROJECTS)
+	$(INSTALL) --editable '.[dev]' $(PACKAGES)
 	touch $@ .venv/quickstart.done
 
 # the peer alone: the torchvision that it asks for may not fit this torch, and would keep transformers from working
@@ -58,8 +60,8 @@ picture: .venv/dev.done
 
 # the packages that torch brings for one platform's accelerators are left to torch
 lock: $(BIN)/uv
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --extra ray --extra serve --no-header --no-annotate \
-		--no-emit-index-url | grep -vE '^(nvidia-|cuda-|triton)' > lock.new
+	$(BIN)/uv pip compile --quiet $(PROJECTS) --extra dev --extra ray --extra serve --no-header --no-annotate \
+		--no-emit-index-url --no-emit-package outfield | grep -vE '^(nvidia-|cuda-|triton)' > lock.new
 	(echo "# Versions that the tests pass with (constraints, not requirements). To renew: make lock"; cat lock.new) \
 		> requirements.lock && rm lock.new
 

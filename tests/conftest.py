@@ -8,20 +8,6 @@ import pytest
 from outfield import registry
 
 
-@pytest.fixture(autouse=True)
-def _alone(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the user's cache."""
-    monkeypatch.setenv("OUTFIELD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """The machine's cores belong to the test processes."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return Path(__file__).parents[1]
@@ -37,3 +23,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     foreign = registry._foreign
     monkeypatch.setattr(registry, "_foreign", lambda asked: foreign(asked) | (found if asked == "detectors" else {}))
+
+
+collect_ignore = ["plugin_example/tests"]
+"""For those who installed the example: test_plugin_example runs them so."""

@@ -44,7 +44,20 @@ def names(kind: str) -> tuple[str, ...]:
     >>> "energy" in names("detectors")
     True
     """
-    return tuple(sorted({*_own(kind), *_foreign(kind)}))
+    return tuple(sorted({*own(kind), *_foreign(kind)}))
+
+
+@cache
+def own(kind: str) -> tuple[str, ...]:
+    """The names of a kind that outfield itself brings: the files in its folder, sorted.
+
+    Examples
+    --------
+    >>> "energy" in own("detectors")
+    True
+    """
+    stems = (path.stem for path in _folder(kind).glob("*.py"))
+    return tuple(sorted(stem for stem in stems if stem != "base" and not stem.startswith("_")))
 
 
 def find(kind: str, name: str) -> Any:
@@ -61,7 +74,7 @@ def find(kind: str, name: str) -> Any:
     'Energy'
     """
     place = place_of(kind, name)
-    return _sole_class(import_module(place)) if name in _own(kind) else _foreign(kind)[name].load()
+    return _sole_class(import_module(place)) if name in own(kind) else _foreign(kind)[name].load()
 
 
 def place_of(kind: str, name: str) -> str:
@@ -77,7 +90,7 @@ def place_of(kind: str, name: str) -> str:
     >>> place_of("detectors", "energy")
     'outfield.detectors.energy'
     """
-    if name in _own(kind):
+    if name in own(kind):
         return f"outfield.{FOLDERS[kind].replace('/', '.')}.{name}"
     if name in _foreign(kind):
         return _foreign(kind)[name].value
@@ -124,12 +137,6 @@ def _folder(kind: str) -> Path:
     if kind not in FOLDERS:
         raise UnknownName("kinds", kind, FOLDERS, listable=True)
     return Path(__file__).parent / FOLDERS[kind]
-
-
-@cache
-def _own(kind: str) -> tuple[str, ...]:
-    stems = (path.stem for path in _folder(kind).glob("*.py"))
-    return tuple(stem for stem in stems if stem != "base" and not stem.startswith("_"))
 
 
 @cache

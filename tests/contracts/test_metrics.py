@@ -1,4 +1,4 @@
-"""What every metric keeps, by name: finite, in range, blind to the order of rows, pointing the right way."""
+"""Our own metrics keep their contract; what those of one kind keep beside."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 
 from outfield import registry
 from outfield.errors import UserError
-from outfield.metrics.base import IdScores, Metric, Predictions, Ranking
+from outfield.metrics.base import IdScores, Predictions, Ranking
+from outfield.testing.metrics import CHECKS, Case, usual
 
-NAMES = registry.names("metrics")
+NAMES = registry.own("metrics")
 METRICS = {name: registry.create("metrics", name) for name in NAMES}
 ISSUE = {
     *("auroc", "fpr_at_95_id", "fpr_at_95_ood", "aupr_in", "aupr_out", "autc", "accuracy", "balanced_accuracy", "ece"),
@@ -27,99 +28,40 @@ SCORED = [name for name in NAMES if METRICS[name].inputs in ("ranking", "diagnos
 PREDICTED = [name for name in NAMES if METRICS[name].inputs == "predictions"]
 
 
-def arguments(metric, rng, *, n=60, m=40, apart=1.0):
-    """Plain arrays for a metric, as its user passes them; ``apart`` > 0 is the easier case."""
-    if metric.inputs == "merit":
-        return of_merits(metric, rng, n, apart)
-    classes = 5
-    labels = rng.integers(classes, size=n)
-    if metric.inputs == "predictions":
-        return apart * 2 * np.eye(classes)[labels] + rng.normal(size=(n, classes)), labels
-    correct = rng.random(n) < 0.7
-    scores = rng.normal(size=n) + (apart * ~correct if metric.inputs == "diagnostic" else 0)
-    ood = rng.normal(3 * apart, 1, m)
-    return {("ranking", True): (scores, ood), ("diagnostic", False): (scores, correct)}.get(
-        (metric.inputs, metric.per_set), (scores, correct, ood)
-    )
-
-
-def of_merits(metric, rng, n, apart):
-    """Merits, higher where ``apart`` is, and for some metrics a detector's scores, which follow the error as far."""
-    if registry.name_of("metrics", metric) == "exact_match":
-        return ((rng.random(n) < 0.4 + 0.4 * apart).astype(float),)
-    error = np.abs(rng.normal(size=n))
-    return (-error, rng.normal(size=n) + apart * error) if metric.of_detector else (-error / apart,)
-
-
-def shuffled(args, rng):
-    """Rows in another order: ID rows together, OOD rows apart."""
-    order = rng.permutation(len(args[0]))
-    return [array[order if len(array) == len(order) else rng.permutation(len(array))] for array in args]
+def arguments(metric, rng):
+    """Plain arrays for a metric, as its user passes them."""
+    return usual(metric)(rng, 60, 1.0)
 
 
 def test_every_named_metric_is_there():
     assert set(NAMES) >= ISSUE
 
 
+def binary_merits(rng, n, apart):
+    return ((rng.random(n) < 0.4 + 0.4 * apart).astype(float),)
+
+
+DRAWN = {"exact_match": binary_merits}
+FEWEST = {
+    "auroc_correct_vs_incorrect": (np.array([0.0, 1.0]), np.array([True, False])),
+    "auroc_correct_vs_ood": (np.zeros(1), np.array([True]), np.ones(1)),
+    "auroc_incorrect_vs_ood": (np.zeros(1), np.array([False]), np.ones(1)),
+    "error_correlation": (-np.arange(3.0), np.array([0.0, 2.0, 1.0])),
+}
+
+
+def case(name):
+    """Of a metric; ECE is better for the same answers with the right confidence, not with too much."""
+    rng = np.random.default_rng(7)
+    ends = (calibrated(rng), calibrated(rng, sharper=3)) if name == "ece" else None
+    draw = DRAWN.get(name, usual(METRICS[name]))
+    return Case(METRICS[name], draw, FLOOR.get(name, 0.0), CEILING.get(name, 1.0), FEWEST.get(name), ends)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", NAMES)
-class TestMetric:
-    def test_is_finite_and_in_range_and_inside_its_interval(self, name, rng):
-        estimate = METRICS[name](*arguments(METRICS[name], rng))
-        assert FLOOR.get(name, 0.0) <= estimate.value <= CEILING.get(name, 1.0)
-        assert estimate.n > 0
-        if not math.isnan(estimate.low):
-            assert FLOOR.get(name, 0.0) <= estimate.low <= estimate.value <= estimate.high <= CEILING.get(name, 1.0)
-
-    def test_has_an_interval_unless_it_says_why_not(self, name, rng):
-        estimate = METRICS[name](*arguments(METRICS[name], rng))
-        assert math.isnan(estimate.low) == ("No interval" in type(METRICS[name]).__doc__)
-
-    def test_interval_narrows_with_more_samples(self, name, rng):
-        few, many = (METRICS[name](*arguments(METRICS[name], rng, n=n, m=n // 2 + 1)) for n in (100, 10_000))
-        assert math.isnan(few.low) or many.high - many.low < 0.4 * (few.high - few.low)
-
-    def test_order_of_rows_does_not_matter(self, name, rng):
-        args = arguments(METRICS[name], rng)
-        args = [np.round(array, 1) if array.dtype.kind == "f" else array for array in args]  # with ties
-        first, second = METRICS[name](*args), METRICS[name](*shuffled(args, rng))
-        assert asdict(second) == pytest.approx(asdict(first), abs=1e-12, nan_ok=True)
-
-    def test_points_the_way_it_says(self, name, rng):
-        easy, hard = (
-            METRICS[name](*arguments(METRICS[name], rng, n=900, m=800, apart=apart)).value for apart in (1.2, 0.2)
-        )
-        if name == "ece":  # the same right or wrong predictions, said with the right and with too much confidence
-            easy, hard = METRICS[name](*calibrated(rng)).value, METRICS[name](*calibrated(rng, sharper=3)).value
-        assert (easy > hard) == METRICS[name].higher_is_better
-
-    def test_one_sample_of_each_kind_is_enough(self, name, rng):
-        metric = METRICS[name]
-        args = arguments(metric, rng, n=3 if name == "error_correlation" else 1, m=1)
-        correct = name != "auroc_incorrect_vs_ood"
-        args = [np.array([correct]) if array.dtype == bool else array for array in args]
-        if name == "auroc_correct_vs_incorrect":
-            args = (np.array([0.0, 1.0]), np.array([True, False]))
-        assert math.isfinite(metric(*args).value)
-
-    def test_empty_and_nan_are_refused_with_the_way_out(self, name, rng):
-        metric = METRICS[name]
-        args = arguments(metric, rng)
-        for position, array in enumerate(args):
-            empty = [other[:0] if place == position else other for place, other in enumerate(args)]
-            with pytest.raises(UserError, match="Expected"):
-                metric(*empty)
-            if array.dtype.kind == "f":
-                spoilt = array.copy()
-                spoilt[3] = np.nan
-                with pytest.raises(UserError, match="NaN"):
-                    metric(*[spoilt if place == position else other for place, other in enumerate(args)])
-
-    def test_is_a_frozen_value_that_names_itself(self, name):
-        metric = METRICS[name]
-        assert isinstance(metric, Metric)
-        assert registry.name_of("metrics", metric) == name
-        assert registry.create("metrics", name, **asdict(metric)) == metric
-        assert metric.label
+def test_contract(name, check):
+    check(case(name))
 
 
 @pytest.mark.parametrize("name", [name for name in (*SCORED, "error_correlation") if name != "autc"])

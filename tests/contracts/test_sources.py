@@ -1,4 +1,4 @@
-"""Every source, found by name: plain fields, the same rows again, faults in words."""
+"""Our own sources keep their contract."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import tarfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ import pytest
 from PIL import Image
 
 from outfield import registry
-from outfield.data import datasets, views
-from outfield.data.base import Dataset, Source
-from outfield.data.in_memory import in_memory
+from outfield.data.base import Source
 from outfield.errors import UserError
 from outfield.studies.spec import Plugin
+from outfield.testing._expect import written
+from outfield.testing.sources import CHECKS
 
-NAMES = tuple(name for name in registry.names("sources") if name != "hub")
+NAMES = tuple(name for name in registry.own("sources") if name != "hub")
 
 
 def png(path: Path, shade: int, mode: str = "L", size: tuple[int, int] = (6, 5)) -> None:
@@ -109,61 +108,9 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
     return made
 
 
-def same(one: Any, other: Any) -> bool:
-    return len(one) == len(other) and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def as_written(source: Source) -> dict[str, Any]:
-    """The source as JSON, as a study file would name it."""
-    values = {field.name: getattr(source, field.name) for field in fields(source)}
-    plain = {name: as_written(value) if isinstance(value, Source) else value for name, value in values.items()}
-    return {"name": registry.name_of("sources", source), **plain}
-
-
-def test_is_a_frozen_dataclass_that_json_round_trips(source: Source) -> None:
-    assert is_dataclass(source)
-    written = json.loads(json.dumps(as_written(source)))
-    again = Plugin(**written).build("sources")
-    assert again == source and hash(again) == hash(source) and repr(again) == repr(source)
-
-
-def test_loads_the_same_rows_again(source: Source) -> None:
-    first, again = source.load(), source.load()
-    assert isinstance(first, Dataset) and len(first) > 0
-    assert first.digest() == again.digest()
-    assert same(first.read(slice(None)), again.read(slice(None)))
-
-
-def test_labels_and_classes_fit_the_rows(source: Source) -> None:
-    data = source.load()
-    if data.labels is not None:
-        assert data.labels.shape == (len(data),) and data.labels.dtype == np.int64
-        assert data.classes is None or data.labels.max() < len(data.classes)
-
-
-def test_targets_and_groups_fit_the_rows(source: Source) -> None:
-    data = source.load()
-    if (targets := datasets.targets_of(data)) is not None:
-        assert len(targets) == len(data) and targets.dtype in (np.float32, np.float64) and np.isfinite(targets).all()
-    if (groups := datasets.groups_of(data)) is not None:
-        assert groups.shape == (len(data),) and groups.dtype == np.int64 and groups.min() >= 0
-        assert groups.max() < len(datasets.group_names_of(data))
-
-
-def test_reads_the_same_whatever_the_batch_and_the_order(source: Source) -> None:
-    data = source.load()
-    whole = data.read(slice(None))
-    order = np.random.default_rng(0).permutation(len(data))
-    assert same(data.read(order), [whole[row] for row in order])
-    assert same(data.read(slice(1, 3)), whole[1:3])
-
-
-def test_its_key_rests_on_what_is_read(source: Source) -> None:
-    data = source.load()
-    assert len(set(datasets.row_keys(data).tolist())) >= 1
-    assert in_memory(data).digest() == data.digest()
-    if len(data) > 1:
-        assert views.subset(data, np.arange(len(data) - 1)).digest() != data.digest()
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_contract(source: Source, check: Callable[[Source], None]) -> None:
+    check(source)
 
 
 def test_a_wrong_field_is_a_users_mistake(source: Source) -> None:
@@ -177,7 +124,7 @@ def test_every_source_that_needs_no_network_is_covered() -> None:
 
 def test_the_hub_round_trips_too() -> None:
     made = Plugin(name="hub", repo="owner/name", inputs=["text"], label="label").build("sources")
-    assert Plugin(**json.loads(json.dumps(as_written(made)))).build("sources") == made
+    assert Plugin(**json.loads(json.dumps(written("sources", made)))).build("sources") == made
 
 
 def test_pictures_in_a_folder_a_zip_and_a_list_are_the_same_data(tmp_path: Path) -> None:

@@ -303,7 +303,7 @@ def test_a_study_as_an_object_is_recognised_and_another_is_not(tmp_path: Path) -
 
 
 def test_every_source_but_the_hub_tells_its_files() -> None:
-    silent = {name for name in registry.names("sources") if registry.find("sources", name).files is Source.files}
+    silent = {name for name in registry.own("sources") if registry.find("sources", name).files is Source.files}
     assert silent == {"hub"}
 
 

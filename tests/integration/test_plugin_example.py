@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +13,7 @@ import polars as pl
 import pytest
 
 from outfield.reports.results import Results
-
-_SPEC = importlib.util.spec_from_file_location("simulated", Path(__file__).with_name("simulated.py"))
-simulated = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(simulated)
+from outfield.testing import simulated
 
 PROGRAM = """
 import json, torch
@@ -70,7 +67,7 @@ def output(installed: dict[str, str], *words: object) -> str:
 
 def test_the_command_line_lists_a_foreign_analysis_and_what_it_asks(installed: dict[str, str]) -> None:
     lines = output(installed, "-m", "outfield", "list", "analyses").splitlines()
-    assert [line.split()[0] for line in lines] == ["one_family_out", "performance_against_detection", "seed_spread"]
+    assert {line.split()[0] for line in lines} >= {"one_family_out", "performance_against_detection", "seed_spread"}
     page = output(installed, "-m", "outfield", "list", "analyses", "seed_spread")
     assert "How far do seeds of one strategy lie apart?" in page and "wide = 0.01" in page
 
@@ -115,7 +112,7 @@ def test_the_dashboard_lists_and_shows_a_foreign_analysis(
 ) -> None:
     found = json.loads(output(installed, "-c", DASHBOARD, folder, tmp_path))
     asked = {"id": "analysis-seed-spread", "title": "How far do seeds of one strategy lie apart?"}
-    assert found["listed"] == {"title": "Further analyses", "displays": [asked]}
+    assert found["listed"]["title"] == "Further analyses" and asked in found["listed"]["displays"]
     assert found["shown"]["title"] == "How much the seed decides" and found["shown"]["n"] == 12
     assert len(found["shown"]["specs"]) == 1 and found["shown"]["empty"] is None
     assert "EX001" in {one["code"] for one in found["findings"]}
@@ -138,3 +135,34 @@ def test_a_foreign_analysis_that_the_rows_cannot_answer_says_what_is_missing(
     text = output(installed, "-c", WITHOUT_DETECTORS, folder)
     section = text.partition(">Further analyses</h2>")[2].partition("</section>")[0]
     assert "Expected rows of AUROC, but these have none. Run the study with detectors and OOD sets." in section
+
+
+def test_its_own_tests_run_the_contracts_of_its_plug_ins(
+    installed: dict[str, str], repository: Path, tmp_path: Path
+) -> None:
+    tests = shutil.copytree(repository / "tests" / "plugin_example" / "tests", tmp_path / "tests")
+    said = output(installed, "-m", "pytest", "-p", "no:cacheprovider", "-v", tests)
+    ran = {line.split("[")[1].split("]")[0] for line in said.splitlines() if "PASSED" in line}
+    assert ran == {"analyses/seed_spread", "detectors/flow", "detectors/margin", "detectors/standardised"}
+
+
+WITHOUT_PYTEST = """
+import sys
+from outfield.errors import UserError
+from outfield.testing import plugins_of
+for given in ({"apart": ["flow"]}, {"apart": ["nothing"]}, {"apart": ["flow", "standardised"]}):
+    try:
+        for contract in plugins_of("outfield-example", **given):
+            contract()
+    except (AssertionError, UserError) as error:
+        print(type(error).__name__, error)
+print(sys.modules.get("pytest"), sys.modules.get("_pytest"))
+"""
+
+
+def test_the_contracts_need_no_pytest_and_say_what_they_lack(installed: dict[str, str]) -> None:
+    lacking, unknown, loaded = output(installed, "-c", WITHOUT_PYTEST).splitlines()
+    assert lacking.startswith("AssertionError Expected to build detectors/standardised from {}")
+    assert "plugins_of(..., parameters={'standardised': {...}})" in lacking
+    assert unknown.startswith("UserError Expected plug-ins that 'outfield-example' declares, but got ['nothing']")
+    assert loaded == "None None"

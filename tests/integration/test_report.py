@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
-from pathlib import Path
 
 import altair as alt
 import numpy as np
@@ -28,11 +26,8 @@ from outfield.reports.results import Results
 from outfield.store import write
 from outfield.store.performance import Performance
 from outfield.store.query import MissingRowsWarning
+from outfield.testing import simulated
 from outfield.types import Estimate
-
-_SPEC = importlib.util.spec_from_file_location("simulated", Path(__file__).with_name("simulated.py"))
-simulated = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(simulated)
 
 BUILDERS = [build for builds in page.sections().values() for build in builds]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -382,12 +382,12 @@ def test_tuning_sets_that_are_renamed_are_tuned_on_again(tmp_path: Path) -> None
 
 
 def test_a_failed_identity_stops_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from outfield.studies import job
+    from outfield.studies import bench
 
     def off(*_: Any) -> None:
         raise OutfieldError("AUROC_all is not its parts")
 
-    monkeypatch.setattr(job, "check_identities", off)
+    monkeypatch.setattr(bench, "check_identities", off)
     with pytest.raises(OutfieldError, match="AUROC_all"):
         run_small(tmp_path, models=[{"strategy": "baseline", "seeds": [0]}]).check()
 

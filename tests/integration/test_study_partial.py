@@ -17,7 +17,7 @@ from outfield.errors import Problems
 from outfield.reports.page import html
 from outfield.reports.results import Results
 from outfield.store import query
-from outfield.studies import job
+from outfield.studies import bench
 from outfield.studies.outcome import Outcome
 from outfield.studies.plan import outlook, plan, whole
 from outfield.studies.sets import load
@@ -185,13 +185,13 @@ def test_shifted_sets_from_files_are_measured_and_notes_are_on_the_page(tmp_path
 
 
 def test_what_detectors_warn_of_is_told_once_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = job.score
+    plain = bench.score
 
     def warning(detector: Any, *rest: Any) -> Any:
         if type(detector).__name__ in ("MSP", "MDS"):
             warnings.warn("These features are odd.", stacklevel=2)
         return plain(detector, *rest)
 
-    monkeypatch.setattr(job, "score", warning)
+    monkeypatch.setattr(bench, "score", warning)
     outcome = run_small(tmp_path).check()
     assert outcome.warnings == ("mds, msp (2 models): These features are odd.",)

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outfield.detectors.base import Detector
-from outfield.registry import create, names
+from outfield.registry import create, own
+from outfield.testing.world import world
 from outfield.types import Outputs, State
-from tests.contracts.worlds import world
 from tests.properties.support import attacked
 
 SMALLER: dict[str, dict[str, Any]] = {"corp": {"m": 96}}
@@ -29,7 +29,7 @@ def fitted(name: str) -> tuple[Detector, State]:
 
 @attacked
 @given(
-    st.sampled_from(names("detectors")),
+    st.sampled_from(own("detectors")),
     st.lists(st.sampled_from([*ODD, 0.0, 1e-20, 1.0, 1e4]), min_size=1, max_size=6),
 )
 def test_a_row_is_scored_or_is_nan(name: str, factors: list[float]) -> None:
@@ -48,7 +48,7 @@ def test_a_row_is_scored_or_is_nan(name: str, factors: list[float]) -> None:
     assert torch.isfinite(found[torch.isfinite(torch.tensor(factors))]).all()
 
 
-@pytest.mark.parametrize("name", names("detectors"))
+@pytest.mark.parametrize("name", own("detectors"))
 def test_no_rows_have_no_scores(name: str) -> None:
     detector, state = fitted(name)
     assert len(detector.score(world().outputs("test", detector)[:0], state)) == 0

@@ -18,7 +18,7 @@ from outfield.errors import UserError
 from outfield.metrics.base import IdScores
 from tests.properties.support import attacked
 
-NAMES = registry.names("metrics")
+NAMES = registry.own("metrics")
 METRICS = {name: registry.create("metrics", name) for name in NAMES}
 RANKED = [name for name in NAMES if METRICS[name].inputs == "ranking"]
 PREDICTED = [name for name in NAMES if METRICS[name].inputs == "predictions"]

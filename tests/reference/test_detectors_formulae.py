@@ -17,7 +17,7 @@ from scipy.stats import entropy, rankdata, weibull_min
 from outfield.detectors.base import Detector
 from outfield.features.banks import priorities
 from outfield.features.fit_data import FitData
-from outfield.registry import create, names
+from outfield.registry import create, own
 from outfield.types import Head, Outputs
 
 C, D = 4, 20
@@ -396,7 +396,7 @@ def test_adascale() -> None:
 
 
 def test_every_detector_has_its_formula() -> None:
-    assert {name for name, *_ in CASES} | {"gram", "odin", "adascale"} >= set(names("detectors"))
+    assert {name for name, *_ in CASES} | {"gram", "odin", "adascale"} >= set(own("detectors"))
 
 
 @pytest.mark.parametrize("name", ["msp", "entropy", "gen", "odin", "temp_scale"])

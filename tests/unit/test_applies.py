@@ -26,12 +26,12 @@ class Offering:
 
 def served(*offers: str) -> set[str]:
     model = Offering(frozenset(offers))
-    every = [Job(name, registry.create("detectors", name)) for name in registry.names("detectors")]
+    every = [Job(name, registry.create("detectors", name)) for name in registry.own("detectors")]
     return {job.key for job in applicable(model, every)[0]}  # type: ignore[arg-type]
 
 
 def test_a_model_with_all_serves_every_detector() -> None:
-    assert served("logits", "features", "head", "layers", "gradients") == set(registry.names("detectors"))
+    assert served("logits", "features", "head", "layers", "gradients") == set(registry.own("detectors"))
 
 
 def test_a_model_without_a_head_keeps_what_reads_features() -> None:
@@ -81,7 +81,7 @@ HEADLESS = Outputs(
     features=torch.rand(240, 6, generator=torch.Generator().manual_seed(1)),
     labels=torch.arange(240) % 4,
 )
-FITTED = [n for n in registry.names("detectors") if not registry.create("detectors", n).probes()]
+FITTED = [n for n in registry.own("detectors") if not registry.create("detectors", n).probes()]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -20,7 +20,7 @@ from outfield.errors import UnknownName, UserError, plural
 from outfield.reports.analysis import analyse
 from tests.integration.test_cli import typed
 
-EVERY = [(kind, name) for kind in registry.kinds() for name in registry.names(kind)]
+EVERY = [(kind, name) for kind in registry.kinds() for name in registry.own(kind)]
 
 
 def parameters(cls: Any) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def test_unknown_names_are_suggested() -> None:
 
 def test_every_plug_in_loads_and_is_found_by_its_own_name() -> None:
     for kind in registry.kinds():
-        for name in registry.names(kind):
+        for name in registry.own(kind):
             assert registry.name_of(kind, registry.find(kind, name)) == name
 
 

@@ -421,7 +421,7 @@ def test_an_index_that_another_process_has_open_is_left_to_it(tmp_path):
 def test_the_index_equals_what_the_store_reads(world, tmp_path):
     index = Index(world / "small", tmp_path)
     index.renew()
-    names = ", ".join(query.rows(world / "small").columns)
+    names = ", ".join(map(query.quoted, query.rows(world / "small").columns))
     assert index.ask(f"SELECT {names} FROM rows ORDER BY job, number").equals(query.rows(world / "small"))
 
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 from polars.testing import assert_frame_equal
 
 from outfield.dashboard import displays
 from outfield.dashboard.selection import ID_SET, Selection
 from outfield.dashboard.studies import SELECTED, Study
-
-_SPEC = importlib.util.spec_from_file_location("simulated", Path(__file__).parents[1] / "integration" / "simulated.py")
-simulated = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(simulated)
+from outfield.testing import simulated
 
 SELECTIONS = {
     "all": Selection(),

@@ -6,7 +6,6 @@ the diff.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from collections.abc import Callable
@@ -24,12 +23,10 @@ from outfield.reports.comparison import Comparison, compare
 from outfield.reports.displays.base import Display
 from outfield.reports.html import LONG, cell_texts, render
 from outfield.reports.results import Results
+from outfield.testing import simulated
 
 TESTS = Path(__file__).parents[1]
 SNAPSHOTS = TESTS / "snapshots" / "display_specs.json"
-_SPEC = importlib.util.spec_from_file_location("simulated", TESTS / "integration" / "simulated.py")
-simulated = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(simulated)
 
 OF_A_STUDY = {f"study/{build.__name__}": build for builds in page.SECTIONS.values() for build in builds}
 OF_TWO = {f"two/{build.__name__}": build for builds in comparison_page.SECTIONS.values() for build in builds}

@@ -27,6 +27,7 @@ LAYERS = (
     {"card"},
     {"guard", "dashboard"},
     {"cli"},
+    {"testing"},
 )
 """A package may import what stands in an earlier layer; those of one layer do not import each other."""
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from outfield.errors import UserError
 from outfield.features.probes.base import Probe
-from outfield.registry import create, names
+from outfield.registry import create, own
+from outfield.testing.world import TinyModel, extract, world
 from outfield.types import Outputs
-from tests.contracts.worlds import TinyModel, extract, world
 
-PROBES = names("probes")
+PROBES = own("probes")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from outfield.features.finite import CheckedStored
 from outfield.features.fit_data import FitData
 from outfield.models.networks.small_cnn import SmallCNN
 from outfield.models.torch import TorchModel
-from outfield.registry import create, names
+from outfield.registry import create, own
 from outfield.studies.scoring import score
 
 CLASSES, ROWS, BATCH = 4, 310, 32
@@ -57,7 +57,7 @@ def net() -> TorchModel:
 
 
 def extracted(net: TorchModel, folder: Path, shards: Shards) -> dict[str, Values]:
-    probes = dict.fromkeys(probe for name in names("detectors") for probe in create("detectors", name).probes())
+    probes = dict.fromkeys(probe for name in own("detectors") for probe in create("detectors", name).probes())
     return {
         split: extract(net, pictures(ROWS, seed), Cache(folder), probes=tuple(probes), batch=BATCH, shards=shards)
         for seed, split in enumerate(("train", "val", "test"))
@@ -66,7 +66,7 @@ def extracted(net: TorchModel, folder: Path, shards: Shards) -> dict[str, Values
 
 def scored(values: dict[str, Values]) -> dict[str, np.ndarray]:
     fit = FitData(values["train"], values["val"])
-    built = {name: create("detectors", name, **SMALLER.get(name, {})).clipped(fit) for name in names("detectors")}
+    built = {name: create("detectors", name, **SMALLER.get(name, {})).clipped(fit) for name in own("detectors")}
     return {name: score(one, one.fit(fit), values["test"], "test") for name, one in built.items()}
 
 
@@ -88,7 +88,7 @@ def test_shards_merge_to_the_fit_of_the_whole(net: TorchModel, whole: dict[str, 
     """Each shard folded by itself, in any order of work, and the accumulators merged."""
     values = extracted(net, tmp_path, 1)
     fit = Merged(values["train"], values["val"])
-    for name in names("detectors"):
+    for name in own("detectors"):
         detector: Detector = create("detectors", name, **SMALLER.get(name, {})).clipped(fit)
         scores = score(detector, detector.fit(fit), values["test"], "test")
         np.testing.assert_allclose(scores, whole[name], rtol=1e-6, atol=1e-6 * whole[name].std(), err_msg=name)

@@ -62,7 +62,7 @@ def test_every_interval_of_weighted_samples_has_a_case(simulation):
     rng = np.random.default_rng(0)
     x, weights = simulation.importance(rng, 300)
     unknown, ood_weights = simulation.importance(rng, 300)
-    for name in registry.names("metrics"):
+    for name in registry.own("metrics"):
         metric = registry.create("metrics", name)
         if metric.inputs == "merit":
             continue
@@ -78,7 +78,7 @@ def test_every_interval_of_weighted_samples_has_a_case(simulation):
 
 
 def test_every_interval_of_merits_has_a_case(simulation):
-    names = [name for name in registry.names("metrics") if registry.find("metrics", name).inputs == "merit"]
+    names = [name for name in registry.own("metrics") if registry.find("metrics", name).inputs == "merit"]
     assert all(any(each.startswith(f"{name} of ") for each in simulation.SIMULATE) for name in names)
 
 

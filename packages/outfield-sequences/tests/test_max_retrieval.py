@@ -10,15 +10,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from outfield_sequences.networks.max_attention import MaxAttention
-from outfield_sequences.softmax import COEFFICIENTS, Softmax, adaptive_softmax, entropy, inverse_temperature
-from outfield_sequences.sources.priorities import Priorities
-from outfield_sequences.tasks.max_retrieval import MaxRetrieval
 from torch import Tensor, nn
 
 from outfield import registry
 from outfield.errors import UserError
 from outfield.strategies import train
+from outfield_sequences.networks.max_attention import MaxAttention
+from outfield_sequences.softmax import COEFFICIENTS, Softmax, adaptive_softmax, entropy, inverse_temperature
+from outfield_sequences.sources.priorities import Priorities
+from outfield_sequences.tasks.max_retrieval import MaxRetrieval
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from outfield_sequences.mazes.generators import GENERATORS, depth_first, wilson
-from outfield_sequences.mazes.maze import Maze, all_passages, passage, shortest_paths
-from outfield_sequences.mazes.pictures import maze_of_picture, picture_of
-from outfield_sequences.mazes.tokens import maze_of_tokens, number_of, token_of, tokens_of, vocabulary
-from outfield_sequences.sources.mazes import Mazes
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import shortest_path as steps_between
 from scipy.stats import chisquare
 
 from outfield.errors import UserError
+from outfield_sequences.mazes.generators import GENERATORS, depth_first, wilson
+from outfield_sequences.mazes.maze import Maze, all_passages, passage, shortest_paths
+from outfield_sequences.mazes.pictures import maze_of_picture, picture_of
+from outfield_sequences.mazes.tokens import maze_of_tokens, number_of, token_of, tokens_of, vocabulary
+from outfield_sequences.sources.mazes import Mazes
 
 SPANNING_TREES = 192
 """Of the 3 x 3 grid, by Kirchhoff's theorem."""

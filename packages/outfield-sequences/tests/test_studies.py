@@ -8,7 +8,6 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
-from outfield_sequences.tasks.maze_step import MazeStep
 
 from outfield import registry
 from outfield.features.cache import Cache
@@ -17,6 +16,7 @@ from outfield.store import query
 from outfield.strategies import train
 from outfield.studies.run import run
 from outfield.studies.spec import Spec
+from outfield_sequences.tasks.maze_step import MazeStep
 
 PLUGINS = {
     "sources": ("mazes", "priorities"),

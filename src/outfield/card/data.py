@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 from zipfile import ZipFile
@@ -14,6 +15,7 @@ import numpy as np
 from outfield import registry
 from outfield.data import adapters, labels
 from outfield.data.base import Dataset, Source
+from outfield.data.datasets import targets_of
 from outfield.data.folder_tree import Tree
 from outfield.data.member import Member
 from outfield.data.sampling import split
@@ -21,7 +23,7 @@ from outfield.data.sources._names import is_foreign, is_picture
 from outfield.data.sources._rows import ending, header, records
 from outfield.data.sources.arrays import names_in
 from outfield.data.sources.table import Table
-from outfield.data.views import in_order, relabelled
+from outfield.data.views import in_order, relabelled, with_targets
 from outfield.errors import UserError, listed, reading
 from outfield.places import home
 from outfield.studies.spec import Category
@@ -31,13 +33,21 @@ SHARES = {"train": 0.5, "val": 0.1, "test": 0.4}
 """How one ID set is shared out where no training data are given."""
 
 
-def dataset(what: Any) -> Dataset:
+def dataset(what: Any, target: str | None = None, *, numbers: bool = False) -> Dataset:
     """A data set from a path, a source, ``(items, labels)``, an array, a tensor, a frame, a list or a torch data set.
 
     A folder holds pictures by class; files are read by their ending: ``.zip`` (pictures), ``.npy`` and ``.npz``
     (arrays, labels of the name ``labels``), ``.tar`` (a shard of WebDataset), ``.jsonl``, ``.json``, ``.csv``,
     ``.tsv``, ``.parquet`` (texts where there is a column ``text``, else columns of numbers and of texts; labels in the
     column ``label``). Everything else, with labels or without, is what ``outfield.data.adapters.dataset_of`` takes.
+
+    Parameters
+    ----------
+    what : data
+    target : str, optional
+        Column of a table that holds a number to be predicted, in the place of a label.
+    numbers : bool
+        What stands beside the items are targets, ``(items, targets)``, and no labels.
 
     Raises
     ------
@@ -50,7 +60,7 @@ def dataset(what: Any) -> Dataset:
     (3, 1)
     """
     if isinstance(what, (str, Path)):
-        return _loaded(Path(what))
+        return _loaded(Path(what), target)
     if isinstance(what, Source):
         return what.load()
     if isinstance(what, Dataset):
@@ -58,6 +68,8 @@ def dataset(what: Any) -> Dataset:
     items, named = what if isinstance(what, tuple) and len(what) == 2 else (what, None)
     several = isinstance(what, tuple) and len(what) > 2 and any(hasattr(one, "shape") for one in what)
     if adapters.is_data(items) and not several:
+        if numbers and named is not None:
+            return with_targets(adapters.dataset_of(items, None), named)
         return adapters.dataset_of(items, named)
     raise UserError(
         "Expected data as a path, a source, a data set, an array, a tensor, a frame, a list, a torch data set, or "
@@ -74,9 +86,9 @@ def _called(what: Any) -> str:
     return type(what).__name__
 
 
-def _loaded(path: Path) -> Dataset:
+def _loaded(path: Path, target: str | None) -> Dataset:
     """The data at a path; a table keeps the names of its columns, its gaps and its texts."""
-    source = _source(home(path))
+    source = Table(str(home(path)), target=target) if target else _source(home(path))
     return source.as_fitted() if isinstance(source, Table) else source.load()
 
 
@@ -150,11 +162,15 @@ def _columns(path: Path) -> tuple[str, ...]:
         return tuple(header(path))
 
 
-def id_splits(train: Any, val: Any, test: Any) -> tuple[dict[str, Dataset], tuple[str, ...]]:
+def id_splits(
+    train: Any, val: Any, test: Any, target: str | None = None, *, numbers: bool = False
+) -> tuple[dict[str, Dataset], tuple[str, ...]]:
     """Training, validation and test split of the ID data, and what a reader must know of how they were made.
 
-    Without ``train`` the test data are shared out; without ``val`` a tenth is split off the training data.
+    Without ``train`` the test data are shared out; without ``val`` a tenth is split off the training data. With
+    ``numbers`` they have targets in the place of labels, in a table those of the column ``target``.
     """
+    _id_set = partial(_answered, target=target, numbers=numbers)
     if test is None:
         raise UserError("Expected ID test data, but got none. Pass id_test=, data with labels.")
     parts: dict[str, Dataset] = {"test": _id_set(test, "id_test")}
@@ -173,10 +189,17 @@ def id_splits(train: Any, val: Any, test: Any) -> tuple[dict[str, Dataset], tupl
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
 
 
-def _id_set(what: Any, name: str) -> Dataset:
-    """ID data, which have labels: those of classes, not of splits."""
-    data = dataset(what)
+def _answered(what: Any, name: str, *, target: str | None, numbers: bool) -> Dataset:
+    """ID data, which have targets, or labels: those of classes, not of splits."""
+    data = dataset(what, target, numbers=numbers)
     where = str(what) if isinstance(what, (str, Path)) else name
+    if numbers and targets_of(data) is None:
+        raise UserError(
+            f"Expected numbers to predict in {where}, but found none. Name the column of a table as target; in Python, "
+            "pass (items, targets)."
+        )
+    if numbers:
+        return data
     if data.labels is None:
         raise UserError(
             f"Expected labels of the ID data in {where}, but found none. They are the folders of pictures, the column "
@@ -190,7 +213,7 @@ def _id_set(what: Any, name: str) -> Dataset:
     return data
 
 
-def ood_members(ood: Mapping[str, Any]) -> tuple[Member, ...]:
+def ood_members(ood: Mapping[str, Any], target: str | None = None, *, numbers: bool = False) -> tuple[Member, ...]:
     """OOD sets with names and categories.
 
     Parameters
@@ -198,6 +221,10 @@ def ood_members(ood: Mapping[str, Any]) -> tuple[Member, ...]:
     ood : mapping
         A category (near, far, extreme, synthetic) to data, to a list of data or to a mapping of names to data; or a
         name to ``(category, data)``.
+    target : str, optional
+        Column of tables that is no input.
+    numbers : bool
+        What stands beside items are targets, and no labels.
 
     Raises
     ------
@@ -216,7 +243,9 @@ def ood_members(ood: Mapping[str, Any]) -> tuple[Member, ...]:
             "Pass, say, ood={'far': data}."
         )
     members = tuple(
-        Member(name, "ood", dataset(what), category) for key in ood for name, category, what in _named(key, ood[key])
+        Member(name, "ood", _foreign(what, target, numbers=numbers), category)
+        for key in ood
+        for name, category, what in _named(key, ood[key])
     )
     names = [member.name for member in members]
     if not members or len({*names, *SHARES}) < len(names) + len(SHARES):
@@ -225,6 +254,12 @@ def ood_members(ood: Mapping[str, Any]) -> tuple[Member, ...]:
             f"{', '.join(names) or 'none'}. Pass them with names: ood={{'near': {{'NAME': data}}}}."
         )
     return members
+
+
+def _foreign(what: Any, target: str | None, *, numbers: bool) -> Dataset:
+    """OOD data; what of a table would be the target is no input."""
+    of_table = target is not None and isinstance(what, (str, Path)) and target in _columns(home(Path(what)))
+    return dataset(what, target if of_table else None, numbers=numbers)
 
 
 def _named(key: str, value: Any) -> Iterator[tuple[str, str, Any]]:

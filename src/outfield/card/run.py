@@ -14,7 +14,7 @@ import polars as pl
 from outfield import keys, registry
 from outfield.card.card import Card
 from outfield.card.classes import by_class
-from outfield.card.data import aligned, id_splits, kind_of, ood_members
+from outfield.card.data import Aligned, aligned, id_splits, kind_of, ood_members
 from outfield.card.hardest import Judged, hardest
 from outfield.card.jobs import Shelf
 from outfield.card.recommendation import choose, paired
@@ -33,6 +33,7 @@ from outfield.features.cache import Cache, default_folder
 from outfield.features.extract import extract
 from outfield.models.base import Model, lacking
 from outfield.models.open import open_model
+from outfield.models.sklearn import is_regressor
 from outfield.store import query
 from outfield.store.subject import Subject
 from outfield.studies.bench import Measured, Settings, measure
@@ -40,6 +41,7 @@ from outfield.studies.job import Job
 from outfield.studies.plan import Basis, jobs_of
 from outfield.studies.sets import Sets, in_two_roles
 from outfield.studies.work import keep
+from outfield.tasks.regress import Regress
 from outfield.temporary_files import work_folder
 
 PROBED = 2000
@@ -63,6 +65,7 @@ def evaluate(
     seed: int = 0,
     cache: Cache | None = None,
     classes: Sequence[str] | Mapping[str, str | int] | None = None,
+    target: str | None = None,
     tell: Tell = lambda *_: None,
     **options: Any,
 ) -> Card:
@@ -92,6 +95,9 @@ def evaluate(
     classes : sequence of str or mapping, optional
         Names of the model's outputs, in their order; or the data's names of classes to the model's names or numbers,
         where they differ: ``{"entailment": "yes"}``. See ``outfield.card.data.aligned``.
+    target : str, optional
+        Column of tables that holds the number to be predicted. With it, and of a regressor of scikit-learn, the card
+        is one of a regression: its data are ``(items, targets)``, sources with targets, or such tables.
     tell : callable, optional
         ``tell(stage, done, total)`` while it works.
     options
@@ -116,15 +122,22 @@ def evaluate(
     >>> card.recommended
     'mds'
     """
-    parts, notes = id_splits(id_train, id_val, id_test)
+    numbers = target is not None or is_regressor(model)
+    parts, notes = id_splits(id_train, id_val, id_test, target, numbers=numbers)
     outputs, _ = labels.mapping(classes)
     options = options if outputs is None else {**options, "classes": outputs}
-    members = ood_members(ood)
+    members = ood_members(ood, target, numbers=numbers)
     example = _example(parts["test"], [*parts.values(), *(member.data for member in members)])
     opened = open_model(model, **{"example": example, **options})
-    known = aligned(parts, opened.classes, classes, None if opened.head is None else len(opened.head.weight))
+    if numbers and "logits" in opened.offers:
+        raise UserError(
+            f"Expected a model that predicts numbers, since the data have targets, but {opened!r} is a classifier. "
+            "Pass a regressor; a torch module predicts numbers with numbers=True."
+        )
+    outputs_known = None if opened.head is None else len(opened.head.weight)
+    known = Aligned(parts, None, ()) if numbers else aligned(parts, opened.classes, classes, outputs_known)
     sets = _sets(known.parts, members, shifts, seed)
-    sets = _limited(sets, probe_limit, seed)
+    sets = _limited(replace(sets, task=Regress(id={}) if numbers else sets.task), probe_limit, seed)
     chosen, left_out = _applicable(opened, _detectors(detectors))
     bench = _Bench(opened, sets, cache or Cache(default_folder()), id_name, batch, probe_limit, seed)
     with work_folder("card") as folder:
@@ -243,7 +256,8 @@ class _Bench:
     def done(self, detectors: Sequence[Detector], folder: Path, tell: Tell) -> _Done:
         """Every job's files in a folder: from the cache, or done now. Detectors that cannot be fitted are told."""
         limit = self.limit if self.sets.probed else None
-        basis = Basis.of("card", self.id_name, self.sets, limit=limit, seed=self.seed)
+        task = registry.name_of("tasks", self.sets.task)
+        basis = Basis.of("card", self.id_name, self.sets, task=task, limit=limit, seed=self.seed)
         jobs = tuple(jobs_of({"model": self.digest}, self.model.name, detectors, basis))
         shelf = Shelf(self.cache, folder, self.model.name)
         taken = {job: warned for job in jobs if (warned := shelf.take(job)) is not None}
@@ -273,7 +287,7 @@ class _Bench:
             self.sets.task,
             jobs,
             self.cache,
-            subject=Subject("card", name, name, "baseline", 0, self.id_name),
+            subject=Subject("card", name, name, "baseline", 0, self.id_name, registry.name_of("tasks", self.sets.task)),
             settings=self.settings,
             digest=self.digest,
             progress=lambda done, total: tell("extraction", done, total),
@@ -315,7 +329,8 @@ def _warnings(heard: Mapping[str, Sequence[str]], told: Mapping[str, Sequence[st
 def _told(model: Model, judged: Sequence[Judged]) -> Iterator[str]:
     """What the model says of itself, and that what it gives are no logits."""
     yield from getattr(model, "notes", ())
-    logits = np.concatenate([one.logits for one in judged if one.logits is not None])
+    said = [one.logits for one in judged if one.logits is not None]
+    logits = np.concatenate(said) if said else np.empty((0, 0))
     if logits.shape[1] > 1 and (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-4):
         yield (
             "The model's outputs are probabilities: in each row they sum to 1. They are taken as logits, so that "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from outfield.errors import UserError
+from outfield.errors import UserError, listed
 from outfield.features.cache import Cache
 from outfield.places import is_there, place
 from outfield.store import write
@@ -53,8 +53,8 @@ def print_plan(planned: Plan, sets: Sets, folder: Path, console: Console) -> Non
     from rich.table import Table
 
     table = Table("role", "set", "category", "rows", "digest", title=f"Study {planned.spec.name}")
-    for member in sets:
-        if member.role != "shift":
+    for member in (*sets, *sets.streams):
+        if member.role != "shift" or member.scored:
             row = (member.role, member.name, member.category or "", f"{len(member.data):,}", member.data.digest()[:8])
             table.add_row(*row)
     console.print(table)
@@ -109,8 +109,12 @@ def run_with_progress(
         console.print(f"{len(absent)} sets or models were missing (above), and are not in the results.", style="yellow")
     for warning in outcome.warnings:
         console.print(warning, style="yellow")
+    by_detectors: dict[tuple[str, ...], list[str]] = {}
     for model, names in outcome.left_out.items():
-        console.print(f"{model} has not what they read, so they are left out: {', '.join(names)}.")
+        by_detectors.setdefault(names, []).append(model)
+    for names, models in by_detectors.items():
+        have = "has" if len(models) == 1 else "have"
+        console.print(f"{listed(models)} {have} not what they read, so they are left out: {', '.join(names)}.")
     return outcome
 
 

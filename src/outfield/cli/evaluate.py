@@ -32,6 +32,9 @@ def evaluate(
             "the model's names or numbers, DATA=MODEL,DATA=MODEL; or a file of either, one a line."
         ),
     ] = None,
+    target: Annotated[
+        str | None, Option(help="Of tables and a regressor: the column of the number to be predicted.")
+    ] = None,
     side: Annotated[int | None, Option(help="Resize pictures to this side; torch models only.")] = None,
     channels: Annotated[int | None, Option(help="Channels of the pictures, 1 or 3; torch models only.")] = None,
     network: Annotated[
@@ -71,6 +74,7 @@ def evaluate(
         "features": features,
         "device": device,
         "classes": classes_of(classes),
+        "target": target,
         "network": network,
         "trusted": trust or None,
         "preprocess": preprocess_of(side, channels),

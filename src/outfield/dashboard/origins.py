@@ -34,10 +34,12 @@ from outfield.models.torch import TorchModel, load_weights
 from outfield.places import file_name
 from outfield.store.data_digests import digests, unchecked
 from outfield.store.write import MODELS
+from outfield.strategies.base import Strategy
 from outfield.studies.recipes import WEIGHTS, StoredRecipe
 from outfield.studies.remembered_keys import know, look
-from outfield.studies.sets import OF_ID, Sets, ordered_like, wanted
-from outfield.studies.spec import Spec, Stored, Trained
+from outfield.studies.sets import OF_ID, Sets, ordered_like, task_of, wanted
+from outfield.studies.spec import Plugin, Spec, Stored, Trained
+from outfield.tasks.base import Task
 from outfield.types import Outputs
 
 SMALL = 20_000
@@ -197,10 +199,15 @@ class Origin:
         return Sets(train, val, test, (), (), ())
 
     def _trained(self, model: Trained, name: str) -> TorchModel:
-        strategy, train = model.strategy.build("strategies"), self.data("train")
-        network: nn.Module = strategy.architecture(lambda: self._network(train))
+        strategy: Strategy = model.strategy.build("strategies")
+        train = Member("train", "train", self.data("train"))
+        task = task_of(self.spec).informed(train)
+        network = strategy.architecture(lambda: self._network(task, train), task)
         network.load_state_dict(load_weights(self._intact(name)))
-        return TorchModel(network.eval(), train.read(slice(0, 2)), layers=self.spec.layers, name=name)
+        found = task.model(network.eval(), train.data.read(slice(0, 2)), layers=self.spec.layers, name=name)
+        if not isinstance(found, TorchModel):
+            raise Missing(f"{name} is no classifier: its features and reasons are not shown.")
+        return found
 
     def _intact(self, name: str) -> Path:
         """The weights of a model, as they were written."""
@@ -211,10 +218,9 @@ class Origin:
             raise Missing(f"The weights of {name} are damaged: the file {error}. Run the study again.") from None
         return path
 
-    def _network(self, train: Dataset) -> nn.Module:
-        assert self.spec.network is not None and train.labels is not None
-        given = {"classes": int(train.labels.max()) + 1, **self.spec.network.params}
-        network: nn.Module = registry.create("networks", self.spec.network.name, **given)
+    def _network(self, task: Task, train: Member) -> nn.Module:
+        named = self.spec.network or Plugin(name=task.network)
+        network: nn.Module = registry.create("networks", named.name, **{**task.arguments(train), **named.params})
         return network
 
     def _weights(self, name: str) -> Path:

@@ -65,6 +65,23 @@ def relabelled(dataset: Dataset, labels: ArrayLike | None, classes: Sequence[str
     )
 
 
+def with_targets(dataset: Dataset, targets: ArrayLike) -> Rows:
+    """The same items with numbers that are to be predicted, and without classes.
+
+    Raises
+    ------
+    UserError
+        Not a number, or a row of numbers, for each item.
+
+    Examples
+    --------
+    >>> from outfield.data.datasets import ArrayDataset
+    >>> with_targets(ArrayDataset(np.eye(2)), [0.5, 1.5]).targets
+    array([0.5, 1.5])
+    """
+    return _View(dataset, np.arange(len(dataset)), None, None, targets=targets)
+
+
 def in_order(
     dataset: Dataset,
     classes: Sequence[str] | None,
@@ -197,8 +214,8 @@ def concatenated(named: Mapping[str, Dataset]) -> Rows:
 class _View(Rows):
     """Some rows of another data set."""
 
-    def __init__(self, of: Dataset, rows: NDArray[np.int64], labels: Labels, classes: Names) -> None:
-        super().__init__(len(rows), **about(of, rows) | {"labels": labels, "classes": classes})
+    def __init__(self, of: Dataset, rows: NDArray[np.int64], labels: Labels, classes: Names, **more: Any) -> None:
+        super().__init__(len(rows), **about(of, rows) | {"labels": labels, "classes": classes} | more)
         self.of, self.rows = of, rows
         self.beside = beside_of(of)
 

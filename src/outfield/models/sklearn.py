@@ -78,7 +78,7 @@ class SklearnModel:
     ) -> None:
         self.name, self.forwards = name or type(estimator).__name__, 0
         self.estimator = estimator
-        self.regresses = _regresses(estimator)
+        self.regresses = is_regressor(estimator)
         (_check_fitted_regressor if self.regresses else _check_fitted)(estimator)
         self.method = "predict" if self.regresses else _method(estimator)
         self.classes = None if self.regresses else _class_names(estimator, classes)
@@ -317,10 +317,18 @@ def _content_of_array(array: NDArray[Any], within: frozenset[int]) -> Any:
     return [content(item, within) for item in array.flat] if array.dtype.hasobject else keys.of_array(array)
 
 
-def _regresses(estimator: Any) -> bool:
-    from sklearn.base import is_regressor
+def is_regressor(estimator: Any) -> bool:
+    """Whether something is a regressor of scikit-learn's interface.
 
-    return bool(is_regressor(estimator))
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression, Ridge
+    >>> is_regressor(Ridge()), is_regressor(LogisticRegression()), is_regressor("sklearn:model.skops")
+    (True, False, False)
+    """
+    from sklearn.base import is_regressor as regresses
+
+    return hasattr(estimator, "get_params") and bool(regresses(estimator))
 
 
 def estimator_of(name: str, params: Mapping[str, Any]) -> Any:

@@ -50,6 +50,8 @@ class TorchModel:
         Names of the classes in the order of the logits.
     device : str, optional
         Where the runner puts the module; by default it stays where it is.
+    numbers : bool
+        What it returns are predictions of numbers [n, k], and no logits of classes.
 
     Raises
     ------
@@ -81,8 +83,9 @@ class TorchModel:
         name: str = "model",
         classes: Sequence[str] | None = None,
         device: str | None = None,
+        numbers: bool = False,
     ) -> None:
-        self.name, self.forwards = name, 0
+        self.name, self.forwards, self.numbers = name, 0, numbers
         self.module = unwrapped(module) if device is None else unwrapped(module).to(device)
         self.device = _placed(self.module).device
         self.preprocess = preprocess or (Named.of(example) if _asks_for(self.module, example) else fitting(example))
@@ -103,6 +106,9 @@ class TorchModel:
             with torch.inference_mode():
                 raw = logits_of(self._answer(x), len(x))
             if raw.shape[1] > 1:
+                return heads.trace(self.module, x, self._logits, head)
+            if self.numbers:
+                self.single = "number"
                 return heads.trace(self.module, x, self._logits, head)
             return self._traced_single(x, raw, head)
 
@@ -135,13 +141,14 @@ class TorchModel:
     def __repr__(self) -> str:
         layers, preprocess = ", ".join(self.layers) or "none", shown(self.preprocess)
         single = f", two classes of one {self.single}" if self.single else ""
+        single = ", predictions of numbers" if self.numbers else single
         about = f"{self._about_head()}{single}, layers {layers}, preprocess {preprocess}"
         return f"{type(self).__name__}({self.name!r}, {about})"
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know of how the model was read."""
-        if not self.single:
+        if not self.single or self.numbers:
             return ()
         return (
             f"The model gives one {self.single} an input: it counts as two classes through the sigmoid, class 1 where "
@@ -160,7 +167,7 @@ class TorchModel:
     @property
     def head(self) -> Head | None:
         """The linear head as it is now, a copy: it stays what it is when the model is trained on."""
-        if self.site is None:
+        if self.site is None or self.numbers:
             return None
         head = self.site.head(self.module)
         return Head(head.weight.clone(), head.bias.clone())
@@ -168,11 +175,11 @@ class TorchModel:
     @property
     def offers(self) -> frozenset[str]:
         has = {
-            "logits": True,
+            "logits": not self.numbers,
             "features": self.site or self.feature_layer,
-            "head": self.site,
+            "head": self.site and not self.numbers,
             "layers": self.layers,
-            "gradients": self.differentiable and getattr(self.preprocess, "fractions", True),
+            "gradients": not self.numbers and self.differentiable and getattr(self.preprocess, "fractions", True),
         }
         return frozenset(name for name, value in has.items() if value)
 
@@ -204,12 +211,16 @@ class TorchModel:
         with listening, inputs.heard([self.site.name] if self.site else []):
             logits = self._logits(x)
         found = {name: seen[name] for name in layers}
-        if self.site is None:
-            features = heads.pooled(seen[self.feature_layer], self.feature_layer) if self.feature_layer else None
-            return Outputs(logits, features, layers=found)
-        head = self.site.head(self.module)
-        features = self.site.features(inputs.seen[self.site.name], head, logits)
-        return Outputs(logits, features, head=head, layers=found)
+        features = head = None
+        if self.site is not None:
+            head = self.site.head(self.module)
+            features = self.site.features(inputs.seen[self.site.name], head, logits)
+        elif self.feature_layer:
+            features = heads.pooled(seen[self.feature_layer], self.feature_layer)
+        if not self.numbers:
+            return Outputs(logits, features, head=head, layers=found)
+        numbers = logits[:, 1:] - logits[:, :1] if self.single else logits
+        return Outputs(features=features, predictions=numbers, layers=found)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -231,6 +242,7 @@ class TorchModel:
             site=self.site,
             features=self.feature_layer,
             layers=self.layers,
+            **({"numbers": True} if self.numbers else {}),
         )
 
     def _run(self, x: Tensor) -> Any:

@@ -15,7 +15,7 @@ from outfield.reports.displays.analyses import FURTHER
 from outfield.reports.displays.base import Display
 from outfield.reports.displays.statistics import SECTIONS
 from outfield.reports.findings import Finding, findings, ordered, told
-from outfield.reports.headline import PREDICTION
+from outfield.reports.headline import ERRORS, PREDICTION
 from outfield.reports.html import display_or_reason, environment, legends, render, tally, vega
 from outfield.store.write import write_text
 
@@ -39,7 +39,7 @@ def displays(analysis: Analysis) -> dict[str, list[Display]]:
                 continue
         if allowed:
             found[title] = allowed
-    if (results := analysis.results) is not None and (further := analyses.others(PREDICTION)):
+    if (results := analysis.results) is not None and (further := analyses.others((*PREDICTION, ERRORS))):
         found[FURTHER] = [display_or_reason(build, results) for build in further]
     return found
 

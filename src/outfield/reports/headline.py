@@ -15,6 +15,8 @@ from outfield.types import Estimate
 
 PREDICTION = ("performance_against_detection", "one_family_out")
 """The analyses whose answers are the first sentence."""
+ERRORS = "score_and_error"
+"""The analysis of the section on errors."""
 
 
 def sentences(study: Path | str | pl.DataFrame | Results) -> tuple[str, str, str]:

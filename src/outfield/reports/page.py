@@ -27,7 +27,7 @@ from outfield.reports.displays import (
 )
 from outfield.reports.displays.base import Display
 from outfield.reports.findings import Told, findings, ordered, told
-from outfield.reports.headline import PREDICTION, sentences
+from outfield.reports.headline import ERRORS, PREDICTION, sentences
 from outfield.reports.html import environment, legends, render_sections, tally, vega
 from outfield.reports.results import Results
 from outfield.reports.tables import measures
@@ -45,7 +45,11 @@ SECTIONS: dict[str, tuple[Callable[[Results], Display], ...]] = {
     "Shares of variance": (variance.variance_shares,),
     "Ranks": (detectors.mean_ranks, detectors.boxes),
     "Near and far": (sets.by_category, sets.synthetic_parts, densities.score_densities),
-    "Errors or the unknown": (errors.correct_and_incorrect, errors.four_aurocs),
+    "Errors or the unknown": (
+        errors.correct_and_incorrect,
+        errors.four_aurocs,
+        analyses.display(ERRORS),
+    ),
     "Calibration": (calibration.ece_against_auroc,),
     "Features": (calibration.feature_statistics,),
     "Under shift": (shifts.under_shift, shifts.generalisation_against_detection),
@@ -147,7 +151,7 @@ def findings_or_reason(results: Results) -> tuple[list[Told], str]:
 
 def sections() -> dict[str, tuple[Callable[[Results], Display], ...]]:
     """The page's sections with the analyses that other packages contribute, where there are some."""
-    further = analyses.others(PREDICTION)
+    further = analyses.others((*PREDICTION, ERRORS))
     return SECTIONS | ({analyses.FURTHER: further} if further else {})
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from outfield.data.sampling import sample
 from outfield.errors import OutfieldError
 from outfield.features.cache import Cache
-from outfield.models.torch import TorchModel
+from outfield.models.base import Model
 from outfield.strategies import Moment
 from outfield.studies.job import ModelJobs
 from outfield.studies.plan import outlook
@@ -177,7 +177,5 @@ class _Untrained(Recipe):
 
     trained: TrainedRecipe
 
-    def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> TorchModel:
-        network = self.trained.untrained(sets).eval()
-        example = sets.train.data.read(slice(0, 2))
-        return TorchModel(network, example, layers=self.trained.layers, name=self.name, device=device)
+    def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> Model:
+        return self.trained.model(self.trained.untrained(sets).eval(), sets, device)

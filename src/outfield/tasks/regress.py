@@ -68,9 +68,7 @@ class Regress(Task):
         return functional.mse_loss(network(batch.x), batch.targets)
 
     def model(self, module: nn.Module, example: Any, **options: Any) -> Model:
-        from outfield.models.regressor import Regressor
-
-        return Regressor(super().model(module, example, **options))
+        return super().model(module, example, numbers=True, **options)
 
     def merit(self, out: Outputs) -> Tensor:
         said = out.predictions.reshape(len(out), -1)

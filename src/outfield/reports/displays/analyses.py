@@ -91,7 +91,7 @@ def _question(name: str) -> str:
 def _run(name: str, results: Results) -> Result:
     try:
         analysis: Analysis = registry.create("analyses", name)
-        _check(analysis.needs, results)
+        check_needs(analysis.needs, results)
         return _whole(analysis.of(results))
     except UserError:
         raise
@@ -115,7 +115,7 @@ def _whole(found: Any) -> Result:
     return found
 
 
-def _check(needs: Collection[str], results: Results) -> None:
+def check_needs(needs: Collection[str], results: Results) -> None:
     """``UserError`` for what the rows do not hold: a column without a value, a metric without rows."""
     for need in sorted(needs):
         if need in results.rows.columns:

@@ -11,7 +11,12 @@ from outfield.types import Outputs, State
 
 @dataclass(frozen=True)
 class Margin(Detector):
-    """Smallness of the gap between the two largest logits, ``scale * (z_(2) - z_(1))``."""
+    """Smallness of the gap between the two largest logits, ``scale * (z_(2) - z_(1))``: margin sampling [1], on logits.
+
+    References
+    ----------
+    [1] Scheffer, Decomain, Wrobel. Active Hidden Markov Models for Information Extraction. IDA 2001.
+    """
 
     scale: float = 1.0
 

@@ -1,4 +1,4 @@
-"""A small world with known truth: pictures of five kinds, a trained network, and inputs that it has never seen."""
+"""What detectors are tested on: pictures of five kinds, a network trained on them, and inputs that it never saw."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ def extract(model: TinyModel, x: Tensor, labels: Tensor | None, probes: Sequence
     x = x.clone().requires_grad_(any(probe.needs_graph for probe in probes))
     with torch.set_grad_enabled(x.requires_grad):
         first = model.forward(x, model.layers)
-    values = {name: value.detach() for probe in probes for name, value in probe(model, x, first).items()}
+    asked = (probe(model, x, first) for probe in probes)  # type: ignore[arg-type]  # of a model, what probes ask
+    values = {name: value.detach() for found in asked for name, value in found.items()}
     return Outputs(first.logits.detach(), first.features.detach(), labels, model.head, values, inputs=x.detach())
 
 
@@ -134,5 +135,5 @@ class Sharded(FitData):
 
 @cache
 def world() -> World:
-    """The one world that the tests share."""
+    """The one world that all detectors share."""
     return World()

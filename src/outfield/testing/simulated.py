@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from outfield.store import schema, write
 
+Row = dict[str, Any]
 STRATEGIES = {
     "baseline": "baseline",
     "under-trained": "under-trained",
@@ -43,7 +48,15 @@ DETECTORS = (
 FEATURES = ("total_variance", "participation_ratio", "tiny_share", "norm_mean", "norm_sd")
 
 
-def rows(*, strategies=STRATEGIES, seeds=3, detectors=DETECTORS, sets=SETS, shifts=SHIFTS, seed=0) -> pl.DataFrame:
+def rows(
+    *,
+    strategies: Mapping[str, str] = STRATEGIES,
+    seeds: int = 3,
+    detectors: Sequence[str] = DETECTORS,
+    sets: Mapping[str, str] = SETS,
+    shifts: Sequence[str] = SHIFTS,
+    seed: int = 0,
+) -> pl.DataFrame:
     """Rows in the study's schema: strategy, detector, set and interaction effects drawn once, noise on top."""
     rng = np.random.default_rng(seed)
     effects = {
@@ -52,12 +65,12 @@ def rows(*, strategies=STRATEGIES, seeds=3, detectors=DETECTORS, sets=SETS, shif
         "set": np.array([{"near": 0.9, "far": 1.9, "extreme": 2.6, "synthetic": 2.2}[c] for c in sets.values()]),
         "both": rng.normal(0, 0.5, (len(strategies), len(detectors))),
     }
-    found = []
+    found: list[Row] = []
     for i, (strategy, family) in enumerate(strategies.items()):
         accuracy = {"under-trained": 0.82, "label noise": 0.88, "small data": 0.85}.get(strategy, 0.93 + 0.01 * (i % 5))
         for number in range(seeds):
             model = {"model": f"{strategy} seed {number}", "strategy": strategy, "family": family, "seed": number}
-            common = {
+            common: Row = {
                 "study": "digits (simulated)",
                 "run": model["model"],
                 "id": "digits 0-7",
@@ -65,12 +78,12 @@ def rows(*, strategies=STRATEGIES, seeds=3, detectors=DETECTORS, sets=SETS, shif
                 "n_id": 360,
             }
             common |= model | {"data_digest": "a" * 20, "model_digest": f"{i:02d}{number}" * 6, "step": None}
-            found += model_rows(common, accuracy + rng.normal(0, 0.008), shifts, rng)
-            found += detector_rows(common, i, effects, (detectors, sets), rng)
+            found += _model_rows(common, accuracy + rng.normal(0, 0.008), shifts, rng)
+            found += _detector_rows(common, i, effects, (detectors, sets), rng)
     return schema.frame(found)
 
 
-def model_rows(common, accuracy, shifts, rng):
+def _model_rows(common: Row, accuracy: float, shifts: Sequence[str], rng: np.random.Generator) -> Iterator[Row]:
     measures = {
         "accuracy": accuracy,
         "ece": abs(rng.normal(0.03, 0.02)),
@@ -87,7 +100,13 @@ def model_rows(common, accuracy, shifts, rng):
             yield common | columns | {"metric": "accuracy", "value": max(0.1, value)}
 
 
-def detector_rows(common, i, effects, tested, rng):
+def _detector_rows(
+    common: Row,
+    i: int,
+    effects: Mapping[str, NDArray[np.float64]],
+    tested: tuple[Sequence[str], Mapping[str, str]],
+    rng: np.random.Generator,
+) -> Iterator[Row]:
     detectors, sets = tested
     for j, detector in enumerate(detectors):
         shared = {
@@ -101,34 +120,34 @@ def detector_rows(common, i, effects, tested, rng):
         yield (
             common
             | shared
-            | {"set_kind": "id", "metric": "auroc_correct_vs_incorrect", "value": squash(place * 0.5 + 1)}
+            | {"set_kind": "id", "metric": "auroc_correct_vs_incorrect", "value": _squash(place * 0.5 + 1)}
         )
         for k, (ood, category) in enumerate(sets.items()):
             z = place + effects["set"][k] + rng.normal(0, 0.25)
             columns = common | shared | {"set_kind": "ood", "ood": ood, "ood_category": category, "n_ood": 180}
-            for metric, value in measures(z).items():
+            for metric, value in _measures(z).items():
                 yield columns | {"metric": metric, "value": value, "low": value - 0.02, "high": min(1.0, value + 0.02)}
             if category == "synthetic":
                 for number, part in enumerate(PARTS):
-                    value = squash(z + 0.3 * (number - len(PARTS) / 2))
+                    value = _squash(z + 0.3 * (number - len(PARTS) / 2))
                     yield columns | {"part": part, "metric": "auroc", "value": value, "n_ood": 50}
 
 
-def measures(z):
+def _measures(z: float) -> dict[str, float]:
     return {
-        "auroc": squash(z),
-        "fpr_at_95_id": 1 - squash(z - 1),
-        "fpr_at_95_ood": 1 - squash(z - 1),
-        "auroc_correct_vs_ood": squash(z + 0.1),
-        "auroc_incorrect_vs_ood": squash(z - 1.8),
+        "auroc": _squash(z),
+        "fpr_at_95_id": 1 - _squash(z - 1),
+        "fpr_at_95_ood": 1 - _squash(z - 1),
+        "auroc_correct_vs_ood": _squash(z + 0.1),
+        "auroc_incorrect_vs_ood": _squash(z - 1.8),
     }
 
 
-def squash(z):
+def _squash(z: float) -> float:
     return float(1 / (1 + np.exp(-z)))
 
 
-def folder(place, table, model="baseline seed 0", n=60):
+def folder(place: Path, table: pl.DataFrame, model: str = "baseline seed 0", n: int = 60) -> Path:
     """A study's folder of such rows, a file a job, with scores of each input for one model."""
     rng = np.random.default_rng(1)
     jobs = table.partition_by("model", "detector", as_dict=True)

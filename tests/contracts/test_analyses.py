@@ -1,0 +1,22 @@
+"""Our own analyses keep their contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+
+from outfield.registry import create, own
+from outfield.testing.analyses import CHECKS, Case, usual
+
+
+@cache
+def case(name: str) -> Case:
+    return Case(create("analyses", name), usual())
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", own("analyses"))
+def test_contract(name: str, check: Callable[[Case], None]) -> None:
+    check(case(name))
