@@ -27,7 +27,7 @@ class AttentionEntropy(Detector):
 
     layer: str = "attention"
 
-    needs: ClassVar[frozenset[str]] = frozenset({"layers", "attention_entropy"})
+    needs: ClassVar[frozenset[str]] = frozenset({"attention_entropy"})
     information: ClassVar[str] = "layers"
 
     def probes(self) -> tuple[Probe, ...]:
