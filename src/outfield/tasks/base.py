@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A set that a source loads, with its place in the task."""
+    """A set that a source loads, with its place in the task.
+
+    Examples
+    --------
+    >>> from outfield.data.sources.diabetes import Diabetes
+    >>> old = Wanted("60 and older", "shift", Diabetes(ages=(60, 120)), category="near")
+    >>> len(old.load()), old.load().scored
+    (103, True)
+    """
 
     name: str
     role: Role
@@ -49,6 +57,14 @@ def from_sources(
     ------
     UserError
         An ID split that is not named; what is no source; a stream that there is not.
+
+    Examples
+    --------
+    >>> from outfield.data.sources.diabetes import Diabetes
+    >>> id = {"train": Diabetes(part="fit"), "val": Diabetes(part="val"), "test": Diabetes(part="test")}
+    >>> found = from_sources(id, ood={"near": {"old": Diabetes(ages=(60, 120))}, "young": Diabetes(ages=(0, 30))})
+    >>> [(one.name, one.role, one.category) for one in found][3:]
+    [('old', 'ood', 'near'), ('young', 'ood', 'far')]
     """
     _check_names("id", id, ("train", "val", "test"), every=True)
     _check_names("streams", streams or {}, STREAMS)
@@ -90,6 +106,22 @@ class Task(ABC):
 
     A task is a frozen dataclass: repr, JSON, keys and study files come from its fields. Its module imports no torch
     when it is loaded, since reports ask a task for its measures.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Signs(Task):
+    ...     measures = ("exact_match",)
+    ...     def wanted(self, seed):
+    ...         return iter(())
+    ...     def loss(self, network, batch):
+    ...         return (network(batch.x) - batch.targets).square().mean()
+    ...     def merit(self, out):
+    ...         return (out.predictions.sign() == out.targets.sign()).float()
+    >>> import torch
+    >>> from outfield.types import Outputs
+    >>> Signs().merit(Outputs(predictions=torch.tensor([0.2, 3.0]), targets=torch.tensor([-1.0, 1.0])))
+    tensor([0., 1.])
     """
 
     measures: ClassVar[tuple[str, ...]]
@@ -117,6 +149,14 @@ class Task(ABC):
         ------
         UserError
             Data that cannot be read.
+
+        Examples
+        --------
+        >>> from outfield.data.sources.diabetes import Diabetes
+        >>> from outfield.tasks.regress import Regress
+        >>> splits = {"train": Diabetes(part="fit"), "val": Diabetes(part="val"), "test": Diabetes(part="test")}
+        >>> [(member.label, len(member)) for member in Regress(splits).sets(seed=0)]
+        [("train set 'train'", 221), ("val set 'val'", 111), ("test set 'test'", 110)]
         """
         loaded = [one.load() for one in self.wanted(seed)]
         yield from loaded
@@ -127,11 +167,30 @@ class Task(ABC):
         return self
 
     def arguments(self, train: Member) -> dict[str, Any]:
-        """What a network plug-in is given beside its own parameters, such as ``classes``."""
+        """What a network plug-in is given beside its own parameters, such as ``classes``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from outfield.data.datasets import ListDataset
+        >>> from outfield.tasks.classify import Classify
+        >>> pets = ListDataset(["a", "b", "c"], labels=np.array([0, 2, 1]))
+        >>> Classify().arguments(Member("train", "train", pets))
+        {'classes': 3}
+        """
         return {}
 
     def batch(self, member: Member) -> Batch:
-        """A set as training takes it: what a network is given, right answers where there are any, and groups."""
+        """A set as training takes it: what a network is given, right answers where there are any, and groups.
+
+        Examples
+        --------
+        >>> from outfield.data.sources.diabetes import Diabetes
+        >>> from outfield.tasks.regress import Regress
+        >>> batch = Regress({}).batch(Member("train", "train", Diabetes(part="fit").load()))
+        >>> batch.x.shape[1], batch.targets.shape[1], batch.groups
+        (10, 1, None)
+        """
         import torch
 
         from outfield.models.preprocess import fitting
