@@ -26,7 +26,7 @@ STUDY = {
         "name": "one_class",
         "id": {part: rotors([1, 2], 30, {"train": "fit"}.get(part, part)) for part in ("train", "val", "test")},
         "ood": {"near": {"six blades": rotors([6], 30, "test")}, "four blades": rotors([4], 30, "test")},
-        "streams": {"outliers": rotors([4, 6], 10, "fit")},
+        "anomalies": rotors([4, 6], 10, "fit"),
     },
     "network": {"name": "svdd_lenet", "width": 2},
     "epochs": 1,

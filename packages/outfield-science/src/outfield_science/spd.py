@@ -113,5 +113,5 @@ def tangent(mean: Tensor, x: Tensor) -> Tensor:
 def upper(x: Tensor) -> Tensor:
     """The upper triangle of symmetric matrices, off the diagonal times the root of two: the norm stays."""
     row, column = torch.triu_indices(x.shape[-1], x.shape[-1], device=x.device)
-    weight = torch.where(row == column, 1.0, 2**0.5).to(x)
+    weight = torch.where(row == column, 1.0, 2**0.5).to(x.dtype)
     return x[..., row, column] * weight

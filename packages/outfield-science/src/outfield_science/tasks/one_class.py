@@ -28,8 +28,8 @@ class OneClass(Task):
         What is normal; a label is a mode.
     ood : mapping of name to source
         What is not; ``{near: {NAME: source}}`` says the category, which else is ``far``.
-    streams : mapping of role to source, optional
-        ``outliers``: anomalies that training may see, labelled or by mistake.
+    anomalies : source, optional
+        The stream ``outliers``: what training may see of the rest, labelled or by mistake.
     classes : int, optional
         Number of modes, by default known once the training set is.
 
@@ -50,11 +50,12 @@ class OneClass(Task):
 
     id: Mapping[str, Any]
     ood: Mapping[str, Any] = field(default_factory=dict)
-    streams: Mapping[str, Any] = field(default_factory=dict)
+    anomalies: Any = None
     classes: int | None = None
 
     measures: ClassVar[tuple[str, ...]] = Classify.measures
     items: ClassVar[str] = "pictures"
+    streams: ClassVar[frozenset[str]] = frozenset({"outliers"})
     network: ClassVar[str] = "svdd_lenet"
     judges: ClassVar[Literal["labels", "targets", ""]] = "labels"
 
@@ -63,7 +64,8 @@ class OneClass(Task):
         return Classify(classes=self.classes)
 
     def wanted(self, seed: int) -> Iterator[Wanted]:
-        return from_sources(self.id, ood=self.ood, streams=self.streams)
+        streams = {} if self.anomalies is None else {"outliers": self.anomalies}
+        return from_sources(self.id, ood=self.ood, streams=streams)
 
     def informed(self, train: Member) -> OneClass:
         return replace(self, classes=self._modes.informed(train).classes)
