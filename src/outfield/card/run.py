@@ -33,13 +33,15 @@ from outfield.features.cache import Cache, default_folder
 from outfield.features.extract import extract
 from outfield.models.base import Model, lacking
 from outfield.models.open import open_model
-from outfield.models.sklearn import is_regressor
+from outfield.models.sklearn import is_regressor, open_sklearn
+from outfield.places import home
 from outfield.store import query
 from outfield.store.subject import Subject
 from outfield.studies.bench import Measured, Settings, measure
 from outfield.studies.job import Job
 from outfield.studies.plan import Basis, jobs_of
 from outfield.studies.sets import Sets, in_two_roles
+from outfield.studies.spec import file_of
 from outfield.studies.work import keep
 from outfield.tasks.regress import Regress
 from outfield.temporary_files import work_folder
@@ -123,7 +125,7 @@ def evaluate(
     >>> card.recommended
     'mds'
     """
-    numbers = target is not None or is_regressor(model)
+    numbers = target is not None or _predicts_numbers(model, options)
     parts, notes = id_splits(id_train, id_val, id_test, target, numbers=numbers)
     outputs, _ = labels.mapping(classes)
     options = options if outputs is None else {**options, "classes": outputs}
@@ -134,6 +136,11 @@ def evaluate(
         raise UserError(
             f"Expected a model that predicts numbers, since the data have targets, but {opened!r} is a classifier. "
             "Pass a regressor; a torch module predicts numbers with numbers=True."
+        )
+    if not numbers and "logits" not in opened.offers:
+        raise UserError(
+            f"Expected a classifier, since the data have labels, but {opened!r} predicts numbers. Pass numbers to be "
+            "predicted: tables with target=COLUMN (--target COLUMN)."
         )
     outputs_known = None if opened.head is None else len(opened.head.weight)
     known = Aligned(parts, None, ()) if numbers else aligned(parts, opened.classes, classes, outputs_known)
@@ -168,6 +175,15 @@ def evaluate(
         scores,
         {one.name: keys.of_array(row_keys(one.data)) for one in (sets.test, *sets.ood)},
     )
+
+
+def _predicts_numbers(model: Any, options: Mapping[str, Any]) -> bool:
+    """Whether a model is known as a regressor before its data are."""
+    if isinstance(model, (str, Path)) and (file := file_of(str(model))).endswith(".skops"):
+        return open_sklearn(str(home(file)), trusted=options.get("trusted", ())).regresses
+    if isinstance(model, Model):
+        return "logits" not in model.offers
+    return bool(options.get("numbers")) or is_regressor(model)
 
 
 def _example(test: Dataset, sets: Sequence[Dataset]) -> Items:

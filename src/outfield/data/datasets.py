@@ -122,10 +122,11 @@ class Rows(ABC):
     def _digest(self) -> str:
         labels = None if self.labels is None else keys.of_array(self.labels)
         targets = {} if self.targets is None else {"targets": keys.of_array(self.targets)}
-        return keys.key(items=keys.of_array(self.row_keys), labels=labels, **targets)
+        groups = {} if self.groups is None else {"groups": [keys.of_array(self.groups), self.group_names]}
+        return keys.key(items=keys.of_array(self.row_keys), labels=labels, **targets, **groups)
 
     def digest(self) -> str:
-        """Content key of all items, labels and targets, in order."""
+        """Content key of all items, labels, targets and groups, in order."""
         return self._digest
 
     def tried(self, rows: slice | NDArray[np.int64]) -> list[Any]:

@@ -29,7 +29,7 @@ from outfield.store.write import DamagedFileWarning, atomically, set_aside
 from outfield.strategies import train
 from outfield.strategies.base import Strategy
 from outfield.studies.sets import Sets
-from outfield.studies.spec import Fitted, Opened, Plugin, Spec, Stored, Trained
+from outfield.studies.spec import Fitted, Opened, Plugin, Spec, Stored, Trained, file_of
 
 Report = Callable[[int, int], None]
 WEIGHTS = "weights"
@@ -201,22 +201,30 @@ class OpenedRecipe(Recipe):
 
 
 def missing(spec: Spec) -> Iterator[str]:
-    """Models whose weights are not there, each with where they should be and where they are published."""
+    """Models whose files are not there, each with where they should be and where they are published."""
     for model in spec.models:
-        if isinstance(model, Stored) and (absent := [str(path) for path in model.weights if not path.is_file()]):
+        if isinstance(model, Stored) and (absent := _absent(model)):
             origin = f"; published at {model.origin}" if model.origin else ""
-            yield f"model {model.label!r}: no weights at {' and '.join(absent)}{origin}"
+            yield f"model {model.label!r}: no weights at {' and '.join(map(str, absent))}{origin}"
+        elif isinstance(model, Opened) and (absent := _absent(model)):
+            yield f"model {model.label!r}: no file at {absent[0]}"
+
+
+def _absent(model: Stored | Opened) -> list[Path]:
+    """The files of a model that are not there."""
+    files = model.weights if isinstance(model, Stored) else [Path(file) for file in [file_of(model.model)] if file]
+    return [path for path in files if not path.is_file()]
 
 
 def recipes(spec: Spec, sets: Sets) -> Iterator[Recipe]:
-    """Every model of a study whose weights are there or that it trains, strategy by strategy and seed by seed."""
+    """Every model of a study whose files are there or that it trains, strategy by strategy and seed by seed."""
     for model in spec.models:
         if isinstance(model, Stored):
-            yield from [_stored(model)] if all(path.is_file() for path in model.weights) else []
+            yield from [] if _absent(model) else [_stored(model)]
         elif isinstance(model, Fitted):
             yield from (_fitted(model, sets, seed) for seed in model.seeds)
         elif isinstance(model, Opened):
-            yield _opened(model, sets)
+            yield from [] if _absent(model) else [_opened(model, sets)]
         else:
             strategy = model.strategy.build("strategies")
             yield from (_trained(spec, sets, model, strategy, seed) for seed in model.seeds)

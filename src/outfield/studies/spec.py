@@ -79,7 +79,7 @@ class Plugin(BaseModel):
         try:
             cls = registry.find(kind, self.name)
             bases = cls.base_fields() if kind == "detectors" else ()
-            params = {name: _nested(value) if kind in NESTING else value for name, value in self.params.items()}
+            params = _nested_in(self.params, f"The {singular(kind)} {self.name!r}") if kind in NESTING else self.params
             params |= {name: _wrapped(value, name) for name, value in params.items() if name in bases}
             return TypeAdapter(cls).validate_python(params)
         except ValidationError as error:
@@ -93,15 +93,26 @@ NESTING = ("sources", "tasks")
 """Kinds that are made from sources."""
 
 
-def _nested(value: Any) -> Any:
+def _nested_in(params: dict[str, Any], title: str) -> dict[str, Any]:
+    """Parameters with the sources that they hold; what is wrong with any of these is told together."""
+    problems: list[str] = []
+    made = {name: _nested(value, name, problems) for name, value in params.items()}
+    if problems:
+        raise Problems(title, problems)
+    return made
+
+
+def _nested(value: Any, where: str, problems: list[str]) -> Any:
     """A source that another source or a task is made from is written as a mapping with its name, at any depth."""
     if isinstance(value, list):
-        return [_nested(one) for one in value]
+        return [_nested(one, f"{where}[{i}]", problems) for i, one in enumerate(value)]
     if not isinstance(value, dict):
         return value
-    if isinstance(value.get("name"), str):
-        return Plugin.model_validate(value).build("sources")
-    return {name: _nested(one) for name, one in value.items()}
+    if not isinstance(value.get("name"), str):
+        return {name: _nested(one, f"{where}.{name}", problems) for name, one in value.items()}
+    faults = [*_fault(where, "sources", Plugin.model_validate(value))]
+    problems += faults
+    return value if faults else Plugin.model_validate(value).build("sources")
 
 
 def _wrapped(value: Any, where: str) -> Any:
@@ -420,11 +431,25 @@ def _model(model: Any, root: Path) -> Any:
         return model
     if "weights" in model:
         return model | {"weights": [_below(root, one) for one in _listed(model["weights"])]}
-    kind, _, path = str(model.get("model", "")).rpartition(":")
-    if kind in ("onnx", "sklearn") or (kind and Path(kind).suffix == ".py"):
-        place = _below(root, kind if kind.endswith(".py") else path)
-        return model | {"model": f"{place}:{path}" if kind.endswith(".py") else f"{kind}:{place}"}
+    reference = model.get("model")
+    if isinstance(reference, str) and (file := file_of(reference)):
+        return model | {"model": reference.replace(file, _below(root, file))}
     return model
+
+
+def file_of(reference: str) -> str:
+    """The file that a reference of ``open_model`` names; empty where it names none.
+
+    Examples
+    --------
+    >>> file_of("onnx:net.onnx"), file_of("zoo/nets.py:resnet"), file_of("ridge.skops"), file_of("timm:resnet18")
+    ('net.onnx', 'zoo/nets.py', 'ridge.skops', '')
+    """
+    kind, _, rest = reference.partition(":")
+    if kind in ("onnx", "sklearn", "weights"):
+        return rest
+    path, _, function = reference.rpartition(":")
+    return path if path.endswith(".py") and function else reference if reference.endswith((".onnx", ".skops")) else ""
 
 
 def _source(value: Any, root: Path) -> Any:
@@ -550,7 +575,10 @@ def _stored_faults(where: str, model: Stored) -> Iterator[str]:
 
 def _fault(where: str, kind: str, plugin: Plugin) -> Iterator[str]:
     try:
-        plugin.build(kind)
+        made = plugin.build(kind)
+        if kind == "tasks":
+            for _ in made.wanted(0):
+                pass
     except Problems as error:
         yield from (f"{where}.{problem}" for problem in error.problems)
     except UserError as error:
@@ -561,21 +589,20 @@ def _unusable_parts(content: dict[str, Any]) -> Iterator[str]:
     """Faults of the plug-ins of a file that does not validate as a whole: they are told together with the rest."""
     for where, kind, named in _written(content):
         with suppress(ValidationError):
-            yield from _fault(where, kind, _plugin().validate_python(named))
+            plugin = _plugin().validate_python(named)
+            yield from _unfit(where, plugin) if kind == "estimators" else _fault(where, kind, plugin)
 
 
 def _written(content: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """Where, kind and text of the plug-ins of an unchecked file."""
+    yield "task", "tasks", content.get("task")
     splits = _map(content.get("id"))
     yield from ((f"id.{split}", "sources", splits.get(split)) for split in ("train", "val", "test"))
     yield from ((f"detectors[{i}]", "detectors", member) for i, member in enumerate(_list(content.get("detectors"))))
-    for field, inner, kind in (("ood", "source", "sources"), ("models", "strategy", "strategies")):
+    kinds = {"ood": {"source": "sources"}, "models": {"strategy": "strategies", "estimator": "estimators"}}
+    for field, inner in kinds.items():
         members = enumerate(map(_map, _list(content.get(field))))
-        yield from (
-            (f"{field}[{i}].{inner}", kind, one.get(inner))
-            for i, one in members
-            if not {"weights", "estimator", "model"} & one.keys()
-        )
+        yield from ((f"{field}[{i}].{key}", inner[key], one[key]) for i, one in members for key in inner if key in one)
 
 
 def _map(value: Any) -> dict[str, Any]:
@@ -604,10 +631,12 @@ def _repeated(spec: Spec) -> Iterator[str]:
 
 
 def _of_id(spec: Spec) -> Iterator[str]:
-    """OOD sets that have the name of an ID set: rows and scores tell the two apart by name."""
-    for i, member in enumerate(spec.ood):
-        if member.name in ("train", "val", "test"):
-            yield f"ood[{i}].name: {member.name!r} is what an ID set is called; give the OOD set another name"
+    """Sets that have the name of an ID set: rows and scores tell the two apart by name."""
+    for field, what, members in (("ood", "OOD", spec.ood), ("shifted", "shifted", spec.shifted)):
+        for i, member in enumerate(members):
+            if member.name in ("train", "val", "test"):
+                called = f"{member.name!r} is what an ID set is called"
+                yield f"{field}[{i}].name: {called}; give the {what} set another name"
 
 
 def _readable(error: ValidationError) -> Iterator[str]:
@@ -636,5 +665,6 @@ def _inside(location: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bo
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    parts = (part for part in location if part not in KINDS_OF_MODEL or part == location[-1])
+    of_model = len(location) > 2 and location[0] == "models"  # then the kind of model is told between
+    parts = location[:2] + location[3:] if of_model else location
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from outfield.data.base import Source
 from outfield.data.datasets import groups_of, targets_of
 from outfield.data.member import STREAMS, Member, Role
-from outfield.errors import UserError
+from outfield.errors import Problems
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -55,8 +55,8 @@ def from_sources(
 
     Raises
     ------
-    UserError
-        An ID split that is not named; what is no source; a stream that there is not.
+    Problems
+        An ID split that is not named; what is no source; a stream that there is not; a name that is used twice.
 
     Examples
     --------
@@ -66,16 +66,34 @@ def from_sources(
     >>> [(one.name, one.role, one.category) for one in found][3:]
     [('old', 'ood', 'near'), ('young', 'ood', 'far')]
     """
-    _check_names("id", id, ("train", "val", "test"), every=True)
-    _check_names("streams", streams or {}, STREAMS)
+    problems = [*_misnamed("id", id, _SPLITS, every=True), *_misnamed("streams", streams or {}, STREAMS)]
+    given = {"id": id, "shift": shift or {}, "streams": streams or {}}
+    placed = {f"{field}.{name}": source for field, some in given.items() for name, source in some.items()}
+    placed |= {f"ood.{name}": source for name, _, source in _by_category(ood or {})}
+    problems += [
+        f"{where}: expected a source, a mapping with its name, but got {source!r}"
+        for where, source in placed.items()
+        if not isinstance(source, Source)
+    ]
+    names = [*_SPLITS, *(shift or {}), *(name for name, _, _ in _by_category(ood or {}))]
+    problems += [
+        f"the name {name!r} is used more than once; give each set its own, none of them {', '.join(_SPLITS)}"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    if problems:
+        raise Problems("The sets of the task", problems)
     for split, source in id.items():
-        yield Wanted(split, cast("Role", split), _source(f"id.{split}", source))
+        yield Wanted(split, cast("Role", split), source)
     for name, source in (shift or {}).items():
-        yield Wanted(name, "shift", _source(f"shift.{name}", source), category_of_shifts, shift=name)
+        yield Wanted(name, "shift", source, category_of_shifts, shift=name)
     for name, category, source in _by_category(ood or {}):
-        yield Wanted(name, "ood", _source(f"ood.{name}", source), category)
+        yield Wanted(name, "ood", source, category)
     for role, source in (streams or {}).items():
-        yield Wanted(role, cast("Role", role), _source(f"streams.{role}", source))
+        yield Wanted(role, cast("Role", role), source)
+
+
+_SPLITS = ("train", "val", "test")
 
 
 def _by_category(ood: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
@@ -86,19 +104,13 @@ def _by_category(ood: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
             yield name, "far", value
 
 
-def _check_names(field: str, given: Mapping[str, Any], known: tuple[str, ...], *, every: bool = False) -> None:
+def _misnamed(field: str, given: Mapping[str, Any], known: tuple[str, ...], *, every: bool = False) -> Iterator[str]:
     missing = [name for name in known if every and name not in given]
     if missing or not set(given) <= set(known):
-        raise UserError(
-            f"Expected {field} of {', '.join(known)}, but got {', '.join(map(str, given)) or 'none'}. "
-            f"Write a source for each{'' if every else ' that there is'}."
+        yield (
+            f"{field}: expected {', '.join(known)}, but got {', '.join(map(str, given)) or 'none'}; "
+            f"write a source for each{'' if every else ' that there is'}"
         )
-
-
-def _source(where: str, source: Any) -> Source:
-    if not isinstance(source, Source):
-        raise UserError(f"Expected a source at {where}, a mapping with its name, but got {source!r}. Name a source.")
-    return source
 
 
 class Task(ABC):

@@ -65,14 +65,26 @@ class Regress(Task):
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         from torch.nn import functional
 
-        return functional.mse_loss(network(batch.x), batch.targets)
+        said, true = _beside(network(batch.x), batch.targets)
+        return functional.mse_loss(said, true)
 
     def model(self, module: nn.Module, example: Any, **options: Any) -> Model:
         return super().model(module, example, numbers=True, **options)
 
     def merit(self, out: Outputs) -> Tensor:
-        said = out.predictions.reshape(len(out), -1)
-        return -(said - out.targets.to(said).reshape(len(out), -1)).abs().mean(dim=1)
+        said, true = _beside(out.predictions, out.targets)
+        return -(said - true.to(said)).abs().mean(dim=1)
+
+
+def _beside(said: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+    """Predictions and targets, both [n, k]: nothing is repeated until it fits."""
+    n = len(true)
+    if said.numel() != true.numel() or len(said) != n:
+        raise UserError(
+            f"Expected a prediction for each target, {list(true.shape)}, but the model gave {list(said.shape)}. "
+            "Take a model with as many outputs as there are targets."
+        )
+    return said.reshape(n, -1), true.reshape(n, -1)
 
 
 def _targets(train: Member) -> Any:
