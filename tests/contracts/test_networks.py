@@ -12,11 +12,13 @@ from torch import nn
 
 from outfield.errors import UserError
 from outfield.models.networks._weight_names import renamed, under_own_names
+from outfield.models.pair_models import PairModel
 from outfield.models.torch import load_into
 from outfield.registry import create, find, names
 from tests.contracts import frameworks
 
-NETWORKS = names("networks")
+NETWORKS = [name for name in names("networks") if not issubclass(find("networks", name), PairModel)]
+"""Those that read pictures."""
 
 
 def made(name: str, **params: Any) -> nn.Module:

@@ -46,10 +46,10 @@ class Job:
 
     def reads(self, member: Member) -> bool:
         """Whether it reads a set."""
+        if self.detector is None:
+            return member.role in ("test", "shift")
         if member.role in ("train", "val", "test"):
             return True
-        if self.detector is None:
-            return member.role == "shift"
         return member.scored or (self.tuned and member.role == "tuning")
 
 

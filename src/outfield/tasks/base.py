@@ -98,8 +98,6 @@ class Task(ABC):
     """What the items are: ``pictures``, ``tokens``, ``rows``, ``episodes`` or ``any``."""
     network: ClassVar[str] = ""
     """The network plug-in that is trained where the study names none; empty where there is no such."""
-    streams: ClassVar[frozenset[str]] = frozenset()
-    """Roles of the streams that there are beside the training set: of ``outliers wild unlabelled learn``."""
 
     judges: ClassVar[Literal["labels", "targets", ""]] = ""
     """Which right answers the merit compares with: class labels, targets, or none (a return needs none)."""
