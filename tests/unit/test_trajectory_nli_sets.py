@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from outfield.data.member import Member
-from outfield.data.nli_sets import FORMATS, NliPairs, duplicates, read, sampled, shots
+from outfield.data.nli_sets import FORMATS, NliPairs, duplicates, neutral, read, sampled, shots
 from outfield.errors import MissingExtra, Problems, UnknownName, UserError
 from outfield.trajectory import EvalSet, Run, Tracker, track
 from outfield.trajectory.hooks import lightning_callback, transformers_callback
@@ -207,6 +207,16 @@ def test_the_transformers_hook_logs_at_its_steps(tmp_path: Path) -> None:
         state.global_step = step
         callback.on_step_end(None, state, None, model="net")
     assert [tracker.done(step) for step in (0, 1, 2)] == [True, False, True]
+
+
+def test_neutral_pairs_are_read_alone_and_without_those_that_nobody_labelled(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    said = ("entailment", "neutral", "-", "Neutral", "contradiction")
+    path.write_text("\n".join(json.dumps(dict(zip(JSON, ("a", one, one), strict=True))) for one in said))
+    assert neutral("snli", path) == [("a", "neutral"), ("a", "Neutral")]
+    path.write_text(json.dumps(dict(zip(JSON, ("a", "b", "entailment"), strict=True))))
+    with pytest.raises(UserError, match="Expected neutral pairs in .*own.jsonl"):
+        neutral("snli", path)
 
 
 SIZES = {
