@@ -15,7 +15,7 @@ from outfield.features.cache import Cache
 from outfield.studies.run import run
 from outfield.studies.spec import Spec
 from outfield.trajectory.spec import Trajectory
-from outfield.trajectory.vision import track
+from outfield.trajectory.track import track
 from tests.browser.pages import FLAGS, Visit, found_chromium, served
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small study of tracked runs."""
-    return once(tmp_path_factory, "tracked", lambda folder: track(Trajectory.parse(TRACKED), folder))  # type: ignore[arg-type]
+    return once(tmp_path_factory, "tracked", lambda folder: track(Trajectory.parse(TRACKED), folder))
 
 
 @pytest.fixture(scope="session")

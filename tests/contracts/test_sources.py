@@ -61,6 +61,12 @@ def text(root: Path) -> dict[str, Any]:
     return {"path": str(root / "set.csv"), "label": "mood"}
 
 
+def nli(root: Path) -> dict[str, Any]:
+    rows = "".join(f"It rains.\tIt is {state}.\t{label}\n" for label, state in enumerate(("wet", "Monday", "dry")))
+    (root / "set.tsv").write_text(f"premise\thypothesis\tlabel\n{rows}")
+    return {"format": "snli", "path": str(root / "set.tsv")}
+
+
 def table(root: Path) -> dict[str, Any]:
     (root / "set.csv").write_text("a,b,kind\n1,2,x\n3,4,y\n5,6,x\n")
     return {"path": str(root / "set.csv"), "label": "kind", "columns": ["b", "a"]}
@@ -91,6 +97,7 @@ MADE: dict[str, Callable[[Path], dict[str, Any]]] = {
     "zip": archive,
     "imglist": imglist,
     "text": text,
+    "nli": nli,
     "table": table,
     "webdataset": shards,
     "part": lambda root: {"of": {"name": "digits"}, "stop": 0.5, "limit": 40},

@@ -16,9 +16,8 @@ from outfield.reports import trajectory_page as page
 from outfield.store import query, write
 from outfield.studies.bench import HALVES
 from outfield.temporary_files import tag
-from outfield.trajectory import study
 from outfield.trajectory.spec import Trajectory
-from outfield.trajectory.vision import track
+from outfield.trajectory.track import load, track
 
 DIGITS = {"name": "digits", "side": 8, "classes": [0, 1, 2]}
 STUDY = {
@@ -40,15 +39,16 @@ STUDY = {
 KILLED = """
 import os, signal, sys
 from outfield.trajectory.spec import Trajectory
-from outfield.trajectory.vision import track
-track(Trajectory.load(sys.argv[1]), sys.argv[2], told=lambda run, done, total: done == 4 and os.kill(os.getpid(), 9))
+from outfield.trajectory.track import track
+kill = lambda run, done, total: done == 4 and os.kill(os.getpid(), 9)
+track(Trajectory.load(sys.argv[1]), sys.argv[2], progress=kill)
 """
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    track(Trajectory.parse(STUDY), folder)  # type: ignore[arg-type]
+    track(Trajectory.parse(STUDY), folder)
     return folder
 
 
@@ -61,10 +61,10 @@ def test_a_killed_run_goes_on_to_the_same_rows(whole: Path, tmp_path: Path) -> N
     file.write_text(yaml.safe_dump(STUDY))
     ended = subprocess.run([sys.executable, "-c", KILLED, str(file), str(tmp_path / "out")], check=False)
     assert ended.returncode == -9
-    outcome = track(study.load(file), tmp_path / "out")
+    outcome = track(load(file), tmp_path / "out")
     assert outcome.present == 4 and outcome.measured > 4
     assert compared(tmp_path / "out").equals(compared(whole))
-    assert track(study.load(file), tmp_path / "out").measured == 0
+    assert track(load(file), tmp_path / "out").measured == 0
 
 
 class Killed(KeyboardInterrupt):
@@ -78,13 +78,13 @@ def test_runs_that_were_killed_at_their_end_leave_no_checkpoint(tmp_path: Path) 
 
     spec = Trajectory.parse(STUDY | {"epochs": 1, "models": [{"strategy": "baseline", "seeds": [0]}]})
     with pytest.raises(Killed):
-        track(spec, tmp_path, told=kill)  # type: ignore[arg-type]
+        track(spec, tmp_path, progress=kill)
     (left,) = (tmp_path / "checkpoints").iterdir()
     left.with_name(f".{left.name}.{tag()[:8]}-{2**22 + 1}-1.part").write_bytes(b"half")
-    assert track(spec, tmp_path).measured == 0  # type: ignore[arg-type]
+    assert track(spec, tmp_path).measured == 0
     assert list((tmp_path / "checkpoints").iterdir()) == []
     left.mkdir()
-    assert track(spec, tmp_path).measured == 0  # type: ignore[arg-type]
+    assert track(spec, tmp_path).measured == 0
 
 
 def test_a_last_checkpoint_whose_rows_are_damaged_is_measured_again(whole: Path, tmp_path: Path) -> None:
@@ -94,12 +94,12 @@ def test_a_last_checkpoint_whose_rows_are_damaged_is_measured_again(whole: Path,
 
     spec = Trajectory.parse(STUDY)
     with pytest.raises(Killed):
-        track(spec, tmp_path, told=kill)  # type: ignore[arg-type]
+        track(spec, tmp_path, progress=kill)
     files = list((tmp_path / "rows").glob("*.parquet"))
     last = max(files, key=lambda file: pl.read_parquet(file)["step"][0])
     last.write_bytes(last.read_bytes()[:100])
     with pytest.warns(write.DamagedFileWarning, match="its job is done again"):
-        outcome = track(spec, tmp_path)  # type: ignore[arg-type]
+        outcome = track(spec, tmp_path)
     assert outcome.present == 3 and outcome.present + outcome.measured == len(list((whole / "rows").iterdir()))
     assert compared(tmp_path).equals(compared(whole))
 
@@ -107,7 +107,7 @@ def test_a_last_checkpoint_whose_rows_are_damaged_is_measured_again(whole: Path,
 def test_runs_in_two_processes_give_the_same_rows(whole: Path, tmp_path: Path) -> None:
     told: set[str] = set()
     spec = Trajectory.parse(STUDY | {"resources": {"processes": 2}})
-    track(spec, tmp_path, told=lambda run, *_: told.add(run))  # type: ignore[arg-type]
+    track(spec, tmp_path, progress=lambda run, *_: told.add(run))
     assert told == {"baseline-0", "baseline-1"} and compared(tmp_path).equals(compared(whole))
 
 
@@ -136,10 +136,10 @@ def test_a_detector_that_asks_the_model_again_is_refused() -> None:
 def test_a_file_says_its_kind(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("name: x\nkind: audio")
     with pytest.raises(UserError, match="vision or nli"):
-        study.load(tmp_path / "s.yaml")
+        load(tmp_path / "s.yaml")
 
 
 def test_labels_from_elsewhere_must_be_the_id_classes(tmp_path: Path) -> None:
     source = {"name": "printed", "source": {"name": "glyphs", "kind": "digits", "n": 50, "side": 8}}
     with pytest.raises(UserError, match=r"does not know 3, 4, .* \(34 of 50 rows\): it names 0, 1, 2. Name them alike"):
-        track(Trajectory.parse(STUDY | {"same_labels": [source]}), tmp_path)  # type: ignore[arg-type]
+        track(Trajectory.parse(STUDY | {"same_labels": [source]}), tmp_path)

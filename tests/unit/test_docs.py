@@ -12,7 +12,7 @@ import yaml
 
 from outfield.studies.reference import reference
 from outfield.studies.spec import Spec
-from outfield.trajectory import study as tracked
+from outfield.trajectory import track as tracked
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/*.md")])

@@ -401,7 +401,7 @@ def test_names_of_estimators_and_configurations() -> None:
 
 
 def test_labels_of_nli_sets_in_any_case(tmp_path: Path) -> None:
-    from outfield.trajectory.nli.sets import read
+    from outfield.data.nli_sets import read
 
     path = tmp_path / "own.JSONL"
     said = ["Entailment", "CONTRADICTION ", 0.0, 2, None, "-", "", "neutral"]
@@ -418,7 +418,7 @@ def test_labels_of_nli_sets_in_any_case(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first", ["entailment", "NOT_ENTAILMENT"])
 def test_a_trained_head_of_two_classes_is_read_in_its_own_order(first: str) -> None:
-    from outfield.trajectory.nli.models import Encoded, Encoder
+    from outfield.models.pair_models import Encoder
 
     names = {0: first, 1: "not_entailment" if first == "entailment" else "Entailment"}
 
@@ -434,8 +434,8 @@ def test_a_trained_head_of_two_classes_is_read_in_its_own_order(first: str) -> N
 
     about = {"is_fast": True, "pad_token_id": 0, "eos_token_id": 1, "model_max_length": 9}
     tokenizer = type("Tokenizer", (), {**about, "model_input_names": ["input_ids"]})()
-    encoder = Encoder(Head(), tokenizer, max_tokens=None, padding="right")
-    answer = int(encoder.logits(Encoded(((2, 3),), ((0, 0),), (False,)), [0]).argmax())
+    encoder = Encoder(Head(), tokenizer)
+    answer = int(encoder(torch.tensor([[[2, 3], [1, 1], [0, 0]]])).argmax())
     assert answer == (1 if first == "entailment" else 0)
 
 

@@ -13,11 +13,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from outfield.data.member import Member
+from outfield.data.nli_sets import FORMATS, NliPairs, duplicates, neutral, read, sampled, shots
 from outfield.errors import MissingExtra, Problems, UnknownName, UserError
-from outfield.trajectory import EvalSet, Run, Tracker
+from outfield.trajectory import EvalSet, Run, Tracker, track
 from outfield.trajectory.hooks import lightning_callback, transformers_callback
-from outfield.trajectory.nli import track
-from outfield.trajectory.nli.sets import FORMATS, Pairs, duplicates, read, sampled, shots
+from outfield.trajectory.nli import runs
 from outfield.trajectory.nli.spec import Nli
 
 DATA = Path(os.environ.get("OUTFIELD_DATA") or Path(__file__).parents[3] / "shared" / "data") / "nli"
@@ -145,7 +146,7 @@ def test_an_empty_hypothesis_is_left_out_and_counted(tmp_path: Path) -> None:
 
 
 def test_shots_are_balanced_and_seeded() -> None:
-    pairs = Pairs(tuple(map(str, range(40))), ("h",) * 40, np.array([1] * 30 + [0] * 10))
+    pairs = NliPairs(tuple(map(str, range(40))), ("h",) * 40, np.array([1] * 30 + [0] * 10))
     one = shots(pairs, 16, seed=1)
     assert one.labels.sum() == 8 and one.premises == shots(pairs, 16, seed=1).premises
     assert one.premises != shots(pairs, 16, seed=2).premises
@@ -208,6 +209,16 @@ def test_the_transformers_hook_logs_at_its_steps(tmp_path: Path) -> None:
     assert [tracker.done(step) for step in (0, 1, 2)] == [True, False, True]
 
 
+def test_neutral_pairs_are_read_alone_and_without_those_that_nobody_labelled(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    said = ("entailment", "neutral", "-", "Neutral", "contradiction")
+    path.write_text("\n".join(json.dumps(dict(zip(JSON, ("a", one, one), strict=True))) for one in said))
+    assert neutral("snli", path) == [("a", "neutral"), ("a", "Neutral")]
+    path.write_text(json.dumps(dict(zip(JSON, ("a", "b", "entailment"), strict=True))))
+    with pytest.raises(UserError, match="Expected neutral pairs in .*own.jsonl"):
+        neutral("snli", path)
+
+
 SIZES = {
     ("snli", "snli_test.tsv"): (3368, 3237), ("mnli", "mnli_matched_dev_bert100.tsv"): (3479, 3213),
     ("hans", "hans_regenerated.txt.gz"): (15_000, 15_000), ("sick", "sick_test_annotated.txt"): (1414, 720),
@@ -234,13 +245,14 @@ def test_a_model_that_was_trained_anew_in_its_folder_has_rows_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[list[str]] = []
-    pairs = Pairs(("a",) * 4, ("b",) * 4, np.array([0, 1, 0, 1]))
+    pairs = NliPairs(("a",) * 4, ("b",) * 4, np.array([0, 1, 0, 1]))
     spec = Nli.parse({
         "name": "x", "models": [{"label": "m", "path": str(tmp_path)}, {"label": "hub", "path": "who/what"}],
         "train": [{"name": "snli", "path": "a"}], "id": {"name": "snli", "path": "b"},
         "ood": [{"name": "rte", "path": "c"}], "shots": [4], "seeds": [0],
     })  # fmt: skip
-    monkeypatch.setattr(track.Data, "of", lambda _: track.Data(pairs, {"snli": pairs, "rte": pairs}))
+    tests = (Member("snli", "test", pairs), Member("rte", "shift", pairs))
+    monkeypatch.setattr(runs.Data, "of", lambda _: runs.Data(pairs, tests, Member("val", "val", pairs), ()))
     monkeypatch.setattr(track, "follow", lambda runs, *_, **__: found.append([run.tracker.key(0) for run in runs]))
     for weights, readme in ((b"one", "a"), (b"one", "b"), (b"two", "b")):
         (tmp_path / "model.safetensors").write_bytes(weights)

@@ -11,7 +11,7 @@ import torch
 
 from outfield.studies.executors.base import Done
 from outfield.trajectory import EvalSet, Run, Tracker
-from outfield.trajectory.runs import Told, follow, resumable
+from outfield.trajectory.runs import Progress, follow, resumable
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Forgetful:
     steps: tuple[int, ...] = (0, 5, 10)
     lost: int = 5
 
-    def follow(self, told: Told) -> None:
+    def follow(self, progress: Progress) -> None:
         for step in self.steps:
             if step != self.lost:
                 self.tracker.log(step, set="test", correct=[True, False])

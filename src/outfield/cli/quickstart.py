@@ -21,19 +21,19 @@ def quickstart(
     from outfield.features.cache import Cache
     from outfield.reports import page
     from outfield.reports.headline import sentences
-    from outfield.studies.sets import load
+    from outfield.studies.sets import load as load_sets
     from outfield.studies.spec import Spec, shipped
-    from outfield.trajectory import study
+    from outfield.trajectory.track import load
 
     console = terminal()
     start = perf_counter()
     spec = Spec.load(shipped("digits"))
     console.print(f"{spec.title}.", style="bold")
-    sets = load(spec)
+    sets = load_sets(spec)
     outcome = run_with_progress(spec, out, sets, console, Cache(out / "cache"))
     tracked = out.with_name(f"{out.name}_trajectory") if trajectories else None
     if tracked is not None:
-        runs = study.load(shipped("digits_trajectory"))
+        runs = load(shipped("digits_trajectory"))
         console.print(runs.title, style="bold")
         track_with_progress(runs, tracked, console)
     with console.status("analysis and report"):

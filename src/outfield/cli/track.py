@@ -18,11 +18,11 @@ def track(
     from outfield.cli._console import console as terminal
     from outfield.cli._track import track_with_progress
     from outfield.reports import trajectory_page as page
-    from outfield.trajectory import study as studies
+    from outfield.trajectory.track import load
 
     first = os.environ.get("RANK", "0") == "0"
     console, start = terminal(quiet=not first), perf_counter()
-    spec = studies.load(study, data)
+    spec = load(study, data)
     folder = out or Path("results") / spec.name
     outcome = track_with_progress(spec, folder, console)
     if not first:

@@ -36,7 +36,7 @@ SELECTED = 8
 """Selections whose rows are kept of one study, for the displays that are asked for one after the other."""
 TABLES = 12
 """Tables of scores that are kept of one study."""
-TRACKED = ("vision", "nli")
+TRACKED = ("vision", "task", "nli")
 
 
 class Unknown(OutfieldError):

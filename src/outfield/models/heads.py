@@ -212,7 +212,7 @@ def trace(module: nn.Module, x: Tensor, call: Callable[[Tensor], Tensor], head: 
         logits = call(x)
     sites = [site for name in seen if head in (None, name) for site in _sites(module, name, seen[name])]
     gaps = {site: _gap(site, site.head(module), seen[site.name], logits) for site in sites}
-    found = [site for site, gap in gaps.items() if gap <= _tolerance(logits)]
+    found = [site for site, gap in gaps.items() if gap <= tolerance(logits)]
     if head is not None and not found:
         raise _no_such_head(module, head, list(gaps.values()), logits)
     ambiguous = not logits.any() and len({site.weight for site in found}) > 1
@@ -260,7 +260,7 @@ def _gap(site: Site, head: Head, calls: Sequence[Tensor], logits: Tensor) -> flo
     return float((head.to(dtype=torch.float32)(features.float()) - logits.float()).abs().max())
 
 
-def _tolerance(logits: Tensor) -> float:
+def tolerance(logits: Tensor) -> float:
     """What rounding allows in the logits' own precision."""
     return max(1e-4, 4 * torch.finfo(logits.dtype).eps) * max(1.0, float(logits.abs().max()))
 

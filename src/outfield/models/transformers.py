@@ -101,7 +101,7 @@ class Tokens:
 
 def _columns(batch: Items) -> list[list[str]]:
     """One list of texts, or two of pairs."""
-    rows = [_texts(item) for item in batch]
+    rows = [texts_of(item) for item in batch]
     if not all(
         len(row) in (1, 2) and len(row) == len(rows[0]) and all(isinstance(t, str) for t in row) for row in rows
     ):
@@ -114,7 +114,7 @@ def _columns(batch: Items) -> list[list[str]]:
 PAIR = frozenset({"premise", "hypothesis"})
 
 
-def _texts(item: Any) -> tuple[Any, ...]:
+def texts_of(item: Any) -> tuple[Any, ...]:
     """The texts of an item: itself, its parts, or of a record its column ``text``, else all its columns, in order."""
     if isinstance(item, str):
         return (item,)

@@ -223,11 +223,11 @@ def _asked(model: Model, member: Member, jobs: Sequence[Job], settings: Settings
 
 @dataclass(frozen=True)
 class _Ready:
-    """A model's values on some sets, and what is learned from them."""
+    """A model's values on some sets, and what detectors learn from, where there are any."""
 
     sets: Sets
     values: Mapping[Member, Values]
-    fit: FitData
+    fit: FitData | None
 
 
 @dataclass(frozen=True)
@@ -358,7 +358,9 @@ def _after(progress: Progress, before: int, total: int, done: int, _: int) -> No
     progress(before + done, total)
 
 
-def _fit_data(sets: Sets, values: Mapping[Member, Values], jobs: Sequence[Job]) -> FitData:
+def _fit_data(sets: Sets, values: Mapping[Member, Values], jobs: Sequence[Job]) -> FitData | None:
+    if not any(job.detector for job in jobs):
+        return None
     fit = FitData(values[sets.train], values[sets.val])
     fit.prepare(fold for job in jobs if job.detector for fold in job.detector.folds_on(fit))
     return fit
@@ -410,6 +412,7 @@ def _of_merits(merits: Merits, task: Task, *, of_detector: bool) -> Iterator[tup
 def _fitted(job: Job, ready: _Ready) -> tuple[Detector, State, list[tuple[Detector, Member, Estimate]]]:
     """The detector with what it learned, and how every setting did where it was tuned."""
     assert job.detector is not None
+    assert ready.fit is not None
     if not job.tuned:
         detector = job.detector.clipped(ready.fit)
         return detector, detector.fit(ready.fit), []

@@ -72,10 +72,10 @@ class Job:
         >>> [knn.reads(noisy), knn.reads(films)], [Job("cd34", None).reads(noisy), Job("cd34", None).reads(films)]
         ([False, True], [True, False])
         """
+        if self.detector is None:
+            return member.role in ("test", "shift")
         if member.role in ("train", "val", "test"):
             return True
-        if self.detector is None:
-            return member.role == "shift"
         return member.scored or (self.tuned and member.role == "tuning")
 
 

@@ -241,6 +241,7 @@ def _trained(spec: Spec, sets: Sets, model: Trained, strategy: Strategy, seed: i
         layers=spec.layers,
         data=sets.train.data.digest(),
         **_beside(spec, sets),
+        **_weights_of(network),
         code=keys.of_code(type(strategy), type(sets.task), train, registry.find("networks", network.name)),
     )
     told = model.named(seed), model.title, strategy.family, seed
@@ -253,6 +254,12 @@ def _beside(spec: Spec, sets: Sets) -> dict[str, Any]:
         return {}
     streams = [[one.role, one.data.digest()] for one in sets.streams]
     return {"task": spec.task.model_dump(mode="json"), "streams": streams}
+
+
+def _weights_of(network: Plugin) -> dict[str, Any]:
+    """The content of the weights that a network begins with, where it has such."""
+    content = getattr(registry.find("networks", network.name), "content", None)
+    return {} if content is None else {"content": content(**network.params)}
 
 
 def _fitted(model: Fitted, sets: Sets, seed: int) -> FittedRecipe:

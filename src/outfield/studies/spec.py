@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -377,7 +377,7 @@ class Spec(_Strict):
         return "classify" if self.task is None else self.task.name
 
     @classmethod
-    def load(cls, path: str | Path, data: str | Path | None = None) -> Spec:
+    def load(cls, path: str | Path, data: str | Path | None = None) -> Self:
         """A study from its YAML file, its relative paths made absolute.
 
         Parameters
@@ -396,7 +396,7 @@ class Spec(_Strict):
         return cls.parse(_rooted(content, _root(path, content, data)), path.name)
 
     @classmethod
-    def parse(cls, content: Any, where: str = "the study") -> Spec:
+    def parse(cls, content: Any, where: str = "the study") -> Self:
         """A study from plain values, its problems collected; relative paths start from the working folder."""
         if not isinstance(content, dict):
             raise UserError(f"Expected a mapping of fields in {where}, but got {type(content).__name__}.")
@@ -419,7 +419,7 @@ def _rooted(content: Any, root: Path) -> Any:
     if not isinstance(content, dict):
         return content
     fields = ("task", "id", "ood", "tuning", "shifted")
-    parts = {field: _source(content[field], root) for field in fields if field in content}
+    parts = {field: sources_below(content[field], root) for field in fields if field in content}
     models = [_model(model, root) for model in _list(content.get("models"))]
     stated = {"data": str(root)} if "data" in content else {}
     return content | parts | stated | ({"models": models} if models else {})
@@ -452,20 +452,22 @@ def file_of(reference: str) -> str:
     return path if path.endswith(".py") and function else reference if reference.endswith((".onnx", ".skops")) else ""
 
 
-def _source(value: Any, root: Path) -> Any:
+def sources_below(value: Any, root: Path) -> Any:
     """A source, or what holds sources, with its paths below the root."""
     if isinstance(value, list):
-        return [_source(one, root) for one in value]
+        return [sources_below(one, root) for one in value]
     if not isinstance(value, dict):
         return value
     return {
-        name: _below(root, one) if _is_path(name, one) else _source(one, root) if name != "classes" else one
+        name: _below(root, one) if _is_path(name, one) else sources_below(one, root) if name != "classes" else one
         for name, one in value.items()
     }
 
 
 def _is_path(name: str, value: Any) -> bool:
-    return isinstance(value, str) and (name in ("path", "root") or (name == "labels" and value.endswith(".npy")))
+    if not isinstance(value, str) or value.startswith("hub:"):
+        return False
+    return name in ("path", "root") or (name == "labels" and value.endswith(".npy"))
 
 
 def _below(root: Path, path: Any) -> Any:

@@ -1,14 +1,14 @@
-"""What `outfield track` reads: a study of training runs of classifiers of pictures."""
+"""What `outfield track` reads: a study of training runs, of classifiers of pictures or of any task."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from outfield.errors import UserError
-from outfield.studies.spec import Named, Spec
+from outfield.studies.spec import Named, Plugin, Spec
 from outfield.trajectory.schedule import log_spaced_then_even
 
 
@@ -43,9 +43,14 @@ class Trajectory(Spec):
     validation split: no item of the ID accuracy is in them.
     """
 
-    kind: Literal["vision"] = "vision"
+    kind: Literal["vision", "task"] = "vision"
     checkpoints: Checkpoints = Checkpoints()
     same_labels: tuple[SameLabels, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_task(cls, content: Any) -> Any:
+        return {"kind": "task", **content} if isinstance(content, dict) and "task" in content else content
 
     @model_validator(mode="after")
     def _measurable(self) -> Trajectory:
@@ -54,21 +59,27 @@ class Trajectory(Spec):
         return self
 
     def _unfit(self) -> Iterator[str]:
-        for i, one in enumerate(self.same_labels):
-            try:
-                one.source.build("sources")
-            except UserError as error:
-                yield f"same_labels[{i}].source: {error}"
         for i, model in enumerate(self.models):
             if not hasattr(model, "strategy"):
                 yield f"models[{i}]: expected a strategy to train by, but got stored weights, which have no run"
-        for i, detector in enumerate(self.detectors):
-            try:
-                made = detector.build("detectors")
-            except UserError:
-                continue
-            if made.probes():
-                yield (
-                    f"detectors[{i}]: expected a detector of logits and features, but {detector.name!r} asks the model "
-                    "again for each input; at every checkpoint that is too dear. Choose msp, energy, knn or the like"
-                )
+        yield from unfit(self.detectors, {f"same_labels[{i}]": one.source for i, one in enumerate(self.same_labels)})
+
+
+def unfit(detectors: Iterable[Plugin], sources: Mapping[str, Plugin]) -> Iterator[str]:
+    """What keeps detectors and sources from a study of training runs."""
+    for where, source in sources.items():
+        try:
+            source.build("sources")
+        except UserError as error:
+            yield f"{where}.source: {error}"
+    for i, detector in enumerate(detectors):
+        try:
+            made = detector.build("detectors")
+        except UserError as error:
+            yield f"detectors[{i}]: {error}"
+            continue
+        if made.probes():
+            yield (
+                f"detectors[{i}]: expected a detector of logits and features, but {detector.name!r} asks the model "
+                "again for each input; at every checkpoint that is too dear. Choose msp, energy, knn or the like"
+            )

@@ -11,10 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from outfield.models.libraries import library
+from outfield.models.pair_models import ACCELERATE
 from outfield.strategies import Processes
-
-ACCELERATE = "accelerate"
-"""As a study's device: ``accelerate launch -m outfield track STUDY`` places the model, as its configuration says."""
 
 
 def first_process() -> bool:

@@ -11,20 +11,19 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from outfield import strict_yaml
+from outfield.data.nli_sets import FORMATS
 from outfield.errors import Problems
+from outfield.models.pair_models import ACCELERATE, PATTERN, Lora, Mode, Verbaliser
 from outfield.places import home
-from outfield.studies.spec import ROOT_VARIABLE
-from outfield.trajectory.nli.sets import FORMATS
-from outfield.trajectory.spec import Checkpoints, Strict
-
-PATTERN = "{premise} Question: {hypothesis} Yes or No?"
+from outfield.studies.spec import ROOT_VARIABLE, Named, OodSet, sources_below
+from outfield.trajectory.spec import Checkpoints, Strict, unfit
 
 
 class NliSet(Strict):
     """One file of one set."""
 
     name: str
-    format: str = Field("", description="The set's format, of `outfield.trajectory.nli.sets.FORMATS`; default: name.")
+    format: str = Field("", description="The set's format, of `outfield.data.nli_sets.FORMATS`; default: name.")
     path: str = Field(description="Below `data`, or hub:DATASET[:CONFIG]:SPLIT.")
 
     @property
@@ -38,16 +37,7 @@ class LanguageModel(Strict):
 
     label: str
     path: str
-    mode: Literal["causal", "encoder"] = "causal"
-
-
-class Lora(Strict):
-    """Low-rank adapters: rank, scale, dropout, and the linear layers that get them (default: all of attention)."""
-
-    r: int = Field(8, ge=1)
-    alpha: int = Field(32, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    targets: tuple[str, ...] | None = None
+    mode: Mode = "causal"
 
 
 class Training(Strict):
@@ -63,10 +53,12 @@ class Training(Strict):
 
 
 class Items(Strict):
-    """How many items of each test set are measured; null for all."""
+    """How many items of each set are measured; null for all."""
 
     id: int | None = Field(None, ge=1)
-    ood: int | None = Field(None, ge=1)
+    ood: int | None = Field(None, ge=1, description="Of every other set.")
+    fit: int | None = Field(None, ge=1, description="Training pairs that detectors are fitted on.")
+    val: int | None = Field(None, ge=1, description="ID pairs beside those measured: the ID side of AUROCs.")
 
 
 class Resources(Strict):
@@ -74,13 +66,6 @@ class Resources(Strict):
 
     processes: int = Field(1, ge=1)
     threads: int = Field(1, ge=1)
-
-
-class Verbaliser(Strict):
-    """The answers whose tokens' logits decide."""
-
-    entailment: str = " Yes"
-    other: str = " No"
 
 
 class Nli(Strict):
@@ -98,6 +83,10 @@ class Nli(Strict):
     train: tuple[NliSet, ...] = Field(min_length=1)
     id: NliSet
     ood: tuple[NliSet, ...] = Field(min_length=1)
+    detectors: tuple[Named, ...] = Field((), description="Measured at every checkpoint on `ood_sets`.")
+    ood_sets: tuple[OodSet, ...] = Field(
+        (), description="Texts without a right answer, such as neutral pairs: an AUROC for each detector."
+    )
     shots: tuple[int | None, ...] = Field((64,), min_length=1, description="Training pairs, half of each label.")
     seeds: tuple[int, ...] = Field((0, 1, 2, 3, 4), min_length=1)
     seed: int = Field(0, description="Of the samples of items, the same for all runs.")
@@ -129,9 +118,14 @@ class Nli(Strict):
                 yield f"{one.name}: there is no format {one.style!r}; there are {', '.join(FORMATS)}"
         for pattern in self.patterns:
             yield from _unfilled(pattern)
-        if self.device == "accelerate" and self.resources.processes > 1:
+        yield from unfit(self.detectors, {f"ood_sets[{i}]": one.source for i, one in enumerate(self.ood_sets)})
+        if bool(self.detectors) != bool(self.ood_sets):
+            yield "detectors: they are measured on ood_sets; give both, or none"
+        if self.detectors and self.items.id is None:
+            yield "items.id: missing; detectors rank OOD sets against pairs of the ID set that are not measured there"
+        if self.device == ACCELERATE and self.resources.processes > 1:
             yield "resources.processes: accelerate starts the processes itself; leave it at 1 beside device: accelerate"
-        if repeated := _repeated(one.name for one in (self.id, *self.ood)):
+        if repeated := _repeated([self.id.name, *(one.name for one in self.ood), *(one.name for one in self.ood_sets)]):
             yield f"ood: the name {repeated} is used more than once"
         if repeated := _repeated(model.label for model in self.models):
             yield f"models: the label {repeated} is used more than once; give each model its own"
@@ -154,11 +148,13 @@ class Nli(Strict):
         Problems
             Everything that is wrong with it.
         """
-        path = Path(path)
-        found = cls.parse(strict_yaml.read(path), str(path))
+        path, content = Path(path), strict_yaml.read(Path(path))
         stated = data or os.environ.get(ROOT_VARIABLE)
-        root = home(stated) if stated else path.parent / home(found.data)
-        return found.model_copy(update={"data": Path(os.path.abspath(root))})
+        root = home(stated) if stated else path.parent / home(str(_field(content, "data", ".")))
+        root = Path(os.path.abspath(root))
+        if sets := _field(content, "ood_sets", ()):
+            content |= {"ood_sets": sources_below(sets, root)}
+        return cls.parse(content, str(path)).model_copy(update={"data": root})
 
     @classmethod
     def parse(cls, content: Any, where: str = "the study") -> Nli:
@@ -171,6 +167,10 @@ class Nli(Strict):
     def place(self, one: NliSet) -> str:
         """Where a set's file is."""
         return one.path if one.path.startswith("hub:") else str(self.data / one.path)
+
+
+def _field(content: Any, name: str, default: Any) -> Any:
+    return content.get(name, default) if isinstance(content, dict) else default
 
 
 def _unfilled(pattern: str) -> Iterator[str]:

@@ -1,27 +1,26 @@
-"""Language models as classifiers of pairs: by a pattern and the logits of two answer tokens, or by a head."""
+"""Language models as networks that answer pairs of texts: by a head, or by the logits of answer tokens."""
 
 from __future__ import annotations
 
 import importlib.util
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
 from outfield import keys
+from outfield.data.folder_tree import Tree
 from outfield.data.labels import folded
 from outfield.errors import UserError
+from outfield.models.heads import last_linear
 from outfield.models.libraries import library
-from outfield.strategies import Processes
-from outfield.trajectory.nli.processes import ACCELERATE
-from outfield.trajectory.nli.sets import Pairs
-from outfield.trajectory.nli.spec import PATTERN, LanguageModel, Lora, Verbaliser
 
 ANSWERS = ((" Yes", " No"), ("Yes", "No"), (" yes", " no"), ("yes", "no"), (" True", " False"), ("true", "false"),
            (" A", " B"), ("A", "B"), (" 1", " 0"), ("1", "0"))  # fmt: skip
@@ -29,64 +28,156 @@ ANSWERS = ((" Yes", " No"), ("Yes", "No"), (" yes", " no"), ("yes", "no"), (" Tr
 HEADS = ("classifier", "score", "pooler", "pre_classifier")
 UNLIMITED = 1_000_000
 """Tokens that a model can read where nothing says a limit."""
+AUTO, ACCELERATE = "auto", "accelerate"
+"""Devices: spread over all there are; as ``accelerate launch -m outfield track STUDY`` says."""
+PATTERN = "{premise} Question: {hypothesis} Yes or No?"
+Mode = Literal["causal", "encoder"]
+Pair: TypeAlias = tuple[str, str]
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """Token ids of each pair, and whether its premise was cut."""
+class Lora(BaseModel):
+    """Low-rank adapters: rank, scale, dropout, and the linear layers that get them (default: all of attention)."""
 
-    ids: tuple[tuple[int, ...], ...]
-    types: tuple[tuple[int, ...], ...]
-    cut: tuple[bool, ...]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, rows: Tensor | slice) -> Encoded:
-        """Some of the pairs, in that order."""
-        chosen = torch.arange(len(self))[rows].tolist()
-        ids, types = (tuple(column[row] for row in chosen) for column in (self.ids, self.types))
-        return Encoded(ids, types, tuple(self.cut[row] for row in chosen))
-
-    @property
-    def truncated(self) -> int:
-        """How many premises were cut."""
-        return sum(self.cut)
-
-    def digest(self) -> str:
-        """Content key."""
-        return keys.key(ids=self.ids, types=self.types)
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    r: int = Field(8, ge=1)
+    alpha: int = Field(32, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    targets: tuple[str, ...] | None = None
 
 
-class PairModel:
-    """A language model that gives two logits a pair: no entailment, entailment.
+class Verbaliser(BaseModel):
+    """The answers whose tokens' logits decide."""
 
-    ``module`` is the model with its adapters, ``parameters`` the number of the model's parameters without adapters, and
-    ``context`` how many tokens it can read. Where several processes train it, ``network`` is the module as they call
-    it.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    entailment: str = " Yes"
+    other: str = " No"
+
+
+class Encoded(NamedTuple):
+    """Token ids of a pair, the segment of each, and whether the premise was cut."""
+
+    ids: list[int]
+    types: list[int]
+    cut: bool
+
+
+class PairModel(nn.Module, ABC):
+    """A language model that gives a logit for each class of a pair of texts.
+
+    It is called with pairs, or with their ``tokens``; with labels beside it gives its loss, as models of transformers
+    do. ``module`` is the model with its adapters, ``size`` the number of its parameters without adapters, ``context``
+    how many tokens it can read, and ``answers`` which of the module's scores are the classes 0, 1, ....
+
+    Parameters
+    ----------
+    module : PreTrainedModel or PeftModel
+    tokenizer : a fast Hugging Face tokenizer
+    answers : sequence of int
+    max_tokens : int, optional
+        Tokens that are kept of a premise.
+    padding : {"left", "right"}
+    full : bool
+        Whether the loss is that of all scores, not of the answers alone.
+
+    Raises
+    ------
+    UserError
+        A slow tokenizer.
     """
 
-    def __init__(self, module: Any, tokenizer: Any, *, max_tokens: int | None, padding: str) -> None:
+    pooling: ClassVar[str]
+    """Where the last linear layer is given every token: ``mean`` over tokens, or the ``last`` token."""
+
+    def __init__(
+        self, module: Any, tokenizer: Any, answers: Sequence[int], *, max_tokens: int | None = None,
+        padding: str = "right", full: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
         if not tokenizer.is_fast:
             raise UserError("Expected a fast tokenizer, but got a slow one. Save the model with its tokenizer.json.")
-        self.module, self.tokenizer, self.max_tokens, self.padding = module, tokenizer, max_tokens, padding
-        self.parameters = int(sum(w.numel() for name, w in module.named_parameters() if "lora_" not in name))
+        self.module, self.tokenizer, self.answers = module, tokenizer, list(answers)
+        self.max_tokens, self.padding, self.full = max_tokens, padding, full
+        self.size = int(sum(w.numel() for name, w in module.named_parameters() if "lora_" not in name))
         self.pad = next(i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if i is not None)
         self.context = readable_tokens(module, tokenizer)
+        self._known: dict[Pair, Encoded] = {}
 
-    def encode(self, pairs: Pairs) -> Encoded:
-        """Tokens of each pair; a premise that is too long is cut at its end.
+    def forward(self, x: Tensor | Sequence[Pair], labels: Tensor | None = None) -> Tensor:
+        """Logits [n, C] of pairs or of their tokens [n, 3, T]; with labels [n] the mean cross-entropy."""
+        scores = self._scores(self.given(x if isinstance(x, Tensor) else self.tokens(x)))
+        logits = scores[:, self.answers]
+        if labels is None:
+            return logits
+        if self.full:
+            logits, labels = scores, torch.tensor(self.answers)[labels.cpu()]
+        return functional.cross_entropy(logits.float(), labels.to(self.device))
+
+    @abstractmethod
+    def _scores(self, given: Mapping[str, Tensor]) -> Tensor:
+        """The module's own scores of a batch, of which some are the answers."""
+
+    @property
+    @abstractmethod
+    def last(self) -> nn.Linear:
+        """The linear layer that makes the scores."""
+
+    def encode(self, pair: Pair) -> Encoded:
+        """Tokens of a pair; a premise that is too long is cut at its end. A pair is encoded once.
 
         Raises
         ------
         UserError
             A hypothesis that alone does not fit.
         """
-        whole = [self._one(*texts) for texts in zip(pairs.premises, pairs.hypotheses, strict=True)]
-        ids, types, cut = zip(*whole, strict=True)
-        return Encoded(ids, types, cut)
+        if pair not in self._known:
+            self._known[pair] = self._one(*pair)
+        return self._known[pair]
 
-    def _one(self, premise: str, hypothesis: str) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
+    def truncated(self, pairs: Sequence[Pair]) -> int:
+        """How many premises are cut."""
+        return sum(self.encode(pair).cut for pair in pairs)
+
+    def tokens(self, pairs: Sequence[Pair]) -> Tensor:
+        """Ids, mask and segments of pairs, int64 [n, 3, T], padded at the right."""
+        encoded = [self.encode(pair) for pair in pairs]
+        found = torch.zeros(len(encoded), 3, max(len(one.ids) for one in encoded), dtype=torch.int64)
+        found[:, 0] = self.pad
+        for row, (ids, types, _) in zip(found, encoded, strict=True):
+            row[:, : len(ids)] = torch.tensor([ids, [1] * len(ids), types])
+        return found
+
+    def given(self, tokens: Tensor) -> dict[str, Tensor]:
+        """Tokens as the module takes them: no wider than the longest pair, padded at the side of this model."""
+        lengths = tokens[:, 1].sum(dim=1)
+        width = int(lengths.max())
+        places = torch.arange(width, device=tokens.device).expand(len(tokens), width)
+        if self.padding == "left":
+            places = (places - (width - lengths)[:, None]) % width
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        columns = zip(names, tokens.unbind(dim=1), strict=True)
+        return {name: column.gather(1, places).to(self.device) for name, column in columns}
+
+    def pooled(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+        """What the last linear layer was given, as features [n, D]."""
+        if hidden.ndim == 2:
+            return hidden
+        mask = self.given(tokens)["attention_mask"]
+        if self.pooling == "last":
+            return hidden[torch.arange(len(hidden), device=hidden.device), last_places(mask)]
+        weights = mask[..., None].to(hidden)
+        return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+    def digest(self) -> str:
+        """Content key of weights, tokenizer and how pairs are read."""
+        weights = {**dict(self.named_buffers()), **dict(self.named_parameters())}
+        words = keys.digest(self.tokenizer.backend_tokenizer.to_str().encode())
+        return keys.key(weights=keys.of_tensors(weights), words=words, reads=self._reads())
+
+    def _reads(self) -> Any:
+        return [type(self).__name__, self.max_tokens, self.padding, self.answers]
+
+    def _one(self, premise: str, hypothesis: str) -> Encoded:
         shorter, keep = premise, self.max_tokens
         if keep is not None:
             shorter = self._first_tokens(premise, keep)
@@ -101,7 +192,7 @@ class PairModel:
                 )
             shorter = self._first_tokens(shorter, keep)
             ids, types = self._tokens(shorter, hypothesis)
-        return tuple(ids), tuple(types), shorter != premise
+        return Encoded(ids, types, shorter != premise)
 
     def _first_tokens(self, text: str, count: int) -> str:
         """The text of its first tokens: shorter, where it has more, and without a character that a cut would split."""
@@ -110,17 +201,9 @@ class PairModel:
             return text
         return text[: min(offsets[count - 1][1], offsets[count][0], len(text) - 1)]
 
+    @abstractmethod
     def _tokens(self, premise: str, hypothesis: str) -> tuple[list[int], list[int]]:
-        raise NotImplementedError
-
-    def logits(self, encoded: Encoded, rows: Sequence[int], network: nn.Module | None = None) -> Tensor:
-        """Logits [n, 2] of some pairs in one padded batch."""
-        raise NotImplementedError
-
-    def loss(self, encoded: Encoded, labels: Tensor, network: nn.Module | None = None) -> Tensor:
-        """Mean cross-entropy of the two logits of all pairs."""
-        logits = self.logits(encoded, range(len(encoded)), network)
-        return functional.cross_entropy(logits.float(), labels.to(self.device))
+        """Ids of a pair, and the segment of each."""
 
     @property
     def device(self) -> torch.device:
@@ -129,63 +212,46 @@ class PairModel:
             return torch.device(next((one for one in placed.values() if one not in ("cpu", "disk")), "cpu"))
         return torch.device(next(self.module.parameters()).device)
 
-    def padded(self, encoded: Encoded, rows: Sequence[int]) -> dict[str, Tensor]:
-        """A batch, padded at the side of this model: input_ids, attention_mask, token_type_ids, each [n, T]."""
-        width = max(len(encoded.ids[row]) for row in rows)
-        ids = torch.full((len(rows), width), self.pad)
-        mask, types = torch.zeros_like(ids), torch.zeros_like(ids)
-        for at, row in enumerate(rows):
-            length = len(encoded.ids[row])
-            place = slice(width - length, width) if self.padding == "left" else slice(0, length)
-            ids[at, place], mask[at, place] = torch.tensor(encoded.ids[row]), 1
-            types[at, place] = torch.tensor(encoded.types[row])
-        batch = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-        return {name: values.to(self.device) for name, values in batch.items()}
+    @property
+    def _no_split_modules(self) -> Any:
+        """Blocks whose weights stay together where processes share them: accelerate asks."""
+        return getattr(self.module, "_no_split_modules", None)
 
-    @torch.inference_mode()
-    def correct(
-        self,
-        encoded: Encoded,
-        labels: Any,
-        batch: int,
-        network: nn.Module | None = None,
-        processes: Processes = Processes(),  # noqa: B008  # this one alone
-    ) -> Any:
-        """Whether each pair is answered rightly [n]; batches hold pairs of like length, spread over the processes."""
-        (network or self.module).eval()
-        order = sorted(range(len(encoded)), key=lambda row: len(encoded.ids[row]))
-        found = torch.zeros(len(encoded), dtype=torch.int64)
-        batches = [order[at : at + batch] for at in range(0, len(order), batch)]
-        for turn in range(0, len(batches), processes.size):
-            mine = turn + processes.rank
-            rows = batches[min(mine, len(batches) - 1)]
-            answers = self.logits(encoded, rows, network).argmax(dim=1).cpu()
-            if mine < len(batches):
-                found[rows] = answers
-        return processes.total(found).numpy() == labels
+    @staticmethod
+    def content(path: str, **_: Any) -> dict[str, str]:
+        """Digests of a local model's files, which decide what is trained beside its name; {} of a Hub's."""
+        folder = Path(resolved(path))
+        names = Tree.below(folder).files if folder.is_dir() else ()
+        return {name: keys.of_file(folder / name) for name in sorted(names) if not name.endswith(".md")}
 
 
 class Encoder(PairModel):
-    """Sequence classification: the pair as two segments, two logits from a head that is trained.
+    """Sequence classification: the pair as two segments, a logit for each class from a head that is trained.
 
     A head of two classes that is there already keeps what it knows: where its names say that entailment comes first,
     its logits are read in the other order.
     """
 
-    def __init__(self, module: Any, tokenizer: Any, *, max_tokens: int | None, padding: str) -> None:
-        super().__init__(module, tokenizer, max_tokens=max_tokens, padding=padding)
-        self.order = answer_order(getattr(module.config, "id2label", None) or {})
+    pooling = "mean"
+
+    def __init__(self, module: Any, tokenizer: Any, *, classes: int = 2, max_tokens: int | None = None) -> None:
+        names = getattr(module.config, "id2label", None) or {}
+        order = answer_order(names) if classes == 2 else range(classes)
+        super().__init__(module, tokenizer, order, max_tokens=max_tokens)
+
+    @property
+    def last(self) -> nn.Linear:
+        return last_linear(self.module)[1]
 
     def _tokens(self, premise: str, hypothesis: str) -> tuple[list[int], list[int]]:
         found = self.tokenizer(premise, hypothesis)
         return found["input_ids"], found.get("token_type_ids") or [0] * len(found["input_ids"])
 
-    def logits(self, encoded: Encoded, rows: Sequence[int], network: nn.Module | None = None) -> Tensor:
-        batch = self.padded(encoded, rows)
-        if "token_type_ids" not in self.tokenizer.model_input_names:
-            batch.pop("token_type_ids")
-        found: Tensor = (network or self.module)(**batch).logits
-        return found if self.order == (0, 1) else found[:, self.order]
+    def _scores(self, given: Mapping[str, Tensor]) -> Tensor:
+        named = self.tokenizer.model_input_names
+        left_out = () if "token_type_ids" in named else ("token_type_ids",)
+        found: Tensor = self.module(**{name: value for name, value in given.items() if name not in left_out}).logits
+        return found
 
 
 def answer_order(names: Mapping[int, str]) -> tuple[int, int]:
@@ -207,6 +273,8 @@ class Causal(PairModel):
     gives the same logits.
     """
 
+    pooling = "last"
+
     def __init__(
         self,
         module: Any,
@@ -218,9 +286,17 @@ class Causal(PairModel):
         max_tokens: int | None = None,
         padding: str = "left",
     ) -> None:
-        super().__init__(module, tokenizer, max_tokens=max_tokens, padding=padding)
-        self.pattern, self.full = pattern, full
-        self.answers = torch.tensor(answer_tokens(tokenizer, verbaliser))
+        answers = answer_tokens(tokenizer, verbaliser)
+        super().__init__(module, tokenizer, answers, max_tokens=max_tokens, padding=padding, full=full)
+        self.pattern = pattern
+
+    @property
+    def last(self) -> nn.Linear:
+        found: nn.Linear = self.module.get_output_embeddings()
+        return found
+
+    def _reads(self) -> Any:
+        return [super()._reads(), self.pattern]
 
     def _tokens(self, premise: str, hypothesis: str) -> tuple[list[int], list[int]]:
         ids = self.tokenizer(self.pattern.format(premise=premise, hypothesis=hypothesis))["input_ids"]
@@ -228,26 +304,24 @@ class Causal(PairModel):
             ids = ids[:-1]
         return ids, [0] * len(ids)
 
-    def vocabulary(self, encoded: Encoded, rows: Sequence[int], network: nn.Module | None = None) -> Tensor:
+    def _scores(self, given: Mapping[str, Tensor]) -> Tensor:
         """Logits of every token after each prompt, [n, V]."""
-        batch = self.padded(encoded, rows)
-        mask = batch["attention_mask"]
+        ids, mask = given["input_ids"], given["attention_mask"]
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        last = positions.argmax(dim=1)
-        called = network or self.module
-        out = called(input_ids=batch["input_ids"], attention_mask=mask, position_ids=positions).logits
-        found: Tensor = out[torch.arange(len(last), device=out.device), last]
+        out = self.module(input_ids=ids, attention_mask=mask, position_ids=positions).logits
+        found: Tensor = out[torch.arange(len(ids), device=out.device), last_places(mask)]
         return found
 
-    def logits(self, encoded: Encoded, rows: Sequence[int], network: nn.Module | None = None) -> Tensor:
-        return self.vocabulary(encoded, rows, network)[:, self.answers.to(self.device)]
 
-    def loss(self, encoded: Encoded, labels: Tensor, network: nn.Module | None = None) -> Tensor:
-        """Cross-entropy over the two answers, or over the whole vocabulary."""
-        if not self.full:
-            return super().loss(encoded, labels, network)
-        words = self.vocabulary(encoded, range(len(encoded)), network).float()
-        return functional.cross_entropy(words, self.answers[labels].to(self.device))
+def last_places(mask: Tensor) -> Tensor:
+    """The place of the last token of each row [n, T] of a mask, whichever side is padded.
+
+    Examples
+    --------
+    >>> last_places(torch.tensor([[0, 1, 1], [1, 1, 0]]))
+    tensor([2, 1])
+    """
+    return (mask.cumsum(dim=1) - 1).clamp(min=0).argmax(dim=1)
 
 
 def readable_tokens(module: nn.Module, tokenizer: Any) -> int:
@@ -294,83 +368,93 @@ def _fits(tokenizer: Any, yes: str, no: str) -> bool:
     return len(one) == len(other) == 1 and one != other and unknown not in (*one, *other)
 
 
-def open_model(
-    spec: LanguageModel,
+def opened(
+    path: str,
+    mode: Mode,
     *,
-    lora: Lora,
-    seed: int = 0,
-    pattern: str = PATTERN,
-    verbaliser: Verbaliser = Verbaliser(),  # noqa: B008  # frozen
-    loss: Literal["answers", "vocabulary"] = "answers",
-    max_tokens: int | None = None,
-    padding: str = "left",
+    lora: Lora | Mapping[str, Any] | None = None,
+    classes: int = 2,
     gradient_checkpointing: bool = False,
     device: str = "cpu",
-) -> PairModel:
-    """A model with its tokenizer and LoRA adapters; equal seeds give equal adapters and heads.
+    seed: int | None = None,
+) -> tuple[Any, Any]:
+    """A model with LoRA adapters, and its tokenizer; equal seeds give equal adapters and heads.
 
     ``device`` is a name of torch's (``cpu``, ``cuda``, ``cuda:1``), or ``auto``: the layers are spread by accelerate
     over all accelerators, then main memory and disk, so that a model may exceed one device; or ``accelerate``: the
-    processes that it started place the model when training begins. In bfloat16 off the CPU.
+    processes that it started place the model when training begins. In bfloat16 off the CPU. Without a ``seed``, that
+    of the run.
 
     Raises
     ------
     MissingExtra
         transformers, peft or accelerate is not installed.
     UserError
-        A model that cannot be loaded, or that lacks weights; no attention layers to adapt; answers that are not one
-        token each.
+        A model that cannot be loaded, or that lacks weights; no attention layers to adapt; adapters that are none.
     """
-    peft = library("peft", "text")
+    peft, wanted = library("peft", "text"), settings(Lora, lora)
     with torch.random.fork_rng(devices=[]), _quiet():
-        torch.manual_seed(seed)
-        tokenizer, base = _loaded(spec, device)
+        torch.manual_seed(torch.initial_seed() if seed is None else seed)
+        tokenizer, base = _loaded(path, mode, classes, device)
         if gradient_checkpointing:
             base.gradient_checkpointing_enable()
             base.enable_input_require_grads()
         adapters = peft.LoraConfig(
-            r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout,
-            target_modules=list(lora.targets or attention_layers(base)),
-            task_type=peft.TaskType.SEQ_CLS if spec.mode == "encoder" else peft.TaskType.CAUSAL_LM,
-            modules_to_save=_heads(base) if spec.mode == "encoder" else None,
+            r=wanted.r, lora_alpha=wanted.alpha, lora_dropout=wanted.dropout,
+            target_modules=list(wanted.targets or attention_layers(base)),
+            task_type=peft.TaskType.SEQ_CLS if mode == "encoder" else peft.TaskType.CAUSAL_LM,
+            modules_to_save=_heads(base) if mode == "encoder" else None,
         )  # fmt: skip
         module = peft.get_peft_model(base, adapters)
-    if device not in (AUTO, ACCELERATE):
-        module.to(device)
-    if spec.mode == "encoder":
-        return Encoder(module, tokenizer, max_tokens=max_tokens, padding="right")
-    return Causal(
-        module, tokenizer, pattern=pattern, verbaliser=verbaliser, full=loss == "vocabulary",
-        max_tokens=max_tokens, padding=padding,
-    )  # fmt: skip
+    return (module if device in (AUTO, ACCELERATE) else module.to(device)), tokenizer
 
 
-AUTO = "auto"
+def settings(kind: type[Settings], given: Settings | Mapping[str, Any] | None) -> Settings:
+    """Settings from the mapping of a study file, the defaults where there is none.
+
+    Raises
+    ------
+    UserError
+        What is no such setting.
+
+    Examples
+    --------
+    >>> settings(Lora, {"r": 4}).r
+    4
+    """
+    try:
+        return kind.model_validate({} if given is None else given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"Expected {', '.join(kind.model_fields)} for {kind.__name__.lower()}, but got "
+            f"{'.'.join(map(str, first['loc']))} = {first['input']!r:.60}: {first['msg'].lower()}. Mend it."
+        ) from None
 
 
-def _loaded(spec: LanguageModel, device: str) -> tuple[Any, Any]:
+def _loaded(path: str, mode: Mode, classes: int, device: str) -> tuple[Any, Any]:
     """Tokenizer and module of a folder or a name of the Hub."""
-    transformers, folder = library("transformers", "text"), resolved(spec.path)
+    transformers, folder = library("transformers", "text"), resolved(path)
     options: dict[str, Any] = {"dtype": _dtype(device), "output_loading_info": True}
     if device == AUTO:
         library("accelerate", "text")
         options["device_map"] = AUTO
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        if spec.mode == "encoder":
+        if mode == "encoder":
             made = transformers.AutoModelForSequenceClassification
-            base, info = made.from_pretrained(folder, num_labels=2, ignore_mismatched_sizes=True, **options)
+            base, info = made.from_pretrained(folder, num_labels=classes, ignore_mismatched_sizes=True, **options)
         else:
             base, info = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"Expected a language model at {spec.path}, but it does not load: {str(error).splitlines()[0]} "
+            f"Expected a language model at {path}, but it does not load: {str(error).splitlines()[0]} "
             "Give a folder in the Hub's format, or a name of the Hub."
         ) from None
-    heads = HEADS if spec.mode == "encoder" else ()
+    heads = HEADS if mode == "encoder" else ()
     if lacking := sorted(name for name in info["missing_keys"] if not set(heads) & set(name.split("."))):
         raise UserError(
-            f"Expected all weights of a {type(base).__name__} at {spec.path}, but {len(lacking)} are missing: "
+            f"Expected all weights of a {type(base).__name__} at {path}, but {len(lacking)} are missing: "
             f"{', '.join(lacking[:3])}. Get the whole model, or choose another mode: causal or encoder."
         )
     return tokenizer, base
@@ -449,9 +533,10 @@ def merged(module: Any) -> Iterator[None]:
     """Adapters merged into the weights inside the block; afterwards the weights are bit by bit as before.
 
     Weights that lie in main memory or on disk until they are used are left as they are: the adapters then run beside.
+    Those that are merged already are left merged.
     """
     layers = [layer for layer in module.modules() if hasattr(layer, "lora_A") and hasattr(layer, "base_layer")]
-    if any(layer.base_layer.weight.is_meta for layer in layers):
+    if not layers or any(layer.base_layer.weight.is_meta or layer.merged for layer in layers):
         yield
         return
     before = [layer.base_layer.weight.detach().clone() for layer in layers]

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from outfield import keys
 from outfield.data import labels as labelling
@@ -121,22 +122,28 @@ HANS and RTE, and 1 is in WNLI and PAWS."""
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
-    """Premises and hypotheses with labels, and what was left out."""
+class NliPairs:
+    """A data set of premises and hypotheses with labels, and what was left out."""
 
     premises: tuple[str, ...]
     hypotheses: tuple[str, ...]
     labels: np.ndarray[Any, np.dtype[np.int64]]
     left_out: Mapping[str, int] = field(default_factory=dict)
 
+    classes: ClassVar[tuple[str, ...]] = ("no entailment", "entailment")
+
     def __len__(self) -> int:
         return len(self.premises)
 
-    def take(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> Pairs:
+    def read(self, rows: slice | NDArray[np.int64]) -> list[tuple[str, str]]:
+        """Premise and hypothesis of some rows, in that order."""
+        return [(self.premises[row], self.hypotheses[row]) for row in np.arange(len(self))[rows].tolist()]
+
+    def take(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> NliPairs:
         """Some rows, in the order given."""
         chosen = [int(row) for row in rows]
         premises, hypotheses = (tuple(texts[row] for row in chosen) for texts in (self.premises, self.hypotheses))
-        return Pairs(premises, hypotheses, self.labels[chosen], self.left_out)
+        return NliPairs(premises, hypotheses, self.labels[chosen], self.left_out)
 
     def contents(self) -> list[tuple[str, str]]:
         """What makes a pair the same as another: its words, whatever case and spaces."""
@@ -153,7 +160,7 @@ class Pairs:
         return keys.key(premises=self.premises, hypotheses=self.hypotheses, labels=self.labels.tolist())
 
     @classmethod
-    def joined(cls, parts: Sequence[Pairs]) -> Pairs:
+    def joined(cls, parts: Sequence[NliPairs]) -> NliPairs:
         """Several sets as one."""
         left_out = sum((Counter(part.left_out) for part in parts), Counter())
         return cls(
@@ -164,7 +171,7 @@ class Pairs:
         )
 
 
-def read(name: str, path: Path | str) -> Pairs:
+def read(name: str, path: Path | str) -> NliPairs:
     """A set from a published file: ``.jsonl``, ``.tsv``, ``.csv`` or ``.txt``, gzipped or alone of its kind in a zip.
 
     Parameters
@@ -189,12 +196,49 @@ def read(name: str, path: Path | str) -> Pairs:
     >>> read("rte", file).labels.tolist()
     [1, 0]
     """
+    kept, left_out = [], Counter[str]()
+    for said, value, texts in _labelled(name, str(path)):
+        if value is REMOVED:
+            left_out[f"label {said}"] += 1
+        elif not all(map(str.strip, texts)):
+            left_out[EMPTY] += 1
+        else:
+            kept.append((*texts, value))
+    if {value for *_, value in kept} != {0, 1}:
+        raise UserError(
+            f"Expected entailment and its opposite in {path}, but after mapping only {sorted({k[2] for k in kept})} is "
+            f"left. The labels of {name} mean {dict(FORMATS[name].labels)}."
+        )
+    premises, hypotheses, labels = zip(*kept, strict=True)
+    return NliPairs(premises, hypotheses, np.array(labels), dict(left_out))
+
+
+def neutral(name: str, path: Path | str) -> list[tuple[str, str]]:
+    """The neutral pairs of a three-way set, which ``read`` leaves out.
+
+    Raises
+    ------
+    UserError
+        As ``read``; or the set has none.
+    """
+    found = [
+        texts
+        for said, value, texts in _labelled(name, str(path))
+        if value is REMOVED and labelling.folded(said) not in _UNKNOWN and all(map(str.strip, texts))
+    ]
+    if not found:
+        raise UserError(f"Expected neutral pairs in {path}, but there are none. Name a set of three labels.")
+    return found
+
+
+def _labelled(name: str, where: str) -> Iterator[tuple[str, int | None, tuple[str, str]]]:
+    """The label of each row, what it means, and the two texts."""
     if name not in FORMATS:
         raise UnknownName("NLI sets", name, FORMATS)
-    style, where = FORMATS[name], str(path)
-    rows = list(_hub(where) if where.startswith("hub:") else _records(Path(path), style))
+    style = FORMATS[name]
+    rows = list(_hub(where) if where.startswith("hub:") else _records(Path(where), style))
     if not rows:
-        raise UserError(f"Expected rows in {path}, but found none. Point it to a file that holds rows.")
+        raise UserError(f"Expected rows in {where}, but found none. Point it to a file that holds rows.")
     _check_size(name, style, where, len(rows))
     premise, hypothesis, label = (
         _column(rows[0], names, where) for names in (style.premise, style.hypothesis, style.label)
@@ -204,22 +248,8 @@ def read(name: str, path: Path | str) -> Pairs:
     said = [labelling.name(row[label]) or NONE for row in rows]
     meaning = _meanings(style)
     _check_labels(name, style, where, Counter(one for one in said if labelling.folded(one) not in meaning))
-    kept, left_out = [], Counter[str]()
     for row, one in zip(rows, said, strict=True):
-        value, texts = meaning[labelling.folded(one)], (row[premise] or "", row[hypothesis] or "")
-        if value is REMOVED:
-            left_out[f"label {one}"] += 1
-        elif not all(map(str.strip, texts)):
-            left_out[EMPTY] += 1
-        else:
-            kept.append((*texts, value))
-    if {value for *_, value in kept} != {0, 1}:
-        raise UserError(
-            f"Expected entailment and its opposite in {path}, but after mapping only {sorted({k[2] for k in kept})} is "
-            f"left. The labels of {name} mean {dict(style.labels)}."
-        )
-    premises, hypotheses, labels = zip(*kept, strict=True)
-    return Pairs(premises, hypotheses, np.array(labels), dict(left_out))
+        yield one, meaning[labelling.folded(one)], (row[premise] or "", row[hypothesis] or "")
 
 
 def _check_row(row: Mapping[str, Any], columns: tuple[str, str, str], where: str) -> None:
@@ -347,14 +377,28 @@ def _hub(where: str) -> Iterator[Mapping[str, Any]]:
         ) from error
 
 
-def sampled(pairs: Pairs, limit: int | None, seed: int) -> Pairs:
+def sampled(pairs: NliPairs, limit: int | None, seed: int) -> NliPairs:
     """A seeded sample of at most ``limit`` pairs; all, in their order, where there are no more."""
     if limit is None or limit >= len(pairs):
         return pairs
     return pairs.take(np.sort(np.random.default_rng(seed).permutation(len(pairs))[:limit]))
 
 
-def shots(pairs: Pairs, count: int | None, seed: int) -> Pairs:
+def beside(pairs: NliPairs, limit: int | None, seed: int, count: int | None) -> NliPairs:
+    """Of the pairs that ``sampled`` leaves out, at most ``count``; no pair where it takes all.
+
+    Examples
+    --------
+    >>> four = NliPairs(("a", "b", "c", "d"), ("e",) * 4, np.array([1, 1, 0, 1]))
+    >>> sampled(four, 2, seed=0).premises, beside(four, 2, seed=0, count=5).premises
+    (('a', 'c'), ('b', 'd'))
+    """
+    start = len(pairs) if limit is None else limit
+    order = np.random.default_rng(seed).permutation(len(pairs))[start:]
+    return pairs.take(np.sort(order[:count]))
+
+
+def shots(pairs: NliPairs, count: int | None, seed: int) -> NliPairs:
     """``count`` training pairs, half of each label, drawn with a seed; all, shuffled, where ``count`` is None.
 
     Raises
@@ -364,7 +408,7 @@ def shots(pairs: Pairs, count: int | None, seed: int) -> Pairs:
 
     Examples
     --------
-    >>> four = Pairs(("a",) * 4, ("b",) * 4, np.array([1, 1, 0, 1]))
+    >>> four = NliPairs(("a",) * 4, ("b",) * 4, np.array([1, 1, 0, 1]))
     >>> shots(four, 2, seed=0).labels.sum()
     np.int64(1)
     """
@@ -381,13 +425,13 @@ def shots(pairs: Pairs, count: int | None, seed: int) -> Pairs:
     return pairs.take(rng.permutation(rows))
 
 
-def duplicates(train: Pairs, test: Pairs) -> int:
+def duplicates(train: NliPairs, test: NliPairs) -> int:
     """How many test pairs are in the training set too, by content.
 
     Examples
     --------
-    >>> one = Pairs(("It  rains.",), ("It is wet.",), np.array([1]))
-    >>> duplicates(one, Pairs(("it rains.", "x"), ("It is wet.", "y"), np.array([1, 0])))
+    >>> one = NliPairs(("It  rains.",), ("It is wet.",), np.array([1]))
+    >>> duplicates(one, NliPairs(("it rains.", "x"), ("It is wet.", "y"), np.array([1, 0])))
     1
     """
     seen = set(train.contents())
