@@ -599,10 +599,12 @@ def _repeated(spec: Spec) -> Iterator[str]:
 
 def _of_id(spec: Spec) -> Iterator[str]:
     """Sets that have the name of an ID set: rows and scores tell the two apart by name."""
-    for field, what, members in (("ood", "OOD", spec.ood), ("shifted", "shifted", spec.shifted)):
-        for i, member in enumerate(members):
-            if member.name in ("train", "val", "test"):
-                called = f"{member.name!r} is what an ID set is called"
+    named = {"ood": [one.name for one in spec.ood], "shifted": [one.name for one in spec.shifted]}
+    for field, names in named.items():
+        what = "OOD" if field == "ood" else field
+        for i, name in enumerate(names):
+            if name in ("train", "val", "test"):
+                called = f"{name!r} is what an ID set is called"
                 yield f"{field}[{i}].name: {called}; give the {what} set another name"
 
 
