@@ -144,7 +144,8 @@ class Model:
             left, right = self._of_halves(first, smoother), self._of_halves(second, smoother)
         except UserError:
             return Estimate(float("nan"))
-        ways = [[np.corrcoef(left[h, run], right[1 - h, run])[0, 1] for h in (0, 1)] for run in range(len(self.runs))]
+        with np.errstate(invalid="ignore"):  # a smooth that leaves nothing over: unknown
+            ways = [[np.corrcoef(left[h, run], right[1 - h, run])[0, 1] for h in (0, 1)] for run in range(len(left[0]))]
         z = np.arctanh(np.clip(ways, -1 + 1e-12, 1 - 1e-12)).mean(axis=1)
         half = stats.t.ppf(0.975, len(z) - 1) * z.std(ddof=1) / np.sqrt(len(z))
         value, low, high = (float(np.tanh(z.mean() + side * half)) for side in (0, -1, 1))
