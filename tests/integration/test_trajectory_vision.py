@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import yaml
 
-from outfield.errors import Problems, UserError
+from outfield.errors import UserError
 from outfield.registry import create
 from outfield.reports import trajectory_page as page
 from outfield.store import query, write
@@ -128,9 +128,14 @@ def test_the_number_of_steps_is_that_of_the_loop(whole: Path) -> None:
     assert query.rows(whole)["step"].max() == create("strategies", "baseline").total_steps(len(data), 3)
 
 
-def test_a_detector_that_asks_the_model_again_is_refused() -> None:
-    with pytest.raises(Problems, match="odin.*asks the model again"):
-        Trajectory.parse(STUDY | {"detectors": ["odin"]})
+def test_a_detector_that_asks_the_model_again_is_measured_and_changes_no_other(whole: Path, tmp_path: Path) -> None:
+    track(Trajectory.parse(STUDY | {"detectors": ["energy", "knn", "odin"]}), tmp_path)
+    rows = query.rows(tmp_path)
+    assert rows.filter(detector="odin", metric="auroc")["step"].n_unique() == rows["step"].n_unique()
+    others = rows.filter(pl.col("detector").is_null() | (pl.col("detector") != "odin"))
+    columns = ["run", "step", "detector", "ood", "metric", "value"]
+    before = query.rows(whole).select(columns).sort(columns[:-1])
+    assert others.select(columns).sort(columns[:-1]).equals(before)
 
 
 def test_a_file_says_its_kind(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from outfield.detectors._asks import asks
 
 from outfield import keys, registry
+from outfield.detectors._requirements import asks
 from outfield.detectors.gen import GEN
 from outfield.detectors.knn import KNN
 from outfield.errors import Problems, UserError

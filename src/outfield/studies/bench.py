@@ -213,7 +213,7 @@ def extract_shards(
 def _asked(model: Model, member: Member, jobs: Sequence[Job], settings: Settings, digest: str) -> dict[str, Any]:
     """What is extracted of a set, and how."""
     return {
-        "probes": [probe for job in jobs for probe in job.probes(member)],
+        "probes": [probe for job in jobs for probe in job.probes(member, settings.against)],
         "digest": digest,
         "about": f"model {model.name!r} on the {member.label}",
         "half": settings.half,

@@ -41,8 +41,10 @@ class Job:
         """Whether it queries the model beyond its forward pass, so that the study's ``probe_limit`` holds."""
         return self.detector is not None and bool(self.detector.probes())
 
-    def probes(self, member: Member) -> tuple[Probe, ...]:
+    def probes(self, member: Member, against: str = "test") -> tuple[Probe, ...]:
         """The probes whose values it reads on a set: all for what is scored, else where it is fitted.
+
+        ``against`` is the role of the ID set that others are ranked against.
 
         Examples
         --------
@@ -55,8 +57,11 @@ class Job:
         """
         if self.detector is None:
             return ()
-        scored = member.scored or (self.tuned and member.role in ("val", "tuning"))
-        if not scored and member.role not in self.detector.fits_on:
+        ranked = member.role == against if member.kind == "id" else member.scored
+        if (
+            not (ranked or (self.tuned and member.role in ("val", "tuning")))
+            and member.role not in self.detector.fits_on
+        ):
             return ()
         settings = self.detector.settings() if self.tuned else (self.detector,)
         return tuple(probe for setting in settings for probe in setting.probes())

@@ -74,12 +74,6 @@ def unfit(detectors: Iterable[Plugin], sources: Mapping[str, Plugin]) -> Iterato
             yield f"{where}.source: {error}"
     for i, detector in enumerate(detectors):
         try:
-            made = detector.build("detectors")
+            detector.build("detectors")
         except UserError as error:
             yield f"detectors[{i}]: {error}"
-            continue
-        if made.probes():
-            yield (
-                f"detectors[{i}]: expected a detector of logits and features, but {detector.name!r} asks the model "
-                "again for each input; at every checkpoint that is too dear. Choose msp, energy, knn or the like"
-            )
