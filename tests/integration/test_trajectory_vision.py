@@ -133,9 +133,11 @@ def test_a_detector_that_asks_the_model_again_is_measured_and_changes_no_other(w
     rows = query.rows(tmp_path)
     assert rows.filter(detector="odin", metric="auroc")["step"].n_unique() == rows["step"].n_unique()
     others = rows.filter(pl.col("detector").is_null() | (pl.col("detector") != "odin"))
-    columns = ["run", "step", "detector", "ood", "metric", "value"]
-    before = query.rows(whole).select(columns).sort(columns[:-1])
-    assert others.select(columns).sort(columns[:-1]).equals(before)
+    place = ["run", "step", "detector", "ood", "metric"]
+    both = others.join(query.rows(whole), on=place, nulls_equal=True)
+    assert both.height == others.height == query.rows(whole).height
+    gaps = (both["value"] - both["value_right"]).abs().drop_nulls()
+    assert gaps.max() < 1e-5, "batches of another size give other last digits"  # type: ignore[operator]
 
 
 def test_a_file_says_its_kind(tmp_path: Path) -> None:
