@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from torch import nn
@@ -10,13 +11,16 @@ from torch import nn
 from outfield.data.sources.diabetes import Diabetes
 from outfield.data.sources.digits import Digits
 from outfield.data.sources.glyphs import Glyphs
+from outfield.data.sources.part import Part
+from outfield.data.sources.text import Text
 from outfield.registry import create, own
 from outfield.strategies.adamw import AdamW
 from outfield.tasks.base import Wanted
 from outfield.tasks.classify import Classify
+from outfield.tasks.pairs import Pairs
 from outfield.tasks.regress import Regress
 from outfield.testing._expect import imports_no_torch, is_found_by_its_name
-from outfield.testing.tasks import CHECKS, Case, fields
+from outfield.testing.tasks import CHECKS, Case, declares, fields, measures, sets, sets_again
 
 PARTS = {"train": "fit", "val": "val", "test": "test"}
 
@@ -40,11 +44,20 @@ MADE: dict[str, Callable[[], Case]] = {"classify": classify, "regress": regress}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", own("tasks"))
+@pytest.mark.parametrize("name", [name for name in own("tasks") if name != "pairs"])
 def test_contract(name: str, check: Callable[[Case], None]) -> None:
     if name == "classify" and check is fields:
         check = _without_json  # a study file gives its sets beside the task, not within
     check(MADE[name]())
+
+
+@pytest.mark.parametrize("check", [fields, declares, measures, sets, sets_again], ids=lambda check: check.__name__)
+def test_contract_of_pairs_of_texts(check: Callable[[Case], None], tmp_path: Path) -> None:
+    """Its networks are language models: those train in tests/integration/test_trajectory_nli.py."""
+    texts = tmp_path / "texts.csv"
+    texts.write_text("text,label\n" + "".join(f"number {i},{i % 2}\n" for i in range(12)), encoding="utf-8")
+    parts = {role: Part(Text(str(texts), label="label"), start=i / 3, stop=(i + 1) / 3) for i, role in enumerate(PARTS)}
+    check(Case(Pairs(id=parts), lambda classes: nn.Linear(1, classes), PLAN, None))
 
 
 def _without_json(case: Case) -> None:

@@ -276,7 +276,7 @@ def test_a_failed_job_leaves_no_record(tmp_path: Path, monkeypatch: pytest.Monke
 
     spec = Spec.parse(small_study(detectors=["msp"]))
     with monkeypatch.context() as patch:
-        patch.setattr("outfield.studies.job._fitted", refuse)
+        patch.setattr("outfield.studies.bench._fitted", refuse)
         assert run(spec, tmp_path / "results", cache=Cache(tmp_path / "cache")).failures
     assert not (tmp_path / "results" / RECORD).exists()
 

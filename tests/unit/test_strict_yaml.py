@@ -70,8 +70,8 @@ def test_what_is_written_is_read_back() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"models": [5]}, r"models\[0\].strategy: input should be a valid dictionary"),
-        ({"models": ["weights"]}, r"models\[0\].strategy: input should be a valid dictionary"),
+        ({"models": [5]}, r"models\[0\]: input should be a valid dictionary"),
+        ({"models": ["weights"]}, r"models\[0\]: input should be a valid dictionary"),
         ({"data": "~nouser"}, "'~nouser'"),
         ({"title": "x" * 5000, "epochs": "y" * 5000}, r"epochs: .*yyy \.\.\."),
     ],

@@ -20,6 +20,7 @@ from outfield.reports import trajectory_page as trajectory
 from outfield.reports.analysis import analyse
 from outfield.reports.comparison.base import _counted
 from outfield.reports.findings import findings
+from outfield.store.performance import of_metric
 
 
 def test_the_weakest_sets_of_a_detector() -> None:
@@ -50,9 +51,10 @@ def test_the_hardest_shifts_of_a_card(severities: tuple[int, int], text: str) ->
     )
     card = SimpleNamespace(
         estimate=lambda name: {"value": 0.9, "low": 0.8, "high": 0.95},
-        results=SimpleNamespace(metric=lambda *which: shifted),
+        _calibration=lambda: "",
+        results=SimpleNamespace(metric=lambda *which: shifted, measure=of_metric("accuracy"), performance="accuracy"),
     )
-    assert text in Card._accuracy(card)  # type: ignore[arg-type]  # as much of a card as it reads
+    assert text in Card._performance(card)  # type: ignore[arg-type]  # as much of a card as it reads
 
 
 def test_the_sets_that_a_card_accepts_most_of() -> None:
@@ -81,9 +83,9 @@ def test_the_strongest_pairs_of_tracked_runs() -> None:
          "value": [0.5, -0.5, 0.1], "low": [0.1, -0.8, None], "high": [0.8, -0.1, None], "plain": [0.6, 0.2, 0.3],
          "q": [None] * 3}, schema_overrides={"q": pl.Float64},
     )  # fmt: skip
-    said = trajectory.sentences(SimpleNamespace(pairs=pairs, models=["m"]))[2]  # type: ignore[arg-type]
+    said = trajectory.sentences(SimpleNamespace(pairs=pairs, models=["m"], performance=of_metric("accuracy")))[2]  # type: ignore[arg-type]
     assert said.startswith("The strongest are a with b: +0.50 [0.10, 0.80], plain +0.60 and a with c: -0.50")
-    one = trajectory.sentences(SimpleNamespace(pairs=pairs[[0, 2]], models=["m"]))[2]  # type: ignore[arg-type]
+    one = trajectory.sentences(SimpleNamespace(pairs=pairs[[0, 2]], models=["m"], performance=of_metric("accuracy")))[2]  # type: ignore[arg-type]
     assert one == "The strongest is a with b: +0.50 [0.10, 0.80], plain +0.60."
 
 

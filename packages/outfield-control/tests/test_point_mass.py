@@ -166,7 +166,7 @@ def test_the_key_of_a_policy_is_its_weights() -> None:
         (lambda: PointMassLogs(random=1.5).load(), "share from 0 to 1"),
         (lambda: PolicyModel(nn.Linear(4, 2)), "Expected a policy"),
         (lambda: PointMass().model(PolicyMLP(), None, layers=("trunk",)), "layers"),
-        (lambda: PointMass(logs="logs").sets(0).__next__(), "source at streams.learn"),
+        (lambda: PointMass(logs="logs").sets(0).__next__(), "streams.learn: expected a source"),
     ],
 )
 def test_a_mistake_is_told(wrong: object, told: str) -> None:

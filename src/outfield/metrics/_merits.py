@@ -13,6 +13,9 @@ from outfield.metrics._arrays import numbers
 from outfield.metrics._intervals import LEVEL, NAN, of_influence
 from outfield.types import Estimate
 
+LARGEST = 1e150
+"""Merits from here on have no square."""
+
 
 @dataclass(frozen=True, eq=False)
 class Merits:
@@ -51,10 +54,10 @@ class Merits:
             raise UserError(
                 f"Expected scores that are numbers, but got {bad} NaN of {len(said)}. Leave these items out."
             )
-        if bad := int((~np.isfinite(merits)).sum()):
+        if bad := int((~(np.abs(merits) < LARGEST)).sum()):
             raise UserError(
-                f"Expected finite merits, but got NaN or infinity for {bad} of {len(merits)} items. "
-                "Look at the model's answers and at the targets of these items."
+                f"Expected merits below {LARGEST:g} in size, but got NaN, infinity or larger ones for {bad} of "
+                f"{len(merits)} items. Look at the model's answers and at the targets of these items."
             )
         object.__setattr__(self, "values", merits)
         object.__setattr__(self, "scores", said)

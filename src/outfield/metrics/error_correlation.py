@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from outfield.errors import UserError
 from outfield.metrics._intervals import Z
 from outfield.metrics.base import MeritMetric, Merits
 from outfield.types import Estimate
@@ -36,7 +37,8 @@ class ErrorCorrelation(MeritMetric):
     def of(self, data: Merits) -> Estimate:
         from scipy.stats import rankdata
 
-        assert data.scores is not None
+        if data.scores is None or data.scores.min() == data.scores.max() or data.values.min() == data.values.max():
+            raise UserError("Expected scores and merits that vary, but all are the same. Pass more items.")
         r = float(np.corrcoef(rankdata(data.scores), rankdata(-data.values))[0, 1])
         n = len(data)
         if n <= 3 or abs(r) >= 1:

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from outfield.errors import UserError
 from outfield.metrics._intervals import wilson
 from outfield.metrics.base import MeritMetric, Merits
 from outfield.types import Estimate
@@ -28,6 +29,8 @@ class ExactMatch(MeritMetric):
     label: ClassVar[str] = "Exact match"
 
     def of(self, data: Merits) -> Estimate:
+        if not self.defined(data):
+            raise UserError("Expected merits of 1 (the whole answer is right) or 0, but got others. Compare exactly.")
         share = float(np.mean(data.values))
         return Estimate(share, *wilson(share, len(data)), len(data))
 

@@ -201,13 +201,14 @@ def extract_shards(
     *,
     number: int,
     settings: Settings,
+    progress: Progress = lambda *_: None,
 ) -> None:
     """Extract one shard of every set that jobs read, for ``measure`` to find."""
     digest = model.digest()
     for some, data in parts(jobs, sets):
         for member in read_by(some, data):
             asked = _asked(model, member, some, settings, digest)
-            extract_shard(model, member.data, cache, number, settings.shards, **asked)
+            extract_shard(model, member.data, cache, number, settings.shards, progress=progress, **asked)
 
 
 def _asked(model: Model, member: Member, jobs: Sequence[Job], settings: Settings, digest: str) -> dict[str, Any]:

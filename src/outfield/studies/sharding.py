@@ -40,8 +40,14 @@ class Extraction:
     def __call__(self, shard: Shard, notify: Notify) -> Spent:
         model = self.study.model(shard.task, notify)
         study, (jobs, _) = self.study, applicable(model, shard.task.jobs)
-        extract_shards(model, study.sets, jobs, study.cache, number=shard.number, settings=study.settings)
+        extract_shards(
+            model, study.sets, jobs, study.cache, number=shard.number, settings=study.settings, progress=_silent
+        )
         return Spent(shard.task.recipe.name, 0, model.forwards, (), ())
+
+
+def _silent(_done: int, _total: int) -> None:
+    """No word of batches: what counts is how many shards of a model are there."""
 
 
 def extract_ahead(study: Study, tasks: Sequence[ModelJobs], executor: Executor, notify: Notify) -> tuple[Spent, ...]:
