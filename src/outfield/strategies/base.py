@@ -181,7 +181,8 @@ class Strategy(ABC):
         if missing := sorted(self.streams - set(streams)):
             raise UserError(
                 f"Expected the streams {', '.join(sorted(self.streams))} for {type(self).__name__}, but got none of "
-                f"{', '.join(missing)}. Give them beside the training set, or choose another strategy."
+                f"{', '.join(missing)}. Give them beside the training set, in a study as `streams: "
+                f"{{{missing[0]}: SOURCE}}` or by the task, or choose another strategy."
             )
 
     def check(self, data: Batch) -> None:  # noqa: B027  # many read anything

@@ -251,7 +251,7 @@ def _trained(spec: Spec, sets: Sets, model: Trained, strategy: Strategy, seed: i
 def _beside(spec: Spec, sets: Sets) -> dict[str, Any]:
     """What training rests on beside the training set, of tasks that say so."""
     if spec.task is None:
-        return {}
+        return {"streams": [[one.role, one.data.digest()] for one in sets.streams]} if sets.streams else {}
     streams = [[one.role, one.data.digest()] for one in sets.streams]
     return {"task": spec.task.model_dump(mode="json"), "streams": streams}
 

@@ -242,6 +242,7 @@ def _of_classification(spec: Spec) -> Iterator[Wanted]:
     tuning = spec.tuning.ood if spec.tuning else ()
     yield from (Wanted(one.name, "tuning", one.source.build("sources"), one.category) for one in tuning)
     yield from (Wanted(one.name, "shift", one.source.build("sources"), shift=one.name) for one in spec.shifted)
+    yield from (Wanted(role, role, source.build("sources")) for role, source in spec.streams.items())
 
 
 def _loaded(wanted: Wanted, cache: Cache | None) -> Member:

@@ -37,6 +37,7 @@ from outfield.places import home
 LONGEST = 200
 """Signs of a wrong value that a message shows."""
 Category = Literal["near", "far", "extreme", "synthetic"]
+Stream = Literal["outliers", "wild", "unlabelled", "learn"]
 ROOT_VARIABLE = "OUTFIELD_DATA"
 """Environment variable that goes before the ``data`` of a study file."""
 
@@ -338,6 +339,10 @@ class Spec(_Strict):
     id: IdSets | None = None
     ood: tuple[OodSet, ...] = ()
     shifts: tuple[Annotated[ShiftSet, BeforeValidator(_shift)], ...] = ()
+    streams: dict[Stream, Named] = Field(
+        default_factory=dict,
+        description="What a strategy reads beside the training set, by role: outliers, wild, unlabelled, learn.",
+    )
     shifted: tuple[ShiftedSet, ...] = Field((), description="Accuracy and calibration are measured on them too.")
     network: Named | None = Field(None, description="The architecture of the models that the study trains.")
     layers: tuple[str, ...] | None = Field(None, description="Layers of it that probes read; by default its blocks.")
@@ -418,7 +423,7 @@ def _rooted(content: Any, root: Path) -> Any:
     """A study's content with the paths of its sources and weights below the data root."""
     if not isinstance(content, dict):
         return content
-    fields = ("task", "id", "ood", "tuning", "shifted")
+    fields = ("task", "id", "ood", "tuning", "streams", "shifted")
     parts = {field: sources_below(content[field], root) for field in fields if field in content}
     models = [_model(model, root) for model in _list(content.get("models"))]
     stated = {"data": str(root)} if "data" in content else {}
@@ -503,6 +508,7 @@ def _plugins(spec: Spec) -> Iterator[tuple[str, str, Plugin]]:
     for where, members in sets.items():
         for i, member in enumerate(members):
             yield f"{where}[{i}].source", "sources", member.source
+    yield from ((f"streams.{role}", "sources", source) for role, source in spec.streams.items())
     yield from ((f"shifted[{i}].source", "sources", one.source) for i, one in enumerate(spec.shifted))
     yield from ((f"shifts[{i}]", "shifts", shift.shift) for i, shift in enumerate(spec.shifts))
     yield from ((f"detectors[{i}]", "detectors", detector) for i, detector in enumerate(spec.detectors))
@@ -551,8 +557,8 @@ def _of_task(spec: Spec) -> Iterator[str]:
         if not spec.ood:
             yield "ood: missing; name an OOD set, or a task that brings its own"
         return
-    given = {"id": spec.id, "ood": spec.ood, "shifts": spec.shifts, "shifted": spec.shifted, "tuning": spec.tuning}
-    for field in (name for name, value in given.items() if value):
+    given = ("id", "ood", "shifts", "shifted", "streams", "tuning")
+    for field in (name for name in given if getattr(spec, name)):
         yield f"{field}: the task {spec.task.name!r} brings its data itself; write them below task, or leave one out"
 
 

@@ -57,7 +57,7 @@ class Finding:
     Raises
     ------
     UserError
-        A code that is not known, without a heading.
+        Another severity; a code that is not known, without a heading.
 
     Examples
     --------
@@ -72,6 +72,10 @@ class Finding:
     about: str = ""
 
     def __post_init__(self) -> None:
+        if self.severity not in ORDER:
+            raise UserError(
+                f"Expected a severity of {', '.join(ORDER)} for the finding {self.code}, but got {self.severity!r}."
+            )
         if self.code not in TITLES and not self.heading:
             raise UserError(
                 f"Expected a heading for the finding {self.code}, whose code is not one of outfield's, but got none. "
