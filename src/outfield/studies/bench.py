@@ -454,9 +454,13 @@ def _defined(inputs: str, data: Any, *, per_set: bool) -> Iterator[tuple[str, Es
             yield name, metric.of(data)
 
 
-@cache
 def _metrics() -> dict[str, Metric[Any]]:
-    return {name: registry.create("metrics", name) for name in registry.names("metrics")}
+    return _made(registry.names("metrics"))
+
+
+@cache
+def _made(names: tuple[str, ...]) -> dict[str, Metric[Any]]:
+    return {name: registry.create("metrics", name) for name in names}
 
 
 _CLASSES = ("classes", "labels_present", "majority_share", "predicted_share")

@@ -19,7 +19,7 @@ from outfield.registry import create
 from outfield.store import write
 from outfield.strategies import Moment
 from outfield.strategies._loop import forget_parts
-from outfield.studies.bench import Settings, applicable, measure
+from outfield.studies.bench import Measured, Settings, applicable, measure
 from outfield.studies.executors.base import Event, Executor, Failed, Notify
 from outfield.studies.job import Job
 from outfield.studies.recipes import TrainedRecipe
@@ -130,7 +130,7 @@ class TrainingRun:
 
     def _measure(self, moment: Moment, model: Model) -> None:
         step, sets = moment.step, self.measured
-        jobs, _ = applicable(model, self.jobs)
+        jobs, left_out = applicable(model, self.jobs)
         with model.evaluating():
             subject = self.tracker.run.at(step)
             found = [*measure(model, sets, sets.task, jobs, InMemory(), subject=subject, settings=self.settings)]
@@ -139,6 +139,8 @@ class TrainingRun:
         with self.tracker.checkpoint(step):
             for one in found:
                 self.tracker.add(step, one)
+            for job in (job for job in self.jobs if job.title in left_out):
+                self.tracker.add(step, Measured(job, failure="the model has not what it reads"))
             for metric, value, about, columns in self.facts(step, model, moment.network):
                 self.tracker.measure(step, metric, value, set=about.name, **columns)
 
