@@ -51,11 +51,10 @@ LETTERS = {"outliers": {"name": "glyphs", "kind": "letters", "n": 300, "side": 8
 
 @pytest.fixture(autouse=True)
 def _found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    find, known = registry.find, registry.names
+    find = registry.find
     monkeypatch.setattr(
         registry, "find", lambda kind, name: OutlierExposure if name == "outlier_exposure" else find(kind, name)
     )
-    monkeypatch.setattr(registry, "names", known)
 
 
 def trained(folder: Path, streams: dict[str, Any]) -> pl.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -148,26 +147,3 @@ class Counted:
     def digest(self) -> str:
         """The content key; empty where it is not known."""
         return self.content
-
-
-def named(members: Iterable[Member]) -> dict[str, Member]:
-    """Members by name.
-
-    Raises
-    ------
-    UserError
-        A name that is used twice.
-
-    Examples
-    --------
-    >>> from outfield.data.datasets import ListDataset
-    >>> list(named([Member("films", "ood", ListDataset(["a"])), Member("plays", "ood", ListDataset(["b"]))]))
-    ['films', 'plays']
-    """
-    listed = list(members)
-    found = {one.name: one for one in listed}
-    if len(found) < len(listed):
-        raise UserError(
-            f"Expected sets of different names, but got {[one.name for one in listed]}. Give each its own name."
-        )
-    return found
