@@ -18,12 +18,12 @@ from outfield.cli import app
 from outfield.errors import UserError
 from outfield.features.cache import Cache, DamagedEntryWarning, default_folder
 from outfield.places import place
-from outfield.reports import tables
 from outfield.reports.results import Results
 from outfield.store import query, write
 from outfield.store.write import DamagedFileWarning
 from outfield.studies.run import Outcome, run
 from outfield.studies.spec import Spec
+from outfield.tables import measures as tables
 from tests.support import assert_close, rows_of, run_small, small_study
 
 SECRET = {"AWS_ACCESS_KEY_ID": "one", "AWS_SECRET_ACCESS_KEY": "two", "AWS_DEFAULT_REGION": "us-east-1"}

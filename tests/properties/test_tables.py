@@ -13,7 +13,7 @@ from outfield.errors import UserError
 from outfield.reports.analysis import analyse
 from outfield.reports.analysis_page import displays
 from outfield.reports.findings import findings
-from outfield.reports.tables import MEAN, Measures, measures
+from outfield.tables.measures import MEAN, Measures, measures
 from tests.properties.support import EXAMPLES, attacked
 
 COLUMNS = ("model", "strategy", "family", "acc", "ood1", "near", "unit", "value", "metric", "größe", "a b", "")

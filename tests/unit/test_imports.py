@@ -21,6 +21,7 @@ LAYERS = (
     {"tasks"},
     {"strategies", "stats"},
     {"store"},
+    {"tables"},
     {"studies"},
     {"trajectory"},
     {"reports"},
@@ -31,7 +32,7 @@ LAYERS = (
 )
 """A package may import what stands in an earlier layer; those of one layer do not import each other."""
 
-FREE_OF_TORCH = {"errors", "registry", "metrics", "stats", "store", "reports"}
+FREE_OF_TORCH = {"errors", "registry", "metrics", "stats", "store", "tables", "reports"}
 PATH = {"numpy", "scipy", "torch", "safetensors"}
 COMPUTE = ("types", "errors", "registry", "keys", "features", "detectors", "metrics", "data/shifts", "models/torch")
 

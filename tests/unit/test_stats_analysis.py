@@ -13,8 +13,8 @@ from outfield.reports import analysis_page
 from outfield.reports.analysis import Analysis, analyse
 from outfield.reports.findings import TITLES, Finding, findings, frame
 from outfield.reports.paper_statements import side_by_side
-from outfield.reports.tables import measures
 from outfield.store import foreign_results
+from outfield.tables.measures import measures
 
 ROOT = Path(__file__).parents[2]
 LEADERBOARD = ROOT.parent / "shared" / "data" / "results" / "openood_v15_leaderboard.json"

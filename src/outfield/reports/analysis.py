@@ -12,10 +12,7 @@ import numpy as np
 import polars as pl
 
 from outfield.errors import UserError
-from outfield.reports.directions import higher_is_better
-from outfield.reports.examples import Example, example
 from outfield.reports.results import Results
-from outfield.reports.tables import MEAN, Measures, measures
 from outfield.stats import (
     accuracy_on_the_line,
     anova,
@@ -45,6 +42,9 @@ from outfield.stats.recommend import TIE, Recommendation
 from outfield.stats.relate import Correlation, LeftOut, Line
 from outfield.stats.shape import Interrupted, LindMehlum, Smooth, TwoLines
 from outfield.stats.units import Panel
+from outfield.tables.directions import higher_is_better
+from outfield.tables.examples import Example, example
+from outfield.tables.measures import MEAN, Measures, measures
 
 MOST_PAIRS = 15
 
@@ -316,7 +316,7 @@ def analyse(data: Any = None, *, example: str | None = None, **options: Any) -> 
     Parameters
     ----------
     data : path or frame
-        See :func:`outfield.reports.tables.measures`, which takes ``options`` too.
+        See :func:`outfield.tables.measures.measures`, which takes ``options`` too.
     example : name of a shipped example, instead of data
 
     Raises

@@ -30,8 +30,8 @@ from outfield.reports.findings import Told, findings, ordered, told
 from outfield.reports.headline import ERRORS, PREDICTION, sentences
 from outfield.reports.html import environment, legends, render_sections, tally, vega
 from outfield.reports.results import Results
-from outfield.reports.tables import measures
 from outfield.store.write import write_text
+from outfield.tables.measures import measures
 from outfield.trajectory.analysis import Trajectories
 
 SECTIONS: dict[str, tuple[Callable[[Results], Display], ...]] = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from outfield.reports.analysis import Analysis
-from outfield.reports.examples import Example
 from outfield.reports.findings.checks import findings
 from outfield.stats import critical_difference, spearman
+from outfield.tables.examples import Example
 from outfield.types import Estimate
 
 

@@ -9,13 +9,13 @@ import polars as pl
 
 from outfield.errors import UserError, with_and
 from outfield.reports.analysis import Analysis
-from outfield.reports.directions import unknown
 from outfield.reports.findings.base import Finding, ordered
 from outfield.reports.findings.chance import chance, no_detector
 from outfield.stats import spearman
 from outfield.stats.recommend import TIE
 from outfield.stats.relate import Correlation
 from outfield.stats.units import Panel
+from outfield.tables.directions import unknown
 from outfield.types import Estimate
 
 FEW_ITEMS = 200

@@ -12,13 +12,13 @@ import polars as pl
 
 from outfield.errors import UserError, listed, near, plural, reading, with_and
 from outfield.places import is_remote, place
-from outfield.reports.cells import names, numbers, without_name
-from outfield.reports.directions import directions, higher_is_better, unknown
 from outfield.stats.frames import as_frame, require, select_rows
 from outfield.stats.relate import as_share
 from outfield.store import foreign_results, query
 from outfield.store.performance import Performance, performance
 from outfield.store.settings import told_apart
+from outfield.tables.cells import names, numbers, without_name
+from outfield.tables.directions import directions, higher_is_better, unknown
 from outfield.types import Array
 
 MEAN = "mean AUROC"
@@ -64,6 +64,14 @@ class Measures:
         OOD measures to whether higher values are better, those of which it is known.
     performance : Performance or None
         What the ID measure is, where the table holds the rows of a study.
+    errors : frame or None
+        Standard errors of the cells, as shares: the rows of ``units``, a column a measure whose errors are known.
+    clusters : tuple of str
+        What each unit is kin to: rows of one family or architecture are not independent. Empty where each stands alone.
+    clustering : str
+        How the clusters were found, in one sentence.
+    ignored : frame or None
+        What the reading left out: columns ``what`` (row, column), ``name``, ``why``.
     """
 
     units: pl.DataFrame
@@ -81,6 +89,10 @@ class Measures:
     tuned_on: tuple[str, ...] = ()
     directions: Mapping[str, bool] = field(default_factory=dict)
     performance: Performance | None = None
+    errors: pl.DataFrame | None = None
+    clusters: tuple[str, ...] = ()
+    clustering: str = ""
+    ignored: pl.DataFrame | None = None
 
     @property
     def id_word(self) -> str:
