@@ -72,7 +72,7 @@ def test_the_page_of_rmds() -> None:
     assert "source: {name: folder, path: PATH" in _listing.shown("sources", "folder", 80)
 
 
-@pytest.mark.parametrize("kind", [*registry.kinds(), "models", "datasets", "kinds", ""])
+@pytest.mark.parametrize("kind", [*registry.kinds(), "models", "datasets", "tables", "kinds", ""])
 def test_lists_fit_80_columns(kind: str) -> None:
     lines = _listing.shown(kind, width=80).splitlines()
     assert max(map(len, lines)) <= 80 and len(lines) > 1
@@ -91,7 +91,7 @@ def test_where_no_terminal_is_each_line_begins_with_a_name(kind: str, capsys: py
 def test_kinds_models_and_datasets(capsys: pytest.CaptureFixture[str]) -> None:
     assert typed("list", "kinds") == 0
     first = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert first == [*registry.kinds(), "models", "datasets"]
+    assert first == [*registry.kinds(), "models", "datasets", "tables"]
     assert typed("list", "models") == 0
     from outfield.models.open import OPENERS
 

@@ -34,6 +34,7 @@ KINDS = {
 OTHERS = {
     "models": "Models that can be brought: addresses, files and objects, and networks.",
     "datasets": "Data that ship, and files that can be read.",
+    "tables": "Published tables of results whose reading is known.",
 }
 ADDRESSES = (
     ("timm:NAME", "vision", "A picture classifier of timm, by name or from a folder: timm:resnet18.a1_in1k."),
@@ -69,15 +70,17 @@ def shown(kind: str = "", name: str = "", width: int | None = None) -> str:
         raise UnknownName("kinds", kind, (*KINDS, *OTHERS), listable=True)
     if kind == "kinds":
         return shown(name, width=width) if name else columns(list(_kinds()), width)
-    if name and kind == "models":
-        return shown("networks", name, width)
     if name:
-        return told(_pages.page("sources" if kind == "datasets" else kind, name), width or WIDEST)
+        return PAGES.get(kind, _plugin_page)(kind, name, width or WIDEST)
     lines = list(LINES.get(kind, _plain)(kind))
     if width is None or not lines:
         return columns(lines, width)
     more = f"More of one: outfield list {kind} {'resnet_cifar' if kind == 'models' else lines[0][0]}"
     return "\n".join([columns([HEADS.get(kind, HEADS[""]), *lines], width), "", _wrapped(more, width)])
+
+
+def _plugin_page(kind: str, name: str, width: int) -> str:
+    return told(_pages.page({"datasets": "sources", "models": "networks"}.get(kind, kind), name), width)
 
 
 def _overview(width: int | None) -> str:
@@ -86,7 +89,7 @@ def _overview(width: int | None) -> str:
     if width is None:
         return "\n".join(lines)
     more = "One kind, a line each: outfield list detectors. One of them: outfield list detectors rmds."
-    also = "Also: outfield list models, outfield list datasets, outfield list kinds."
+    also = "Also: outfield list models, outfield list datasets, outfield list tables, outfield list kinds."
     return "\n".join(
         [*(_wrapped(line, width, "  ") for line in lines), "", _wrapped(more, width), _wrapped(also, width)]
     )
@@ -134,6 +137,32 @@ def _datasets(_: str) -> Iterator[Line]:
         yield page.name, _origin(page), _what(page)
 
 
+def _tables(_: str) -> Iterator[Line]:
+    from outfield.tables import profile
+
+    shipped = profile.examples()
+    for found in map(profile.load, profile.names()):
+        yield found.name, "ships" if found.name in shipped else "yours", f"{found.title} ({found.licence})"
+
+
+def _table_page(_: str, name: str, width: int) -> str:
+    """Whose a published table is, what to know of it, and how it is analysed."""
+    return "\n".join(_wrapped(line, min(width, WIDEST), "  ") for line in _known_table(name))
+
+
+def _known_table(name: str) -> Iterator[str]:
+    from outfield.tables import profile
+
+    found = profile.load(name)
+    yield f"{name}: {found.cited}"
+    if found.studies:
+        yield f"Studies (--study): {', '.join(found.studies)}"
+    yield from (f"* {note}" for note in (*found.notes, found.extract_note) if note)
+    yield f"Published files: outfield analyse FOLDER --profile {name}"
+    if name in profile.examples():
+        yield f"What ships: outfield analyse --example {name}"
+
+
 def _origin(page: _pages.Page) -> str:
     """Sources that need nothing ship with a package; all but those that are made of another read what is yours."""
     if page.name in MADE:
@@ -147,15 +176,18 @@ LINES: dict[str, Callable[[str], Iterator[Line]]] = {
     "metrics": _metrics,
     "models": _models,
     "datasets": _datasets,
+    "tables": _tables,
 }
 
 
+PAGES: dict[str, Callable[[str, str, int], str]] = {"tables": _table_page}
 HEADS: dict[str, Line] = {
     "": ("NAME", "WHAT IT IS (PAPER)"),
     "detectors": ("NAME", "RESTS ON", "NEEDS", "WHAT IT IS (PAPER)"),
     "strategies": ("NAME", "FAMILY", "WHAT IT IS (PAPER)"),
     "metrics": ("NAME", "BETTER", "WHAT IT IS (PAPER)"),
     "datasets": ("NAME", "FROM", "WHAT IT IS (PAPER)"),
+    "tables": ("NAME", "FROM", "WHAT IT IS (LICENCE)"),
 }
 """What stands above the columns on a terminal."""
 

@@ -21,7 +21,10 @@ def analyse(
     ] = None,
     more: Annotated[list[str] | None, Argument(metavar="[OOD]...", help="Further columns after --ood.")] = None,
     *,
-    example: Annotated[str | None, Option(help="A table that ships: krumpl2026 or resnet50-48.")] = None,
+    example: Annotated[str | None, Option(help="A table that ships; outfield list tables shows them.")] = None,
+    profile: Annotated[
+        str | None, Option(help="How a known table is read: a name (outfield list tables), or a YAML file of yours.")
+    ] = None,
     model: Annotated[str, Option(help="Column of model names.")] = "model",
     strategy: Annotated[str | None, Option(help="Column of strategies, whose seeds are averaged.")] = None,
     family: Annotated[str | None, Option(help="Column of families (categories) of models.")] = None,
@@ -44,7 +47,7 @@ def analyse(
         "ece": ece, "baseline": baseline, "study": study, "higher": higher, "lower": lower,
     }  # fmt: skip
     given = {name: value for name, value in options.items() if value}
-    found = run(table, example=example, **given)
+    found = run(table, example=example, profile=profile, **given)
     console = terminal()
     _findings(found, console)
     _tables(found, console)

@@ -11,7 +11,8 @@ def list(
     kind: Annotated[
         str,
         Argument(
-            help="detectors, strategies, metrics, sources, models, datasets ...; kinds shows all.", metavar="KIND"
+            help="detectors, strategies, metrics, sources, models, datasets, tables ...; kinds shows all.",
+            metavar="KIND",
         ),
     ] = "",
     name: Annotated[str, Argument(help="One of them: its page.", metavar="NAME")] = "",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,10 @@ from outfield.stats.recommend import TIE, Recommendation
 from outfield.stats.relate import Correlation, LeftOut, Line
 from outfield.stats.shape import Interrupted, LindMehlum, Smooth, TwoLines
 from outfield.stats.units import Panel
+from outfield.tables import published
 from outfield.tables.directions import higher_is_better
-from outfield.tables.examples import Example, example
 from outfield.tables.measures import MEAN, Measures, measures
+from outfield.tables.profile import Profile
 
 MOST_PAIRS = 15
 
@@ -61,7 +63,7 @@ class Analysis:
     """
 
     measures: Measures
-    example: Example | None = None
+    profile: Profile | None = None
 
     @cached_property
     def results(self) -> Results | None:
@@ -310,14 +312,19 @@ def _shape_row(found: Any) -> dict[str, Any]:
     return {"shape": shape, **dict(zip(names, map(float, ends), strict=True)), "p": p, "n": found.n_units}
 
 
-def analyse(data: Any = None, *, example: str | None = None, **options: Any) -> Analysis:
+def analyse(
+    data: Any = None, *, example: str | None = None, profile: str | Path | None = None, **options: Any
+) -> Analysis:
     """The analysis of a table, or of a shipped example.
+
+    A published table that a profile of ours knows is read by it, unless ``id`` or ``ood`` say what to read.
 
     Parameters
     ----------
     data : path or frame
         See :func:`outfield.tables.measures.measures`, which takes ``options`` too.
     example : name of a shipped example, instead of data
+    profile : name of a profile, or the path of one's own
 
     Raises
     ------
@@ -331,14 +338,13 @@ def analyse(data: Any = None, *, example: str | None = None, **options: Any) -> 
     """
     if (data is None) == (example is None):
         raise UserError("Expected a table or the name of an example, one of them. `outfield analyse --help` shows how.")
-    if example is None:
+    found = published.known(data, example, profile, options.get("study"), chosen=bool(_given(options) & {"id", "ood"}))
+    if found is None:
         return Analysis(measures(data, **options))
-    shipped = _example(example)
-    return Analysis(measures(shipped.frame(), **{**shipped.options, **_given(options)}), shipped)
+    given = {name: value for name, value in options.items() if name != "study" and name in _given(options)}
+    read = measures(found.frame, **{**found.options, **given})
+    return Analysis(replace(read, notes=(*found.notes, *read.notes), ignored=found.left_out(read)), found.profile)
 
 
-def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value not in (None, [], (), "model")}
-
-
-_example = example
+def _given(options: Mapping[str, Any]) -> set[str]:
+    return {name for name, value in options.items() if value not in (None, [], (), "model")}

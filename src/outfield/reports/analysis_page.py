@@ -65,7 +65,7 @@ def html(analysis: Analysis, *, title: str = "") -> str:
     """The page as text."""
     sections = {name: [render(each) for each in found] for name, found in displays(analysis).items()}
     return environment().get_template("analysis.html").render(
-        title=title or (analysis.example.source.split(",")[0] if analysis.example else "Analysis"),
+        title=title or (analysis.profile.title if analysis.profile else "Analysis"),
         facts=_facts(analysis), findings=told(stated(analysis)), sections=sections,
         legends={} if analysis.results is None else legends(analysis.results),
         note=" ".join([_level(analysis), *analysis.measures.notes]), vega=vega(),

@@ -7,7 +7,7 @@ import polars as pl
 from outfield.reports.analysis import Analysis
 from outfield.reports.findings.checks import findings
 from outfield.stats import critical_difference, spearman
-from outfield.tables.examples import Example
+from outfield.tables.profile import Paper
 from outfield.types import Estimate
 
 
@@ -20,8 +20,8 @@ def side_by_side(analysis: Analysis) -> pl.DataFrame:
     >>> side_by_side(analyse(example="krumpl2026"))["topic"][0]
     'accuracy and AUROC, all rows'
     """
-    shipped = analysis.example
-    if shipped is None or not shipped.statements:
+    shipped = analysis.profile.paper if analysis.profile else Paper()
+    if not shipped.statements:
         return pl.DataFrame(schema={"topic": pl.String, "stated": pl.String, "supported": pl.String})
     said = shipped.statements
     rows = [
@@ -76,7 +76,7 @@ def _shares(shares: dict[str, float]) -> str:
     )
 
 
-def _friedman(shipped: Example, models: int) -> str:
+def _friedman(shipped: Paper, models: int) -> str:
     parts = []
     for blocks, name in ((models, "models"), (models * shipped.sets, "model x set pairs")):
         w = shipped.friedman / (blocks * (shipped.treatments - 1))

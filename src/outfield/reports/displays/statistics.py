@@ -170,11 +170,11 @@ def partial(analysis: Analysis) -> Display:
 
 def published(analysis: Analysis) -> Display:
     """What the paper states beside what its table supports."""
-    if analysis.example is None or not analysis.example.statements:
+    if analysis.profile is None or not analysis.profile.paper.statements:
         raise UserError("Expected statements of a paper to compare, but this table has none.")
     from outfield.reports.paper_statements import side_by_side
 
-    caption = f"Source: {analysis.example.source}."
+    caption = f"Source: {analysis.profile.cited}"
     return Display(
         "published", "What is stated, and what the table supports", caption, side_by_side(analysis), open=True
     )

@@ -48,7 +48,7 @@ def _number(estimate: Estimate) -> str:
 
 def pooled_not_borne_out(analysis: Analysis) -> Iterator[Finding]:
     """OF001: rows pooled are significant, units are not."""
-    if analysis.example and analysis.example.pooled_rows:
+    if analysis.profile and analysis.profile.paper.pooled_rows:
         yield from _published_pooled(analysis)
         return
     pooled, whole = analysis.pooled
@@ -63,11 +63,12 @@ def pooled_not_borne_out(analysis: Analysis) -> Iterator[Finding]:
 
 
 def _published_pooled(analysis: Analysis) -> Iterator[Finding]:
-    shipped, whole = analysis.example, analysis.relations[analysis.main].whole
-    if shipped and whole.p >= 0.05:
+    whole = analysis.relations[analysis.main].whole
+    if analysis.profile and whole.p >= 0.05:
+        stated = analysis.profile.paper
         yield Finding(
             "OF001", "error",
-            f"The paper's pooled {shipped.statements['pooled'].text} needs {shipped.pooled_rows:,} independent points; "
+            f"The paper's pooled {stated.statements['pooled'].text} needs {stated.pooled_rows:,} independent points; "
             f"over its {whole.n_units} models rho = {_number(whole.estimate)}, p = {whole.p:.2f}.",
         )  # fmt: skip
 
