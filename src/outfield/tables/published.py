@@ -13,7 +13,7 @@ import polars as pl
 from outfield.errors import UnknownName, UserError, listed, reading
 from outfield.stats.frames import require
 from outfield.tables.measures import Measures
-from outfield.tables.profile import Errors, LeftOut, Part, Profile, Reading, Where, examples, load, names
+from outfield.tables.profile import Errors, Part, Profile, Reading, Where, examples, load, names
 
 ENDS = (".csv", ".csv.gz")
 IGNORED = {"what": pl.String, "name": pl.String, "why": pl.String}
@@ -136,6 +136,7 @@ def read(profile: Profile, path: Path | str | None = None, study: str = "") -> P
     frame = _names(whole, how, frame)
     if frame.is_empty():
         raise UserError(f"Expected rows of {profile.title} at {place}, but none is left. {' '.join(torn)}")
+    _on_scale(frame, [*how.id, *ood], how)
     notes = (profile.cited, *_note(profile, path), *said, *how.notes, *torn, *silent, *_told(left))
     ignored = pl.DataFrame([*lost, *left], schema=IGNORED, orient="row")
     return Published(frame, profile, how, study, ood, errors, notes, ignored)
@@ -263,14 +264,16 @@ def _kept(frame: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, list[tuple[s
     left: list[tuple[str, str, str]] = []
     for each in how.leave_out:
         out = _matching(kept, each.where)
-        left += [("row", str(name), each.why) for name in _row_names(kept.filter(out), each, how)]
+        left += [("row", name, each.why) for name in _row_names(kept.filter(out), how)]
         kept = kept.filter(~out)
     return kept, left
 
 
-def _row_names(rows: pl.DataFrame, each: LeftOut, how: Reading) -> Iterator[str]:
-    made = how.model.column(rows)
-    yield from (name or f"(no {' or '.join(each.where)})" for name in made)
+def _row_names(rows: pl.DataFrame, how: Reading) -> Iterator[str]:
+    """What each row is called; where a part of its name is empty, what there is of it."""
+    parts = rows.select(list(dict.fromkeys(how.model.columns))).iter_rows()
+    for name, cells_of in zip(how.model.column(rows), parts, strict=True):
+        yield name or " ".join(filter(None, cells_of)) or f"(no {' or '.join(how.model.columns)})"
 
 
 def _told(left: Sequence[tuple[str, str, str]]) -> Iterator[str]:
@@ -333,6 +336,17 @@ def _names(frame: pl.DataFrame, how: Reading, measured: pl.DataFrame) -> pl.Data
     require(frame, [*used, *([how.step] if how.step else [])])
     made = [name.column(frame).alias(column) for column, name in how.names.items()]
     return measured.with_columns(*made, *([frame[how.step].alias("step")] if how.step else []))
+
+
+def _on_scale(frame: pl.DataFrame, measured: Sequence[str], how: Reading) -> None:
+    """``UserError`` where the cells are not on the scale that the profile says."""
+    first = pl.col(measured).str.extract(r"(\d*\.?\d+)").cast(pl.Float64)
+    largest = frame.select(pl.max_horizontal(first.max())).item()
+    if how.scale and largest is not None and (how.scale == "percent") != (largest > 1):
+        wanted = "percentages" if how.scale == "percent" else "shares between 0 and 1"
+        raise UserError(
+            f"Expected {wanted}, as the profile says, but the largest value is {largest:g}. Mend its scale."
+        )
 
 
 def recognised(path: Path | str) -> Profile | None:
