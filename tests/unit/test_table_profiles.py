@@ -60,7 +60,7 @@ def found(name: str, study: str = "", path: Path | None = None) -> published.Pub
 
 
 def values(read: published.Published, measure: str) -> np.ndarray:
-    return numbers(read.frame, measure)[0].to_numpy()
+    return numbers(read.frame, measure).values.to_numpy()
 
 
 # --- what ships ---
@@ -143,7 +143,7 @@ def test_near_and_far_ood_of_the_rows_of_a_board_that_have_an_accuracy(study: st
 def test_items_follow_from_the_published_errors() -> None:
     read = found("pythia")
     for name, items in read.reading.items.items():
-        share, error = values(read, name), numbers(read.frame, read.errors[name])[0].to_numpy()
+        share, error = values(read, name), numbers(read.frame, read.errors[name]).values.to_numpy()
         known = error > 0
         n = share[known] * (1 - share[known]) / error[known] ** 2 + 1
         assert np.median(n) == pytest.approx(items, rel=0.001), name
@@ -157,12 +157,12 @@ def test_accuracies_of_the_ladder_are_counts_of_the_stated_items() -> None:
 
 
 def test_runs_of_checkpoints_are_named() -> None:
-    told = found("olmo").along_runs
-    assert told is not None and (told["run"], told["step"], told["rerun"]) == ("run", "step", "-rerun$")
+    told = found("olmo").options
+    assert (told["model"], told["step"], told["unit"]) == ("run", "step", "kin")
     pythia = found("pythia")
-    assert pythia.along_runs is not None and set(pythia.along_runs["errors"]) == {pythia.id, *pythia.ood}
+    assert set(pythia.errors) == {pythia.id, *pythia.ood}
     assert pythia.frame.group_by("run").len()["len"].to_list() == [27] * 16
-    assert found("timm").along_runs is None
+    assert (found("timm").options["model"], found("timm").options["step"]) == ("model", None)
 
 
 # --- what is left out, and why ---
@@ -188,7 +188,7 @@ def test_a_result_under_a_wrong_name_is_left_out() -> None:
 
 
 def test_the_source_and_licence_travel_with_the_analysis() -> None:
-    notes = analyse(example="boards", study="imagenet1k").measures.notes
+    notes = analyse(example="boards", study="cifar10").measures.notes
     assert any("zjysteven/OpenOOD" in note and "28d3a40b613c" in note and "MIT" in note for note in notes)
 
 
@@ -377,7 +377,7 @@ def run(*arguments: str) -> Any:
 
 
 def test_the_command_reads_an_example_and_a_profile(mine: Callable[..., Path]) -> None:
-    shown = run("analyse", "--example", "boards")
+    shown = run("analyse", "--example", "boards", "--study", "cifar10")
     assert shown.exit_code == 0 and "near" in shown.stdout and "far" in shown.stdout
     path = mine()
     assert run("analyse", str(path.parent), "--profile", str(path)).exit_code == 0

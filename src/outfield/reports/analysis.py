@@ -343,7 +343,7 @@ def analyse(
         return Analysis(measures(data, **options))
     given = {name: value for name, value in options.items() if name != "study" and name in _given(options)}
     read = measures(found.frame, **{**found.options, **given})
-    return Analysis(replace(read, notes=(*found.notes, *read.notes), ignored=found.left_out(read)), found.profile)
+    return Analysis(found.told(read), found.profile)
 
 
 def _given(options: Mapping[str, Any]) -> set[str]:

@@ -158,6 +158,9 @@ class Reading(_Strict):
     ood_pattern: Pattern | None = Field(None, description="Further OOD measures: columns in which this is found.")
     ece: str | None = None
     errors: Errors | None = None
+    runs: int | None = Field(
+        None, ge=1, description="Runs that a cell averages, where spreads are deviations over them."
+    )
     items: dict[str, int] = Field(default_factory=dict, description="Items of each test set, by the measure's name.")
     kind: Literal["accuracy", "auroc"] | None = None
     scale: Literal["percent", "share"] | None = None

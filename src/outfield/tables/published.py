@@ -12,10 +12,13 @@ import polars as pl
 
 from outfield.errors import UnknownName, UserError, listed, reading
 from outfield.stats.frames import require
-from outfield.tables.measures import Measures
+from outfield.tables.base import Measures
 from outfield.tables.profile import Errors, Part, Profile, Reading, Where, examples, load, names
 
 ENDS = (".csv", ".csv.gz")
+ERROR = "standard error"
+"""What stands after a measure's name in the name of the column of its errors."""
+BY_KIN = "Kin by the column kin."
 IGNORED = {"what": pl.String, "name": pl.String, "why": pl.String}
 
 
@@ -59,29 +62,19 @@ class Published:
         """What :func:`outfield.tables.measures.measures` is told of the frame."""
         how = self.reading
         return {
-            "model": "model", "family": "family" if how.family else None, "id": self.id, "ood": list(self.ood),
-            "ece": how.ece, "baseline": how.baseline, "items": how.items, "duplicates": how.duplicates,
-            "kind": how.kind, "higher": how.higher, "lower": how.lower,
+            "model": "run" if how.run and how.step else "model", "family": "family" if how.family else None,
+            "unit": "kin" if how.kin else None, "step": how.step and "step", "id": self.id, "ood": list(self.ood),
+            "error": f"{{}} {ERROR}" if self.errors else None, "runs": how.runs, "ece": how.ece,
+            "baseline": how.baseline, "items": how.items, "duplicates": how.duplicates, "kind": how.kind,
+            "higher": how.higher, "lower": how.lower,
         }  # fmt: skip
 
-    @property
-    def along_runs(self) -> dict[str, Any] | None:
-        """What :func:`outfield.tables.runs.read` is told of the frame; None where its rows are no checkpoints."""
-        how = self.reading
-        if how.run is None or how.step is None:
-            return None
-        found = {
-            "run": "run",
-            "step": "step",
-            "id": self.id,
-            "ood": list(self.ood),
-            "errors": dict(self.errors) or None,
-        }
-        return found | ({"kin": "kin"} if how.kin else {}) | ({"rerun": how.rerun} if how.rerun else {})
-
-    def left_out(self, read: Measures) -> pl.DataFrame:
-        """What was left out of the files, and then of the frame."""
-        return pl.concat([self.ignored, *([] if read.ignored is None else [read.ignored])], how="diagonal_relaxed")
+    def told(self, read: Measures) -> Measures:
+        """Measures of the frame with what is known of the table: whose it is, what was left out, who is kin."""
+        ignored = [each for each in (self.ignored, read.ignored) if each is not None and each.height]
+        kin = f"Kin as the profile {self.profile.name} says." if read.clustering == BY_KIN else read.clustering
+        whole = pl.concat(ignored, how="diagonal_relaxed") if ignored else None
+        return replace(read, notes=(*self.notes, *read.notes), ignored=whole, clustering=kin)
 
 
 def known(
@@ -294,7 +287,7 @@ def _with_errors(
         return frame, {}, (f"Standard errors are left out: {how.errors.file} is not beside the table.",)
     columns = {name: how.errors.column.replace("{}", column) for name, column in measured.items()}
     there = {name: source[column] for name, column in columns.items() if column in source.columns}
-    found = {name: f"{name} standard error" for name in there}
+    found = {name: f"{name} {ERROR}" for name in there}
     return frame.with_columns([values.alias(found[name]) for name, values in there.items()]), found, ()
 
 
