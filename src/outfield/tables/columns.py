@@ -328,7 +328,8 @@ class _Guess:
         """Why the cells of a column are no shares; empty where they may be."""
         found = self.numbers(name)
         if found is None:
-            return "it holds true and false" if self.frame.schema[name] == pl.Boolean else "it holds text"
+            kind = self.frame.schema[name]
+            return "it holds text" if kind == pl.String else f"it holds no numbers ({kind})"
         known = found.values.drop_nulls().to_numpy()
         if len(known) < FILLED * self.frame.height:
             return f"{self.frame.height - len(known)} of its {self.frame.height} cells are empty"

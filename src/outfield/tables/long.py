@@ -125,9 +125,10 @@ def _of_shared_detectors(aurocs: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str,
         return aurocs, ()
     left = aurocs.join(whole, on=["model", "ood", "detector"], how="anti", nulls_equal=True)
     used = [str(each) for each in whole["detector"].unique(maintain_order=True)]
+    also = " Models without these are left out." if whole["model"].n_unique() < aurocs["model"].n_unique() else ""
     return whole, (
         f"The mean AUROC is over detectors that all compared models have on a set ({listed(used)}): left out "
-        f"{left.height} of {aurocs.height} AUROCs by others, which only some models have.",
+        f"{left.height} of {aurocs.height} AUROCs by others, which only some models have.{also}",
     )  # fmt: skip
 
 

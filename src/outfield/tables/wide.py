@@ -289,8 +289,8 @@ def _apart(frame: pl.DataFrame, found: Roles, asked: Sequence[str]) -> str:
     if found.strategy:
         return ""
     others = [name for name in frame.columns if name not in (*asked, *found.model) and not name.startswith("__")]
-    telling = (name for name in others if frame.select(*found.model, name).n_unique() == frame.height)
-    name = next((name for name in telling if not frame.schema[name].is_float()), None)
+    whole = [name for name in others if frame.schema[name].is_integer() or not _readable(frame, [name])]
+    name = next((name for name in whole if frame.select(*found.model, name).n_unique() == frame.height), None)
     model = "+".join((*found.model, str(name)))
     return f" They differ in {name}; to keep them apart, write --model {model}." if name else ""
 
