@@ -8,7 +8,8 @@ import polars as pl
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
 from outfield.stats.smooth import Smoother
-from outfield.trajectory.analysis import Model, Trajectories
+from outfield.trajectory.analysis import Trajectories
+from outfield.trajectory.model import Model
 
 RED, PALE, BLUE = "#c0392b", "#f4f4f4", "#2b7bba"
 CELL = 31

@@ -12,7 +12,8 @@ from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.displays.trajectory_heat_map import BLUE, RED
 from outfield.stats.smooth import Smoother
-from outfield.trajectory.analysis import Model, Trajectories
+from outfield.trajectory.analysis import Trajectories
+from outfield.trajectory.model import Model
 
 COLOURS = {"positive": BLUE, "negative": RED, "interval holds 0": "#b9bcc2"}
 

@@ -13,7 +13,8 @@ from outfield.reports.displays.base import Display, Figure
 from outfield.reports.displays.charts import strip
 from outfield.reports.displays.trajectory_network import COLOURS, sided
 from outfield.stats.smooth import SMOOTHERS
-from outfield.trajectory.analysis import Model, Trajectories
+from outfield.trajectory.analysis import Trajectories
+from outfield.trajectory.model import Model
 
 MOST_DRAWN = 45
 """Pairs that are drawn; the table has all."""
