@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,9 @@ from outfield.stats.shape import Interrupted, LindMehlum, Smooth, TwoLines
 from outfield.stats.units import Panel
 from outfield.tables.directions import higher_is_better
 from outfield.tables.examples import Example, example
-from outfield.tables.measures import MEAN, Measures, measures
+from outfield.tables.measures import MEAN, Measures, measures, table
+from outfield.tables.runs import of_options
+from outfield.trajectory.analysis import Trajectories
 
 MOST_PAIRS = 15
 
@@ -62,6 +65,7 @@ class Analysis:
 
     measures: Measures
     example: Example | None = None
+    along: Trajectories | None = None
 
     @cached_property
     def results(self) -> Results | None:
@@ -331,10 +335,23 @@ def analyse(data: Any = None, *, example: str | None = None, **options: Any) -> 
     """
     if (data is None) == (example is None):
         raise UserError("Expected a table or the name of an example, one of them. `outfield analyse --help` shows how.")
+    if example is None and options.get("step"):
+        return _along_runs(table(data), options, Path(data).name if isinstance(data, str | Path) else "table")
     if example is None:
         return Analysis(measures(data, **options))
     shipped = _example(example)
     return Analysis(measures(shipped.frame(), **{**shipped.options, **_given(options)}), shipped)
+
+
+def _along_runs(frame: pl.DataFrame, options: Mapping[str, Any], name: str) -> Analysis:
+    """The last checkpoints of runs as models, and the runs along training."""
+    found = of_options(frame, **options)
+    chosen = {name: options[name] for name in ("higher", "lower", "kind", "baseline") if name in options}
+    last = measures(found.last, model="run", id=found.id, ood=found.ood, **chosen)
+    kin = dict(found.rows.select("run", "kin").unique().iter_rows())
+    said = f"Rows are checkpoints: models are compared at the last of each of {len(found.runs)} runs."
+    last = replace(last, notes=(said, *found.notes, *last.notes), clusters=tuple(kin[run] for run in last.names))
+    return Analysis(last, along=Trajectories.of_table(found, name=name))
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

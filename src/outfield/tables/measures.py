@@ -155,7 +155,7 @@ def measures(
     if kind not in (None, "accuracy", "auroc"):
         raise UserError(f"Expected the kind accuracy or auroc, but got {kind!r}. Leave it out to have it guessed.")
     with reading(_called(data), "a table of results", "Check its columns, or write it as a plain CSV."):
-        frame = _of_study(_frame(data), study, id)
+        frame = _of_study(table(data), study, id)
         if id is None and {"metric", "value"} <= set(frame.columns):
             _unused({"--ood": ood, "--ece": ece, "--higher": higher, "--lower": lower})
             found = _long(frame, baseline, {"model": model, "family": family, "strategy": strategy})
@@ -240,7 +240,19 @@ def _distinct(frame: pl.DataFrame, asked: Sequence[str], labels: Sequence[str]) 
         raise UserError(f"Expected one column of a name, but the table has several {twice[0]}. Rename them.")
 
 
-def _frame(data: Any) -> pl.DataFrame:
+def table(data: Any) -> pl.DataFrame:
+    """The rows of a table: a path, or a frame.
+
+    Raises
+    ------
+    UserError
+        It cannot be read, or has no rows.
+
+    Examples
+    --------
+    >>> table(pl.DataFrame({"net": ["a"]})).height
+    1
+    """
     frame = _loaded(data)
     if frame.is_empty():
         raise UserError(f"Expected a table with rows, but {_called(data)} has none. Add a row a model.")

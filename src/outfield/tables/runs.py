@@ -103,6 +103,16 @@ class Checkpoints:
             )
         return self._of(later & enough)
 
+    @property
+    def last(self) -> pl.DataFrame:
+        """The last checkpoint of each run that has every measure: ``run`` and a column a measure."""
+        return (
+            self.rows.drop_nulls(self.measures)
+            .group_by("run", maintain_order=True)
+            .last()
+            .select("run", *self.measures)
+        )
+
     def of_group(self, group: str) -> Checkpoints:
         return self._of(pl.col("group") == group)
 
@@ -188,10 +198,11 @@ def read(
     errors : frame or mapping, optional
         Standard errors of cells: a frame of the rows of ``data`` and columns of the same names; or measure to the
         column of ``data`` that holds its errors.
-    rerun : regular expression
+    rerun : a column of configurations, or a pattern
         What a rerun's name has beyond that of the run that it repeats; such runs are kin, and give the noise floor.
-    kin : a column, or a regular expression of what is taken out of a run's name for the name that its kin share (as
-        ``-deduped``); runs whose name is then one are one unit of inference
+    kin : a column, or a pattern, optional
+        What is taken out of a run's name for the name that its kin share (as ``-deduped``), or with a group ``unit``
+        (as ``(?P<unit>.+)_seed``) what they share. Kin are one unit of inference.
     group : a column by which runs are analysed apart (as sizes); all together where left out
 
     Raises
@@ -211,22 +222,53 @@ def read(
     columns = [run] if isinstance(run, str) else list(run)
     asked = [id, *dict.fromkeys(ood)]
     _asked(asked, [*columns, step], frame, group)
-    named = pl.concat_str([names(frame, name) for name in columns], separator=" ")
-    rows = frame.select(named.alias("run")).with_columns(
+    named = pl.select(pl.concat_str([names(frame, name) for name in columns], separator=" ")).to_series()
+    rows = pl.DataFrame({"run": named}).with_columns(
         group=names(frame, group).fill_null("none") if group else pl.lit(""),
-        kin=pl.coalesce(names(frame, kin), pl.col("run")) if kin in frame.columns else pl.col("run"),
+        configuration=_shared_name(frame, named, "--rerun", rerun),
+        kin=_shared_name(frame, named, "--unit", kin),
         step=numbers(frame, step)[0],
         **{name: numbers(frame, name)[0] for name in asked},
     )
+    if empty := [name for name in asked if rows[name].null_count() == rows.height]:
+        raise UserError(f"Expected numbers in the column {empty[0]}, but all {rows.height} cells are empty.")
     rows = pl.concat([rows, _errors_of(frame, errors, asked)], how="horizontal")
     rows, notes = _complete(rows, asked, step)
-    repeats = _reruns(tuple(rows["run"].unique(maintain_order=True)), rerun)
-    rows = rows.with_columns(kin=_kin(rows, repeats, None if kin in frame.columns else kin))
+    repeats = _reruns(rows)
+    kindred = dict(rows.select("run", "kin").unique().iter_rows())
+    rows = rows.with_columns(kin=pl.col("run").replace(repeats).replace(kindred)).drop("configuration")
     known = [name for name in rows.columns if name.startswith(ERROR)]
     return Checkpoints(
         rows.drop(known), id, tuple(asked[1:]), rows.select(pl.col(known).name.map(_bare)) if known else None, repeats,
         (*notes, *_said(rows, repeats)),
     )  # fmt: skip
+
+
+def of_options(
+    frame: pl.DataFrame, *, step: str, model: str = "model", id: str | None = None, ood: Sequence[str] = (),
+    error: str | None = None, unit: str | None = None, rerun: str = RERUN, **others: Any,
+) -> Checkpoints:  # fmt: skip
+    """Checkpoints of runs as the command line names them: ``model`` is the run, ``unit`` what its kin share.
+
+    Raises
+    ------
+    UserError
+        As :func:`read`; an option that says nothing of checkpoints is given.
+
+    Examples
+    --------
+    >>> table = pl.DataFrame({"model": ["a"] * 6, "at": range(6), "val": range(6), "shift": [3, 1, 2, 5, 4, 6]})
+    >>> of_options(table, step="at", id="val", ood=["shift"]).id
+    'val'
+    """
+    if unfit := [name for name in ("strategy", "ece", "study") if others.get(name)]:
+        raise UserError(
+            f"Expected --step without --{unfit[0]}, for rows are checkpoints of runs. Leave one of them out."
+        )
+    if id is None or not ood:
+        raise UserError("Expected the ID and OOD columns of checkpoints. Name them: --id COLUMN --ood COLUMN COLUMN.")
+    errors = None if error is None else {name: error.replace("{}", name) for name in (id, *ood)}
+    return read(frame, run=model, step=step, id=id, ood=ood, errors=errors, kin=unit, rerun=rerun)
 
 
 ERROR = "standard error of "
@@ -300,24 +342,34 @@ def _one_a_step(rows: pl.DataFrame, step: str) -> None:
         )
 
 
-def _reruns(runs: Sequence[str], pattern: str) -> dict[str, str]:
-    try:
-        bare = {name: re.sub(pattern, "", name) for name in runs}
-    except re.error as error:
-        raise UserError(f"Expected a regular expression for reruns, but got {pattern!r} ({error}).") from None
-    return {name: original for name, original in bare.items() if original != name and original in bare}
+def _reruns(rows: pl.DataFrame) -> dict[str, str]:
+    """Each run that shares another one's configuration, to the one of them whose name is shortest."""
+    named = rows.select("run", "configuration").unique(maintain_order=True)
+    named = named.with_columns(letters=pl.col("run").str.len_chars()).sort("letters", "run")
+    original = named.select("run", original=pl.col("run").first().over("configuration"))
+    return dict(original.filter(pl.col("run") != pl.col("original")).sort("run").iter_rows())
 
 
-def _kin(rows: pl.DataFrame, reruns: Mapping[str, str], pattern: str | None) -> pl.Expr:
-    """The name that kin share: that of the original of a rerun, less what the pattern takes out."""
-    original = pl.col("kin").replace(dict(reruns))
-    if pattern is None:
-        return original
+def _shared_name(frame: pl.DataFrame, run: pl.Series, option: str, how: str | None) -> pl.Series:
+    """What runs share by a column, or a pattern on their names: its group ``unit``, else what it does not take out."""
+    if how is None:
+        return run
+    if how in frame.columns:
+        return pl.select(pl.coalesce(names(frame, how), run)).to_series()
     try:
-        bare = {name: re.sub(pattern, "", name) for name in rows["kin"].replace(dict(reruns)).unique()}
+        pattern = re.compile(how)
     except re.error as error:
-        raise UserError(f"Expected a column or a regular expression for kin, but got {pattern!r} ({error}).") from None
-    return original.replace(bare)
+        raise UserError(f"Expected a column or a pattern after {option}, but got {how!r} ({error}).") from None
+    known = run.drop_nulls().unique()
+    bare = [_bare_of(pattern, name) for name in known]
+    return run.replace_strict(known, pl.Series(bare, dtype=pl.String), default=None, return_dtype=pl.String)
+
+
+def _bare_of(pattern: re.Pattern[str], name: str) -> str:
+    if "unit" in pattern.groupindex:
+        found = pattern.search(name)
+        return found["unit"] if found else name
+    return pattern.sub("", name)
 
 
 def _said(rows: pl.DataFrame, reruns: Mapping[str, str]) -> tuple[str, ...]:

@@ -139,6 +139,18 @@ class Trajectories:
         """The smooth that pages show first: the spline where it was fitted."""
         return "spline" if "spline" in self.smoothers else self.smoothers[0]
 
+    @property
+    def has_noise(self) -> bool:
+        """Whether the sampling noise of the ID measure is known."""
+        return any(model.has_noise for model in self.models)
+
+    @property
+    def noise_from(self) -> str:
+        """What the sampling noise is known from."""
+        if self.checkpoints is None:
+            return "its item covariance"
+        return "the standard errors of cells: too much, for the items are the same at every checkpoint"
+
     @cached_property
     def windows(self) -> dict[tuple[str, str, str], Windows]:
         """The linear partial correlation of each pair from every start point: (model, first, second) to it."""
@@ -252,16 +264,34 @@ class Trajectories:
         return ends.filter(pl.col("least") < 0, pl.col("most") > 0, pl.col("most") - pl.col("least") >= 0.1)
 
     def curves(self) -> pl.DataFrame:
-        """Mean over runs of each measure at each step, with Student's interval over runs."""
+        """Mean over runs of each measure at each step, with Student's interval over runs.
+
+        Of more than 200 steps neighbours are put together, as many as have one place on a logarithmic axis.
+        """
         shown = pl.col("metric").is_in([self.measure, "auroc"]) & (pl.col("role") == "test")
-        measured = self.rows.filter(shown).with_columns(name=_NAME)
+        measured = _thinned(self.rows.filter(shown)).with_columns(name=_NAME)
         keys = ["strategy", "name", "metric", "set_kind", "step"]
+        measured = measured.group_by("run", *keys).agg(pl.col("value").mean())
         table = measured.group_by(keys).agg(
             pl.col("value").mean(), pl.col("value").std().alias("sd"), pl.len().alias("runs")
         )
         widths = [stats.t.ppf(0.975, runs - 1) / np.sqrt(runs) if runs > 1 else np.nan for runs in table["runs"]]
         half = pl.col("sd") * pl.Series(widths)
         return table.with_columns(bounded(half, self.performance.share)).drop("sd").sort(keys)
+
+
+MOST_STEPS, BINS = 200, 40
+
+
+def _thinned(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows at the middle of the stretch, on a logarithmic axis, in which their step lies; as they are of few steps."""
+    steps = rows["step"].unique().sort()
+    if len(steps) <= MOST_STEPS:
+        return rows
+    logs = np.log1p(rows["step"].to_numpy().astype(float))
+    width = max(logs.max() / BINS, 1e-12)
+    middles = np.expm1((np.minimum(logs // width, BINS - 1) + 0.5) * width).round()
+    return rows.with_columns(step=pl.Series(np.where(logs == 0, 0.0, middles)))
 
 
 MOST_SPLINED = 100

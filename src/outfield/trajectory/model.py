@@ -74,6 +74,11 @@ class Model:
         return self.steps if isinstance(self.steps, tuple) else (self.steps,) * len(self.runs)
 
     @property
+    def has_noise(self) -> bool:
+        """Whether the sampling noise of the ID measure is known."""
+        return bool(self._noise)
+
+    @property
     def units(self) -> int:
         """Independent units: runs, or clusters of kin."""
         return len(set(self.clusters)) or len(self.runs)
@@ -254,7 +259,7 @@ class Model:
 
         Mean in Fisher z over the runs in which it is identifiable.
         """
-        if not self._noise:
+        if not self.has_noise:
             return float("nan"), 0
         known = []
         for run in range(len(self.runs)):

@@ -16,8 +16,9 @@ CELL = 31
 """Pixels that a number takes."""
 
 
-def heat_map(found: Trajectories, smoother: Smoother = "spline") -> Display:
+def heat_map(found: Trajectories, smoother: Smoother | None = None) -> Display:
     """Partial correlations given ID performance: below the diagonal partial, above it plain."""
+    smoother = smoother or found.smoother
     part = found.compared(smoother)
     figures = tuple(Figure(_map(part, model), model.name, 190 + CELL * len(model.values)) for model in found.models)
     title = f"What is left in common once ID {found.performance.word} is known"
