@@ -367,6 +367,21 @@ def test_what_cannot_be_meant_is_refused(mine: Callable[..., Path]) -> None:
         parse(["title"])
 
 
+@pytest.mark.parametrize(("name", "runs", "kin"), [("pythia", 16, 8), ("olmo", 33, 7)])
+def test_checkpoints_are_followed_along_their_runs(name: str, runs: int, kin: int) -> None:
+    found = analyse(example=name)
+    assert found.along is not None and found.profile is load(name)
+    assert (found.measures.units.height, len(set(found.measures.clusters))) == (runs, kin)
+    assert (
+        found.measures.notes[0] == load(name).cited and found.measures.clustering == f"Kin as the profile {name} says."
+    )
+
+
+def test_a_rerun_needs_a_step() -> None:
+    with pytest.raises(UserError, match="--rerun with --step"):
+        analyse(example="boards", rerun="-again")
+
+
 # --- the command ---
 
 

@@ -17,7 +17,8 @@ from outfield.stats.smooth import Smoother
 from outfield.store import query, write
 from outfield.studies.bench import HALVES
 from outfield.trajectory import EvalSet, Run, Tracker, log_spaced_then_even
-from outfield.trajectory.analysis import ID, Model, Trajectories
+from outfield.trajectory.analysis import Trajectories
+from outfield.trajectory.model import ID, Model
 from outfield.trajectory.tracker import SkippedCheckpointWarning, balanced, over_checkpoints
 from outfield.types import Array
 

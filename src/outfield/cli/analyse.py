@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from outfield.reports.analysis import Analysis
+    from outfield.reports.displays.base import Display
 
 
 NARROW = 9
@@ -43,6 +44,7 @@ def analyse(
     lower: Annotated[list[str] | None, Option(help="OOD measure of which lower is better, as an FPR.")] = None,
     baseline: Annotated[str | None, Option(help="Name of the baseline model: the break given in advance.")] = None,
     study: Annotated[str | None, Option(help="Value of the column study to keep.")] = None,
+    rerun: Annotated[str | None, Option(help="Pattern of what a rerun's name has beyond that of its original.")] = None,
     html: Annotated[Path | None, Option(help="Write a self-contained HTML report with the figures.")] = None,
 ) -> None:
     """Statistics on our rows or on anyone's table: findings first, then the tables."""
@@ -53,13 +55,15 @@ def analyse(
     options = {
         "model": model, "strategy": strategy, "family": family, "id": id, "ood": [*(ood or []), *(more or [])],
         "ece": ece, "baseline": baseline, "study": study, "higher": higher, "lower": lower, "error": error,
-        "runs": runs, "unit": unit, "step": step,
+        "runs": runs, "unit": unit, "step": step, "rerun": rerun,
     }  # fmt: skip
     given = {name: value for name, value in options.items() if value}
     found = run(table, example=example, profile=profile, **given)
     console = terminal()
     _findings(found, console)
-    _tables(found, console)
+    _tables(analysis_page.displays(found), console)
+    _answer(analysis_page.answer(found), console)
+    _tables(_short(analysis_page.along(found)), console)
     if html is not None:
         title = example or (table.name if table else "")
         console.print(f"Report: {analysis_page.write(found, html, title=title)}")
@@ -85,13 +89,46 @@ def _findings(analysis: Analysis, console: Console) -> None:
     console.print()
 
 
-def _tables(analysis: Analysis, console: Console) -> None:
+def _answer(sentences: tuple[str, ...], console: Console) -> None:
+    from outfield.cli._plain import plain
+
+    if sentences:
+        console.rule("Along training")
+        console.print(plain(" ".join(sentences)), markup=False)
+
+
+ALONG = {
+    "along-partial": (
+        "model", "first", "second", "plain", "linear", "linear low", "linear high", "q", "p_sign", "positive",
+    ),
+    "along-windows": ("model", "first", "second", "whole", "least", "least from", "most", "most from", "sign"),
+    "along-noise-floor": (
+        "measure", "sd", "step to step", "binomial", "smallest difference", "runs below", "steps below",
+    ),
+    "along-reliability": ("set", "items", "reliability", "lowest run"),
+}  # fmt: skip
+"""What a terminal shows of runs along training, and the columns that it has room for."""
+
+
+def _short(sections: dict[str, list[Display]]) -> dict[str, list[Display]]:
+    from dataclasses import replace
+
+    shown: dict[str, list[Display]] = {}
+    for title, found in sections.items():
+        for display in found:
+            columns = {name: head for name, head in display.headings().items() if name in ALONG.get(display.code, ())}
+            if columns:
+                shown.setdefault(title, []).append(replace(display, columns=columns))
+    return shown
+
+
+def _tables(sections: dict[str, list[Display]], console: Console) -> None:
     from rich.table import Table
 
     from outfield.cli._plain import plain
-    from outfield.reports.analysis_page import displays, text_table
+    from outfield.reports.analysis_page import text_table
 
-    for title, shown in displays(analysis).items():
+    for title, shown in sections.items():
         console.rule(title)
         for display in shown:
             if display.missing:

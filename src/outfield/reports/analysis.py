@@ -45,8 +45,10 @@ from outfield.stats.shape import Interrupted, LindMehlum, Smooth, TwoLines
 from outfield.stats.units import Panel
 from outfield.tables import published
 from outfield.tables.directions import higher_is_better
-from outfield.tables.measures import MEAN, Measures, measures
+from outfield.tables.measures import MEAN, Measures, measures, table
 from outfield.tables.profile import Profile
+from outfield.tables.runs import of_options
+from outfield.trajectory.analysis import Trajectories
 
 MOST_PAIRS = 15
 
@@ -64,6 +66,7 @@ class Analysis:
 
     measures: Measures
     profile: Profile | None = None
+    along: Trajectories | None = None
 
     @cached_property
     def results(self) -> Results | None:
@@ -340,10 +343,35 @@ def analyse(
         raise UserError("Expected a table or the name of an example, one of them. `outfield analyse --help` shows how.")
     found = published.known(data, example, profile, options.get("study"), chosen=bool(_given(options) & {"id", "ood"}))
     if found is None:
+        _only_along_runs(options)
+        if options.get("step"):
+            return _along_runs(table(data).frame, options, Path(data).name if isinstance(data, str | Path) else "table")
         return Analysis(measures(data, **options))
-    given = {name: value for name, value in options.items() if name != "study" and name in _given(options)}
-    read = measures(found.frame, **{**found.options, **given})
-    return Analysis(found.told(read), found.profile)
+    chosen = {name: value for name, value in options.items() if name != "study" and name in _given(options)}
+    settings = {**found.options, **chosen}
+    _only_along_runs(settings)
+    if settings["step"]:
+        repeats = {"rerun": found.reading.rerun} if found.reading.rerun else {}
+        made = _along_runs(found.frame, {**repeats, **settings}, found.profile.name)
+    else:
+        made = Analysis(measures(found.frame, **settings))
+    return replace(made, measures=found.told(made.measures), profile=found.profile)
+
+
+def _only_along_runs(options: Mapping[str, Any]) -> None:
+    if options.get("rerun") and not options.get("step"):
+        raise UserError("Expected --rerun with --step, for it tells runs of checkpoints apart. Name the step's column.")
+
+
+def _along_runs(frame: pl.DataFrame, options: Mapping[str, Any], name: str) -> Analysis:
+    """The last checkpoints of runs as models, and the runs along training."""
+    found = of_options(frame, **options)
+    chosen = {name: options[name] for name in ("higher", "lower", "kind", "baseline") if name in options}
+    last = measures(found.last, model="run", id=found.id, ood=found.ood, **chosen)
+    kin = dict(found.rows.select("run", "kin").unique().iter_rows())
+    said = f"Rows are checkpoints: models are compared at the last of each of {len(found.runs)} runs."
+    last = replace(last, notes=(said, *found.notes, *last.notes), clusters=tuple(kin[run] for run in last.names))
+    return Analysis(last, along=Trajectories.of_table(found, name=name))
 
 
 def _given(options: Mapping[str, Any]) -> set[str]:

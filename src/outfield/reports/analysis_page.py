@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from outfield.errors import UserError
+from outfield.reports import trajectory_page
 from outfield.reports.analysis import Analysis
 from outfield.reports.displays import analyses
 from outfield.reports.displays.analyses import FURTHER
@@ -44,6 +46,32 @@ def displays(analysis: Analysis) -> dict[str, list[Display]]:
     return found
 
 
+def along(analysis: Analysis) -> dict[str, list[Display]]:
+    """Sections on runs along training and their displays, where rows are checkpoints."""
+    if (found := analysis.along) is None:
+        return {}
+    built = {
+        title: [display_or_reason(build, found) for build in builds]
+        for title, builds in trajectory_page.sections(found).items()
+    }
+    return {_of_training(title): list(map(_apart, shown)) for title, shown in built.items()}
+
+
+def _apart(display: Display) -> Display:
+    """A display whose code is not that of one on the last checkpoints."""
+    return replace(display, code=f"along-{display.code}")
+
+
+def _of_training(title: str) -> str:
+    """A title that tells the section from those on the last checkpoints."""
+    return title if title == "Along training" else f"Along training: {title[0].lower()}{title[1:]}"
+
+
+def answer(analysis: Analysis) -> tuple[str, ...]:
+    """What runs along training say, in three sentences, where rows are checkpoints."""
+    return () if analysis.along is None else trajectory_page.sentences(analysis.along)
+
+
 def stated(analysis: Analysis) -> tuple[Finding, ...]:
     """The findings of the checks, and those of the analyses where the table holds the rows of a study."""
     further = () if analysis.results is None else tuple(analyses.findings(analysis.results))
@@ -63,12 +91,13 @@ def write(analysis: Analysis, path: Path | str, *, title: str = "") -> Path:
 
 def html(analysis: Analysis, *, title: str = "") -> str:
     """The page as text."""
-    sections = {name: [render(each) for each in found] for name, found in displays(analysis).items()}
+    shown = displays(analysis) | along(analysis)
+    sections = {name: [render(each) for each in found] for name, found in shown.items()}
     return environment().get_template("analysis.html").render(
         title=title or (analysis.profile.title if analysis.profile else "Analysis"),
         facts=_facts(analysis), findings=told(stated(analysis)), sections=sections,
         legends={} if analysis.results is None else legends(analysis.results),
-        note=" ".join([_level(analysis), *analysis.measures.notes]), vega=vega(),
+        note=" ".join([_level(analysis), *analysis.measures.notes, *answer(analysis)]), vega=vega(),
     )  # fmt: skip
 
 

@@ -16,10 +16,14 @@ from outfield.reports.displays import (
     trajectory_curves,
     trajectory_heat_map,
     trajectory_network,
+    trajectory_noise,
     trajectory_tables,
+    trajectory_windows,
 )
 from outfield.reports.displays.base import Display
+from outfield.reports.findings.runs import of_runs
 from outfield.reports.html import environment, render_sections, tally, vega
+from outfield.stats.multiplicity import benjamini_hochberg
 from outfield.stats.recommend import TIE
 from outfield.store.write import write_text
 from outfield.trajectory.analysis import Trajectories
@@ -32,6 +36,8 @@ SECTIONS: dict[str, tuple[Callable[[Trajectories], Display], ...]] = {
         trajectory_tables.partial_correlations,
     ),
     "How far to trust it": (
+        trajectory_windows.windows,
+        trajectory_noise.noise_floor,
         trajectory_tables.reliability,
         trajectory_tables.across_models,
         trajectory_tables.against_size,
@@ -70,15 +76,12 @@ def by_balanced_accuracy(study: Path | str) -> Trajectories | None:
 
 def html(found: Trajectories, *, command: str = "", balanced: Trajectories | None = None) -> str:
     """The page as text."""
-    detected = (found.rows["metric"] == "auroc").any()
-    idle = () if detected else (trajectory_bridge.generalisation_and_detection,)
-    wanted = {title: [build for build in builds if build not in idle] for title, builds in SECTIONS.items()}
     template = environment().get_template("trajectory.html")
     return template.render(
         title=found.manifest.get("title") or str(found.rows["study"][0]),
         answer=sentences(found),
         cautions=(*cautions(found), *uneven_labels(found, balanced)),
-        sections=render_sections(wanted, found),
+        sections=render_sections(sections(found), found),
         legends={},
         facts=_facts(found),
         manifest=strict_yaml.dump(dict(found.manifest)) if found.manifest else "",
@@ -88,9 +91,22 @@ def html(found: Trajectories, *, command: str = "", balanced: Trajectories | Non
     )
 
 
+def sections(found: Trajectories) -> dict[str, list[Callable[[Trajectories], Display]]]:
+    """The sections that these runs can fill, and the displays of each."""
+    idle: list[Any] = []
+    if not (found.rows["metric"] == "auroc").any():
+        idle.append(trajectory_bridge.generalisation_and_detection)
+    if found.checkpoints is None or not found.checkpoints.reruns:
+        idle.append(trajectory_noise.noise_floor)
+    if found.checkpoints is not None:
+        idle.append(trajectory_tables.against_size)
+        idle += [trajectory_tables.across_models] if len(found.models) < 2 else []
+    return {title: [build for build in builds if build not in idle] for title, builds in SECTIONS.items()}
+
+
 def sentences(found: Trajectories) -> tuple[str, ...]:
     """Whether the sets agree, in three sentences with the numbers in them."""
-    known = found.pairs.filter(pl.col("smoother") == "spline", pl.col("value").is_not_null())
+    known = found.pairs.filter(pl.col("smoother") == found.smoother, pl.col("value").is_not_null())
     if known.is_empty():
         return ("No pair of sets could be compared: see the notes of the table.",)
     size = pl.col("value").abs()
@@ -134,17 +150,30 @@ def _verdict(known: pl.DataFrame, word: str) -> str:
 def _significant(pairs: pl.DataFrame) -> str:
     tested = pairs.filter(pl.col("smoother") == "linear").drop_nulls("q")
     if tested.is_empty():
-        return "significance is not known"
+        return _by_signs(pairs)
     test = "circular shift within one run" if tested["low"].is_null().all() else "run permutation"
     certain = tested.filter(pl.col("q") < 0.05).height
     return f"{certain} pairs (linear) are significant at 5% by {test} after Benjamini and Hochberg"
+
+
+def _by_signs(pairs: pl.DataFrame) -> str:
+    """Where no permutation is possible: whether correlations are as often positive as negative over runs."""
+    tested = pairs.drop_nulls("p_sign")
+    if tested.is_empty():
+        return "significance is not known"
+    certain = int((benjamini_hochberg(tested["p_sign"]) < 0.05).sum())
+    return (
+        f"{certain} pairs (linear) are of one sign in more runs than chance allows (5%, sign test after Benjamini and "
+        "Hochberg; what all runs share is in it)"
+    )
 
 
 def cautions(found: Trajectories) -> tuple[str, ...]:
     """What a reader must know: skipped checkpoints, too few runs, noisy sets, signs that depend on the smoother."""
     notes = [str(note) for note in (found.manifest.get("note"), *(found.manifest.get("notes") or ())) if note]
     notes += [f"Left out: {note}" for note in found.skipped]
-    if (fewest := min(len(model.runs) for model in found.models)) < 5:
+    notes += [f"{each.code}: {each.sentence}" for each in of_runs(found)]
+    if (fewest := min(model.units for model in found.models)) < 5:
         had = "neither intervals nor a permutation p" if fewest == 1 else "intervals and no p"
         few = f"{fewest} run{'' if fewest == 1 else 's'} of a model"
         notes.append(f"{few}: {had}; at least 5 are needed for the run-permutation test.")
@@ -187,6 +216,6 @@ def uneven_labels(found: Trajectories, balanced: Trajectories | None) -> tuple[s
 def _facts(found: Trajectories) -> list[tuple[str, str]]:
     runs = sum(len(model.runs) for model in found.models)
     measures = max(len(model.values) for model in found.models)
-    steps = max(len(model.steps) for model in found.models)
-    facts = {"models": len(found.models), "runs": runs, "checkpoints": steps + 1, "measures": measures}
-    return tally(facts | {"rows": found.rows.height})
+    steps = found.rows.group_by("run").agg(pl.col("step").n_unique())["step"].max()
+    facts = {"models": len(found.models), "runs": runs, "checkpoints": int(steps)}  # type: ignore[arg-type]  # a count
+    return tally(facts | {"measures": measures, "rows": found.rows.height})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from outfield.types import Array
 
@@ -17,7 +19,9 @@ def holm(p: Any) -> Array:
     >>> holm([0.01, 0.02, 0.5]).tolist()
     [0.03, 0.04, 0.5]
     """
-    return _corrected(p, "holm")
+    from statsmodels.stats.multitest import multipletests
+
+    return _corrected(p, lambda known: multipletests(known, method="holm")[1])
 
 
 def benjamini_hochberg(p: Any) -> Array:
@@ -28,15 +32,13 @@ def benjamini_hochberg(p: Any) -> Array:
     >>> benjamini_hochberg([0.01, 0.02, 0.6]).round(3).tolist()
     [0.03, 0.03, 0.6]
     """
-    return _corrected(p, "fdr_bh")
+    return _corrected(p, stats.false_discovery_control)
 
 
-def _corrected(p: Any, method: str) -> Array:
-    from statsmodels.stats.multitest import multipletests
-
+def _corrected(p: Any, correct: Callable[[Array], Array]) -> Array:
     values = np.asarray(p, dtype=float)
     out = np.full(values.shape, np.nan)
     known = np.isfinite(values)
     if known.any():
-        out[known] = multipletests(values[known], method=method)[1]
+        out[known] = correct(values[known])
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import permutations
 from math import factorial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -110,11 +111,69 @@ def _z(r: Array) -> Array:
     return np.asarray(np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)))
 
 
+def mean_over_runs(
+    r: Array, clusters: Sequence[str] = (), confidence: float = 0.95
+) -> tuple[Array, Array, Array, Array]:
+    """Mean of correlations [runs, ...] over runs in Fisher z, both ends of Student's interval, and units, each [...].
+
+    The unit is the run; where ``clusters`` says which runs are kin, it is the cluster: kin are averaged first, so that
+    a rerun or a near copy does not count twice. A run whose correlation is NaN is left out; one unit has no interval.
+
+    Examples
+    --------
+    >>> [each.round(1).tolist() for each in mean_over_runs(np.array([0.5, 0.6, 0.1]), ["a", "a", "b"])]
+    [0.3, -1.0, 1.0, 2]
+    """
+    z = of_clusters(_z(r), clusters)
+    known = np.isfinite(z)
+    units = known.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(known, z, 0).sum(axis=0) / units
+        spread = np.sqrt(np.where(known, (z - mean) ** 2, 0).sum(axis=0) / (units - 1) / units)
+        width = stats.t.ppf(0.5 + confidence / 2, np.maximum(units - 1, 1)) * spread
+    return np.tanh(mean), np.tanh(mean - width), np.tanh(mean + width), np.asarray(units)
+
+
+def of_clusters(values: Array, clusters: Sequence[str]) -> Array:
+    """Means of values [runs, ...] over the runs of each cluster, NaN left out: [clusters, ...].
+
+    Examples
+    --------
+    >>> of_clusters(np.array([1.0, 3.0, np.nan]), ["a", "a", "b"]).tolist(), of_clusters(np.array([1.0]), ()).tolist()
+    ([2.0, nan], [1.0])
+    """
+    if not clusters:
+        return values
+    of = np.unique(np.asarray(clusters), return_inverse=True)[1]
+    known = np.isfinite(values)
+    member = (of == np.arange(of.max() + 1)[:, None]).astype(float)
+    with np.errstate(invalid="ignore"):
+        sums, counts = (np.tensordot(member, each, 1) for each in (np.where(known, values, 0.0), known.astype(float)))
+        return np.asarray(sums / counts)
+
+
+def sign_test(r: Array, clusters: Sequence[str] = ()) -> float:
+    """Exact two-sided sign test of correlations [runs]: is it as often positive as negative?
+
+    It needs no steps in common. A cluster of kin has one sign, that of its mean in Fisher z; a unit of exactly 0 has
+    none. What all runs share, as the curve of learning, is in every sign: see :func:`conditional_p` for a test of
+    what is left beyond it. NaN where no unit has a sign.
+
+    Examples
+    --------
+    >>> sign_test(np.array([0.1, 0.2, 0.3, 0.1, 0.4, 0.5])), sign_test(np.array([0.1, 0.2, -0.3]), ["a", "a", "b"])
+    (0.03125, 1.0)
+    """
+    signs = np.sign(of_clusters(_z(np.asarray(r, float)), clusters))
+    positive, negative = int((signs > 0).sum()), int((signs < 0).sum())
+    if not positive + negative:
+        return float("nan")
+    return float(stats.binomtest(positive, positive + negative).pvalue)
+
+
 def _mean_z(r: Array, confidence: float) -> Estimate:
-    z = _z(r)
-    width = stats.t.ppf(0.5 + confidence / 2, len(z) - 1) * z.std(ddof=1) / np.sqrt(len(z))
-    ends = np.tanh(z.mean() - width), np.tanh(z.mean() + width)
-    return intervals.estimate(float(np.tanh(z.mean())), ends, len(z), confidence=confidence)
+    value, low, high, _ = mean_over_runs(r, confidence=confidence)
+    return intervals.estimate(float(value), (low, high), len(r), confidence=confidence)
 
 
 def run_permutation_test(
@@ -227,13 +286,16 @@ def _of_one_length(*measures: Runs) -> list[Array]:
 
 def _permuted(crossed: Array, most: int, seed: int) -> tuple[float, int]:
     """Share of pairings at least as far from their mean as the true one; ``crossed`` [r, r]: z, or covariances."""
-    runs = len(crossed)
-    rows = np.arange(runs)
-    if factorial(runs) <= most:
-        orders = np.array(list(permutations(range(runs))))
-    else:
-        rng = np.random.default_rng(seed)
-        orders = np.stack([rows, *(rng.permutation(runs) for _ in range(most - 1))])
-    means = crossed[rows, orders].mean(axis=1)
+    orders = _orders(len(crossed), most, seed)
+    means = crossed[np.arange(len(crossed)), orders].mean(axis=1)
     away = np.abs(means - crossed.mean())
     return float((away >= away[0] - 1e-12).mean()), len(orders)
+
+
+@lru_cache(maxsize=8)
+def _orders(runs: int, most: int, seed: int) -> Array:
+    """Pairings of runs [tried, runs], the true one first."""
+    if factorial(runs) <= most:
+        return np.array(list(permutations(range(runs))))
+    rng = np.random.default_rng(seed)
+    return np.stack([np.arange(runs), *(rng.permutation(runs) for _ in range(most - 1))])

@@ -72,9 +72,11 @@ class Published:
     def told(self, read: Measures) -> Measures:
         """Measures of the frame with what is known of the table: whose it is, what was left out, who is kin."""
         ignored = [each for each in (self.ignored, read.ignored) if each is not None and each.height]
-        kin = f"Kin as the profile {self.profile.name} says." if read.clustering == BY_KIN else read.clustering
+        known = self.reading.kin is not None and read.clusters and read.clustering in ("", BY_KIN)
+        kin = f"Kin as the profile {self.profile.name} says." if known else read.clustering
         whole = pl.concat(ignored, how="diagonal_relaxed") if ignored else None
-        return replace(read, notes=(*self.notes, *read.notes), ignored=whole, clustering=kin)
+        items = read.items or self.reading.items
+        return replace(read, notes=(*self.notes, *read.notes), ignored=whole, clustering=kin, items=items)
 
 
 def known(

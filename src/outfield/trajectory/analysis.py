@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
@@ -15,173 +15,20 @@ from scipy import stats
 
 from outfield.errors import UserError
 from outfield.stats.agreement import Agreement, agreement
-from outfield.stats.measurement_error import errors_in_variables, item_error, reliability
 from outfield.stats.multiplicity import benjamini_hochberg
-from outfield.stats.partial import partial_correlation
-from outfield.stats.runs import LEAST_RUNS, UNKNOWN, WithinRuns, conditional_p, within_runs
-from outfield.stats.series import circular_shift_test
-from outfield.stats.smooth import SMOOTHERS, Smoother, residuals
+from outfield.stats.noise_floor import floors
+from outfield.stats.runs import LEAST_RUNS
+from outfield.stats.smooth import SMOOTHERS, Smoother
+from outfield.stats.windows import Windows
 from outfield.store import query
 from outfield.store.performance import Performance, of_metric, performance
 from outfield.store.settings import told_apart
 from outfield.store.write import whole as whole_rows
 from outfield.studies.bench import HALVES
+from outfield.tables.runs import Checkpoints
+from outfield.trajectory.model import ID, Model
 from outfield.trajectory.tracker import ITEMS, SKIPPED, merits_of
-from outfield.types import Array, Estimate
-
-ID = "ID"
-EXACT = "p takes ID accuracy for exact: its items are not there"
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """The runs of one model at the steps that all of them have, the step before training left out.
-
-    Parameters
-    ----------
-    name : str
-    runs : tuple of str
-    steps : array [T]
-    id : array [runs, T]
-        ID accuracies.
-    values : mapping of measure to array [runs, T]
-        Accuracies of the other sets and AUROCs.
-    correct : mapping of set to array [runs, T, n]
-        Whether each item was right; the ID set is ``ID``.
-    halves : mapping of measure to array [2, runs, T]
-        AUROCs on disjoint halves of the items of both sides.
-    detected : frozenset of str
-        Which measures are AUROCs.
-    """
-
-    name: str
-    runs: tuple[str, ...]
-    steps: Array
-    id: Array
-    values: dict[str, Array]
-    correct: dict[str, Array] = field(default_factory=dict)
-    halves: dict[str, Array] = field(default_factory=dict)
-    detected: frozenset[str] = frozenset()
-
-    @cached_property
-    def _left(self) -> dict[tuple[str, Smoother], Array]:
-        return {}
-
-    @cached_property
-    def _left_of_halves(self) -> dict[tuple[str, Smoother], Array]:
-        return {}
-
-    def residuals(self, measure: str, smoother: Smoother = "spline") -> Array:
-        """What a smooth of a measure on ID accuracy leaves over, run by run: [runs, T]; computed once.
-
-        Raises
-        ------
-        UserError
-            Too few different ID accuracies to smooth over.
-        """
-        if (measure, smoother) not in self._left:
-            self._left[measure, smoother] = self._smoothed(self.values[measure], smoother)
-        return self._left[measure, smoother]
-
-    def pair(self, first: str, second: str, smoother: Smoother = "linear") -> dict[str, Any]:
-        """Partial and plain correlation of two measures within runs, with interval and test."""
-        try:
-            if len(self.runs) < 2:
-                return self._alone(first, second, smoother)
-            plain = within_runs(self.values[first], self.values[second]).plain
-            found = within_runs(self.residuals(first, smoother), self.residuals(second, smoother))
-        except UserError as error:
-            return _cells(Estimate(float("nan")), Estimate(float("nan")), float("nan"), str(error))
-        if len(self.runs) < LEAST_RUNS:
-            return _cells(found.estimate, plain, float("nan"), _too_few(found))
-        p, note = self._tested(first, second) if smoother == "linear" else (float("nan"), "")
-        return _cells(found.estimate, plain, p, note)
-
-    def _tested(self, first: str, second: str) -> tuple[float, str]:
-        """By run permutation given ID accuracy, whose noise is known where its items are."""
-        noise = self._noise if ID in self.correct else [0.0]
-        p, _ = conditional_p(self.values[first], self.values[second], self.id, noise)
-        return p, UNKNOWN if np.isnan(p) else "" if ID in self.correct else EXACT
-
-    def _alone(self, first: str, second: str, smoother: Smoother) -> dict[str, Any]:
-        """One run: no interval; a circular-shift p where the series allow it, else the reason that there is none."""
-        a, b, given = self.values[first][0], self.values[second][0], self.id[0]
-        found = partial_correlation(a, b, given, smoothers=[smoother], level="run").estimates
-        partial, plain = (Estimate(found[kind].value, n=1) for kind in (smoother, "plain"))
-        try:
-            shifted = circular_shift_test(a, b, given, steps=self.steps, smoother=smoother)
-        except UserError as error:
-            return _cells(partial, plain, float("nan"), str(error))
-        return _cells(partial, plain, shifted.p, "circular shift within one run")
-
-    def corrected(self, first: str, second: str) -> tuple[float, int]:
-        """The linear partial correlation corrected for the ID set's sampling noise, and in how many runs it is known.
-
-        Mean in Fisher z over the runs in which it is identifiable.
-        """
-        if ID not in self.correct:
-            return float("nan"), 0
-        known = []
-        for run in range(len(self.runs)):
-            a, b = self.values[first][run], self.values[second][run]
-            try:
-                found = errors_in_variables(a, b, self.id[run], error_variance=self._noise[run])
-            except UserError:
-                continue
-            if found.identifiable:
-                known.append(found.corrected)
-        return (_mean_in_z(known), len(known)) if known else (float("nan"), 0)
-
-    def apart(self, first: str, second: str, smoother: Smoother = "linear") -> Estimate:
-        """Partial correlation of two AUROCs that share no item: one of one half, the other of the other half.
-
-        Two AUROCs of the same ID scores correlate by that alone. Mean in Fisher z over both ways to choose the halves,
-        then over runs; noisier than with all items, so that it is nearer to 0. Unknown where there are no halves.
-        """
-        if first not in self.halves or second not in self.halves or len(self.runs) < 2:
-            return Estimate(float("nan"))
-        try:
-            left, right = self._of_halves(first, smoother), self._of_halves(second, smoother)
-        except UserError:
-            return Estimate(float("nan"))
-        with np.errstate(invalid="ignore"):  # a smooth that leaves nothing over: unknown
-            ways = [[np.corrcoef(left[h, run], right[1 - h, run])[0, 1] for h in (0, 1)] for run in range(len(left[0]))]
-        z = np.arctanh(np.clip(ways, -1 + 1e-12, 1 - 1e-12)).mean(axis=1)
-        half = stats.t.ppf(0.975, len(z) - 1) * z.std(ddof=1) / np.sqrt(len(z))
-        value, low, high = (float(np.tanh(z.mean() + side * half)) for side in (0, -1, 1))
-        return Estimate(value, low, high, n=len(z))
-
-    def _of_halves(self, measure: str, smoother: Smoother) -> Array:
-        """Residuals of a measure on each half, [2, runs, T]; computed once."""
-        if (measure, smoother) not in self._left_of_halves:
-            both = [self._smoothed(each, smoother) for each in self.halves[measure]]
-            self._left_of_halves[measure, smoother] = np.stack(both)
-        return self._left_of_halves[measure, smoother]
-
-    def _smoothed(self, values: Array, smoother: Smoother) -> Array:
-        return np.stack([residuals(y, x, smoother) for y, x in zip(values, self.id, strict=True)])
-
-    @cached_property
-    def _noise(self) -> list[float]:
-        """Error variance of the ID accuracies of each run, from the covariance of its items."""
-        return [item_error(table) for table in self.correct[ID]]
-
-    def reliability(self) -> pl.DataFrame:
-        """Reliability of every set with items, mean over runs: columns set, items, reliability, lowest."""
-        tables = []
-        for run in range(len(self.runs) if self.correct else 0):
-            accuracies = {name: table[run].mean(axis=1) for name, table in self.correct.items()}
-            items = {name: table.shape[2] for name, table in self.correct.items()}
-            found = reliability(accuracies, items, {name: table[run] for name, table in self.correct.items()})
-            tables.append(found.frame())
-        if not tables:
-            return pl.DataFrame(schema={"set": pl.String, "items": pl.Int64, "reliability": pl.Float64})
-        value = pl.col("reliability").fill_nan(None)
-        return (
-            pl.concat(tables)
-            .group_by("set", "items", maintain_order=True)
-            .agg(value.mean(), value.min().alias("lowest run"))
-        )
+from outfield.types import Array
 
 
 def _pooled(errors: Array, runs: list[int]) -> Array:
@@ -193,21 +40,6 @@ def _pooled(errors: Array, runs: list[int]) -> Array:
     freedom = (counts - 1).sum()
     variance = (errors**2 * counts * (counts - 1)).sum(axis=0) / freedom
     return np.asarray(np.sqrt(variance * freedom / (freedom - 2) / counts))
-
-
-def _too_few(found: WithinRuns) -> str:
-    return f"{found.n_units} runs: an interval and no p, for the smallest possible p is {found.p_smallest:.2g}"
-
-
-def _cells(partial: Estimate, plain: Estimate, p: float, note: str) -> dict[str, Any]:
-    return {
-        "value": partial.value, "low": partial.low, "high": partial.high, "runs": partial.n, "p": p,
-        "plain": plain.value, "plain_low": plain.low, "plain_high": plain.high, "note": note,
-    }  # fmt: skip
-
-
-def _mean_in_z(values: list[float]) -> float:
-    return float(np.tanh(np.mean(np.arctanh(np.clip(values, -1 + 1e-12, 1 - 1e-12)))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +56,42 @@ class Trajectories:
     skipped: tuple[str, ...] = ()
     manifest: Mapping[str, Any] = field(default_factory=dict)
     measure: str = "accuracy"
+    smoothers: tuple[Smoother, ...] = SMOOTHERS
+    checkpoints: Checkpoints | None = None
+
+    @classmethod
+    def of_table(
+        cls, checkpoints: Checkpoints, *, name: str = "table", smoothers: Sequence[Smoother] | None = None
+    ) -> Trajectories:
+        """The runs of a table whose rows are checkpoints; each group of runs is a model.
+
+        Runs keep their own steps: what is correlated within a run needs no steps in common. The run-permutation test
+        does, and takes those that all runs have. Step 0, before training, is left out. The spline is fitted where
+        runs have at most 100 checkpoints, unless ``smoothers`` says otherwise.
+
+        Raises
+        ------
+        UserError
+            No run has six checkpoints after training began.
+
+        Examples
+        --------
+        >>> from outfield.tables.runs import read
+        >>> rng = np.random.default_rng(0)
+        >>> table = {"net": ["a"] * 8 + ["b"] * 7, "at": [*range(1, 9), *range(1, 8)]}
+        >>> table |= {name: rng.random(15) for name in ("val", "first", "second")}
+        >>> read_in = read(pl.DataFrame(table), run="net", step="at", id="val", ood=["first", "second"])
+        >>> found = Trajectories.of_table(read_in)
+        >>> found.pairs.select("first", "second", "smoother", "runs").rows()[0]
+        ('first', 'second', 'linear', 2)
+        """
+        trained = checkpoints.after(0)
+        models = tuple(_of_group(trained, group, name) for group in trained.groups)
+        longest = max(len(each) for model in models for each in model.steps_of_runs)
+        chosen = tuple(smoothers or (SMOOTHERS if longest <= MOST_SPLINED else ("linear", "rank")))
+        measure = "accuracy" if checkpoints.shares else MEASURE
+        manifest = {"title": name, "notes": [f"ID: {checkpoints.id}.", *checkpoints.notes]}
+        return cls(_as_rows(checkpoints, measure, name), models, (), manifest, measure, chosen, checkpoints)
 
     @classmethod
     def of(cls, folder: Path | str, measure: str | None = None) -> Trajectories:
@@ -264,18 +132,71 @@ class Trajectories:
     @cached_property
     def performance(self) -> Performance:
         """The measure of the ID set and of the sets of the same labels."""
-        return of_metric(self.measure)
+        return of_metric(self.measure) if self.checkpoints is None else Performance(self.measure, "Measure", True)
+
+    @property
+    def smoother(self) -> Smoother:
+        """The smooth that pages show first: the spline where it was fitted."""
+        return "spline" if "spline" in self.smoothers else self.smoothers[0]
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether the sampling noise of the ID measure is known."""
+        return any(model.has_noise for model in self.models)
+
+    @property
+    def noise_from(self) -> str:
+        """What the sampling noise is known from."""
+        if self.checkpoints is None:
+            return "its item covariance"
+        return "the standard errors of cells: too much, for the items are the same at every checkpoint"
+
+    @cached_property
+    def windows(self) -> dict[tuple[str, str, str], Windows]:
+        """The linear partial correlation of each pair from every start point: (model, first, second) to it."""
+        several = [model for model in self.models if len(model.runs) > 1]
+        return {(m.name, *pair): m.windows(*pair) for m in several for pair in combinations(m.values, 2)}
+
+    def window_frame(self) -> pl.DataFrame:
+        """Whether the sign of each pair hangs on the first checkpoint that is taken.
+
+        Columns: model, first, second, whole (estimate over all checkpoints), least and most (over starts that every
+        run reaches) with the starts where they are, turns (starts at which the sign changes), stable, decides.
+        """
+        return pl.DataFrame([_window_row(key, found) for key, found in self.windows.items()], schema=WINDOWS)
+
+    @cached_property
+    def floor(self) -> pl.DataFrame:
+        """The noise floor of each measure from reruns, and what lies below it.
+
+        Columns of :func:`outfield.stats.noise_floor.floors`, and: binomial (standard error of the cells, where known),
+        steps below (share of neighbouring checkpoints that differ by less than the floor allows to see), runs below
+        (the same of pairs of runs that are no kin, at their last checkpoints).
+
+        Raises
+        ------
+        UserError
+            The runs are of no table, or none of them repeats another.
+        """
+        if self.checkpoints is None or not self.checkpoints.reruns:
+            raise UserError("Expected runs that repeat a configuration, but there are none. Name them with --rerun.")
+        apart = {
+            name: list(self.checkpoints.differences(name)) for name in (self.checkpoints.id, *self.checkpoints.ood)
+        }
+        known = {name: pairs for name, pairs in apart.items() if pairs}
+        return floors(known).with_columns(*_below(floors(known), self.checkpoints))
 
     @cached_property
     def pairs(self) -> pl.DataFrame:
         """Every pair of measures by every smoother, for each model.
 
         Columns: model, first, second, smoother, value, low, high (partial correlation within runs, Fisher-z mean over
-        runs), p (run permutation given ID; linear), q (p after Benjamini-Hochberg over the pairs of one model and
+        runs), runs (independent units: kin are one), positive (runs of a positive one), p (run permutation given ID;
+        linear), p_sign (sign test over units; linear), q (p after Benjamini-Hochberg over the pairs of one model and
         smoother), plain with its interval, corrected (errors in variables; linear), corrected_runs, apart with its
         interval (two AUROCs on disjoint halves of the items), shared_id, note. Null where unknown.
         """
-        return pl.concat([_pairs(model) for model in self.models]).fill_nan(None)
+        return pl.concat([_pairs(model, self.smoothers) for model in self.models]).fill_nan(None)
 
     def compared(self, smoother: Smoother) -> pl.DataFrame:
         """The pairs by one smoother.
@@ -309,7 +230,7 @@ class Trajectories:
         """
         shared = list(self.models[0].values)
         same = [model for model in self.models if list(model.values) == shared]
-        if len(same) < 2 or (fewest := min(len(model.runs) for model in same)) < LEAST_RUNS:
+        if len(same) < 2 or (fewest := min(model.units for model in same)) < LEAST_RUNS:
             got = f"{len(same)} model{'' if len(same) == 1 else 's'}" + (
                 f" with {fewest} runs at least" if len(same) > 1 else ""
             )
@@ -320,14 +241,14 @@ class Trajectories:
         values, errors = zip(*map(self._matrices, same), strict=True)
         if np.isnan(values).any():
             raise UserError("Expected every pair of every model, but some could not be compared: see their notes.")
-        return agreement(values, errors=_pooled(np.stack(errors), [len(m.runs) for m in same]), names=shared)
+        return agreement(values, errors=_pooled(np.stack(errors), [m.units for m in same]), names=shared)
 
     def _matrices(self, model: Model) -> tuple[Array, Array]:
         """Linear partial correlations of every pair [k, k], and standard errors of their Fisher z over runs."""
         part = self.pairs.filter(pl.col("model") == model.name, pl.col("smoother") == "linear")
         place = {name: i for i, name in enumerate(model.values)}
         values, errors = np.eye(len(place)), np.ones((len(place), len(place)))
-        width = 2 * stats.t.ppf(0.975, len(model.runs) - 1)
+        width = 2 * stats.t.ppf(0.975, model.units - 1)
         for first, second, *found in part.select("first", "second", "value", "low", "high").iter_rows():
             value, low, high = (np.nan if end is None else end for end in found)
             cells = ((place[first], place[second]), (place[second], place[first]))
@@ -343,16 +264,100 @@ class Trajectories:
         return ends.filter(pl.col("least") < 0, pl.col("most") > 0, pl.col("most") - pl.col("least") >= 0.1)
 
     def curves(self) -> pl.DataFrame:
-        """Mean over runs of each measure at each step, with Student's interval over runs."""
+        """Mean over runs of each measure at each step, with Student's interval over runs.
+
+        Of more than 200 steps neighbours are put together, as many as have one place on a logarithmic axis.
+        """
         shown = pl.col("metric").is_in([self.measure, "auroc"]) & (pl.col("role") == "test")
-        measured = self.rows.filter(shown).with_columns(name=_NAME)
+        measured = _thinned(self.rows.filter(shown)).with_columns(name=_NAME)
         keys = ["strategy", "name", "metric", "set_kind", "step"]
+        measured = measured.group_by("run", *keys).agg(pl.col("value").mean())
         table = measured.group_by(keys).agg(
             pl.col("value").mean(), pl.col("value").std().alias("sd"), pl.len().alias("runs")
         )
         widths = [stats.t.ppf(0.975, runs - 1) / np.sqrt(runs) if runs > 1 else np.nan for runs in table["runs"]]
         half = pl.col("sd") * pl.Series(widths)
         return table.with_columns(bounded(half, self.performance.share)).drop("sd").sort(keys)
+
+
+MOST_STEPS, BINS = 200, 40
+
+
+def _thinned(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows at the middle of the stretch, on a logarithmic axis, in which their step lies; as they are of few steps."""
+    steps = rows["step"].unique().sort()
+    if len(steps) <= MOST_STEPS:
+        return rows
+    logs = np.log1p(rows["step"].to_numpy().astype(float))
+    width = max(logs.max() / BINS, 1e-12)
+    middles = np.expm1((np.minimum(logs // width, BINS - 1) + 0.5) * width).round()
+    return rows.with_columns(step=pl.Series(np.where(logs == 0, 0.0, middles)))
+
+
+MOST_SPLINED = 100
+MEASURE = "measure"
+"""The metric of a table's measures that are not all shares: they have no axis in common."""
+WINDOWS: dict[str, Any] = (
+    dict.fromkeys(("model", "first", "second"), pl.String)
+    | dict.fromkeys(("whole", "least", "least from", "most", "most from"), pl.Float64)
+    | {"turns": pl.List(pl.Float64), "stable": pl.Boolean, "decides": pl.Boolean}
+)
+"""Columns of the table of windows."""
+
+
+def _window_row(key: tuple[str, str, str], found: Windows) -> dict[str, Any]:
+    known = np.flatnonzero(found.comparable)
+    row = dict(zip(("model", "first", "second"), key, strict=True)) | {
+        "turns": list(found.turns), "stable": found.stable, "decides": found.decides,
+    }  # fmt: skip
+    if not len(known):
+        return row | {"stable": None, "decides": None}
+    least, most = known[np.argmin(found.mean[known])], known[np.argmax(found.mean[known])]
+    return row | {
+        "whole": found.mean[known[0]], "least": found.mean[least], "least from": found.starts[least],
+        "most": found.mean[most], "most from": found.starts[most],
+    }  # fmt: skip
+
+
+def _of_group(table: Checkpoints, group: str, name: str) -> Model:
+    """The runs of one group as those of a model, on one grid of steps where they have one."""
+    part = table.of_group(group)
+    steps = part.values("step")
+    alike = all(np.array_equal(steps[0], each) for each in steps)
+    columns = {measure: part.values(measure) for measure in (part.id, *part.ood)}
+    series = {measure: np.stack(each) if alike else each for measure, each in columns.items()}
+    own = {ID if measure == part.id else measure: part.error_variances(measure) for measure in columns}
+    return Model(
+        group or name, part.runs, steps[0] if alike else steps, series.pop(part.id), series, clusters=part.kin,
+        error_variances={measure: each for measure, each in own.items() if np.isfinite(each).any()},
+        items={ID if measure == part.id else measure: part.items(measure) for measure in columns},
+    )  # fmt: skip
+
+
+def _as_rows(table: Checkpoints, measure: str, name: str) -> pl.DataFrame:
+    """A table of checkpoints as rows of a study, a row a cell."""
+    cells = table.rows.unpivot(on=[table.id, *table.ood], index=["run", "group", "step"], variable_name="ood")
+    known = pl.col("ood") == table.id
+    return cells.drop_nulls("value").select(
+        pl.lit(name).alias("study"),
+        pl.when(pl.col("group") == "").then(pl.lit(name)).otherwise("group").alias("strategy"),
+        "run", "step", "value", pl.lit(measure).alias("metric"), pl.lit("test").alias("role"),
+        pl.when(known).then(pl.lit("id")).otherwise(pl.lit("shift")).alias("set_kind"),
+        pl.when(known).then(None).otherwise("ood").alias("ood"), pl.lit(table.id).alias("id"),
+        *(pl.lit(None, pl.String).alias(column) for column in ("detector", "params", "part")),
+    )  # fmt: skip
+
+
+def _below(found: pl.DataFrame, table: Checkpoints) -> list[pl.Series]:
+    """Of each measure: its binomial error, and the shares of steps and of pairs of runs that differ by less."""
+    limits = zip(found["measure"], found["smallest step"], found["smallest difference"], strict=True)
+    rows = [
+        (table.binomial(name), table.steps_below(name, step), table.ends_below(name, end)) for name, step, end in limits
+    ]
+    return [
+        pl.Series(column, values, dtype=pl.Float64)
+        for column, values in zip(("binomial", "steps below", "runs below"), zip(*rows, strict=True), strict=True)
+    ]
 
 
 def bounded(half: pl.Expr, share: bool) -> list[pl.Expr]:
@@ -377,11 +382,12 @@ _NUMBERS = (
     "apart",
     "apart_low",
     "apart_high",
+    "p_sign",
 )
 PAIRS: dict[str, Any] = (
     dict.fromkeys(("model", "first", "second", "smoother", "note"), pl.String)
     | dict.fromkeys(_NUMBERS, pl.Float64)
-    | {"runs": pl.Int64, "corrected_runs": pl.Int64, "shared_id": pl.Boolean}
+    | {"runs": pl.Int64, "positive": pl.Int64, "corrected_runs": pl.Int64, "shared_id": pl.Boolean}
 )
 """Columns of the table of pairs, without ``q``."""
 
@@ -481,8 +487,8 @@ def _correct(
     return {(name if name in others else ID): array for name, array in found.items()}
 
 
-def _pairs(model: Model) -> pl.DataFrame:
-    tables = [pl.DataFrame(list(_rows_of(model, smoother)), schema=PAIRS) for smoother in SMOOTHERS]
+def _pairs(model: Model, smoothers: Sequence[Smoother]) -> pl.DataFrame:
+    tables = [pl.DataFrame(list(_rows_of(model, smoother)), schema=PAIRS) for smoother in smoothers]
     return pl.concat([one.with_columns(q=pl.Series(benjamini_hochberg(one["p"]))) for one in tables])
 
 

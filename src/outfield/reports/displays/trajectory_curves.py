@@ -45,6 +45,28 @@ def _styles(table: pl.DataFrame) -> str:
     return f" Lines: {', '.join(said)}."
 
 
+SHORT = "replace(format(datum.value, '~s'), 'G', 'B')"
+"""A number of steps or tokens as 1k, 3M, 10B."""
+
+
+def highest(table: pl.DataFrame) -> float:
+    """The last step."""
+    return float(table["step"].cast(pl.Float64).max() or 0)  # type: ignore[arg-type]  # a number
+
+
+def ticks(last: float) -> list[float]:
+    """0 and the powers of ten up to a number of steps; those between them by three too, where they are few.
+
+    Examples
+    --------
+    >>> ticks(40), ticks(200_000)[-3:]
+    ([0.0, 1.0, 3.0, 10.0, 30.0], [1000.0, 10000.0, 100000.0])
+    """
+    within = (1.0, 3.0) if last <= 10_000 else (1.0,)
+    tens = [10.0**power for power in range(int(math.log10(max(last, 1))) + 1)]
+    return [0.0, *(ten * step for ten in tens for step in within if ten * step <= last)]
+
+
 def kinds(word: str) -> tuple[str, str, str]:
     """What is drawn, in words: the ID set, sets of the same labels, detection."""
     return f"ID {word}", f"{word} under shift", "AUROC"
@@ -107,7 +129,7 @@ def lines(
     colour = alt.Color("kind:N", scale=scale, legend=shown)
     x = alt.X(
         "step:Q", title="step", scale=alt.Scale(type="symlog", nice=False),
-        axis=alt.Axis(values=[0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000], grid=False, format="~s"),
+        axis=alt.Axis(values=ticks(highest(table)), grid=False, labelExpr=SHORT, labelOverlap=True),
     )  # fmt: skip
     span = alt.Scale(domain=list(ends), nice=False)
     y = alt.Y("value:Q", title=measure, scale=span, axis=alt.Axis(tickCount=5, format=".1f"))

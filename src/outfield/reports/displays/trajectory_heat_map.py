@@ -8,15 +8,17 @@ import polars as pl
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
 from outfield.stats.smooth import Smoother
-from outfield.trajectory.analysis import Model, Trajectories
+from outfield.trajectory.analysis import Trajectories
+from outfield.trajectory.model import Model
 
 RED, PALE, BLUE = "#c0392b", "#f4f4f4", "#2b7bba"
 CELL = 31
 """Pixels that a number takes."""
 
 
-def heat_map(found: Trajectories, smoother: Smoother = "spline") -> Display:
+def heat_map(found: Trajectories, smoother: Smoother | None = None) -> Display:
     """Partial correlations given ID performance: below the diagonal partial, above it plain."""
+    smoother = smoother or found.smoother
     part = found.compared(smoother)
     figures = tuple(Figure(_map(part, model), model.name, 190 + CELL * len(model.values)) for model in found.models)
     title = f"What is left in common once ID {found.performance.word} is known"

@@ -12,13 +12,15 @@ from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.displays.trajectory_heat_map import BLUE, RED
 from outfield.stats.smooth import Smoother
-from outfield.trajectory.analysis import Model, Trajectories
+from outfield.trajectory.analysis import Trajectories
+from outfield.trajectory.model import Model
 
 COLOURS = {"positive": BLUE, "negative": RED, "interval holds 0": "#b9bcc2"}
 
 
-def network(found: Trajectories, smoother: Smoother = "spline") -> Display:
+def network(found: Trajectories, smoother: Smoother | None = None) -> Display:
     """Measures as nodes of a circle, partial correlations as edges, a network a model."""
+    smoother = smoother or found.smoother
     part = found.compared(smoother).with_columns(side=sided("low", "high"))
     figures = tuple(Figure(_graph(part, model), model.name, 420) for model in found.models)
     counts = part.group_by("side").len().sort("len", descending=True)

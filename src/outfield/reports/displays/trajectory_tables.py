@@ -12,8 +12,8 @@ from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.displays.charts import strip
 from outfield.reports.displays.trajectory_network import COLOURS, sided
-from outfield.stats.smooth import SMOOTHERS
-from outfield.trajectory.analysis import Model, Trajectories
+from outfield.trajectory.analysis import Trajectories
+from outfield.trajectory.model import Model
 
 MOST_DRAWN = 45
 """Pairs that are drawn; the table has all."""
@@ -22,40 +22,53 @@ MOST_DRAWN = 45
 def partial_correlations(found: Trajectories) -> Display:
     """Every pair by every smoother, the plain correlation beside it."""
     table = _wide(found)
-    columns = {"model": "model", "first": "set", "second": "and set", "plain": "plain", "plain low": "low"}
+    columns = {"model": "model"} if len(found.models) > 1 else {}
+    columns |= {"first": "set", "second": "and set", "plain": "plain", "plain low": "low"}
     columns |= {"plain high": "high"}
-    for kind in SMOOTHERS:
+    for kind in found.smoothers:
         columns |= {kind: kind, f"{kind} low": "low", f"{kind} high": "high"}
-        columns |= {"p": "p", "q": "p, BH"} if kind == "linear" else {}
-    columns |= {"corrected": "corrected"}
+        columns |= {"p": "p", "q": "p, BH", "p_sign": "p, signs"} if kind == "linear" else {}
+    columns |= {"positive": "runs positive"} | ({"corrected": "corrected"} if found.has_noise else {})
     if table["apart"].is_not_null().any():
         columns |= {"apart": "apart", "apart_low": "low", "apart_high": "high"}
     columns |= {"note": "note"} if (table["note"] != "").any() else {}
-    runs = max(len(model.runs) for model in found.models)
     shared = table.filter(pl.col("shared_id")).height
     caption = (
-        f"Correlation within runs, mean over {runs} runs in Fisher z, Student's 95% interval over runs: plain (hollow) "
-        f"and once a smooth of ID {found.performance.word} is taken out (filled; drawn: spline). p: run permutation, "
+        f"Correlation within runs, mean over {_units(found)} in Fisher z, Student's 95% interval over them: plain "
+        f"(hollow) and once a smooth of ID {found.performance.word} is taken out (filled; drawn: {found.smoother}). p: "
+        "run permutation, "
         f"two-sided, given ID {found.performance.word} less its noise, of what is left beyond the curve that all "
-        "runs share; p, BH: after Benjamini and Hochberg over the pairs of one model. Corrected: linear, for the "
-        "sampling noise of the ID set (errors in variables with its item covariance). Pairs whose sign depends on the "
-        f"smoother: {found.sign_differs.height}. {_shared(shared)}{_left(table)}"
+        "runs share; p, BH: after Benjamini and Hochberg over the pairs of one model; p, signs: whether the linear one "
+        f"is as often positive as negative over units, that curve included (sign test). {_corrected(found)}Pairs whose "
+        f"sign depends on the smoother: {found.sign_differs.height}. {_shared(shared)}{_left(table)}"
     )
     figures = tuple(
-        Figure(_beside(part), *((str(name), 560) if len(found.models) > 1 else ("", 420)))
-        for (name,), part in table.drop_nulls("spline").group_by("model", maintain_order=True)
+        Figure(_beside(part, found.smoother), *((str(name), 560) if len(found.models) > 1 else ("", 420)))
+        for (name,), part in table.drop_nulls(found.smoother).group_by("model", maintain_order=True)
     )
     return Display("partial", "Partial correlations, the plain one beside each", caption, table, figures, columns)
+
+
+def _corrected(found: Trajectories) -> str:
+    if not found.has_noise:
+        return ""
+    return f"Corrected: linear, for the sampling noise of the ID set (errors in variables with {found.noise_from}). "
+
+
+def _units(found: Trajectories) -> str:
+    """Over how many runs, and independent units where some are kin, means are taken."""
+    runs, units = (max(each) for each in zip(*((len(m.runs), m.units) for m in found.models), strict=True))
+    return f"{runs} runs" if runs == units else f"{units} independent units ({runs} runs; kin are averaged first)"
 
 
 def _wide(found: Trajectories) -> pl.DataFrame:
     """A row a pair: the plain correlation, then each smoother's."""
     keys = ["model", "first", "second"]
     renamed = {"value": "", "low": " low", "high": " high"}
-    plain = ["plain", "plain_low", "plain_high", "p", "q", "shared_id", "note"]
+    plain = ["plain", "plain_low", "plain_high", "p", "q", "p_sign", "positive", "runs", "shared_id", "note"]
     linear = found.compared("linear")
     table = linear.select(*keys, *plain).rename({"plain_low": "plain low", "plain_high": "plain high"})
-    for kind in SMOOTHERS:
+    for kind in found.smoothers:
         part = found.compared(kind)
         named = part.select(*keys, *(pl.col(old).alias(f"{kind}{new}") for old, new in renamed.items()))
         table = table.join(named, on=keys, how="left", maintain_order="left")
@@ -81,12 +94,12 @@ def _left(table: pl.DataFrame) -> str:
     return f"Drawn: the {MOST_DRAWN} strongest of {most} pairs." if most > MOST_DRAWN else ""
 
 
-def _beside(table: pl.DataFrame) -> alt.TopLevelMixin:
+def _beside(table: pl.DataFrame, kind: str) -> alt.TopLevelMixin:
     """The strongest pairs, from the most positive to the most negative: partial with interval, plain as a ring."""
-    strongest = table.sort(pl.col("spline").abs(), descending=True).head(MOST_DRAWN).sort("spline", descending=True)
+    strongest = table.sort(pl.col(kind).abs(), descending=True).head(MOST_DRAWN).sort(kind, descending=True)
     named = strongest.select(
-        name=pl.format("{} ~ {}", "first", "second"), value="spline", low="spline low", high="spline high",
-        plain="plain", side=sided("spline low", "spline high"),
+        name=pl.format("{} ~ {}", "first", "second"), value=kind, low=f"{kind} low", high=f"{kind} high",
+        plain="plain", side=sided(f"{kind} low", f"{kind} high"),
     )  # fmt: skip
     order = alt.Y("name:N", sort=named["name"].to_list(), title=None, axis=alt.Axis(labelLimit=300))
     scale, axis = alt.Scale(domain=[-1, 1], clamp=True), alt.Axis(title="correlation within runs", tickCount=8)
@@ -110,15 +123,17 @@ def reliability(found: Trajectories) -> Display:
     """How much of each set's movement is more than sampling noise."""
     table = found.reliability
     if table.is_empty():
-        raise UserError("Items were not kept, so that reliability is unknown. Log `correct` as a vector of each item.")
+        raise UserError(
+            "Items were not kept, and no standard errors are known, so that reliability is unknown. Log `correct` as a "
+            "vector of each item, or name the columns of standard errors."
+        )
     named = table.select(
         name=pl.format("{} ({})", "set", "model") if len(found.models) > 1 else pl.col("set"),
         value="reliability", low=pl.col("lowest run"), high="reliability", n="items",
     )  # fmt: skip
     caption = (
-        "Share of the variance of a set's performance along a run that is not sampling noise of its items (item "
-        "covariance), "
-        "mean over runs; the line reaches to the lowest run; at 0 and below a set "
+        "Share of the variance of a set's performance along a run that is not sampling noise of its items "
+        f"({found.noise_from}), mean over runs; the line reaches to the lowest run; at 0 and below a set "
         "moves no more than by chance. Sets below 200 items: "
         f"{', '.join(sorted(set(table.filter(pl.col('items') < 200)['set']))) or 'none'}."
     )

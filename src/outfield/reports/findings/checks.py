@@ -11,6 +11,7 @@ from outfield.errors import UserError, with_and
 from outfield.reports.analysis import Analysis
 from outfield.reports.findings.base import Finding, ordered
 from outfield.reports.findings.chance import chance, no_detector
+from outfield.reports.findings.runs import of_runs
 from outfield.stats import spearman
 from outfield.stats.recommend import TIE
 from outfield.stats.relate import Correlation
@@ -315,8 +316,15 @@ def several_families(analysis: Analysis) -> Iterator[Finding]:
     )
 
 
+def along_runs(analysis: Analysis) -> Iterator[Finding]:
+    """OF032, OF033: of a table whose rows are checkpoints of runs."""
+    if analysis.along is not None:
+        yield from of_runs(analysis.along)
+
+
 CHECKS: tuple[Callable[[Analysis], Iterator[Finding]], ...] = (
     pooled_not_borne_out, family_carries, one_checkpoint, near_duplicates, shared_source, few_items, below_half,
     smoother_decides, one_scale, ece_predicts_better, saturated, not_monotonic, missing_cells, guessed_scale,
     duplicate_rows, at_chance, direction_unknown, several_families,
+    along_runs,
 )  # fmt: skip
