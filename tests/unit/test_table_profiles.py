@@ -73,6 +73,12 @@ def test_every_profile_says_whose_table_it_is(name: str) -> None:
     assert profile.licence in profile.cited and profile.source in profile.cited
 
 
+@pytest.mark.parametrize("name", names())
+def test_notes_of_a_profile_are_not_taken_for_faults_of_a_table(name: str) -> None:
+    read = found(name, path=load(name).shipped)
+    assert not [note for note in read.notes if note.startswith("Left out") or "percent" in note or "duplicate" in note]
+
+
 def test_the_tables_of_the_field_ship() -> None:
     wanted = {"timm", "pythia", "olmo", "openclip", "testbed", "boards", "berts", "krumpl2026", "resnet50-48"}
     assert wanted <= set(examples())

@@ -221,7 +221,7 @@ def _joined(
     torn = every.join(whole, on=keys, how="anti")
     named = [" ".join(map(str, row)) for row in torn.iter_rows()]
     why = f"not in all {len(tables)} files"
-    said = (f"Left out {len(named)} rows that are {why}: {listed(named)}.",) if named else ()
+    said = (f"Not read are {len(named)} rows that are {why}: {listed(named)}.",) if named else ()
     return whole, [("row", name, why) for name in named], said
 
 
@@ -274,8 +274,8 @@ def _row_names(rows: pl.DataFrame, how: Reading) -> Iterator[str]:
 def _told(left: Sequence[tuple[str, str, str]]) -> Iterator[str]:
     for why in dict.fromkeys(why for _, _, why in left):
         rows = [name for _, name, reason in left if reason == why]
-        some = f"{len(rows)} rows" if len(rows) > 1 else "a row"
-        yield f"Left out {some} ({why}): {listed(list(dict.fromkeys(rows)), 3)}."
+        some = f"are {len(rows)} rows" if len(rows) > 1 else "is a row"
+        yield f"Not read {some} ({why}): {listed(list(dict.fromkeys(rows)), 3)}."
 
 
 def _with_errors(
