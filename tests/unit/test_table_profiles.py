@@ -359,6 +359,21 @@ def test_errors_stand_beside_their_measures_or_in_a_file_of_their_own(mine: Call
     assert not read.errors and any("errors.csv is not beside" in note for note in read.notes)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_profile_reads_files_as_the_world_writes_them(mine: Callable[..., Path], encoding: str) -> None:
+    path = mine()
+    lines = ["net;version;top1;sk", *(f"{net};1;7{i},5;2{i},25" for i, net in enumerate("abcd"))]
+    (path.parent / "mine.csv").write_text("\n".join(lines), encoding=encoding)
+    read = analyse(path.parent, profile=path).measures
+    assert read.column("val").round(4).tolist() == [0.705, 0.715, 0.725, 0.735]
+    assert read.column("sketch").round(4).tolist() == [0.2025, 0.2125, 0.2225, 0.2325]
+
+
+def test_files_of_another_commit_are_possible_and_said() -> None:
+    assert any("written for commit aa4b5850c154" in note for note in found("timm", path=load("timm").shipped).notes)
+    assert not any("written for commit" in note for note in found("timm").notes)
+
+
 def test_what_cannot_be_meant_is_refused(mine: Callable[..., Path]) -> None:
     path = mine()
     with pytest.raises(UserError, match="an example or a profile, but got both"):

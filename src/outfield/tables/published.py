@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from outfield.errors import UnknownName, UserError, listed, reading
 from outfield.stats.frames import require
 from outfield.tables.base import Measures
 from outfield.tables.profile import Errors, Part, Profile, Reading, Where, examples, load, names
+from outfield.tables.text import sheet
 
 ENDS = (".csv", ".csv.gz")
 ERROR = "standard error"
@@ -147,7 +149,11 @@ def _shipped(profile: Profile) -> Path:
 
 
 def _note(profile: Profile, path: Path | str | None) -> tuple[str, ...]:
-    return (profile.extract_note,) if path is None and profile.extract_note else ()
+    if path is None:
+        return (profile.extract_note,) if profile.extract_note else ()
+    return (f"The profile was written for commit {profile.commit}; these files may be of another.",) * bool(
+        profile.commit
+    )
 
 
 def _study(profile: Profile, place: Path, asked: str) -> tuple[str, tuple[str, ...]]:
@@ -193,15 +199,18 @@ def _table(place: Path, part: Part) -> pl.DataFrame:
 
 
 def cells(path: Path) -> pl.DataFrame:
-    """The cells of a CSV file as they are written.
+    """The cells of a file as they are written; of a file that is no plain CSV, as any table is read.
 
     Raises
     ------
     UserError
         The file cannot be read.
     """
-    with reading(path, "a table", "Mend the file; text must be in UTF-8."):
-        return pl.read_csv(path, infer_schema=False)
+    with suppress(UserError), reading(path, "a table"):
+        if path.name.endswith(ENDS) and (frame := pl.read_csv(path, infer_schema=False)).width > 1:
+            return frame
+    with reading(path, "a table"):
+        return sheet(path).frame.select(pl.all().cast(pl.String))
 
 
 def _joined(
