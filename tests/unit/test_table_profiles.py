@@ -59,6 +59,11 @@ def found(name: str, study: str = "", path: Path | None = None) -> published.Pub
     return published.read(load(name), path, study)
 
 
+def kin_of(read: published.Published) -> int:
+    """How many groups of kin there are; each row is one where they are independent."""
+    return read.frame.height if read.reading.independent else read.frame["kin"].n_unique()
+
+
 def values(read: published.Published, measure: str) -> np.ndarray:
     return numbers(read.frame, measure).values.to_numpy()
 
@@ -88,7 +93,7 @@ def test_the_tables_of_the_field_ship() -> None:
 def test_an_extract_is_read_as_the_published_table_is(name: str, study: str) -> None:
     rows, ood, kin = KNOWN[name, study]
     read = found(name, study)
-    assert (len(read.ood), read.frame["kin"].n_unique()) == (ood, kin)
+    assert (len(read.ood), kin_of(read)) == (ood, kin)
     assert read.frame["model"].n_unique() == read.frame.height == (1573 if name == "olmo" else rows)
     assert all(read.frame[measure].null_count() < read.frame.height for measure in (read.id, *read.ood))
 
@@ -96,7 +101,7 @@ def test_an_extract_is_read_as_the_published_table_is(name: str, study: str) -> 
 @pytest.mark.parametrize(("name", "study"), KNOWN)
 def test_the_published_files_are_read(name: str, study: str) -> None:
     read = found(name, study, place(name))
-    assert (read.frame.height, len(read.ood), read.frame["kin"].n_unique()) == KNOWN[name, study]
+    assert (read.frame.height, len(read.ood), kin_of(read)) == KNOWN[name, study]
     assert read.frame["model"].n_unique() == read.frame.height
 
 
@@ -314,6 +319,7 @@ def test_five_mistakes_are_told_together() -> None:
         ({"studies": {"a": {"items": {"v2": 1}}}}, "studies.a.items: expected names of measures"),
         ({"studies": {"a": {"od": {}}}}, "studies.a.od: there is no such field"),
         ({"title": None}, "title"),
+        ({"kin": "net", "independent": True}, "independent: expected rows that are kin or independent, but got both"),
     ],
 )
 def test_a_mistake_is_named_with_its_field(changes: dict[str, Any], told: str) -> None:
@@ -396,6 +402,11 @@ def test_checkpoints_are_followed_along_their_runs(name: str, runs: int, kin: in
     assert (
         found.measures.notes[0] == load(name).cited and found.measures.clustering == f"Kin as the profile {name} says."
     )
+
+
+def test_replicates_are_independent_and_said_to_be() -> None:
+    measured = analyse(example="berts").measures
+    assert measured.clusters == () and measured.clustering == "Each row is independent, as the profile berts says."
 
 
 def test_a_rerun_needs_a_step() -> None:

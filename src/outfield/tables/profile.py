@@ -150,6 +150,7 @@ class Reading(_Strict):
     model: Text = Name(of="model")
     family: Text | None = None
     kin: Text | None = Field(None, description="What tells rows that are not independent: they share this text.")
+    independent: bool = Field(False, description="No rows are kin: each is a replicate of its own.")
     run: Text | None = Field(None, description="The training run of a row that is a checkpoint.")
     rerun: Pattern | None = Field(None, description="What a rerun's name has beyond that of the run it repeats.")
     step: str | None = Field(None, description="Column of the training step.")
@@ -333,6 +334,8 @@ def _unfit(stated: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     several = list(_sequence(stated.get("files") or ()))
     if len(several) > 1 and not stated.get("keys"):
         yield "keys", f"expected columns on which the {len(several)} files are joined, but got none"
+    if stated.get("kin") and stated.get("independent"):
+        yield "independent", "expected rows that are kin or independent, but got both"
     known = [_named(stated.get(name)) or {} for name in ("id", "ood", "ece")]
     if not all(isinstance(one, dict) for one in known):
         return

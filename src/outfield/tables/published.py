@@ -76,6 +76,8 @@ class Published:
         ignored = [each for each in (self.ignored, read.ignored) if each is not None and each.height]
         known = self.reading.kin is not None and read.clusters and read.clustering in ("", BY_KIN)
         kin = f"Kin as the profile {self.profile.name} says." if known else read.clustering
+        if self.reading.independent and not read.clusters:
+            kin = f"Each row is independent, as the profile {self.profile.name} says."
         whole = pl.concat(ignored, how="diagonal_relaxed") if ignored else None
         items = read.items or self.reading.items
         return replace(read, notes=(*self.notes, *read.notes), ignored=whole, clustering=kin, items=items)
