@@ -389,7 +389,10 @@ def _clustered(
     if len(marks) != len(columns[0]):
         raise UserError(f"Expected a cluster for each of {len(columns[0])} rows, but got {len(marks)}. Pass one a row.")
     kept, keep, notes = paired(*columns, names=names)
-    return kept, Clusters.of(marks[keep]), notes
+    clusters = Clusters.of(marks[keep])
+    if clusters.count < 2:
+        raise UserError(f"Expected rows of two clusters or more, but all {len(kept[0])} are of {clusters.names[0]}.")
+    return kept, clusters, notes
 
 
 def correlation_by_cluster(
@@ -534,7 +537,8 @@ def between_within(
     if not several.any():
         raise UserError("Expected a cluster of two rows or more, but each has one. Pass the cluster of each row.")
     means, inside = clusters.means(both), clusters.within(both)[:, several]
-    between = correlation_by_cluster(*means, np.arange(clusters.count), kind="pearson", confidence=confidence)
+    alone = np.arange(clusters.count)
+    between = correlation_by_cluster(means[0], means[1], alone, kind="pearson", confidence=confidence)
     within = _within(inside, Clusters.of(clusters.codes[several]), confidence)
     rows = correlation_by_cluster(a, b, clusters.codes, kind=kind, confidence=confidence)
     return BetweenWithin(
