@@ -171,7 +171,7 @@ def test_a_low_accuracy_among_percentages_is_a_percentage():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({}, "Name them: --id"),
+        ({"ood": ["a"], "id": None, "model": "nowhere"}, "Expected columns nowhere"),
         ({"id": "id", "ood": ["nowhere"]}, "Expected columns nowhere"),
         ({"id": "id", "ood": ["a"]}, "at least four models"),
         ({"id": "id", "ood": ["huge"]}, "in [0, 1] or percent"),
@@ -297,12 +297,12 @@ ENTRY = {"Training": "AugMix", "Postprocessor": "MSP", "Arch": "ResNet18", "benc
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.json", b"{", "Expected JSON in UTF-8"),
-        ("a.json", b'["Gr\xfc"]', "Expected JSON in UTF-8"),
-        ("a.json", b"[5]", "Expected OpenOOD's leaderboard"),
-        ("a.json", json.dumps([{"Postprocessor": "MSP"}]).encode(), "Expected OpenOOD's leaderboard"),
+        ("a.json", b"{", "Expected a table at"),
+        ("a.json", b'["Gr\xfc"]', "a list of objects"),
+        ("a.json", b"[5]", "a list of objects"),
+        ("a.json", json.dumps([{"Postprocessor": "MSP"}]).encode(), "Expected to be told the ID measure"),
         ("a.json", json.dumps([ENTRY | {"Near-OOD_AUROC": "-"}]).encode(), "Near-OOD_AUROC of AugMix, ResNet18 in"),
-        ("a.csv", "model,id,ood\nGrün,0.5,0.5\n".encode("latin-1"), "Mend the file; text must be in UTF-8"),
+        ("a.csv", "model,id,ood\nGrün,0.5,0.5\n".encode("latin-1"), "at least four models"),
         ("a.csv", b"", "Expected a table at"),
         ("a.parquet", b"PAR1", "Expected a table at"),
         ("ood.csv", OPENOOD.replace("88.00", "-").encode(), "column AUROC, row tin of ood.csv, but got '-'"),
