@@ -157,9 +157,9 @@ def _rank_covariances(columns: Array, clusters: Clusters) -> tuple[Array, Array]
     ranks, rising = stats.rankdata(columns, axis=1), np.sort(columns, axis=1)
     codes = clusters.codes[np.argsort(columns, axis=1)]
     below, upto = (_places(rising, columns, side) for side in ("left", "right"))
-    without = []
+    without, passed = [], np.zeros((len(columns), columns.shape[1] + 1))
     for cluster in range(clusters.count):
-        passed = np.pad(np.cumsum(codes == cluster, axis=1), ((0, 0), (1, 0)))
+        np.cumsum(codes == cluster, axis=1, out=passed[:, 1:])
         lost = (np.take_along_axis(passed, below, 1) + np.take_along_axis(passed, upto, 1)) / 2
         without.append(_products((ranks - lost)[:, clusters.codes != cluster]))
     return _products(ranks), np.stack(without)
@@ -304,14 +304,27 @@ class ClusterCorrelations(Result):
     high: Array
     p: Array
     kind: str
+    confidence: float = 0.95
 
     def of(self, first: str, second: str) -> Estimate:
         """The estimate of one pair."""
         i, j = self.names.index(first), self.names.index(second)
-        return Estimate(float(self.values[i, j]), float(self.low[i, j]), float(self.high[i, j]), n=self.n_units)
+        ends = float(self.low[i, j]), float(self.high[i, j])
+        return Estimate(float(self.values[i, j]), *ends, n=self.n_units, level=self.confidence)
 
     def p_of(self, first: str, second: str) -> float:
         return float(self.p[self.names.index(first), self.names.index(second)])
+
+    def pair(self, first: str, second: str, x: Array, y: Array, names: Sequence[str] = ()) -> Correlation:
+        """One pair with its rows; of ranks that agree wholly one end is open, as in Bonett and Wright's interval."""
+        found, p = self.of(first, second), self.p_of(first, second)
+        if abs(found.value) > ALMOST_ONE and np.isfinite(found.low):
+            low, high = intervals.bonett_wright(found.value, self.n_units, confidence=self.confidence)
+            found, p = replace(found, low=low, high=high), 0.0
+        return Correlation(
+            self.kind, found, p, "cluster jackknife", x, y, tuple(names), level=self.level, n_units=self.n_units,
+            notes=self.notes,
+        )  # fmt: skip
 
     def frame(self) -> pl.DataFrame:
         import polars as pl
@@ -377,7 +390,7 @@ def correlations_by_cluster(
     if few := too_few(clusters):
         low, high, p = (np.full_like(r, np.nan) for _ in range(3))
     return ClusterCorrelations(
-        called, r, low, high, p, kind, level=level, n_units=clusters.count, notes=(*notes, *few)
+        called, r, low, high, p, kind, confidence, level=level, n_units=clusters.count, notes=(*notes, *few)
     )  # fmt: skip
 
 
@@ -416,18 +429,15 @@ def correlation_by_cluster(
     0.419 [0.074, 0.691] (n = 6) cluster 6
     """
     (a, b), clusters, notes = _clustered([vector(x, "x"), vector(y, "y")], labels, ("x", "y"))
-    keep = np.isfinite(vector(x)) & np.isfinite(vector(y))
+    keep, marks = np.isfinite(vector(x)) & np.isfinite(vector(y)), np.asarray(labels)
     kept = tuple(name for name, stays in zip(names, keep, strict=True) if stays) if len(names) else ()
-    if kind == "kendall":
-        value, low, high, p = _kendall(a, b, clusters, confidence)
-    else:
-        found = correlations_by_cluster(np.stack([a, b], axis=1), clusters.codes, kind=kind, confidence=confidence)
-        value, low, high, p = (float(part[0, 1]) for part in (found.values, found.low, found.high, found.p))
-    few = too_few(clusters)
-    if few:
+    if kind != "kendall":
+        both = np.stack([a, b], axis=1)
+        found = correlations_by_cluster(both, marks[keep], kind=kind, names="xy", level=level, confidence=confidence)
+        return replace(found.pair("x", "y", a, b, kept), notes=(*notes, *found.notes))
+    value, low, high, p = _kendall(a, b, clusters, confidence)
+    if few := too_few(clusters):
         low = high = p = float("nan")
-    elif abs(value) > ALMOST_ONE:
-        (low, high), p = intervals.bonett_wright(value, clusters.count, confidence=confidence), 0.0
     return Correlation(
         kind, Estimate(value, low, high, n=clusters.count, level=confidence), p, "cluster jackknife", a, b, kept,
         level=level, n_units=clusters.count, notes=(*notes, *few),
@@ -525,7 +535,7 @@ def between_within(
     Raises
     ------
     UserError
-        As :func:`correlations_by_cluster`; no cluster has two rows, or fewer than four clusters.
+        As :func:`correlations_by_cluster`; no cluster has two rows.
 
     References
     ----------
@@ -537,13 +547,25 @@ def between_within(
     if not several.any():
         raise UserError("Expected a cluster of two rows or more, but each has one. Pass the cluster of each row.")
     means, inside = clusters.means(both), clusters.within(both)[:, several]
-    alone = np.arange(clusters.count)
-    between = correlation_by_cluster(means[0], means[1], alone, kind="pearson", confidence=confidence)
     within = _within(inside, Clusters.of(clusters.codes[several]), confidence)
     rows = correlation_by_cluster(a, b, clusters.codes, kind=kind, confidence=confidence)
     return BetweenWithin(
-        between.estimate, within, rows.estimate, clusters.names, level=level, n_units=clusters.count, notes=notes
+        _between(means, confidence),
+        within,
+        rows.estimate,
+        clusters.names,
+        level=level,
+        n_units=clusters.count,
+        notes=notes,
     )
+
+
+def _between(means: Array, confidence: float) -> Estimate:
+    """Of the means of clusters, each a unit; of fewer than five without an interval."""
+    if means.shape[1] < LEAST:
+        return Estimate(float(_as_correlations(_products(means))[0, 1]), n=means.shape[1], level=confidence)
+    alone = np.arange(means.shape[1])
+    return correlation_by_cluster(means[0], means[1], alone, kind="pearson", confidence=confidence).estimate
 
 
 def _within(inside: Array, clusters: Clusters, confidence: float) -> Estimate:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
+import polars as pl
 from scipy.spatial import cKDTree
 
 from outfield.errors import UserError, listed, near, plural
 from outfield.stats.base import Level
+from outfield.tables.base import FAMILY, OWN, Measures
 from outfield.types import Array
-
-if TYPE_CHECKING:
-    import polars as pl
 
 ROW = "row"
 LEAST = 5
@@ -150,7 +148,6 @@ def clusters(frame: pl.DataFrame, names: Sequence[str], *, unit: str | None = No
 
     Examples
     --------
-    >>> import polars as pl
     >>> names = [f"net{net}_seed{seed}" for net in range(4) for seed in range(3)]
     >>> found = clusters(pl.DataFrame({"model": names}), names)
     >>> found.clusters[:4], found.replicates
@@ -166,6 +163,54 @@ def clusters(frame: pl.DataFrame, names: Sequence[str], *, unit: str | None = No
     return _with_copies(
         Kin((), f"Each of {len(rows)} rows is taken as independent.{_few_families(rows)}"), rows, values
     )
+
+
+def with_kin(found: Measures, frame: pl.DataFrame, named: str, unit: str | None = None) -> Measures:
+    """Measures with what their units are kin to; configurations in place of rows that differ in a seed alone.
+
+    Parameters
+    ----------
+    found : the measures of units
+    frame, named : the table they were read from, and its column of units
+    unit : see :func:`clusters`
+
+    Examples
+    --------
+    >>> units = pl.DataFrame({"unit": [f"{net}_seed{i}" for net in "abcd" for i in (1, 2)], "family": "", "acc": 0.5})
+    >>> made = with_kin(Measures(units, "acc", ()), units, "unit")
+    >>> made.level, made.names
+    ('configuration', ['a', 'b', 'c', 'd'])
+    """
+    rows = found.units.select(pl.col("unit").alias(named)).join(
+        frame.unique(named, keep="first"), on=named, how="left", maintain_order="left"
+    )
+    columns = [found.id, *found.ood]
+    kin = clusters(rows, found.names, unit=unit, values=found.units.select(columns).to_numpy().astype(float))
+    if kin.replicates:
+        averaged = _averaged(found, kin)
+        return with_kin(averaged, _first_of_each(rows, kin, named), named)
+    level = "run" if kin.level == "run" else found.level
+    said = " ".join(filter(None, (found.clustering, kin.sentence)))
+    return replace(found, clusters=kin.clusters, clustering=said, kinship=kin.level, level=level)
+
+
+def _averaged(found: Measures, kin: Kin) -> Measures:
+    """Means over the rows of each configuration; the errors of means of independent rows."""
+    marks = pl.Series("unit", kin.clusters)
+    units = found.units.with_columns(marks).group_by("unit", maintain_order=True)
+    measured = [name for name in found.units.columns if name not in OWN]
+    errors = None
+    if found.errors is not None:
+        squared = found.errors.with_columns(pl.all() ** 2, marks).group_by("unit", maintain_order=True)
+        errors = squared.agg(pl.all().sum().sqrt() / pl.len()).drop("unit")
+    return replace(
+        found, units=units.agg(FAMILY, pl.col(measured).mean()), errors=errors, level="configuration",
+        repeated=found.units.height, clustering=kin.sentence,
+    )  # fmt: skip
+
+
+def _first_of_each(rows: pl.DataFrame, kin: Kin, named: str) -> pl.DataFrame:
+    return rows.with_columns(pl.Series(named, kin.clusters)).unique(named, keep="first", maintain_order=True)
 
 
 # --- stated ---
@@ -191,9 +236,10 @@ def _pattern(unit: str, frame: pl.DataFrame) -> re.Pattern[str]:
     except re.error:
         pattern = re.compile("")
     if "unit" not in pattern.groupindex:
+        columns = [name for name in frame.columns if not name.startswith("__")]
         raise UserError(
             "Expected as the unit a column, a pattern with a group called unit, as (?P<unit>[a-z]+), or row, but got "
-            f"{unit!r}.{near(unit, frame.columns)} The table has the columns {listed(frame.columns)}."
+            f"{unit!r}.{near(unit, columns)} The table has the columns {listed(columns)}."
         )
     return pattern
 
