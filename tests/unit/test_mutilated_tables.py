@@ -259,7 +259,7 @@ def test_units_are_named_by_a_column_or_a_pattern():
     assert found.clusters == tuple("aabbcc") and "lab" in found.clustering
     seeds = values.with_columns(model=pl.Series([f"net{i // 2}_seed{i % 2}" for i in range(6)]))
     assert measures(seeds, unit=r"(?P<unit>.+)_seed\d+").clusters == ("net0", "net0", "net1", "net1", "net2", "net2")
-    with pytest.raises(UserError, match="Expected columns nowhere"):
+    with pytest.raises(UserError, match="Expected as the unit a column.*nowhere"):
         measures(values, unit="nowhere")
 
 

@@ -399,14 +399,14 @@ def test_checkpoints_are_followed_along_their_runs(name: str, runs: int, kin: in
     found = analyse(example=name)
     assert found.along is not None and found.profile is load(name)
     assert (found.measures.units.height, len(set(found.measures.clusters))) == (runs, kin)
-    assert (
-        found.measures.notes[0] == load(name).cited and found.measures.clustering == f"Kin as the profile {name} says."
-    )
+    assert found.measures.notes[0] == load(name).cited
+    assert f"{kin} units by the profile {name}" in found.measures.clustering
 
 
 def test_replicates_are_independent_and_said_to_be() -> None:
     measured = analyse(example="berts").measures
-    assert measured.clusters == () and measured.clustering == "Each row is independent, as the profile berts says."
+    assert measured.clusters == ()
+    assert measured.clustering == "Each of 100 rows is taken as independent, as the profile berts says."
 
 
 def test_a_rerun_needs_a_step() -> None:

@@ -47,7 +47,7 @@ def measures(
     kind : ``accuracy`` or ``auroc``: what the OOD columns hold; guessed from their names
     higher, lower : OOD columns of which higher, or lower, values are better, where ``kind`` or the name does not tell
     error : pattern of the columns of standard errors, as ``{}_stderr``, or a second file that holds them
-    unit : column of what rows are kin to, or a pattern on names: ``(?P<unit>.+)_seed\\d+``
+    unit : column of what rows are kin to, a pattern on names: ``(?P<unit>.+)_seed\\d+``, or ``row``: each stands alone
     step : column that counts along runs, where the rows are checkpoints; the last of each run is taken
     runs : how many runs a cell is the mean of, where spreads are standard deviations over them
 

@@ -14,13 +14,13 @@ import polars as pl
 from outfield.errors import UnknownName, UserError, listed, reading
 from outfield.stats.frames import require
 from outfield.tables.base import Measures
+from outfield.tables.kin import ROW
 from outfield.tables.profile import Errors, Part, Profile, Reading, Where, examples, load, names
 from outfield.tables.text import sheet
 
 ENDS = (".csv", ".csv.gz")
 ERROR = "standard error"
 """What stands after a measure's name in the name of the column of its errors."""
-BY_KIN = "Kin by the column kin."
 IGNORED = {"what": pl.String, "name": pl.String, "why": pl.String}
 
 
@@ -65,19 +65,19 @@ class Published:
         how = self.reading
         return {
             "model": "run" if how.run and how.step else "model", "family": "family" if how.family else None,
-            "unit": "kin" if how.kin else None, "step": how.step and "step", "id": self.id, "ood": list(self.ood),
-            "error": f"{{}} {ERROR}" if self.errors else None, "runs": how.runs, "ece": how.ece,
-            "baseline": how.baseline, "items": how.items, "duplicates": how.duplicates, "kind": how.kind,
-            "higher": how.higher, "lower": how.lower,
+            "unit": ROW if how.independent else "kin" if how.kin else None, "step": how.step and "step",
+            "id": self.id, "ood": list(self.ood), "error": f"{{}} {ERROR}" if self.errors else None,
+            "runs": how.runs, "ece": how.ece, "baseline": how.baseline, "items": how.items,
+            "duplicates": how.duplicates, "kind": how.kind, "higher": how.higher, "lower": how.lower,
         }  # fmt: skip
 
     def told(self, read: Measures) -> Measures:
         """Measures of the frame with what is known of the table: whose it is, what was left out, who is kin."""
         ignored = [each for each in (self.ignored, read.ignored) if each is not None and each.height]
-        known = self.reading.kin is not None and read.clusters and read.clustering in ("", BY_KIN)
-        kin = f"Kin as the profile {self.profile.name} says." if known else read.clustering
+        says = f"the profile {self.profile.name}"
+        kin = read.clustering.replace("the column kin, as asked", says).replace("the column kin", says)
         if self.reading.independent and not read.clusters:
-            kin = f"Each row is independent, as the profile {self.profile.name} says."
+            kin = kin.replace("as asked", f"as {says} says")
         whole = pl.concat(ignored, how="diagonal_relaxed") if ignored else None
         items = read.items or self.reading.items
         return replace(read, notes=(*self.notes, *read.notes), ignored=whole, clustering=kin, items=items)

@@ -105,12 +105,12 @@ class Checkpoints:
 
     @property
     def last(self) -> pl.DataFrame:
-        """The last checkpoint of each run that has every measure: ``run`` and a column a measure."""
+        """The last checkpoint of each run that has every measure: ``run``, ``kin`` and a column a measure."""
         return (
             self.rows.drop_nulls(self.measures)
             .group_by("run", maintain_order=True)
             .last()
-            .select("run", *self.measures)
+            .select("run", "kin", *self.measures)
         )
 
     def of_group(self, group: str) -> Checkpoints:
