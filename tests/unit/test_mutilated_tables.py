@@ -206,6 +206,13 @@ def test_a_mean_teacher_is_a_model(tmp_path):
     assert "The row Max has the name of a summary but not its values" in said(found)
 
 
+def test_sd_is_a_summary_beside_one_and_else_a_model(tmp_path):
+    beside = of(f"{CLEAN}{AVERAGE}\nSD,1,2,3\n", tmp_path)
+    assert tuple(beside.names) == NETS and "row SD it has the name of a summary (standard deviation)" in said(beside)
+    alone = of(f"{CLEAN}SD,71,42,33\n", tmp_path)
+    assert alone.names[-1] == "SD" and "kept as a model" in said(alone)
+
+
 def test_spreads_are_errors(tmp_path):
     text = column(lambda x: f"{x} ± 0.3")
     found = of(text, tmp_path)
@@ -385,6 +392,12 @@ def test_models_of_long_rows_are_summaries_by_their_values():
     assert found.names == measures(long()).names and "row Mean it is the mean of the other rows" in said(found)
     best = named.with_columns(model=pl.lit("best"), strategy=pl.lit("best"), value=pl.col("value") * 0.9)
     assert measures(pl.concat([long(), best], how="diagonal")).names[-1] == "best"
+
+
+def test_a_number_of_rows_is_no_id_measure():
+    table = pl.DataFrame({"id": [3, 1, 2, 4, 6, 5], "net": NETS, "acc": ID, "sketch": NEAR})
+    found = measures(table)
+    assert found.id == "acc" and "column id it numbers the rows" in said(found)
 
 
 def test_names_with_units_and_arrows():
