@@ -206,6 +206,13 @@ def test_a_mean_teacher_is_a_model(tmp_path):
     assert "The row Max has the name of a summary but not its values" in said(found)
 
 
+def test_sd_is_a_summary_beside_one_and_else_a_model(tmp_path):
+    beside = of(f"{CLEAN}{AVERAGE}\nSD,1,2,3\n", tmp_path)
+    assert tuple(beside.names) == NETS and "row SD it has the name of a summary (standard deviation)" in said(beside)
+    alone = of(f"{CLEAN}SD,71,42,33\n", tmp_path)
+    assert alone.names[-1] == "SD" and "kept as a model" in said(alone)
+
+
 def test_spreads_are_errors(tmp_path):
     text = column(lambda x: f"{x} ± 0.3")
     found = of(text, tmp_path)
@@ -387,6 +394,12 @@ def test_models_of_long_rows_are_summaries_by_their_values():
     assert measures(pl.concat([long(), best], how="diagonal")).names[-1] == "best"
 
 
+def test_a_number_of_rows_is_no_id_measure():
+    table = pl.DataFrame({"id": [3, 1, 2, 4, 6, 5], "net": NETS, "acc": ID, "sketch": NEAR})
+    found = measures(table)
+    assert found.id == "acc" and "column id it numbers the rows" in said(found)
+
+
 def test_names_with_units_and_arrows():
     table = pl.DataFrame({"net": NETS, "Acc (%) ↑": ID, "sketch ↑": NEAR, "gap ↓": FAR})
     found = measures(table)
@@ -403,3 +416,25 @@ def test_a_table_that_joins_no_set_says_so():
     table = pl.DataFrame({"model": NETS, "top1": ID, "top1_err": [100 - x for x in ID], "top5": FAR})
     with pytest.raises(UserError, match="top5 seem to be of the set of top1.. Join the columns of other sets"):
         measures(table)
+
+
+@pytest.mark.parametrize("value", ["accuracy", "value"])
+def test_accuracies_in_a_row_each_are_joined_by_set(value, tmp_path):
+    wide = pl.read_csv(CLEAN.encode())
+    rows = wide.unpivot(index="model", variable_name="dataset", value_name=value)
+    rows = rows.with_columns(metric=pl.lit("accuracy")) if value == "value" else rows
+    rows.sample(fraction=1.0, shuffle=True, seed=0).write_csv(tmp_path / "t.csv")
+    found = measures(tmp_path / "t.csv")
+    assert found.id == "val" and "of each model on each dataset as a row a model" in said(found)
+    for name, values in COLUMNS.items():
+        units = dict(zip(found.names, found.column(name), strict=True))
+        assert [units[net] for net in NETS] == pytest.approx(np.array(values) / 100)
+    assert measures(tmp_path / "t.csv", id="real", ood=["sketch"]).id == "real"
+    pl.concat([rows, rows.with_columns(pl.col(value) / 2)]).write_csv(tmp_path / "t.csv")
+    with pytest.raises(UserError):
+        measures(tmp_path / "t.csv")
+
+
+def test_aurocs_of_long_rows_may_name_their_set_otherwise():
+    found = measures(long().rename({"ood": "dataset"}))
+    assert found.column("mean AUROC") == pytest.approx(measures(long()).column("mean AUROC"))

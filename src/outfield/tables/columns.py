@@ -333,6 +333,8 @@ class _Guess:
         known = found.values.drop_nulls().to_numpy()
         if len(known) < FILLED * self.frame.height:
             return f"{self.frame.height - len(known)} of its {self.frame.height} cells are empty"
+        if known.size > 2 and known.min() in (0, 1) and (np.diff(np.sort(known)) == 1).all():
+            return "it numbers the rows"
         if known.size and (known.min() < 0 or known.max() > 100):
             return f"its values run from {known.min():g} to {known.max():g}: neither shares nor percent"
         return ""

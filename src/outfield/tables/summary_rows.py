@@ -24,7 +24,7 @@ SUMMARIES = {
     "total": r"sum|total",
     "number": r"n|count|number",
 }
-WEAK = re.compile(r"ø|overall|all|worst|best|se|sem|n|count|number|var\.?|sum|min\.?|max\.?")
+WEAK = re.compile(r"sd|std\.?|total|ø|overall|all|worst|best|se|sem|n|count|number|var\.?|sum|min\.?|max\.?")
 """Names that models bear too: they need the values beside."""
 DECORATION = re.compile(r"^(grand|overall|total|column|the)\s+|\s*\((n\s*=\s*)?\d+\)$|[:=*]+$")
 
@@ -48,8 +48,8 @@ def summary_rows(names: Sequence[str | None], columns: Mapping[str, Array]) -> t
     """Rows that summarise others, with the reason; and sentences on rows that only have such a name.
 
     A row with the name of a summary is one where its values are that summary of the other rows, or of the rows above it
-    since the last summary, or where it stands at either end of the table. A last row of any name is one where three
-    measures or more are all the means of the others.
+    since the last summary; or where it stands at either end of the table, with a name that no model bears or beside
+    such a row. A last row of any name is one where three measures or more are all the means of the others.
 
     Parameters
     ----------
@@ -66,12 +66,12 @@ def summary_rows(names: Sequence[str | None], columns: Mapping[str, Array]) -> t
     """
     named = {row: kind for row, name in enumerate(names) if name and (kind := summary_of(name))}
     values = np.array(list(columns.values()), dtype=float).reshape(len(columns), len(names))
-    found, kept = {}, []
-    for row, kind in named.items():
-        if _is(kind, row, named, values):
-            found[row] = f"it is the {kind} of the other rows"
-        elif _at_an_end(row, named, len(names)) and not WEAK.fullmatch(_plain(str(names[row]))):
-            found[row] = f"it has the name of a summary ({kind}) and stands at an end of the table"
+    by_value = {row for row, kind in named.items() if _is(kind, row, named, values)}
+    found, kept = {row: f"it is the {named[row]} of the other rows" for row in sorted(by_value)}, []
+    for row in sorted(set(named) - by_value):
+        telling = not WEAK.fullmatch(_plain(str(names[row]))) or by_value & {row - 1, row + 1}
+        if telling and _at_an_end(row, named, len(names)):
+            found[row] = f"it has the name of a summary ({named[row]}) and stands at an end of the table"
         else:
             kept.append(
                 f"The row {names[row]} has the name of a summary but not its values: kept as a model. Take it out of "
