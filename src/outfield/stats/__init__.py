@@ -9,10 +9,11 @@ from outfield.stats.anova import Anova, anova
 from outfield.stats.aurocs import compare_aurocs, delong, id_halves, shared_id_covariance, unshared_correlation
 from outfield.stats.base import Result
 from outfield.stats.components import stratum, variance_components
+from outfield.stats.differences import Difference, independent_difference, paired_difference
 from outfield.stats.measurement_error import errors_in_variables, item_error, reliability
 from outfield.stats.multiplicity import benjamini_hochberg, holm
 from outfield.stats.partial import partial_correlation, partial_matrix
-from outfield.stats.power import power
+from outfield.stats.power import detectable, power
 from outfield.stats.ranks import (
     bradley_terry,
     conover,
@@ -33,6 +34,7 @@ from outfield.stats.units import Panel, panel, unit_means
 
 __all__ = [
     "Anova",
+    "Difference",
     "Panel",
     "Recommendation",
     "Result",
@@ -48,11 +50,13 @@ __all__ = [
     "conover",
     "critical_difference",
     "delong",
+    "detectable",
     "errors_in_variables",
     "friedman",
     "heterogeneity",
     "holm",
     "id_halves",
+    "independent_difference",
     "interrupted",
     "item_error",
     "kendall",
@@ -61,6 +65,7 @@ __all__ = [
     "lowess",
     "mean_ranks",
     "nemenyi",
+    "paired_difference",
     "panel",
     "partial_correlation",
     "partial_matrix",
