@@ -90,7 +90,9 @@ def test_rows_alone_are_not_paired_and_say_so(cards: tuple[Card, Card]) -> None:
     bare = [Card(one.model, one.rows, one.choice) for one in cards]
     found = compare(*bare)
     assert found.notes == (UNPAIRED,) and "not paired" in html(found)
-    assert set(found.overview["verdict"]) == {"without an interval"}
+    assert set(found.overview["verdict"]) == {"not told apart"} and found.overview["n"].min() > 0
+    wide, narrow = (one.overview.filter(name="mean AUROC").row(0, named=True) for one in (found, compare(*cards)))
+    assert wide["high"] - wide["low"] > narrow["high"] - narrow["low"] > 0
 
 
 @pytest.mark.parametrize("other", [None, "results/none", pl.DataFrame({"model": ["a"], "value": [1.0]}), 3])
@@ -101,6 +103,7 @@ def test_a_card_is_compared_with_a_card(cards: tuple[Card, Card], other: Any) ->
 
 def test_what_is_no_study_is_told(tmp_path: Path) -> None:
     (tmp_path / "card.json").write_text("{}")
-    for wrong, message in ((3, "got a int"), (tmp_path / "card.json", "in memory")):
+    (tmp_path / "card.html").write_text("")
+    for wrong, message in ((3, "got a int"), (tmp_path / "card.json", "identical"), (tmp_path / "card.html", "a page")):
         with pytest.raises(UserError, match=message):
             compare(wrong, wrong)  # type: ignore[arg-type]
