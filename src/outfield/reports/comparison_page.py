@@ -102,10 +102,8 @@ def _shown(found: Comparison) -> dict[str, list[Flip]]:
     first, second = found.names
     titles = {True: f"Better in {second} than in {first}", False: f"Worse in {second} than in {first}"}
     known = {(one.set, one.item): one for one in reversed(found.flips) if one.text or one.picture}
-    groups = {
-        title: [one for one in reversed(known.values()) if one.better is flag][:SHOWN] for flag, title in titles.items()
-    }
-    return {title: shown for title, shown in groups.items() if shown}
+    groups = {flag: [one for one in reversed(known.values()) if one.better is flag][:SHOWN] for flag in titles}
+    return {titles[flag]: shown for flag, shown in groups.items() if shown}
 
 
 def _facts(found: Comparison) -> list[tuple[str, str]]:
