@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,7 +67,7 @@ def _show(found: Comparison) -> None:
         shown.print(f"Only in {side}: {what} {name}.")
 
 
-def _write(found: Comparison, paths: list[Path], named: list[str], stated: dict[str, object]) -> None:
+def _write(found: Comparison, paths: list[Path], named: list[str], stated: Mapping[str, object]) -> None:
     from shlex import quote
 
     from outfield.cli._plain import say

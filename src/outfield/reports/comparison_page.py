@@ -15,7 +15,7 @@ from outfield.reports.html import Rendering, environment, legends, render_sectio
 from outfield.reports.page import provenance
 from outfield.store.write import write_text
 
-SECTIONS: dict[str, tuple[Callable[[Comparison], Display], ...]] = {
+SECTIONS: dict[str, tuple[Callable[[RowComparison], Display], ...]] = {
     "What changed": (displays.overview,),
     "Better and worse": (displays.by_detector, displays.by_set, displays.where, displays.cells),
     "Only in one": (displays.only_in_one,),
@@ -93,8 +93,9 @@ def cautions(found: Comparison) -> tuple[str, ...]:
 def _sections(found: Comparison) -> dict[str, list[Rendering]]:
     if not isinstance(found, RowComparison):
         return render_sections(OF_SETS, found)
-    more = {"Every item that flipped": (displays.flipped,)} if found.flips else {}
-    return render_sections({**SECTIONS, **more}, found)
+    seen = {"What could have been seen": (displays.could_be_seen,)} if "detectable" in found.overview.columns else {}
+    more = render_sections(seen | ({"Every item that flipped": (displays.flipped,)} if found.flips else {}), found)
+    return render_sections(SECTIONS, found) | more
 
 
 def _shown(found: Comparison) -> dict[str, list[Flip]]:

@@ -115,7 +115,7 @@ def paired_difference(first: Any, second: Any, clusters: Any = None) -> Differen
         said = _student(moved, groups) | {"method": STUDENT if clusters is None else CLUSTERED}
     if binary:
         said |= {"gained": int((moved > 0).sum()), "lost": int((moved < 0).sum())}
-    errors = {"first_error": standard_error(one, groups), "second_error": standard_error(two, groups)}
+    errors: dict[str, Any] = {"first_error": standard_error(one, groups), "second_error": standard_error(two, groups)}
     return Difference(
         first=float(one.mean()), second=float(two.mean()), level="sample", n_units=units, **errors, **said
     )
@@ -124,8 +124,8 @@ def paired_difference(first: Any, second: Any, clusters: Any = None) -> Differen
 def independent_difference(first: Estimate, second: Estimate) -> Difference:
     """The difference of two estimates from their intervals alone: their distances to the ends, squared and added [1].
 
-    Two results on the same items are mostly alike in what they find hard: the interval is then too wide, never too
-    narrow. p is that of the normal whose interval would end at 0 where this one does.
+    Two models on the same items are mostly alike in what they find hard: the interval is then wider than a paired one.
+    p is that of the normal whose interval would end at 0 where this one does.
 
     Examples
     --------

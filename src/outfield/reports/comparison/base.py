@@ -195,6 +195,11 @@ class RowComparison(Comparison):
         """Mean difference of pairs of one metric for every detector, or every OOD set."""
 
     @property
+    def paired(self) -> bool:
+        """Whether values are compared in pairs, and not only their means."""
+        return True
+
+    @property
     def strategies(self) -> int:
         """How many strategies are paired; none where models are compared whatever their strategy."""
         return 0
@@ -409,8 +414,8 @@ def _sentences(comparison: RowComparison) -> Iterator[str]:
     if (auroc := overview.get("mean AUROC")) is not None:
         over = f" over {auroc['n']:,} {comparison.level}" if auroc["n"] else ""
         yield (
-            f"{second} has a mean AUROC of {auroc['second']:.3f}, {first} of {auroc['first']:.3f}: a paired difference "
-            f"of {_said(auroc)}{over}, {auroc['verdict']}."
+            f"{second} has a mean AUROC of {auroc['second']:.3f}, {first} of {auroc['first']:.3f}: a "
+            f"{'paired ' * comparison.paired}difference of {_said(auroc)}{over}, {auroc['verdict']}."
         )
         yield _counted(comparison.by("detector"))
     rest = [row for name, row in overview.items() if name != "mean AUROC"]

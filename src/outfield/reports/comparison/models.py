@@ -12,9 +12,9 @@ import polars as pl
 
 from outfield.errors import UnknownName, UserError
 from outfield.reports.comparison.base import KEYS, Axis, Flip, Measure, RowComparison, apart, changes, pairs_of
-from outfield.reports.comparison.inputs import Inputs, Read
+from outfield.reports.comparison.inputs import Inputs, Read, Z
 from outfield.reports.results import Results
-from outfield.stats import independent_difference, paired_difference
+from outfield.stats import detectable, independent_difference, paired_difference
 from outfield.store import query
 from outfield.store.scores import ID, jobs
 from outfield.types import Estimate
@@ -125,7 +125,7 @@ class ModelComparison(RowComparison):
         said = [sentence for sentence, holds in paired.items() if holds]
         rest = (
             f"{'Other' if said else 'The'} differences have the intervals of both sides squared and added, as if "
-            "unpaired: on the same inputs they are too wide, never too narrow."
+            "unpaired: wider than paired ones where both models find the same inputs hard."
         )
         return " ".join([*said, rest, "n counts inputs."])
 
@@ -133,6 +133,27 @@ class ModelComparison(RowComparison):
     def notes(self) -> tuple[str, ...]:
         """What the means over detectors leave out, or that nothing is paired."""
         return self.inputs.notes if self.scored else (UNPAIRED,)
+
+    @property
+    def paired(self) -> bool:
+        """Whether AUROCs are compared input by input."""
+        return self.scored
+
+    @cached_property
+    def overview(self) -> pl.DataFrame:
+        """A row a measure, as of every comparison; with what is detectable (80% power), and errors of single values."""
+        errors = (pl.col("high") - pl.col("low")) / (2 * Z)
+        seen = errors.map_elements(detectable, return_dtype=pl.Float64).alias("detectable")
+        return super().overview.with_columns(seen, *(pl.Series(name, of) for name, of in self._errors().items()))
+
+    def _errors(self) -> dict[str, list[float]]:
+        """Standard errors of both sides' values of each measure; NaN of means over several."""
+        found: dict[str, list[float]] = {}
+        for side in ("first", "second"):
+            rows = [self.of(measure.metric, measure.kind) for measure in self.measures]
+            ends = [_mean(one, side) if one.height == 1 else Estimate(nan) for one in rows]
+            found[f"{side}_error"] = [(one.high - one.low) / (2 * Z) for one in ends]
+        return found
 
     @cached_property
     def answered(self) -> pl.DataFrame:

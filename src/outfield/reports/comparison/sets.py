@@ -295,15 +295,17 @@ def of_logs(
     higher, unknown = _directions(pairs, (first, second), directions or Directions())
     remarks = [*first.notes, *second.notes, *unknown]
     kept = [pair for pair in pairs if pair[1] in higher]
-    differences, flips, only = [], [], list(_only_sets(first, second, names))
+    differences: list[SetDifference] = []
+    flips: list[Flip] = []
+    only = list(_only_sets(first, second, names))
     for at in kept:
-        tables = [_at(log.items, at) for log in (first, second)]
-        if not all(table.height for table in tables):
-            ends = [_published(log, at) for log in (first, second)]
-            differences.append(SetDifference(*at, higher[at[1]], independent_difference(*ends)))
+        one, two = (_at(log.items, at) for log in (first, second))
+        if one.is_empty() or two.is_empty():
+            found = independent_difference(_published(first, at), _published(second, at))
+            differences.append(SetDifference(*at, higher[at[1]], found))
             continue
-        both = _paired(*tables, at, names)
-        only += _only_items(*tables, at, names)
+        both = _paired(one, two, at, names)
+        only += _only_items(one, two, at, names)
         remarks += _half_clustered(both, at)
         clusters = both["cluster"] if not both["cluster"].has_nulls() else None
         found = paired_difference(both["score"], both["score of second"], clusters)

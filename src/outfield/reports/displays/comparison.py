@@ -32,9 +32,10 @@ def could_be_seen(found: Comparison) -> Display:
     table = found.overview
     if "detectable" not in table.columns or not table["detectable"].is_finite().any():
         raise UserError("No standard error is known, so that nothing tells how small a difference could be seen.")
-    columns = {"name": "Measure", "value": "Difference", "detectable": "Found with a chance of 80%"} | {
+    names = {"name": "Measure", "value": "Difference", "detectable": "Found with a chance of 80%"} | {
         "gained": f"Right in {found.names[1]} alone", "lost": f"Right in {found.names[0]} alone", "method": "Interval",
     }  # fmt: skip
+    columns = {name: title for name, title in names.items() if name in table.columns}
     caption = (
         "Where two are not told apart, a true difference below the one in the third column may still be there. Of "
         "several sets it is that of a test at 5% divided by their number."
