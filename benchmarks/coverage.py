@@ -15,8 +15,12 @@ from functools import cache
 import numpy as np
 from scipy import stats as theory
 
-from outfield import stats
+from outfield import registry, stats
+from outfield.errors import UserError
+from outfield.metrics.base import Metric
 from outfield.stats import intervals
+from outfield.stats.smooth import residuals
+from outfield.stats.units import unit_means
 from outfield.types import Estimate
 
 Rng = np.random.Generator
@@ -297,6 +301,283 @@ def _(rng: Rng) -> bool:
 def _(rng: Rng) -> bool:
     trend = 4 * np.linspace(0, 1, 40)
     return stats.run_permutation_test(trend + ar(rng, 40, 0.9, 6), trend**2 + ar(rng, 40, 0.9, 6)).p < 0.05
+
+
+def answers(rng: Rng, chances: np.ndarray, items: int) -> np.ndarray:
+    """Whether the same items are right along a run, [runs, steps, items]: an item's own share, and noise that lasts."""
+    runs, steps = chances.shape
+    own, lasting = rng.normal(size=(runs, 1, items)), rng.normal(size=(runs, steps, items))
+    for t in range(1, steps):
+        lasting[:, t] = 0.8 * lasting[:, t - 1] + 0.6 * lasting[:, t]
+    return 0.7 * own + np.sqrt(0.51) * lasting < theory.norm.ppf(chances)[..., None]
+
+
+def learning(rng: Rng, wander: float) -> np.ndarray:
+    """True ID accuracies of six runs at twelve steps: one curve, and each run's random walk about it."""
+    curve = 0.5 + 0.33 * (1 - np.exp(-3 * np.linspace(0, 1, 12)))
+    return np.clip(curve + rng.normal(size=(6, 12)).cumsum(axis=1) * wander / np.sqrt(12), 0.03, 0.97)
+
+
+def _noisy(rng: Rng, id_items: int, items: int, slope: float, wander: float = 0.02) -> bool | None:
+    """Both OOD accuracies follow the true ID accuracy, and nothing else; None where no p is given."""
+    true = learning(rng, wander)
+    known = answers(rng, true, id_items)
+    a, b = (answers(rng, np.clip(at + slope * (true - 0.5), 0.02, 0.98), items).mean(axis=-1) for at in (0.45, 0.5))
+    noise = [stats.item_error(run.astype(float)) for run in known]
+    found = stats.run_permutation_test(a, b, known.mean(axis=-1), error_variance=noise)
+    return None if np.isnan(found.p) else found.p < 0.05
+
+
+for _items, _slope in (((600, 300), 1.0), ((300, 300), 1.0), ((600, 300), 0.3), ((200, 2000), 1.0)):
+    _text = f"run permutation given ID, {_items[0]} ID and {_items[1]} OOD items, slope {_slope:g}"
+
+    _small = "an ID set a tenth of the OOD sets: its noise hides what runs differ by"
+
+    @case(_text, "size", *(((0.0, 0.08), "") if _items[0] >= _items[1] else (None, _small)))
+    def _(rng: Rng, items: tuple[int, int] = _items, slope: float = _slope) -> bool | None:
+        return _noisy(rng, *items, slope)
+
+
+@case("run permutation of residuals on ID, 600 and 300 items, slope 1", "size", None, "why ID is given to the test")
+def _(rng: Rng) -> bool:
+    true = learning(rng, 0.02)
+    known = answers(rng, true, 600).mean(axis=-1)
+    measures = (answers(rng, np.clip(at + true - 0.5, 0.02, 0.98), 300).mean(axis=-1) for at in (0.45, 0.5))
+    return stats.run_permutation_test(*(residuals(each, known, "linear") for each in measures)).p < 0.05
+
+
+@case("run permutation given ID that wanders, OOD on trends that all runs share", "size", (0.0, 0.08))
+def _(rng: Rng) -> bool:
+    t = np.linspace(0, 1, 12)
+    a, b = (0.01 * ar(rng, 12, 0.8, 6) for _ in range(2))
+    return stats.run_permutation_test(0.3 * t + a, 0.2 * t**2 + b, learning(rng, 0.05)).p < 0.05
+
+
+def _shifted(left: np.ndarray, right: np.ndarray) -> bool | None:
+    try:
+        return stats.circular_shift_test(left, right).p < 0.05
+    except UserError:
+        return None
+
+
+@case("circular shift, stationary, phi = .5, n = 100", "size", (0.0, 0.065))
+def _(rng: Rng) -> bool | None:
+    return _shifted(*ar(rng, 100, 0.5, 2))
+
+
+@case("circular shift, stationary, phi = .8, n = 200", "size", (0.0, 0.065))
+def _(rng: Rng) -> bool | None:
+    return _shifted(*ar(rng, 200, 0.8, 2))
+
+
+@case("circular shift refuses independent trends", "size", (0.99, 1.0), "share of refusals")
+def _(rng: Rng) -> bool:
+    trends = np.linspace(0, 4, 100) * rng.choice([-1, 1], (2, 1)) + ar(rng, 100, 0.5, 2)
+    return _shifted(*trends) is None
+
+
+@case("naive correlation, phi = .9, n = 100", "size", None, "why points of a run are no sample")
+def _(rng: Rng) -> bool:
+    return stats.pearson(*ar(rng, 100, 0.9, 2)).p < 0.05
+
+
+@case("block bootstrap, phi = .9, n = 100", "size", None, "for display only")
+def _(rng: Rng) -> bool:
+    band = stats.block_bootstrap(*ar(rng, 100, 0.9, 2), draws=200, seed=int(rng.integers(1e9)))
+    return not inside(band, 0.0)
+
+
+# --- agreement, AUROC ---
+
+
+@case("heterogeneity Q, 10 models of 30 points", "size", (0.03, 0.065))
+def _(rng: Rng) -> bool:
+    z = [np.arctanh(np.corrcoef(*normal_pair(rng, 30, 0.3))[0, 1]) for _ in range(10)]
+    return stats.heterogeneity(z, np.full(10, 1 / np.sqrt(27))).p < 0.05
+
+
+@case("random-effects mean, 10 models", "coverage", (0.90, 0.97))
+def _(rng: Rng) -> bool:
+    truth = 0.3 + 0.1 * rng.normal(size=10)
+    return inside(stats.heterogeneity(truth + 0.2 * rng.normal(size=10), np.full(10, 0.2)).mean, 0.3)
+
+
+@case("AUROC .9, DeLong on the logit scale, 200 and 200", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    shift = np.sqrt(2) * theory.norm.ppf(0.9)
+    return inside(stats.delong(rng.normal(size=200), rng.normal(shift, 1, 200)).estimate, 0.9)
+
+
+def _apart(known: int, unknown: int, auroc: float, claimed: tuple[float, float] | None, note: str = "") -> None:
+    @case(f"AUROC {auroc:g}, DeLong on the logit scale, {known:,} and {unknown:,}", "coverage", claimed, note)
+    def run(rng: Rng) -> bool:
+        shift = np.sqrt(2) * theory.norm.ppf(auroc)
+        return inside(stats.delong(rng.normal(size=known), rng.normal(shift, 1, unknown)).estimate, auroc)
+
+
+_apart(5000, 2, 0.9, (0.95, 1.0), "Wilson's, as for fewer than 10 of a kind")
+_apart(5000, 9, 0.9, (0.95, 1.0), "Wilson's")
+_apart(9, 5000, 0.99, (0.95, 1.0), "Wilson's")
+_apart(5000, 10, 0.9, None, "too narrow: few of one kind, many of the other")
+_apart(5000, 30, 0.9, (0.90, 0.975))
+_apart(5000, 100, 0.99, None, "too narrow: one OOD input is expected to be taken for ID")
+
+
+def _saturated(unknown: int, claimed: tuple[float, float]) -> None:
+    @case(f"AUROC, 5,000 and {unknown} of which 95% have one score", "coverage", claimed)
+    def run(rng: Rng) -> bool:
+        scores = np.where(rng.random(unknown) < 0.95, 2.0, -1.0)
+        truth = 0.05 * theory.norm.cdf(-1) + 0.95 * theory.norm.cdf(2)
+        return inside(stats.delong(rng.normal(size=5000), scores).estimate, float(truth))
+
+
+for _size in (10, 20, 50):
+    _saturated(_size, (0.93, 1.0))
+
+
+def importance(rng: Rng, n: int) -> np.ndarray:
+    """Weights that carry a normal sample of mean 0 to one of mean .7, and are unequal by as much."""
+    x = rng.normal(size=n)
+    return np.stack([x, np.exp(0.7 * x)])
+
+
+def _weighted(name: str, n: int, claimed: tuple[float, float]) -> None:
+    @case(f"{name} with importance weights, {n} and {n}", "coverage", claimed)
+    def run(rng: Rng) -> bool | None:
+        (known, known_weights), (unknown, unknown_weights) = importance(rng, n), importance(rng, n)
+        metric = registry.create("metrics", name)
+        found = metric(known, unknown + 1, weights=known_weights, ood_weights=unknown_weights)
+        return None if np.isnan(found.low) else inside(found, weighted_truth(name))
+
+
+def _weighted_prediction(name: str, n: int, claimed: tuple[float, float]) -> None:
+    @case(f"{name} with importance weights, {n}", "coverage", claimed)
+    def run(rng: Rng) -> bool:
+        x, weights = importance(rng, n)
+        labels = (rng.random(n) < theory.norm.cdf(1 + x)).astype(int)
+        return inside(registry.create("metrics", name)(said(x), labels, weights=weights), weighted_truth(name))
+
+
+def _weighted_diagnostic(name: str, n: int, claimed: tuple[float, float]) -> None:
+    @case(f"{name} with importance weights, {n}", "coverage", claimed)
+    def run(rng: Rng) -> bool | None:
+        (x, weights), (unknown, ood_weights) = importance(rng, n), importance(rng, n)
+        metric, kinds = registry.create("metrics", name), {"weights": weights}
+        kinds |= {"ood_weights": ood_weights} if metric.per_set else {}
+        found = metric(*_diagnosed(metric, rng, x, unknown), **kinds)
+        return None if np.isnan(found.low) else inside(found, weighted_truth(name))
+
+
+def _merits(n: int, note: str = "") -> None:
+    def enter(name: str, of: str, truth: float, draw: Callable[[Rng], tuple[np.ndarray, ...]]) -> None:
+        @case(f"{name} of {of}, {n}", "coverage", COVERS if n > 100 else (0.9, 0.99), note)
+        def run(rng: Rng) -> bool:
+            return inside(registry.create("metrics", name)(*draw(rng)), truth)
+
+    def errors(rng: Rng) -> tuple[np.ndarray]:
+        return (-np.abs(rng.normal(size=n)),)
+
+    def followed(rng: Rng) -> tuple[np.ndarray, np.ndarray]:
+        first, second = normal_pair(rng, n, 0.5)
+        return -np.exp(first), second
+
+    enter("mean_absolute_error", "normal errors", float(np.sqrt(2 / np.pi)), errors)
+    enter("root_mean_squared_error", "normal errors", 1.0, errors)
+    enter("mean_return", "normal returns", 3.0, lambda rng: (rng.normal(3, 2, n),))
+    enter("exact_match", "answers of which 80% are right", 0.8, lambda rng: ((rng.random(n) < 0.8).astype(float),))
+    enter("error_correlation", "scores that follow the error", float(6 / np.pi * np.arcsin(0.25)), followed)
+
+
+for _n in (40, 300):
+    _merits(_n)
+
+
+def _diagnosed(metric: Metric, rng: Rng, x: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, ...]:
+    """ID scores, the larger the likelier an error, whether each is right, and OOD scores where they are asked for."""
+    correct = rng.random(len(x)) < theory.norm.cdf(1 - x)
+    return (x, correct, unknown + 1) if metric.per_set else (x, correct)
+
+
+def said(x: np.ndarray) -> np.ndarray:
+    """Logits of a classifier that is surer of class 1 the larger x is, and somewhat too sure."""
+    return np.stack([np.zeros(len(x)), 1.5 + 3 * x], axis=1)
+
+
+@cache
+def weighted_truth(name: str) -> float:
+    """The value for the samples that the weights stand for: normal of mean .7."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0.7, 1, 1_000_000), rng.normal(0.7, 1, 1_000_000)
+    metric = registry.create("metrics", name)
+    if metric.inputs == "ranking":
+        return float(metric(x, y + 1).value)
+    if metric.inputs == "diagnostic":
+        return float(metric(*_diagnosed(metric, rng, x, y)).value)
+    labels = (rng.random(len(x)) < theory.norm.cdf(1 + x)).astype(int)
+    return float(metric(said(x), labels).value)
+
+
+_weighted("fpr_at_95_id", 300, (0.92, 1.0))
+_weighted("fpr_at_95_ood", 300, (0.92, 1.0))
+for _size in (60, 300):
+    _weighted("auroc", _size, (0.90, 0.99))
+    _weighted_prediction("accuracy", _size, (0.92, 0.99))
+    _weighted_prediction("nll", _size, (0.87, 0.985))
+    _weighted_prediction("brier", _size, (0.90, 0.985))
+    _weighted_prediction("ece", _size, (0.92, 1.0))
+    _weighted_prediction("balanced_accuracy", _size, (0.90, 0.99))
+    _weighted_diagnostic("aurc", _size, (0.85, 0.985))
+    for _of in ("auroc_correct_vs_incorrect", "auroc_correct_vs_ood", "auroc_incorrect_vs_ood"):
+        _weighted_diagnostic(_of, _size, (0.90, 0.995))
+
+
+@case("paired AUROCs, equal detectors, 200 and 200", "size", (0.03, 0.065))
+def _(rng: Rng) -> bool:
+    base = rng.normal(size=200), 1.5 + rng.normal(size=200)
+    noisy = {name: tuple(part + 0.5 * rng.normal(size=200) for part in base) for name in "ab"}
+    return bool(stats.compare_aurocs(noisy).frame()["p"][0] < 0.05)
+
+
+@case(
+    "shared ID sample of 200, 30 models: corrected correlation above .3",
+    "size",
+    (0.0, 0.07),
+    "nothing else in common",
+)
+def _(rng: Rng) -> bool:
+    first, second, covariances = [], [], []
+    for _ in range(30):
+        known, a, b = rng.normal(size=200), rng.normal(1.5, 1, 200), rng.normal(1.5, 1, 200)
+        first.append(stats.delong(known, a).estimate.value + 0.02 * rng.normal())
+        second.append(stats.delong(known, b).estimate.value + 0.02 * rng.normal())
+        covariances.append(stats.shared_id_covariance(known, a, b))
+    return stats.unshared_correlation(first, second, covariances).corrected > 0.3
+
+
+@case("errors in variables: corrected partial correlation beyond .2 (truth 0)", "size", None, "400 rows of 200 items")
+def _(rng: Rng) -> bool:
+    true = rng.uniform(0.5, 0.8, 400)
+    seen = rng.binomial(200, true) / 200
+    found = stats.errors_in_variables(true + rng.normal(0, 0.05, 400), true + rng.normal(0, 0.05, 400), seen, items=200)
+    return abs(found.corrected) > 0.2
+
+
+@case("jackknife of a mean, n = 20", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    values = rng.exponential(size=20)
+    low, high = intervals.jackknife(values.mean(), (values.sum() - values) / 19)
+    return bool(low <= 1 <= high)
+
+
+@case("unit means of seeds, Student over 12 strategies", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    x, _, group = seeds(rng)
+    means = unit_means(x, group)
+    low, high = intervals.jackknife(means.mean(), (means.sum() - means) / 11)
+    return bool(low <= 0 <= high)
+
+
+# --- differences of two models ---
 
 
 def flipped(rng: Rng, n: int, lost: float, gained: float) -> tuple[np.ndarray, np.ndarray]:
