@@ -260,6 +260,7 @@ def test_two_columns_and_two_rows_of_a_table(tmp_path: Path) -> None:
     found = {row["name"]: row for row in compare(rows, model="a", versus="b").overview.iter_rows(named=True)}
     assert found["top1"]["low"] == pytest.approx(0.04 - 1.96 * np.sqrt(2) * 0.01, abs=1e-4)
     assert (found["fpr"]["better"], found["fpr"]["value"]) == ("lower", 0) and found["fpr"]["high"] > 2.7
+    assert not any("±" in note for note in compare(rows.drop("fpr"), model="a", versus="b").notes)
     sets = pl.DataFrame({"net": ["a", "b"], **{f"set {i}": [70.0, 72.0 + i] for i in range(6)}})
     named = compare(sets, model="a", versus="b", measure="accuracy", items=1000)
     assert named.overview["name"][0] == "accuracy, mean of 6 sets" and named.overview["verdict"][0] == "better"

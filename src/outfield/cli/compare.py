@@ -53,16 +53,20 @@ def _show(found: Comparison) -> None:
     shown = console()
     for sentence in (*found.sentences, *found.notes):
         shown.print(f"- {sentence}")
-    names = {"name": "measure", "first": found.names[0], "second": found.names[1], "value": "difference"} | {
-        "low": "95% low", "high": "high", "n": "n", "p corrected": "p", "detectable": "found at 80%",
-        "verdict": f"{found.names[1]} is",
+    names = {"name": "measure", "first": "first", "second": "second", "value": "differs", "low": "95% low"} | {
+        "high": "high", "n": "n", "p corrected": "p", "detectable": "seen", "verdict": "second is",
     }  # fmt: skip
     columns = {name: title for name, title in names.items() if name in found.overview.columns}
     table = Table(*columns.values(), box=None, padding=(0, 1, 0, 0), caption=found.intervals, caption_justify="left")
-    table.columns[0].no_wrap = True
+    for column in table.columns[1:-1]:
+        column.no_wrap = True
+    table.columns[0].overflow = "fold"
     for row in zip(*(cell_texts(found.overview[name]) for name in columns), strict=True):
         table.add_row(*row)
+    shown.print(f"First: {found.names[0]}. Second: {found.names[1]}.", style="bold")
     shown.print(table)
+    if "detectable" in columns:
+        shown.print("Seen: the smallest true difference that would be found with a chance of 80%.", style="dim")
     for side, what, name in found.only.iter_rows():
         shown.print(f"Only in {side}: {what} {name}.")
 

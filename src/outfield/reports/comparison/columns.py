@@ -16,7 +16,7 @@ from outfield.stats.intervals import wilson
 from outfield.tables.cells import numbers
 from outfield.tables.directions import higher_is_better
 
-WORD = re.compile(r"[ _.-]*(stderr|std_?err(or)?|se|standard error|±)$", re.IGNORECASE)
+WORD = re.compile(r"[ _.-]+(stderr|std_?err(or)?|se|standard error|±)$", re.IGNORECASE)
 """How the column of a standard error ends."""
 WITH_ERROR = re.compile(r"^\s*(?P<value>[-+]?[\d.]+)\s*%?\s*(±|\+/-|\+-)\s*(?P<error>[\d.]+)\s*%?\s*$")  # the sign
 """A cell that holds a value and its error."""
@@ -123,7 +123,7 @@ def _rows(frame: pl.DataFrame, column: str, names: tuple[str, str], how: Reading
         logs.append((name, pl.DataFrame(values, schema=VALUES)))
     if how.items:
         notes.append(f"Shares are taken as of {how.items:,} items each, as said.")
-    if any(found.schema[measure] == pl.String for measure in measures):
+    if any(WITH_ERROR.match(cell) for measure in measures for cell in found[measure].cast(pl.String).drop_nulls()):
         notes.append("What stands behind ± in cells is taken as a standard error.")
     story = {"file": called, "kind": f"row of a table, by its column {column}"}
     first, second = (Log(name, values=values, notes=tuple(notes), story=story) for name, values in logs)
