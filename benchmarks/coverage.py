@@ -632,6 +632,19 @@ def _(rng: Rng) -> bool:
     return inside(stats.independent_difference(*ends).estimate, -0.1)
 
 
+@case("mean difference of 3 sets in 10, 10 and 40 clusters", "coverage", (0.93, 0.985))
+def _(rng: Rng) -> bool:
+    found = [stats.paired_difference(*in_clusters(rng, count, 0.1 * count)) for count in (10, 10, 40)]
+    return inside(stats.mean_difference(found).estimate, 2.0)
+
+
+@case("mean difference over 8 sets without errors of their own", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    values = rng.normal(0.2, 0.1, 8)
+    found = [stats.independent_difference(Estimate(0.5), Estimate(0.5 + value)) for value in values]
+    return inside(stats.mean_difference(found).estimate, 0.2)
+
+
 @cache
 def smallest_found(kind: str) -> float:
     """The median over pilots of what is called detectable."""

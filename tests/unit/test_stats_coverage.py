@@ -54,6 +54,8 @@ SHORT = [
     "difference of two accuracies from their Wilson intervals, 150 and 300 items",
     "detectable difference of accuracies, 400 items",
     "detectable difference in 40 clusters",
+    "mean difference of 3 sets in 10, 10 and 40 clusters",
+    "mean difference over 8 sets without errors of their own",
 ]
 
 

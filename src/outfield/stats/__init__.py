@@ -9,7 +9,7 @@ from outfield.stats.anova import Anova, anova
 from outfield.stats.aurocs import compare_aurocs, delong, id_halves, shared_id_covariance, unshared_correlation
 from outfield.stats.base import Result
 from outfield.stats.components import stratum, variance_components
-from outfield.stats.differences import Difference, independent_difference, paired_difference
+from outfield.stats.differences import Difference, independent_difference, mean_difference, paired_difference
 from outfield.stats.measurement_error import errors_in_variables, item_error, reliability
 from outfield.stats.multiplicity import benjamini_hochberg, holm
 from outfield.stats.partial import partial_correlation, partial_matrix
@@ -63,6 +63,7 @@ __all__ = [
     "leave_one_family_out",
     "lind_mehlum",
     "lowess",
+    "mean_difference",
     "mean_ranks",
     "nemenyi",
     "paired_difference",

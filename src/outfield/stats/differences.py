@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot, isnan, nan, sqrt
 from typing import Any
@@ -16,6 +17,8 @@ from outfield.types import Array, Estimate
 
 FEW_CLUSTERS = 5
 """Below this number of clusters no interval is given: its variance would rest on too few."""
+MANY = 5
+"""Sets from which on their mean has an interval over sets, where the sets themselves have none."""
 FEW_FLIPS = 25
 """Below this number of items that differ McNemar's test is exact."""
 Z = float(stats.norm.ppf(0.975))
@@ -150,6 +153,56 @@ def independent_difference(first: Estimate, second: Estimate) -> Difference:
         (first.high - first.low) / (2 * Z), (second.high - second.low) / (2 * Z), error, p,
         method="none" if isnan(low) else UNPAIRED, level="sample", n_units=min(first.n, second.n),
     )  # fmt: skip
+
+
+def mean_difference(found: Sequence[Difference]) -> Difference:
+    """The mean of differences on several sets, each counting once.
+
+    Where every set has a standard error, the interval is for other items of the same sets: the sets' errors added in
+    squares, Student's t with Satterthwaite's degrees of freedom [1]. Where one has none, it is for other sets:
+    Student's t over sets, from 5 of them; below there is none.
+
+    Raises
+    ------
+    UserError
+        There is no difference.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> sets = [paired_difference(rng.normal(size=50), rng.normal(0.5, 1, 50)) for _ in range(3)]
+    >>> found = mean_difference(sets)
+    >>> round(found.estimate.value, 2), round(found.error, 3), found.estimate.n
+    (0.38, 0.115, 150)
+
+    References
+    ----------
+    [1] Satterthwaite, An approximate distribution of estimates of variance components, Biometrics Bulletin 1946.
+    """
+    if not found:
+        raise UserError("Expected differences to take the mean of, but got none. Compare models on a set first.")
+    values, count = np.array([one.estimate.value for one in found]), len(found)
+    error, own, other = (
+        float(np.sqrt(np.sum(np.square([getattr(one, name) for one in found])))) / count
+        for name in ("error", "first_error", "second_error")
+    )
+    df, method = _satterthwaite(found), f"Student's t, other items of these {count} sets"
+    if isnan(error) and count >= MANY:
+        error, df, method = float(values.std(ddof=1)) / sqrt(count), count - 1, f"Student's t over {count} sets"
+    value, half = float(values.mean()), float(stats.t.ppf(0.975, df)) * error
+    first, second = (float(np.mean([getattr(one, side) for one in found])) for side in ("first", "second"))
+    return Difference(
+        Estimate(value, value - half, value + half, n=sum(one.estimate.n for one in found)),
+        first, second, own, other, error, 2 * float(stats.t.sf(abs(value) / error, df)) if error > 0 else nan, df,
+        "none" if isnan(error) else method, level="sample", n_units=sum(one.n_units for one in found),
+    )  # fmt: skip
+
+
+def _satterthwaite(found: Sequence[Difference]) -> float:
+    """Degrees of freedom of the sum of independent differences, each with its own."""
+    squares = np.array([one.error**2 for one in found])
+    shares = float((squares**2 / np.array([one.df for one in found])).sum())
+    return float(squares.sum() ** 2) / shares if shares > 0 else np.inf
 
 
 def standard_error(values: Array, groups: Array) -> float:

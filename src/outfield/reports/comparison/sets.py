@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import isnan, nan, sqrt
+from math import isnan, nan
 from typing import Literal, cast
 
 import numpy as np
@@ -15,7 +15,14 @@ from scipy import stats as theory
 from outfield.errors import UserError, listed, with_and
 from outfield.reports.comparison.base import Comparison, Flip, Verdict, apart, verdict
 from outfield.reports.comparison.logs import Log
-from outfield.stats import Difference, benjamini_hochberg, holm, independent_difference, paired_difference
+from outfield.stats import (
+    Difference,
+    benjamini_hochberg,
+    holm,
+    independent_difference,
+    mean_difference,
+    paired_difference,
+)
 from outfield.stats.differences import UNPAIRED
 from outfield.tables.directions import higher_is_better
 from outfield.types import Estimate
@@ -24,8 +31,6 @@ Correction = Literal["holm", "bh"]
 CORRECTIONS = {"holm": (holm, "Holm"), "bh": (benjamini_hochberg, "Benjamini-Hochberg")}
 LARGEST = 20
 """Of scores that are not 0 or 1, the changes that are listed in each direction."""
-MANY = 5
-"""Sets from which on their mean has an interval over sets, where the sets themselves have none."""
 Z = float(theory.norm.ppf(0.975))
 KEY = ("set", "metric")
 LACKING = {"only in": pl.String, "what": pl.String, "name": pl.String}
@@ -179,7 +184,9 @@ class SetComparison(Comparison):
         for metric, count in self._sets.items():
             if count > 1:
                 own = [one for one in self.differences if one.metric == metric]
-                yield SetDifference(f"mean of {count} sets", metric, own[0].higher, _mean([one.found for one in own]))
+                yield SetDifference(
+                    f"mean of {count} sets", metric, own[0].higher, mean_difference([one.found for one in own])
+                )
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -194,33 +201,6 @@ def _judged(one: SetDifference, p: float) -> Verdict:
     """As the interval says, where the corrected p agrees."""
     said = verdict(one.found.estimate, higher_is_better=one.higher)
     return "not told apart" if said in ("better", "worse") and not p < 0.05 else said
-
-
-def _mean(found: Sequence[Difference]) -> Difference:
-    """The mean of differences, each counting once: for other items of these sets; else for other sets."""
-    values = np.array([one.estimate.value for one in found])
-    value, count = float(values.mean()), len(found)
-    first, second = (float(np.mean([getattr(one, side) for one in found])) for side in ("first", "second"))
-    errors = [[getattr(one, name) for one in found] for name in ("error", "first_error", "second_error")]
-    error, own, other = (sqrt(sum(each**2 for each in squared)) / count for squared in errors)
-    df, method = _satterthwaite(found), f"Student's t, other items of these {count} sets"
-    if isnan(error) and count >= MANY:
-        error, df = float(values.std(ddof=1)) / sqrt(count), count - 1
-        method = f"Student's t over {count} sets"
-    half = float(theory.t.ppf(0.975, df)) * error
-    p = 2 * float(theory.t.sf(abs(value) / error, df)) if error > 0 else nan
-    n = sum(one.estimate.n for one in found)
-    return Difference(
-        Estimate(value, value - half, value + half, n=n), first, second, own, other, error, p, df,
-        "none" if isnan(error) else method, level="sample", n_units=sum(one.n_units for one in found),
-    )  # fmt: skip
-
-
-def _satterthwaite(found: Sequence[Difference]) -> float:
-    """Degrees of freedom of the sum of independent differences, each with its own."""
-    squares = np.array([one.error**2 for one in found])
-    shares = float((squares**2 / np.array([one.df for one in found])).sum())
-    return float(squares.sum() ** 2) / shares if shares > 0 else np.inf
 
 
 def _sentences(found: SetComparison) -> Iterator[str]:
