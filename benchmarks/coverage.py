@@ -21,6 +21,7 @@ from outfield.metrics.base import Metric
 from outfield.stats import intervals
 from outfield.stats.smooth import residuals
 from outfield.stats.units import unit_means
+from outfield.types import Estimate
 
 Rng = np.random.Generator
 SIMULATE: dict[str, Case] = {}
@@ -28,7 +29,7 @@ SIMULATE: dict[str, Case] = {}
 
 @dataclass(frozen=True)
 class Case:
-    """A simulation: ``kind`` is coverage (wanted .95) or size (wanted .05); ``claimed`` is the range that we claim."""
+    """A simulation: ``kind`` is coverage (wanted .95), size (.05) or power (.80); ``claimed`` is what we claim."""
 
     name: str
     kind: str
@@ -676,6 +677,96 @@ def _(rng: Rng) -> bool:
     return bool(low <= 0 <= high)
 
 
+# --- differences of two models ---
+
+
+def flipped(rng: Rng, n: int, lost: float, gained: float) -> tuple[np.ndarray, np.ndarray]:
+    """Two models of which the second alone is right with chance ``gained``, the first alone with ``lost``."""
+    kind = rng.choice(4, n, p=[lost, gained, 0.6 - lost, 0.4 - gained])
+    return np.isin(kind, (0, 2)).astype(float), np.isin(kind, (1, 2)).astype(float)
+
+
+def in_clusters(rng: Rng, count: int, truth: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores of items in clusters of 1 to 12, whose difference varies from cluster to cluster."""
+    groups = np.repeat(np.arange(count), rng.integers(1, 13, count))
+    first = rng.normal(size=count)[groups] + rng.normal(size=len(groups))
+    moved = truth + 0.5 * rng.normal(size=count)[groups] + rng.normal(size=len(groups))
+    return first, first + moved, groups
+
+
+for n_items, lost, gained in ((30, 0.1, 0.2), (200, 0.02, 0.02), (500, 0.1, 0.15)):
+
+    @case(f"paired difference of accuracies, {n_items} items, {lost} lost, {gained} gained", "coverage", (0.93, 0.995))
+    def _(rng: Rng, n: int = n_items, lost: float = lost, gained: float = gained) -> bool:
+        return inside(stats.paired_difference(*flipped(rng, n, lost, gained)).estimate, gained - lost)
+
+
+@case("paired difference of accuracies, 200 items, McNemar", "size", HOLDS)
+def _(rng: Rng) -> bool:
+    return stats.paired_difference(*flipped(rng, 200, 0.1, 0.1)).p < 0.05
+
+
+@case("paired difference of mean scores, 40 items", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    first = rng.exponential(size=40)
+    return inside(stats.paired_difference(first, first + rng.normal(0.2, 1, 40)).estimate, 0.2)
+
+
+for n_clusters in (10, 40):
+
+    @case(f"paired difference in {n_clusters} clusters of 1 to 12 items", "coverage", (0.93, 0.985))
+    def _(rng: Rng, count: int = n_clusters) -> bool:
+        return inside(stats.paired_difference(*in_clusters(rng, count, 0.2)).estimate, 0.2)
+
+    @case(f"paired difference in {n_clusters} clusters, no difference", "size", HOLDS)
+    def _(rng: Rng, count: int = n_clusters) -> bool:
+        return stats.paired_difference(*in_clusters(rng, count, 0.0)).p < 0.05
+
+
+@case("difference of two accuracies from their Wilson intervals, 150 and 300 items", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    ends = []
+    for n, chance in ((150, 0.9), (300, 0.8)):
+        right = int(rng.binomial(n, chance))
+        ends.append(Estimate(right / n, *intervals.wilson(right, n), n=n))
+    return inside(stats.independent_difference(*ends).estimate, -0.1)
+
+
+@case("mean difference of 3 sets in 10, 10 and 40 clusters", "coverage", (0.93, 0.985))
+def _(rng: Rng) -> bool:
+    found = [stats.paired_difference(*in_clusters(rng, count, 0.1 * count)) for count in (10, 10, 40)]
+    return inside(stats.mean_difference(found).estimate, 2.0)
+
+
+@case("mean difference over 8 sets without errors of their own", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    values = rng.normal(0.2, 0.1, 8)
+    found = [stats.independent_difference(Estimate(0.5), Estimate(0.5 + value)) for value in values]
+    return inside(stats.mean_difference(found).estimate, 0.2)
+
+
+@cache
+def smallest_found(kind: str) -> float:
+    """The median over pilots of what is called detectable."""
+    rng = np.random.default_rng(7)
+    if kind == "shares":
+        found = [stats.paired_difference(*flipped(rng, 400, 0.1, 0.1)) for _ in range(200)]
+    else:
+        found = [stats.paired_difference(*in_clusters(rng, 40, 0.0)) for _ in range(200)]
+    return float(np.median([each.detectable() for each in found]))
+
+
+@case("detectable difference of accuracies, 400 items", "power", (0.75, 0.85))
+def _(rng: Rng) -> bool:
+    move = smallest_found("shares") / 2
+    return stats.paired_difference(*flipped(rng, 400, 0.1 - move, 0.1 + move)).p < 0.05
+
+
+@case("detectable difference in 40 clusters", "power", (0.75, 0.85))
+def _(rng: Rng) -> bool:
+    return stats.paired_difference(*in_clusters(rng, 40, smallest_found("clusters"))).p < 0.05
+
+
 def main(repetitions: int = 2000) -> None:
     """Print the table as Markdown."""
     start = time.perf_counter()
@@ -684,7 +775,7 @@ def main(repetitions: int = 2000) -> None:
     for each in SIMULATE.values():
         share, counted = each.share(repetitions)
         claimed = "none" if each.claimed is None else f"{each.claimed[0]:.3g} to {each.claimed[1]:.3g}"
-        wanted = ".95" if each.kind == "coverage" else ".05"
+        wanted = {"coverage": ".95", "size": ".05", "power": ".80"}[each.kind]
         verdict = "" if each.holds(share, counted) else "MISSES"
         failed += verdict != ""
         few = f"; {counted:,} not refused" if counted < repetitions else ""

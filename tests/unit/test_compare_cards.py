@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
@@ -16,8 +18,11 @@ from outfield.card.run import evaluate
 from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.metrics._ranking import Placements
+from outfield.models.preprocess import Pictures
 from outfield.reports.comparison import UNPAIRED, compare
 from outfield.reports.comparison_page import html
+from outfield.stats import paired_difference
+from outfield.store import schema
 
 DRAW = np.random.default_rng(0)
 LABELS = np.arange(200) % 2
@@ -90,7 +95,9 @@ def test_rows_alone_are_not_paired_and_say_so(cards: tuple[Card, Card]) -> None:
     bare = [Card(one.model, one.rows, one.choice) for one in cards]
     found = compare(*bare)
     assert found.notes == (UNPAIRED,) and "not paired" in html(found)
-    assert set(found.overview["verdict"]) == {"without an interval"}
+    assert set(found.overview["verdict"]) == {"not told apart"} and found.overview["n"].min() > 0
+    wide, narrow = (one.overview.filter(name="mean AUROC").row(0, named=True) for one in (found, compare(*cards)))
+    assert wide["high"] - wide["low"] > narrow["high"] - narrow["low"] > 0
 
 
 @pytest.mark.parametrize("other", [None, "results/none", pl.DataFrame({"model": ["a"], "value": [1.0]}), 3])
@@ -101,6 +108,85 @@ def test_a_card_is_compared_with_a_card(cards: tuple[Card, Card], other: Any) ->
 
 def test_what_is_no_study_is_told(tmp_path: Path) -> None:
     (tmp_path / "card.json").write_text("{}")
-    for wrong, message in ((3, "got a int"), (tmp_path / "card.json", "in memory")):
+    (tmp_path / "card.html").write_text("")
+    for wrong, message in ((3, "got a int"), (tmp_path / "card.json", "identical"), (tmp_path / "card.html", "a page")):
         with pytest.raises(UserError, match=message):
             compare(wrong, wrong)  # type: ignore[arg-type]
+
+
+def test_accuracy_of_two_cards_is_paired_and_the_flips_are_shown(cards: tuple[Card, Card]) -> None:
+    found = compare(*cards)
+    row = found.overview.filter(name="accuracy").row(0, named=True)
+    one, other = (card.answers.sort("row")["right"].to_numpy().astype(float) for card in cards)
+    expected = paired_difference(one, other)
+    assert (row["value"], row["low"], row["high"]) == pytest.approx(
+        (expected.estimate.value, expected.estimate.low, expected.estimate.high)
+    )
+    assert row["n"] == len(one) and row["first"] == pytest.approx(cards[0].estimate("accuracy")["value"])
+    assert len(found.flips) == (one != other).sum() > 0
+    flip = found.flips[0]
+    assert flip.text and flip.said[0] != flip.said[1] and flip.target in flip.said
+    assert f"Better in {found.names[1]}" in html(found)
+
+
+def test_pictures_that_flipped_are_shown(tmp_path: Path) -> None:
+    images = DRAW.integers(0, 255, size=(90, 8, 8, 3)).astype(np.uint8)
+    images[LABELS[:90] == 1, :, :, 0] //= 2
+    made = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
+        given = {"id_test": (images, LABELS[:90]), "ood": {"far": 255 - images[:40]}, "detectors": ["msp"]}
+        made.append(card(net, tmp_path, preprocess=Pictures(side=8, channels=3), **given))
+    found = compare(*made)
+    assert found.flips and all(one.picture.startswith("data:image/png") for one in found.flips[:3])
+    assert found.flips[0].picture in html(found)
+
+
+def test_cards_in_files_are_compared_as_far_as_they_hold(cards: tuple[Card, Card], tmp_path: Path) -> None:
+    paths = [card.save(tmp_path / f"{number}.json") for number, card in enumerate(cards)]
+    memory, files, mixed = compare(*cards), compare(*paths), compare(cards[0], paths[1])
+    for found in (files, mixed):
+        assert found.names == memory.names and found.notes == (UNPAIRED,)
+        one, other = (each.overview.filter(name="accuracy").row(0) for each in (memory, found))
+        assert one == other and len(found.flips) == len(memory.flips)
+        assert found.overview["n"].null_count() == 0 and found.overview["low"].is_not_nan().all()
+    wide, narrow = (each.overview.filter(name="mean AUROC").row(0, named=True) for each in (files, memory))
+    assert wide["high"] - wide["low"] > narrow["high"] - narrow["low"]
+
+
+def test_a_difference_is_worse_only_where_its_interval_says_so() -> None:
+    """An ECE that rises by .159 within wide intervals is not told apart; outside of them it is worse."""
+    common = {
+        "metric": "ece",
+        "role": "test",
+        "set_kind": "id",
+        "n_id": 60,
+        "model": ["a", "b"],
+        "value": [0.05, 0.209],
+    }
+    for ends, said in (((0.1, 0.3), "not told apart"), ((0.01, 0.02), "worse")):
+        low, high = ([value + sign * end for value, end in zip((0.05, 0.209), ends, strict=True)] for sign in (-1, 1))
+        rows = schema.frame(pl.DataFrame(common | {"low": low, "high": high, "study": "s"}).to_dicts())
+        row = compare(rows, model="a", versus="b").overview.row(0, named=True)
+        assert (row["verdict"], row["n"]) == (said, 60)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda card: card | {"card": 7}, "got version 7"),
+        (lambda card: {k: v for k, v in card.items() if k != "card"}, "does not say which inputs"),
+        (lambda card: card | {"answers": {"row": 3}}, "cannot be read"),
+        (lambda card: card | {"contents": card["contents"] | {"test": "other"}}, "same ID test inputs"),
+        (lambda card: card | {"contents": {"test": card["contents"]["test"], "mine": "x"}}, "none has the same name"),
+        (lambda card: {"results": {"arc": {"acc,none": 0.5}}, "config": {}}, "got a card and a log"),
+    ],
+)  # fmt: skip
+def test_a_card_that_cannot_be_compared_is_told(
+    cards: tuple[Card, Card], change: Any, message: str, tmp_path: Path
+) -> None:
+    first = cards[0].save(tmp_path / "first.json")
+    (tmp_path / "second.json").write_text(json.dumps(change(cards[1].summary())))
+    with pytest.raises(UserError, match=message):
+        _ = compare(first, tmp_path / "second.json")

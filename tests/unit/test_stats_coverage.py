@@ -52,6 +52,16 @@ SHORT = [
     "mean_absolute_error of normal errors, 40",
     "root_mean_squared_error of normal errors, 40",
     "error_correlation of scores that follow the error, 40",
+    "paired difference of accuracies, 30 items, 0.1 lost, 0.2 gained",
+    "paired difference of accuracies, 200 items, McNemar",
+    "paired difference of mean scores, 40 items",
+    "paired difference in 10 clusters of 1 to 12 items",
+    "paired difference in 40 clusters of 1 to 12 items",
+    "difference of two accuracies from their Wilson intervals, 150 and 300 items",
+    "detectable difference of accuracies, 400 items",
+    "detectable difference in 40 clusters",
+    "mean difference of 3 sets in 10, 10 and 40 clusters",
+    "mean difference over 8 sets without errors of their own",
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,9 +12,11 @@ import polars as pl
 
 from outfield import registry
 from outfield.card.classes import COLUMNS
-from outfield.card.hardest import Group, as_json
+from outfield.card.hardest import Group, Judged, as_json
+from outfield.card.hardest import shown as shown_inputs
 from outfield.card.recommendation import Choice
 from outfield.errors import UserError, with_and
+from outfield.reports.comparison.cards import ANSWERS, VERSION, packed
 from outfield.reports.findings import Finding, ordered
 from outfield.reports.findings.chance import chance, no_detector
 from outfield.reports.results import CATEGORIES, Results, in_order
@@ -51,6 +53,10 @@ class Facts:
         The scores of each detector, input by input: set, part, row, score. They are not saved.
     contents : mapping of str to str
         What each set holds, as a key: equal for the same inputs.
+    answers : frame
+        What a classifier said to each ID test input: row, label, said, right; see ``outfield.card.hardest.answers``.
+    test : Judged, optional
+        The ID test inputs themselves, where they are there. They are not saved.
     """
 
     model: str
@@ -63,6 +69,8 @@ class Facts:
     notes: tuple[str, ...] = ()
     scores: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     contents: Mapping[str, str] = field(default_factory=dict)
+    answers: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ANSWERS))
+    test: Judged | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}: {' '.join(self.sentences)})"
@@ -246,6 +254,10 @@ class Facts:
         more = f" and {classes.height - 3} more" if classes.height > 3 else ""
         return f"{said} Classes that it surely accepts for the most part: {named}{more}."
 
+    def shown(self, rows: Sequence[int]) -> Mapping[int, tuple[str, str]]:
+        """Text and picture (as a data URI) of some ID test inputs; none where the inputs are not there."""
+        return {} if self.test is None else shown_inputs(self.test, rows)
+
     def json(self) -> str:
         """``summary`` as text."""
         return json.dumps(self.summary(), indent=1, ensure_ascii=False)
@@ -256,7 +268,12 @@ class Facts:
         id_rows = self.results.test.filter(pl.col("set_kind") == "id", pl.col("detector").is_null())
         shifts = self.results.test.filter(pl.col("set_kind") == "shift")
         return {
+            "card": VERSION,
+            "name": self.name,
             "model": self.model,
+            "inputs": self._counts(),
+            "contents": dict(self.contents),
+            "answers": packed(self.answers),
             "id": {row["metric"]: _values(row) for row in id_rows.iter_rows(named=True)},
             "shifts": [
                 {"shift": row["shift"], "severity": row["severity"], "metric": row["metric"]} | _values(row)
@@ -280,6 +297,13 @@ class Facts:
             "notes": list(self.notes),
             "outfield": self.rows["outfield"][0],
         }
+
+    def _counts(self) -> dict[str, int]:
+        """How many inputs of each set the rows rest on; the ID test set is ``test``."""
+        rows = self.results.test
+        known = rows.filter(pl.col("n_ood") > 0).group_by("ood").agg(pl.col("n_ood").max()).sort("ood").iter_rows()
+        counts = {str(name): int(n) for name, n in known}
+        return counts if (n := rows["n_id"].max()) is None else {"test": int(n)} | counts  # type: ignore[arg-type]  # a whole number
 
     def _sets(self, detector: str) -> dict[str, dict[str, Any]]:
         rows = self.results.test.filter(pl.col("detector") == detector, pl.col("set_kind") == "ood")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,6 +17,7 @@ from outfield.data.base import Dataset
 from outfield.data.datasets import parts_of
 from outfield.data.pictures import as_float, eight_bit
 from outfield.metrics._quantiles import ranks
+from outfield.reports.comparison.cards import ANSWERS
 
 SIDE = 72
 """Longest edge of a shown picture in pixels."""
@@ -108,6 +110,36 @@ def hardest(sets: Sequence[Judged], classes: Sequence[str] | None, count: int = 
     """
     at = threshold(sets)
     return tuple(group for one in sets for group in _groups(one, at, classes, count) if group.inputs)
+
+
+def answers(test: Judged, classes: Sequence[str] | None) -> pl.DataFrame:
+    """What a classifier said to each input that has a label, in the columns of ``ANSWERS``; none of other models.
+
+    Examples
+    --------
+    >>> answers(Judged("test", False, np.zeros(2), np.arange(2)), None).height
+    0
+    """
+    if test.logits is None or test.labels is None:
+        return pl.DataFrame(schema=ANSWERS)
+    said = test.logits.argmax(axis=1)
+    known = np.flatnonzero(test.labels >= 0)
+    return pl.DataFrame(
+        {
+            "row": test.rows[known],
+            "label": [class_name(int(test.labels[at]), classes) for at in known],
+            "said": [class_name(int(said[at]), classes) for at in known],
+            "right": said[known] == test.labels[known],
+        },
+        schema=ANSWERS,
+    )
+
+
+def shown(test: Judged, rows: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """Text and picture of some inputs by their row number in the whole set; both empty where they are not there."""
+    places = {int(row): at for at, row in enumerate(test.rows)}
+    found = _shown(test, [places[row] for row in rows if row in places])
+    return {one.row: (one.text, one.picture) for one in found}
 
 
 def threshold(sets: Sequence[Judged]) -> float:

@@ -15,7 +15,7 @@ from outfield import keys, registry
 from outfield.card.card import Card
 from outfield.card.classes import by_class
 from outfield.card.data import Aligned, aligned, id_splits, kind_of, ood_members
-from outfield.card.hardest import Judged, hardest
+from outfield.card.hardest import Judged, answers, hardest
 from outfield.card.jobs import Shelf
 from outfield.card.recommendation import choose, paired
 from outfield.data import labels
@@ -174,6 +174,8 @@ def evaluate(
         (*notes, *known.notes, *_told(opened, judged), *_notes(sets, probe_limit), *done.warnings),
         scores,
         {one.name: keys.of_array(row_keys(one.data)) for one in (sets.test, *sets.ood)},
+        answers(judged[-1], names),
+        judged[-1],
     )
 
 

@@ -14,7 +14,7 @@ import polars as pl
 from outfield.card.classes import by_class
 from outfield.card.data import kind_of
 from outfield.card.facts import Facts
-from outfield.card.hardest import Judged, hardest
+from outfield.card.hardest import Judged, answers, hardest
 from outfield.card.recommendation import choose, paired
 from outfield.data.base import Dataset
 from outfield.data.views import subset
@@ -58,6 +58,8 @@ def study_facts(folder: Path | str, model: str, *, cache: Cache | None = None, s
         notes,
         tables,
         _measured_data(folder, rows),
+        answers(judged[-1], names),
+        judged[-1],
     )
 
 

@@ -18,10 +18,11 @@ from outfield.stats.clusters import (
     slope_by_cluster,
 )
 from outfield.stats.components import stratum, variance_components
+from outfield.stats.differences import Difference, independent_difference, mean_difference, paired_difference
 from outfield.stats.measurement_error import errors_in_variables, item_error, reliability
 from outfield.stats.multiplicity import benjamini_hochberg, holm
 from outfield.stats.partial import partial_correlation, partial_matrix
-from outfield.stats.power import power
+from outfield.stats.power import detectable, power
 from outfield.stats.ranks import (
     bradley_terry,
     conover,
@@ -42,6 +43,7 @@ from outfield.stats.units import Panel, panel, unit_means
 
 __all__ = [
     "Anova",
+    "Difference",
     "Panel",
     "Recommendation",
     "Result",
@@ -60,11 +62,13 @@ __all__ = [
     "correlations_by_cluster",
     "critical_difference",
     "delong",
+    "detectable",
     "errors_in_variables",
     "friedman",
     "heterogeneity",
     "holm",
     "id_halves",
+    "independent_difference",
     "independent_units",
     "interrupted",
     "intraclass",
@@ -74,8 +78,10 @@ __all__ = [
     "lind_mehlum",
     "line_by_cluster",
     "lowess",
+    "mean_difference",
     "mean_ranks",
     "nemenyi",
+    "paired_difference",
     "panel",
     "partial_correlation",
     "partial_matrix",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import atanh, ceil, factorial
+from math import atanh, ceil, factorial, inf, isnan, nan
 from typing import Literal, TypeAlias
 
-from scipy import stats
+from scipy import special, stats
 
 from outfield.errors import UserError
 from outfield.stats.base import Level, Result
@@ -86,6 +86,27 @@ def power(
     needed = _needed(goal, abs(effect), sd or 0.0, base, correlation, each, chance, z)
     correction = f"Bonferroni over {comparisons}" if comparisons > 1 else "none"
     return Power(goal, needed, effect, chance, size, level=LEVELS[goal], n_units=needed, correction=correction)
+
+
+def detectable(
+    error: float, df: float = inf, *, comparisons: int = 1, chance: float = 0.8, size: float = 0.05
+) -> float:
+    """The smallest true effect that a two-sided test finds with probability ``chance``, given its standard error.
+
+    Student's t with ``df`` degrees of freedom: ``error`` times the noncentrality whose power is ``chance``. ``size`` is
+    divided by the number of comparisons (Bonferroni). NaN where the error is.
+
+    Examples
+    --------
+    >>> round(detectable(0.01), 4), round(detectable(0.01, df=9), 4), round(detectable(0.01, comparisons=5), 4)
+    (0.028, 0.0315, 0.0342)
+    """
+    if isnan(error) or not df >= 1:
+        return nan
+    limit = size / comparisons / 2
+    if df == inf:
+        return float(stats.norm.isf(limit) + stats.norm.ppf(chance)) * error
+    return float(special.nctdtrinc(df, 1 - chance, stats.t.isf(limit, df))) * error
 
 
 def _needed(goal: str, *of: float) -> int:

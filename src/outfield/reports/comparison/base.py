@@ -19,6 +19,7 @@ from outfield.types import Estimate
 
 KEYS = ("strategy", "seed", "detector", "set_kind", "ood", "metric")
 """What two rows must share to be a pair."""
+COUNTS = ("n_id", "n_ood")
 Axis = Literal["detector", "ood"]
 Verdict = Literal["better", "worse", "not told apart", "the same", "without an interval"]
 
@@ -49,26 +50,47 @@ MEASURES = (
 """What every overview begins with, where there are such rows."""
 
 
+@dataclass(frozen=True)
+class Flip:
+    """An item that one of two models gets right and the other does not; or one whose score moved.
+
+    Parameters
+    ----------
+    set, metric, item : str
+    first, second : float
+        Its scores.
+    better : bool
+        Whether the second is the better one.
+    text, picture : str
+        What it is: a text, or a picture as a data URI; empty where the sources do not hold it.
+    said : pair of str
+        What both models answered.
+    target : str
+        The right answer.
+    """
+
+    set: str
+    metric: str
+    item: str
+    first: float
+    second: float
+    better: bool
+    text: str = ""
+    picture: str = ""
+    said: tuple[str, str] = ("", "")
+    target: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison(ABC):
-    """Pairs of values of a first and a second side; a difference is the second less the first.
+    """What a first and a second side differ in; a difference is the second less the first.
 
     Parameters
     ----------
     names : pair of str
-    sides : pair of Results
-    pairs : frame
-        A row a pair: strategy, seed, detector, set_kind, ood, ood_category, metric, first, second, difference.
     """
 
     names: tuple[str, str]
-    sides: tuple[Results, Results]
-    pairs: pl.DataFrame
-
-    across: ClassVar[str]
-    """The column that the differences of a detector are shown over."""
-    of_pairs: ClassVar[tuple[str, ...]]
-    """The columns whose names both must have for a pair."""
 
     @property
     @abstractmethod
@@ -83,7 +105,76 @@ class Comparison(ABC):
     @property
     @abstractmethod
     def notes(self) -> tuple[str, ...]:
-        """What the means leave out."""
+        """What a reader must know: what is left out, what was assumed."""
+
+    @property
+    @abstractmethod
+    def overview(self) -> pl.DataFrame:
+        """A row a measure: name, first, second, value, low, high, n, whether more is better, verdict."""
+
+    @property
+    @abstractmethod
+    def only(self) -> pl.DataFrame:
+        """What is only in one: side, what it is, name."""
+
+    @property
+    @abstractmethod
+    def sentences(self) -> tuple[str, ...]:
+        """What changed, in three sentences with their numbers."""
+
+    @property
+    def flips(self) -> tuple[Flip, ...]:
+        """The items that one gets right and the other does not, where single items are known."""
+        return ()
+
+    @property
+    def stories(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """Where both come from: file, version, what is known."""
+        return {}, {}
+
+    def frame(self) -> pl.DataFrame:
+        """The measures, a row each."""
+        return self.overview
+
+    def flipped(self) -> pl.DataFrame:
+        """The items that flipped as a table."""
+        return pl.DataFrame(
+            [
+                {"set": one.set, "metric": one.metric, "item": one.item, "change": CHANGE[one.better]}
+                | {"first": one.first, "second": one.second, "text": one.text, "target": one.target}
+                | {"first said": one.said[0], "second said": one.said[1]}
+                for one in self.flips
+            ],
+            schema=FLIPPED,
+        )
+
+
+CHANGE = {True: "better", False: "worse"}
+FLIPPED = {
+    "set": pl.String, "metric": pl.String, "item": pl.String, "change": pl.String, "first": pl.Float64,
+    "second": pl.Float64, "text": pl.String, "target": pl.String, "first said": pl.String, "second said": pl.String,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class RowComparison(Comparison):
+    """Pairs of values of two tables of rows.
+
+    Parameters
+    ----------
+    sides : pair of Results
+    pairs : frame
+        A row a pair: strategy, seed, detector, set_kind, ood, ood_category, metric, first, second, difference, and
+        what is known of the ends of both intervals.
+    """
+
+    sides: tuple[Results, Results]
+    pairs: pl.DataFrame
+
+    across: ClassVar[str]
+    """The column that the differences of a detector are shown over."""
+    of_pairs: ClassVar[tuple[str, ...]]
+    """The columns whose names both must have for a pair."""
 
     @property
     @abstractmethod
@@ -102,6 +193,11 @@ class Comparison(ABC):
     @abstractmethod
     def differences(self, rows: pl.DataFrame, metric: str, column: Axis) -> Mapping[str, Estimate]:
         """Mean difference of pairs of one metric for every detector, or every OOD set."""
+
+    @property
+    def paired(self) -> bool:
+        """Whether values are compared in pairs, and not only their means."""
+        return True
 
     @property
     def strategies(self) -> int:
@@ -125,14 +221,14 @@ class Comparison(ABC):
     @cached_property
     def overview(self) -> pl.DataFrame:
         """A row a measure: first, second, difference, low, high, n, whether lower is better, verdict."""
-        return pl.DataFrame([self._measured(measure) for measure in self.measures])
+        return pl.DataFrame([self._measured(measure) for measure in self.measures], schema_overrides={"n": pl.Int64})
 
     def _measured(self, measure: Measure) -> dict[str, object]:
         first, second, found = self.means(self.of(measure.metric, measure.kind), measure)
         higher = _higher_is_better(measure.metric)
         return {
             "name": measure.title, "first": first, "second": second,
-            "value": found.value, "low": found.low, "high": found.high, "n": found.n or 0,
+            "value": found.value, "low": found.low, "high": found.high, "n": found.n or None,
             "better": "higher" if higher else "lower", "verdict": verdict(found, higher_is_better=higher),
         }  # fmt: skip
 
@@ -163,11 +259,11 @@ class Comparison(ABC):
                 f"Expected the {label} of the same strategy, seed, detector and set in both, but there is none."
             )
         table = [
-            {"name": name, "value": one.value, "low": one.low, "high": one.high, "n": one.n or 0}
+            {"name": name, "value": one.value, "low": one.low, "high": one.high, "n": one.n or None}
             | {"verdict": verdict(one, higher_is_better=higher)}
             for name, one in self.differences(rows, metric, column).items()
         ]
-        return pl.DataFrame(table).sort("value", "name", descending=[True, False])
+        return pl.DataFrame(table, schema_overrides={"n": pl.Int64}).sort("value", "name", descending=[True, False])
 
     @cached_property
     def only(self) -> pl.DataFrame:
@@ -261,10 +357,8 @@ def pairs_of(first: pl.DataFrame, second: pl.DataFrame, keys: Sequence[str]) -> 
     (0.25, 0.5, True)
     """
     kept = [name for name in (*KEYS, "ood_category", "family", "data_digest") if name not in keys]
-    one = first.group_by(keys, maintain_order=True).agg(pl.col(kept).first(), first=pl.col("value").mean())
-    two = second.group_by(keys, maintain_order=True).agg(
-        digest=pl.col("data_digest").first(), second=pl.col("value").mean()
-    )
+    one = _means(first, keys, "first", pl.col(kept).first(), *(pl.col(name).max() for name in _there(first, COUNTS)))
+    two = _means(second, keys, "second", digest=pl.col("data_digest").first())
     pairs = one.join(two, on=keys, nulls_equal=True, maintain_order="left")
     if pairs.is_empty():
         raise UserError(
@@ -273,6 +367,17 @@ def pairs_of(first: pl.DataFrame, second: pl.DataFrame, keys: Sequence[str]) -> 
         )
     same = (pl.col("data_digest") == pl.col("digest")).fill_null(True)
     return pairs.with_columns(difference=pl.col("second") - pl.col("first"), same=same).drop("digest", "data_digest")
+
+
+def _means(rows: pl.DataFrame, keys: Sequence[str], side: str, *more: pl.Expr, **named: pl.Expr) -> pl.DataFrame:
+    """A row a key: the mean value, and the means of its ends where rows have them."""
+    ends = [pl.col(end).mean().alias(f"{side}_{end}") for end in _there(rows, ("low", "high"))]
+    value = pl.col("value").mean().alias(side)
+    return rows.group_by(keys, maintain_order=True).agg(*more, value, *ends, **named)
+
+
+def _there(rows: pl.DataFrame, names: Sequence[str]) -> list[str]:
+    return [name for name in names if name in rows.columns]
 
 
 def changes(pairs: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
@@ -303,14 +408,14 @@ def apart(first: str, second: str) -> tuple[str, str]:
     return (first, second) if first != second else (f"{first} (first)", f"{second} (second)")
 
 
-def _sentences(comparison: Comparison) -> Iterator[str]:
+def _sentences(comparison: RowComparison) -> Iterator[str]:
     first, second = comparison.names
     overview = {row["name"]: row for row in comparison.overview.iter_rows(named=True)}
     if (auroc := overview.get("mean AUROC")) is not None:
         over = f" over {auroc['n']:,} {comparison.level}" if auroc["n"] else ""
         yield (
-            f"{second} has a mean AUROC of {auroc['second']:.3f}, {first} of {auroc['first']:.3f}: a paired difference "
-            f"of {_said(auroc)}{over}, {auroc['verdict']}."
+            f"{second} has a mean AUROC of {auroc['second']:.3f}, {first} of {auroc['first']:.3f}: a "
+            f"{'paired ' * comparison.paired}difference of {_said(auroc)}{over}, {auroc['verdict']}."
         )
         yield _counted(comparison.by("detector"))
     rest = [row for name, row in overview.items() if name != "mean AUROC"]

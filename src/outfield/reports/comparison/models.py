@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from math import nan
 from typing import ClassVar, Protocol, runtime_checkable
 
 import polars as pl
 
 from outfield.errors import UnknownName, UserError
-from outfield.reports.comparison.base import KEYS, Axis, Comparison, Measure, apart, changes, pairs_of
-from outfield.reports.comparison.inputs import Inputs, Read
+from outfield.reports.comparison.base import KEYS, Axis, Flip, Measure, RowComparison, apart, changes, pairs_of
+from outfield.reports.comparison.inputs import Inputs, Read, Z
 from outfield.reports.results import Results
+from outfield.stats import detectable, independent_difference, paired_difference
 from outfield.store import query
 from outfield.store.scores import ID, jobs
 from outfield.types import Estimate
 
 MODEL_KEYS = tuple(key for key in KEYS if key not in ("strategy", "seed"))
-UNPAIRED = "The scores of each input are not there: these are differences of means, not paired and without intervals."
+UNPAIRED = (
+    "The scores of each input are not there: AUROCs are not paired by input. Intervals, where both sides have one, are "
+    "wider than paired ones would be."
+)
+SHOWN = 24
+"""Inputs of each kind of flip whose text or picture is shown."""
+ANSWERED = pl.DataFrame(
+    schema={"row": pl.Int64, "label": pl.String, "first": pl.Float64, "second": pl.Float64}
+    | {"said": pl.String, "said_of_second": pl.String}
+)
 
 
 @runtime_checkable
 class Evaluated(Protocol):
-    """A model that was evaluated: its rows, the scores of each detector, and the content of each set, labels aside."""
+    """A model that was evaluated: its rows, the scores of each detector, and the content of each set, labels aside.
+
+    ``answers`` holds what it said to each ID test input (row, label, said, right); ``shown`` gives texts and pictures
+    (as data URIs) of some rows.
+    """
 
     rows: pl.DataFrame
     scores: Mapping[str, pl.DataFrame]
     contents: Mapping[str, str]
+    answers: pl.DataFrame
+
+    def shown(self, rows: Sequence[int]) -> Mapping[int, tuple[str, str]]: ...
 
 
 @dataclass(frozen=True, eq=False)
-class ModelComparison(Comparison):
+class ModelComparison(RowComparison):
     """Two models; the unit is the input.
 
     Parameters
     ----------
     models : pair of str
-    scores : pair of mappings, optional
-        The scores of each detector, where they are in memory and not in a study's folder.
+    cards : pair of Evaluated, optional
+        The evaluated models, where they are not in a study's folder.
 
     Examples
     --------
@@ -47,11 +65,11 @@ class ModelComparison(Comparison):
     ...                      "metric": ["auroc"] * 4, "value": [0.75, 0.875, 0.5, 0.625]})
     >>> found = compare(rows, model="a", versus="b")
     >>> found.names, found.level, found.scored, found.notes
-    (('a', 'b'), 'inputs', False, ('The scores of each input are not there: ... not paired and without intervals.',))
+    (('a', 'b'), 'inputs', False, ('The scores of each input are not there: AUROCs are not paired by input. ...',))
     """
 
     models: tuple[str, str]
-    scores: tuple[Mapping[str, pl.DataFrame], Mapping[str, pl.DataFrame]] | None = None
+    cards: tuple[Evaluated, Evaluated] | None = None
 
     across: ClassVar[str] = "ood"
     of_pairs: ClassVar[tuple[str, ...]] = ("detector", "ood")
@@ -90,7 +108,7 @@ class ModelComparison(Comparison):
         sides = (Results.of(_with_contents(first)), Results.of(_with_contents(second)))
         one, other = (str(side.rows["model"][0]) for side in sides)
         pairs = pairs_of(sides[0].test, sides[1].test, MODEL_KEYS).filter("same")
-        return cls(apart(one, other), sides, pairs, (one, other), (first.scores, second.scores))
+        return cls(apart(one, other), sides, pairs, (one, other), (first, second))
 
     @property
     def level(self) -> str:
@@ -100,18 +118,70 @@ class ModelComparison(Comparison):
     @property
     def intervals(self) -> str:
         """How the intervals come about, in a sentence."""
-        if self.scored:
-            return (
-                "95% intervals are DeLong's for AUROCs on the same inputs, from the scores as they were kept (single "
-                "precision); n counts the inputs. Other measures have no paired interval, for the study keeps no "
-                "predictions."
-            )
-        return "The scores of the same inputs are not there for both models, so that differences have no interval."
+        paired = {
+            "AUROCs are compared on the same inputs, with DeLong's intervals, in single precision.": self.scored,
+            "Accuracy is compared on the same inputs, with Bonett and Price's interval.": self.answered.height > 1,
+        }
+        said = [sentence for sentence, holds in paired.items() if holds]
+        rest = (
+            f"{'Other' if said else 'The'} differences have the intervals of both sides squared and added, as if "
+            "unpaired: wider than paired ones where both models find the same inputs hard."
+        )
+        return " ".join([*said, rest, "n counts inputs."])
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the means over detectors leave out, or that nothing is paired."""
         return self.inputs.notes if self.scored else (UNPAIRED,)
+
+    @property
+    def paired(self) -> bool:
+        """Whether AUROCs are compared input by input."""
+        return self.scored
+
+    @cached_property
+    def overview(self) -> pl.DataFrame:
+        """A row a measure, as of every comparison; with what is detectable (80% power), and errors of single values."""
+        errors = (pl.col("high") - pl.col("low")) / (2 * Z)
+        seen = errors.map_elements(detectable, return_dtype=pl.Float64).alias("detectable")
+        return super().overview.with_columns(seen, *(pl.Series(name, of) for name, of in self._errors().items()))
+
+    def _errors(self) -> dict[str, list[float]]:
+        """Standard errors of both sides' values of each measure; NaN of means over several."""
+        found: dict[str, list[float]] = {}
+        for side in ("first", "second"):
+            rows = [self.of(measure.metric, measure.kind) for measure in self.measures]
+            ends = [_mean(one, side) if one.height == 1 else Estimate(nan) for one in rows]
+            found[f"{side}_error"] = [(one.high - one.low) / (2 * Z) for one in ends]
+        return found
+
+    @cached_property
+    def answered(self) -> pl.DataFrame:
+        """The ID test inputs that both models answered: row, label, first, second, and what both said."""
+        if self.cards is None:
+            return ANSWERED
+        one, two = (card.answers for card in self.cards)
+        both = one.join(two, on="row", suffix=" of second", maintain_order="left")
+        return both.select(
+            "row", "label", first=pl.col("right").cast(pl.Float64), second=pl.col("right of second").cast(pl.Float64),
+            said="said", said_of_second="said of second",
+        )  # fmt: skip
+
+    @cached_property
+    def flips(self) -> tuple[Flip, ...]:
+        """The ID test inputs that one model gets right and the other does not."""
+        moved = self.answered.filter(pl.col("first") != pl.col("second"))
+        if self.cards is None or moved.is_empty():
+            return ()
+        some = moved.group_by("first", maintain_order=True).head(SHOWN)["row"].to_list()
+        shown = {**self.cards[1].shown(some), **self.cards[0].shown(some)}
+        return tuple(
+            Flip(
+                "ID test", "accuracy", str(row["row"]), row["first"], row["second"], row["second"] > row["first"],
+                *shown.get(row["row"], ("", "")), (row["said"], row["said_of_second"]), row["label"],
+            )
+            for row in moved.iter_rows(named=True)
+        )  # fmt: skip
 
     @cached_property
     def tested(self) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -149,19 +219,28 @@ class ModelComparison(Comparison):
         """Both means and their difference: of AUROCs on the same inputs, with its interval."""
         if measure.metric == "auroc" and self.scored:
             return *self.inputs.means, self.inputs.whole
-        first, second, difference = (_mean(rows[name]) for name in ("first", "second", "difference"))
-        return first, second, Estimate(difference)
+        if measure.metric == "accuracy" and measure.kind == "id" and self.answered.height > 1:
+            found = paired_difference(self.answered["first"], self.answered["second"])
+        else:
+            found = independent_difference(*(_mean(rows, side) for side in ("first", "second")))
+        return found.first, found.second, found.estimate
 
     def differences(self, rows: pl.DataFrame, metric: str, column: Axis) -> Mapping[str, Estimate]:
         """Mean difference for every detector, or every OOD set: of AUROCs on the same inputs, with intervals."""
         if metric == "auroc" and self.scored:
             return self.inputs.detectors if column == "detector" else self.inputs.sets
-        means = rows.group_by(column).agg(pl.col("difference").mean())
-        return {str(name): Estimate(value) for name, value in means.iter_rows()}
+        parts = rows.partition_by(column, as_dict=True, maintain_order=True)
+        return {
+            str(name): independent_difference(_mean(part, "first"), _mean(part, "second")).estimate
+            for (name,), part in parts.items()
+        }
 
     def _readers(self) -> dict[str, tuple[Read, Read]]:
         """Detector to what reads both models' scores."""
-        first, second = map(_in_memory, self.scores) if self.scores else map(_stored, self.sides, self.models)
+        if self.cards:
+            first, second = (_in_memory(card.scores) for card in self.cards)
+        else:
+            first, second = map(_stored, self.sides, self.models)
         return {name: (first[name], second[name]) for name in first if name in second}
 
     def _same_sets(self) -> list[str]:
@@ -236,5 +315,18 @@ def _sources(side: Results) -> dict[str, object]:
     return {each["name"]: each.get("source") for each in (side.manifest.get("study") or {}).get("ood") or ()}
 
 
-def _mean(values: pl.Series) -> float:
-    return float(values.mean())  # type: ignore[arg-type]  # a float column
+def _mean(rows: pl.DataFrame, side: str) -> Estimate:
+    """Mean of one side's values and of the ends of their intervals: as wide as if all moved together."""
+    value, low, high = (
+        rows[name].mean() if name in rows.columns and not rows[name].has_nulls() else nan
+        for name in (side, f"{side}_low", f"{side}_high")
+    )
+    return Estimate(value, low, high, n=_inputs(rows))  # type: ignore[arg-type]  # means of float columns
+
+
+def _inputs(rows: pl.DataFrame) -> int:
+    """How many inputs stand behind some values: the ID ones once, those of each OOD set once; 0 where not known."""
+    if not {"n_id", "n_ood"} <= set(rows.columns):
+        return 0
+    counts = rows.group_by("ood").agg(pl.col("n_ood").max())["n_ood"].sum() or 0
+    return int((rows["n_id"].max() or 0) + counts)  # type: ignore[operator]  # whole numbers

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import polars as pl
 
-from outfield.reports.comparison.base import KEYS, Axis, Comparison, Measure, apart, changes, pairs_of
+from outfield.reports.comparison.base import KEYS, Axis, Measure, RowComparison, apart, changes, pairs_of
 from outfield.reports.results import DRAWS, Results
 from outfield.stats import Panel, panel
 from outfield.stats.intervals import resampled
@@ -18,7 +18,7 @@ from outfield.types import Estimate
 
 
 @dataclass(frozen=True, eq=False)
-class StudyComparison(Comparison):
+class StudyComparison(RowComparison):
     """Two studies, or two runs of one: the unit is the strategy, or the model where no strategy is repeated.
 
     Examples

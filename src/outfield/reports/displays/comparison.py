@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from outfield.errors import UserError
-from outfield.reports.comparison import Comparison
+from outfield.reports.comparison import Comparison, RowComparison
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.displays.charts import strip
@@ -17,19 +17,48 @@ COLUMNS = {"name": "", "value": "Difference", "low": "95% low", "high": "95% hig
 def overview(found: Comparison) -> Display:
     """What changed as a whole: the mean of every measure in both, and the difference."""
     table = found.overview
-    columns = {"name": "Measure", "first": found.names[0], "second": found.names[1], "value": "Difference"} | {
-        "low": "95% low",
-        "high": "95% high",
-        "n": "n",
-        "better": "Better is",
+    names = {"name": "Measure", "first": found.names[0], "second": found.names[1], "value": "Difference"} | {
+        "low": "95% low", "high": "95% high", "n": "n", "units": "Units", "p corrected": "p", "better": "Better is",
         "verdict": f"{found.names[1]} is",
-    }
+    }  # fmt: skip
+    columns = {name: title for name, title in names.items() if name in table.columns}
     caption = f"A difference is {found.names[1]} less {found.names[0]}. {found.intervals}"
     figure = Figure(strip(table, "difference", at=0), min_width=320)
     return Display("overview", "As a whole", caption, table, (figure,), columns, open=True)
 
 
-def by_detector(found: Comparison) -> Display:
+def could_be_seen(found: Comparison) -> Display:
+    """What could be seen: the smallest true difference that these data find with a chance of 80%."""
+    table = found.overview
+    if "detectable" not in table.columns or not table["detectable"].is_finite().any():
+        raise UserError("No standard error is known, so that nothing tells how small a difference could be seen.")
+    names = {"name": "Measure", "value": "Difference", "detectable": "Found with a chance of 80%"} | {
+        "gained": f"Right in {found.names[1]} alone", "lost": f"Right in {found.names[0]} alone", "method": "Interval",
+    }  # fmt: skip
+    columns = {name: title for name, title in names.items() if name in table.columns}
+    caption = (
+        "Where two are not told apart, a true difference below the one in the third column may still be there. Of "
+        "several sets it is that of a test at 5% divided by their number."
+    )
+    return Display("seen", "What could have been seen", caption, table, columns=columns, open=True)
+
+
+def flipped(found: Comparison) -> Display:
+    """The items that one gets right and the other does not."""
+    table = found.flipped()
+    if table.is_empty():
+        raise UserError("No single item is known that differs.")
+    first, second = found.names
+    columns = {"item": "Item", "set": "Set", "metric": "Measure", "change": f"{second} is", "first": first} | {
+        "second": second, "first said": f"{first} said", "second said": f"{second} said", "target": "Right",
+        "text": "Text",
+    }  # fmt: skip
+    kept = {name: title for name, title in columns.items() if table[name].cast(pl.String).str.len_chars().max()}
+    caption = "Every item that one model gets right and the other does not; of other scores the largest changes."
+    return Display("flipped", "Every item that flipped", caption, table, columns=kept)
+
+
+def by_detector(found: RowComparison) -> Display:
     """Difference of the AUROC for every detector."""
     known = found.sides[0].information
     table = found.by("detector").with_columns(
@@ -44,7 +73,7 @@ def by_detector(found: Comparison) -> Display:
     )  # fmt: skip
 
 
-def by_set(found: Comparison) -> Display:
+def by_set(found: RowComparison) -> Display:
     """Difference of the AUROC for every OOD set."""
     table = found.by("ood")
     caption = f"Mean difference of the AUROC over {found.by('detector').height} detectors. {found.intervals}"
@@ -60,7 +89,7 @@ def by_set(found: Comparison) -> Display:
     )
 
 
-def where(found: Comparison) -> Display:
+def where(found: RowComparison) -> Display:
     """Where it got better and where worse: every detector on every strategy, or on every OOD set."""
     across, pairs = found.across, found.of("auroc", "ood")
     if pairs.is_empty():
@@ -93,7 +122,7 @@ def _changes(table: pl.DataFrame, x: list[str], y: list[str]) -> alt.TopLevelMix
     return alt.layer(*layers).properties(width="container", height=19 * len(y))
 
 
-def cells(found: Comparison) -> Display:
+def cells(found: RowComparison) -> Display:
     """Every AUROC that both have, the largest change first."""
     table = found.cells
     if table.is_empty():
@@ -115,6 +144,6 @@ def only_in_one(found: Comparison) -> Display:
     """What is only in one, and so in no difference."""
     table = found.only
     if table.is_empty():
-        raise UserError("Nothing: both have the same strategies, seeds, detectors and data sets.")
+        raise UserError("Nothing: both have the same.")
     caption = "What one side has and the other has not: no difference holds it."
     return Display("only", "Only in one", caption, table, open=True)

@@ -1,0 +1,168 @@
+"""Two models of one table: two of its columns, item by item, or two of its rows, measure by measure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from outfield.errors import UserError, listed, near
+from outfield.reports.comparison.logs import VALUES, Log, Reading, ends, frame_of, once
+from outfield.stats.frames import as_frame
+from outfield.stats.intervals import wilson
+from outfield.tables.cells import numbers
+from outfield.tables.directions import higher_is_better
+
+WORD = re.compile(r"[ _.-]+(stderr|std_?err(or)?|se|standard error|±)$", re.IGNORECASE)
+"""How the column of a standard error ends."""
+WITH_ERROR = re.compile(r"^\s*(?P<value>[-+]?[\d.]+)\s*%?\s*(±|\+/-|\+-)\s*(?P<error>[\d.]+)\s*%?\s*$")  # the sign
+"""A cell that holds a value and its error."""
+
+
+def two_of(table: Any, first: str, second: str, how: Reading) -> tuple[Log, Log]:
+    """Both models' values in a table, whose columns or rows are named after them.
+
+    Raises
+    ------
+    UserError
+        The table has no such columns or rows, or a row twice.
+
+    Examples
+    --------
+    >>> table = pl.DataFrame({"item": ["x", "y"], "a": [1, 0], "b": [1, 1]})
+    >>> one, two = two_of(table, "a", "b", Reading())
+    >>> two.items.select("item", "score").rows()
+    [('x', 1.0), ('y', 1.0)]
+    """
+    frame = as_frame(table)
+    if first == second:
+        raise UserError(f"Expected two models, but got {first} twice. Name another one.")
+    called = Path(str(table)).name if isinstance(table, (str, Path)) else "the table"
+    if {first, second} <= set(frame.columns):
+        return _columns(frame, (first, second), how, called)
+    column = _names(frame, (first, second), how, called)
+    return _rows(frame, column, (first, second), how, called)
+
+
+def _columns(frame: pl.DataFrame, names: tuple[str, str], how: Reading, called: str) -> tuple[Log, Log]:
+    """Each row is an item, named by ``how.id``, else by the first column of words that tells rows apart."""
+    for option, column in (("--id", how.id), ("--group", how.group), ("--set", how.set)):
+        if column is not None and column not in frame.columns:
+            raise UserError(f"Expected a column after {option}, but {called} has {listed(frame.columns)}.")
+    words = [name for name, kind in frame.schema.items() if kind == pl.String and name not in names]
+    id = how.id or next((name for name in words if frame[name].is_unique().all()), None)
+    items = [str(at) for at in range(frame.height)] if id is None else frame[id].cast(pl.String).to_list()
+    scored = {name: _scores(frame, name) for name in names}
+    binary = all(set(scores.drop_nulls()) <= {0.0, 1.0} for scores in scored.values())
+    metric = how.measure or ("correct" if binary else "value")
+    told = {higher_is_better(name) for name in names}
+    flag = told.pop() if len(told) == 1 and metric == "value" else None
+    higher = {} if flag is None else {metric: flag}
+    logs = []
+    for name, scores in scored.items():
+        rows = [
+            {
+                "set": "items" if how.set is None else str(frame[how.set][at]), "metric": metric, "item": items[at],
+                "score": score, "cluster": None if how.group is None else str(frame[how.group][at]),
+            }
+            for at, score in enumerate(scores)
+            if score is not None
+        ]  # fmt: skip
+        notes = [] if len(rows) == frame.height else [f"{called}: {frame.height - len(rows)} rows have no {name}."]
+        notes += [] if id else [f"{called} has no column that tells rows apart: items are called by their row."]
+        story = {"file": called, "kind": "column of a table"}
+        logs.append(Log(name, once(frame_of(rows), called), higher=higher, notes=tuple(notes), story=story))
+    first, second = logs
+    return first, second
+
+
+def _scores(frame: pl.DataFrame, name: str) -> pl.Series:
+    scores, percent = numbers(frame, name)
+    return scores / 100 if percent else scores
+
+
+def _names(frame: pl.DataFrame, names: tuple[str, str], how: Reading, called: str) -> str:
+    words = [how.id] if how.id else [name for name, kind in frame.schema.items() if kind == pl.String]
+    for column in words:
+        if column not in frame.columns:
+            raise UserError(f"Expected a column of names after --id, but {called} has {listed(frame.columns)}.")
+        if set(names) <= set(frame[column].cast(pl.String)):
+            return column
+    known = [
+        *frame.columns,
+        *(value for name in words for value in frame[name].cast(pl.String).drop_nulls().head(5000)),
+    ]
+    lost = next(name for name in names if name not in known) if set(names) - set(known) else names[0]
+    raise UserError(
+        f"Expected two columns of {called}, or two rows of one column of names, but {lost!r} is not there beside the "
+        f"other.{near(lost, known)} Its columns are {listed(frame.columns)}."
+    )
+
+
+def _rows(frame: pl.DataFrame, column: str, names: tuple[str, str], how: Reading, called: str) -> tuple[Log, Log]:
+    found = frame.with_columns(pl.col(column).cast(pl.String)).filter(pl.col(column).is_in(names))
+    for name in names:
+        if (count := int((found[column] == name).sum())) > 1:
+            raise UserError(
+                f"Expected one row of {name} in {called}, but there are {count}. Name rows that are told apart by one "
+                "column (--id), or leave the others out."
+            )
+    errors = {name: base for name in found.columns if (base := WORD.sub("", name)) != name and base in found.columns}
+    measures = [name for name in found.columns if name != column and name not in errors and _is_number(found, name)]
+    if absent := [name for name in how.metrics if name not in measures]:
+        raise UserError(f"Expected columns of numbers in {called}, but {listed(absent)} is none of {listed(measures)}.")
+    measures = [name for name in measures if not how.metrics or name in how.metrics]
+    of_base = {base: name for name, base in errors.items()}
+    logs, notes = [], []
+    for name in names:
+        row = found.filter(pl.col(column) == name)
+        values = [one for measure in measures for one in _value(row, measure, of_base.get(measure), how)]
+        logs.append((name, pl.DataFrame(values, schema=VALUES)))
+    if how.items:
+        notes.append(f"Shares are taken as of {how.items:,} items each, as said.")
+    if any(WITH_ERROR.match(cell) for measure in measures for cell in found[measure].cast(pl.String).drop_nulls()):
+        notes.append("What stands behind ± in cells is taken as a standard error.")
+    story = {"file": called, "kind": f"row of a table, by its column {column}"}
+    first, second = (Log(name, values=values, notes=tuple(notes), story=story) for name, values in logs)
+    return first, second
+
+
+def _is_number(frame: pl.DataFrame, name: str) -> bool:
+    if frame.schema[name].is_numeric():
+        return True
+    if frame.schema[name] != pl.String:
+        return False
+    cells = frame[name].drop_nulls().to_list()
+    return bool(cells) and all(WITH_ERROR.match(cell) or _plain(cell) is not None for cell in cells)
+
+
+def _plain(cell: str) -> float | None:
+    try:
+        return float(cell.strip().removesuffix("%"))
+    except ValueError:
+        return None
+
+
+def _value(row: pl.DataFrame, name: str, error: str | None, how: Reading) -> Iterator[dict[str, Any]]:
+    cell = row[name][0]
+    if cell is None:
+        return
+    beside = None if error is None else row[error][0]
+    percent = isinstance(cell, str) and "%" in cell
+    if isinstance(cell, str) and (both := WITH_ERROR.match(cell)):
+        cell, beside = both["value"], both["error"]
+    value = _plain(str(cell))
+    if value is None or value - value != 0:
+        return
+    scale = 0.01 if percent or (how.items and value > 1) else 1.0
+    value, beside = value * scale, None if beside is None else float(beside) * scale
+    found = ends(value, beside)
+    if how.items and beside is None:
+        if not 0 <= value <= 1:
+            raise UserError(f"Expected shares with --items, but {name} holds {value:g}. Name the shares with --metric.")
+        found = dict(zip(("low", "high"), wilson(value * how.items, how.items), strict=True))
+    of = {"set": "items", "metric": name} if how.measure is None else {"set": name, "metric": how.measure}
+    yield of | {"value": value, "n": how.items} | found
