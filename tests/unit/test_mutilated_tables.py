@@ -374,4 +374,54 @@ def test_a_mean_over_sets_is_no_set():
     average = long().filter(pl.col("ood") == "svhn").with_columns(ood=pl.lit("Average"))
     found = measures(pl.concat([long(), average]))
     assert found.ood == ("mean AUROC", "tin", "svhn")
-    assert "row Average a summary over oods" in said(found)
+    assert "row Average a summary over sets" in said(found)
+
+
+def test_models_of_long_rows_are_summaries_by_their_values():
+    cell = ["study", "role", "set_kind", "metric", "ood", "ood_category", "detector"]
+    average = long().group_by(cell, maintain_order=True).agg(pl.col("value").mean())
+    named = average.with_columns(model=pl.lit("Mean"), strategy=pl.lit("Mean"), family=pl.lit("a"))
+    found = measures(pl.concat([long(), named], how="diagonal"))
+    assert found.names == measures(long()).names and "row Mean it is the mean of the other rows" in said(found)
+    best = named.with_columns(model=pl.lit("best"), strategy=pl.lit("best"), value=pl.col("value") * 0.9)
+    assert measures(pl.concat([long(), best], how="diagonal")).names[-1] == "best"
+
+
+def test_names_with_units_and_arrows():
+    table = pl.DataFrame({"net": NETS, "Acc (%) ↑": ID, "sketch ↑": NEAR, "gap ↓": FAR})
+    found = measures(table)
+    assert (found.id, found.directions) == ("Acc (%) ↑", {"sketch ↑": True, "gap ↓": False})
+
+
+def test_models_without_a_measure_are_listed():
+    table = pl.DataFrame({"model": NETS, "val": ID, "sketch": [None, *NEAR[1:]], "real": FAR})
+    found = measures(table)
+    assert found.ignored is not None and found.ignored.rows() == [("row", "alpha", "no value of sketch")]
+
+
+def test_a_table_that_joins_no_set_says_so():
+    table = pl.DataFrame({"model": NETS, "top1": ID, "top1_err": [100 - x for x in ID], "top5": FAR})
+    with pytest.raises(UserError, match="top5 seem to be of the set of top1.. Join the columns of other sets"):
+        measures(table)
+
+
+@pytest.mark.parametrize("value", ["accuracy", "value"])
+def test_accuracies_in_a_row_each_are_joined_by_set(value, tmp_path):
+    wide = pl.read_csv(CLEAN.encode())
+    rows = wide.unpivot(index="model", variable_name="dataset", value_name=value)
+    rows = rows.with_columns(metric=pl.lit("accuracy")) if value == "value" else rows
+    rows.sample(fraction=1.0, shuffle=True, seed=0).write_csv(tmp_path / "t.csv")
+    found = measures(tmp_path / "t.csv")
+    assert found.id == "val" and "of each model on each dataset as a row a model" in said(found)
+    for name, values in COLUMNS.items():
+        units = dict(zip(found.names, found.column(name), strict=True))
+        assert [units[net] for net in NETS] == pytest.approx(np.array(values) / 100)
+    assert measures(tmp_path / "t.csv", id="real", ood=["sketch"]).id == "real"
+    pl.concat([rows, rows.with_columns(pl.col(value) / 2)]).write_csv(tmp_path / "t.csv")
+    with pytest.raises(UserError):
+        measures(tmp_path / "t.csv")
+
+
+def test_aurocs_of_long_rows_may_name_their_set_otherwise():
+    found = measures(long().rename({"ood": "dataset"}))
+    assert found.column("mean AUROC") == pytest.approx(measures(long()).column("mean AUROC"))

@@ -228,6 +228,17 @@ def test_the_command_reads_anyones_table(run, tmp_path):
     assert "8 independent units" in run(str(tmp_path / "rows.parquet")).stdout
 
 
+def test_the_command_says_what_it_guessed_and_left_out(run, tmp_path):
+    lines = [f"net{i};{70 + i};{40 + 5 * (i % 3)},5 ± 0,3;{i}" for i in range(6)]
+    (tmp_path / "t.csv").write_text("\n".join(["net;val;sketch;params", *lines, "Mean;72.5;45,5;2,5"]))
+    shown = " ".join(run(str(tmp_path / "t.csv"), "--html", str(tmp_path / "t.html")).stdout.split())
+    assert "Guessed: val is the ID measure." in shown and "Read decimal commas as points." in shown
+    assert "Took the spreads of sketch for standard errors." in shown
+    for text in (shown, (tmp_path / "t.html").read_text()):
+        assert "it is the mean of the other rows" in text and "its name is not that of a measure" in text
+    assert "divided them by the root of 4" in " ".join(run(str(tmp_path / "t.csv"), "--runs", "4").stdout.split())
+
+
 # --- peers ---
 
 

@@ -328,7 +328,8 @@ class _Guess:
         """Why the cells of a column are no shares; empty where they may be."""
         found = self.numbers(name)
         if found is None:
-            return "it holds true and false" if self.frame.schema[name] == pl.Boolean else "it holds text"
+            kind = self.frame.schema[name]
+            return "it holds text" if kind == pl.String else f"it holds no numbers ({kind})"
         known = found.values.drop_nulls().to_numpy()
         if len(known) < FILLED * self.frame.height:
             return f"{self.frame.height - len(known)} of its {self.frame.height} cells are empty"
@@ -379,10 +380,15 @@ def _no_name(name: str, columns: Sequence[str]) -> str:
     return "by its name it is a mean over other measures" if MEAN.search(plain.replace("_", " ")) else ""
 
 
+def _bare(name: str) -> str:
+    """A name in small letters without its unit and arrows: acc of ``Acc (%) ↑``."""
+    return re.sub(r"[(\[]?[%↑↓][)\]]?", "", name.casefold()).strip(" _")
+
+
 def _id(candidates: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """The ID measure by its name."""
     for tier in TIERS:
-        if found := [name for name in candidates if re.fullmatch(tier, name.casefold())]:
+        if found := [name for name in candidates if re.fullmatch(tier, _bare(name))]:
             if len(found) > 1:
                 raise UserError(_ask("which of several columns is the ID measure", found))
             return found[0], (f"Guessed: {found[0]} is the ID measure.",)
@@ -391,7 +397,7 @@ def _id(candidates: Sequence[str]) -> tuple[str, tuple[str, ...]]:
 
 def _ood(candidates: Sequence[str], id: str) -> tuple[tuple[str, ...], list[Ignored]]:
     """The OOD measures among the others: AUROCs and the like where there are such, else all that have a set's name."""
-    same = [name for name in candidates if SAME_SET.fullmatch(name.casefold()) and not is_detection(name)]
+    same = [name for name in candidates if SAME_SET.fullmatch(_bare(name)) and not is_detection(name)]
     left = [name for name in candidates if name not in same]
     detection = [name for name in left if is_detection(name)]
     others = [name for name in left if detection and name not in detection]

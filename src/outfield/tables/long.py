@@ -13,7 +13,8 @@ from outfield.stats.relate import as_share
 from outfield.store.performance import Performance, performance
 from outfield.tables.base import FAMILY, NO_FAMILY, OWN, Measures
 from outfield.tables.cells import names, numbers, without_name
-from outfield.tables.summary_rows import summary_of
+from outfield.tables.sets import SETS
+from outfield.tables.summary_rows import summary_of, summary_rows
 from outfield.tables.text import Ignored, Sheet
 from outfield.tables.wide import CLUSTER, deduplicated, ignored_frame, torn, with_clusters
 from outfield.types import Array
@@ -23,8 +24,6 @@ SHARES = ("accuracy", "auroc", "ece")
 """Metrics of long rows that are shares, each on a scale of its own."""
 TEXT = ("ood", "ood_category", "detector")
 """Columns of names that rows may lack."""
-SETS = ("ood", "dataset", "set", "test_set", "benchmark", "task")
-"""Columns that may name the set of a row."""
 LEAST = 4
 """Units that statistics need."""
 
@@ -51,7 +50,7 @@ def long(table: Sheet, baseline: str | None, columns: Mapping[str, str | None], 
     >>> long(Sheet(pl.DataFrame(rows)), None, {"model": "model"}).ood
     ('mean AUROC', 'svhn')
     """
-    frame = table.frame
+    frame = _with_ood(table.frame)
     require(frame, [name for name in columns.values() if name])
     good = performance(frame)
     tested, notes = deduplicated(select_rows(_texts(frame)))
@@ -73,7 +72,9 @@ def long(table: Sheet, baseline: str | None, columns: Mapping[str, str | None], 
         base = base.join(_mean(_of(rows, column, "id"), []).rename({"value": column}), on="unit", how="left")
     aurocs, shared = _of_shared_detectors(every)
     cells = _mean(aurocs, ["ood"]).pivot("ood", index="unit", values="value")
-    units, ece, said = _complete(base.join(cells, on="unit", how="left"), good)
+    whole = base.join(cells, on="unit", how="left")
+    units, ece, said = _complete(whole, good)
+    gaps = [("row", str(unit), "misses a measure") for unit in whole["unit"] if unit not in set(units["unit"])]
     seeds = rows.select("unit", "model").unique().height
     repeated = seeds > rows["unit"].n_unique()
     units = units.with_columns(pl.mean_horizontal(sets).alias(MEAN))
@@ -83,18 +84,35 @@ def long(table: Sheet, baseline: str | None, columns: Mapping[str, str | None], 
         (*table.notes, *notes, *nameless, *shared, *said, *torn(rows), *_repeated(rows)),
         seeds if repeated else 0, _tuned_on(frame), dict.fromkeys((MEAN, *sets), True), good,
         clusters=tuple(units[CLUSTER].to_list()) if clusters else (), clustering=clusters,
-        ignored=ignored_frame((*table.ignored, *summaries)),
+        ignored=ignored_frame((*table.ignored, *summaries, *gaps)),
     )  # fmt: skip
 
 
+def _with_ood(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows whose sets stand in the column ood, whatever it is called."""
+    sets = [name for name in SETS if name in frame.columns]
+    return frame.rename({sets[0]: "ood"}) if sets and "ood" not in sets else frame
+
+
 def _without_summaries(rows: pl.DataFrame) -> tuple[pl.DataFrame, tuple[Ignored, ...]]:
-    """The rows of models and sets, and the names that stand for means over either."""
-    found: list[Ignored] = []
-    for column in ("model", "ood"):
-        known = map(str, rows[column].drop_nulls().unique(maintain_order=True))
-        found += [("row", name, f"a summary over {column}s by its name") for name in known if summary_of(name)]
-    summaries = [name for _, name, _ in found]
-    return rows.filter(~pl.any_horizontal(pl.col("model", "ood").is_in(summaries).fill_null(value=False))), tuple(found)
+    """The rows of models and sets; sets that are a mean over sets by their name, models also by their values."""
+    sets = [str(name) for name in rows["ood"].drop_nulls().unique(maintain_order=True) if summary_of(str(name))]
+    kept = rows.filter(~pl.col("ood").is_in(sets).fill_null(value=False))
+    models = _summaries_of_models(kept)
+    ignored = [("row", name, "a summary over sets by its name") for name in sets]
+    ignored += [("row", name, why) for name, why in models.items()]
+    return kept.filter(~pl.col("model").is_in(list(models))), tuple(ignored)
+
+
+def _summaries_of_models(rows: pl.DataFrame) -> dict[str, str]:
+    """Models whose values are the summary of the others, and of which."""
+    if not any(map(summary_of, rows["model"].unique())):
+        return {}
+    cell = ("metric", "set_kind", "ood", "detector")
+    table = rows.pivot(cell, index="model", values="value", aggregate_function="mean", maintain_order=True)
+    values = table.drop("model").to_dict(as_series=False)
+    found, _ = summary_rows(table["model"].to_list(), {name: np.array(each, float) for name, each in values.items()})
+    return {str(table["model"][row]): why for row, why in found.items()}
 
 
 def _of_shared_detectors(aurocs: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -112,9 +130,10 @@ def _of_shared_detectors(aurocs: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str,
         return aurocs, ()
     left = aurocs.join(whole, on=["model", "ood", "detector"], how="anti", nulls_equal=True)
     used = [str(each) for each in whole["detector"].unique(maintain_order=True)]
+    also = " Models without these are left out." if whole["model"].n_unique() < aurocs["model"].n_unique() else ""
     return whole, (
         f"The mean AUROC is over detectors that all compared models have on a set ({listed(used)}): left out "
-        f"{left.height} of {aurocs.height} AUROCs by others, which only some models have.",
+        f"{left.height} of {aurocs.height} AUROCs by others, which only some models have.{also}",
     )  # fmt: skip
 
 

@@ -57,12 +57,13 @@ def wide(
     require(frame, [*duplicates])
     frame = frame.with_columns(joined(frame, found.model).alias(UNIT), *(names(frame, name) for name in found.labels))
     frame, summaries, kept = _without_summaries(frame, asked)
-    frame, nameless = without_name(frame, [name for name in (found.strategy, *found.model[:1]) if name])
+    named = [name for name in (found.strategy, found.model[0] if len(found.model) == 1 else None) if name]
+    frame, nameless = without_name(frame, named)
     frame, steps = _last_step(frame, found)
     frame, read = _as_shares(frame, asked, found, runs)
     others = [name for name in duplicates if name not in asked]
     frame = frame.with_columns([numbers(frame, name).values for name in others])
-    units, level, averaged = _units(frame, found, [*asked, *others])
+    units, level, averaged, gaps = _units(frame, found, [*asked, *others])
     detection = kind == "auroc" if kind else any("auroc" in name.lower() for name in found.ood)
     known = directions(found.ood, higher, lower, True if kind else None)
     errors = [name for name in units.columns if name.startswith(ERROR)]
@@ -72,7 +73,7 @@ def wide(
         notes=(*table.notes, *notes, *found.notes, *said, *kept, *nameless, *steps, *read, *averaged,
                *unknown(found.ood, known)),
         errors=units.select(pl.col(errors).name.map(lambda name: name.removeprefix(ERROR))) if errors else None,
-        ignored=ignored_frame((*table.ignored, *summaries, *found.ignored)),
+        ignored=ignored_frame((*table.ignored, *summaries, *gaps, *found.ignored)),
     )  # fmt: skip
     return with_kin(made, frame, found.strategy or UNIT, unit)
 
@@ -251,15 +252,18 @@ def _on_spreads(measured: Sequence[str], runs: int | None) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _units(frame: pl.DataFrame, found: Roles, asked: Sequence[str]) -> tuple[pl.DataFrame, str, tuple[str, ...]]:
-    """A row a unit, its level, and what was averaged or left out."""
+def _units(
+    frame: pl.DataFrame, found: Roles, asked: Sequence[str]
+) -> tuple[pl.DataFrame, str, tuple[str, ...], tuple[Ignored, ...]]:
+    """A row a unit, its level, what was averaged, and the units that were left out."""
     word = "strategy" if found.strategy else "model"
     family = pl.col(found.family).fill_null(NO_FAMILY) if found.family else pl.lit("")
     asked = list(dict.fromkeys(asked))
     errors = [name for name in frame.columns if name.startswith(ERROR)]
     named = pl.col(found.strategy or UNIT).alias("unit")
     tidy = frame.select(named, family.alias("family"), *asked, *errors)
-    tidy, notes = _without_gaps(tidy, asked, word)
+    whole, notes = _without_gaps(tidy, asked, word)
+    gaps, tidy = _gaps(tidy, whole, asked), whole
     repeated = tidy["unit"].n_unique() < tidy.height
     if repeated:
         notes += (
@@ -276,7 +280,7 @@ def _units(frame: pl.DataFrame, found: Roles, asked: Sequence[str]) -> tuple[pl.
             f"Expected at least four {plural(word)} with all measures, but got {tidy.height}. Add rows. "
             f"{' '.join(notes)}"
         )
-    return tidy, "strategy" if repeated else "model", notes
+    return tidy, "strategy" if repeated else "model", notes, gaps
 
 
 def _apart(frame: pl.DataFrame, found: Roles, asked: Sequence[str]) -> str:
@@ -284,10 +288,20 @@ def _apart(frame: pl.DataFrame, found: Roles, asked: Sequence[str]) -> str:
     if found.strategy:
         return ""
     others = [name for name in frame.columns if name not in (*asked, *found.model) and not name.startswith("__")]
-    telling = (name for name in others if frame.select(*found.model, name).n_unique() == frame.height)
-    name = next((name for name in telling if not frame.schema[name].is_float()), None)
+    whole = [name for name in others if frame.schema[name].is_integer() or not _readable(frame, [name])]
+    name = next((name for name in whole if frame.select(*found.model, name).n_unique() == frame.height), None)
     model = "+".join((*found.model, str(name)))
     return f" They differ in {name}; to keep them apart, write --model {model}." if name else ""
+
+
+def _gaps(tidy: pl.DataFrame, whole: pl.DataFrame, columns: Sequence[str]) -> tuple[Ignored, ...]:
+    """The units that were left out, and the measures that they miss."""
+    lost = tidy.join(whole.select("unit"), on="unit", how="anti").group_by("unit", maintain_order=True)
+    missed = lost.agg(pl.col(columns).is_null().any())
+    return tuple(
+        ("row", str(unit), f"no value of {listed([name for name, gone in zip(columns, flags, strict=True) if gone])}")
+        for unit, *flags in missed.iter_rows()
+    )
 
 
 def _without_gaps(tidy: pl.DataFrame, columns: Sequence[str], unit: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
