@@ -178,7 +178,7 @@ def test_the_page_has_the_usual_way_beside_ours():
     )
     assert "of 12 families" in statistics.relation(found).caption
     page = analysis_page.html(found)
-    assert "240 rows of 12 families, which tell as much as about 12 independent rows" in page
+    assert "The rows tell as much as about 12 independent ones." in page and "240 rows are of 12 families" in page
     assert "Rows taken as independent, and by family" in page
 
 

@@ -120,12 +120,11 @@ def level(analysis: Analysis) -> str:
     table = analysis.measures
     if not table.clusters:
         said = f"Inference is at the level of the {analysis.level}: {table.units.height} independent units."
-    else:
-        said = (
-            f"Inference is at the level of the {analysis.level}: {table.units.height:,} rows of {analysis.n_units:,} "
-            f"{plural(analysis.level)}, which tell as much as about {analysis.independent:,.0f} independent rows."
-        )
-    return " ".join(filter(None, (said, table.clustering)))
+        return " ".join(filter(None, (said, table.clustering)))
+    return (
+        f"Inference is at the level of the {analysis.level}. {table.clustering} The rows tell as much as about "
+        f"{analysis.independent:,.0f} independent ones."
+    )
 
 
 def _cell(value: Any) -> str:

@@ -75,7 +75,7 @@ def wide(
         errors=units.select(pl.col(errors).name.map(lambda name: name.removeprefix(ERROR))) if errors else None,
         ignored=ignored_frame((*table.ignored, *summaries, *gaps, *found.ignored)),
     )  # fmt: skip
-    return with_kin(made, frame, found.strategy or UNIT, unit)
+    return with_kin(made, frame, found.strategy or UNIT, unit or (ROW if found.strategy else None))
 
 
 def ignored_frame(rows: Sequence[Ignored]) -> pl.DataFrame | None:
