@@ -214,7 +214,9 @@ class Model:
         if not isinstance(self.steps, tuple):
             return self.steps
         if runs not in self._common:
-            values, counts = np.unique(np.concatenate([self.steps[run] for run in runs] or [[]]), return_counts=True)
+            values, counts = np.unique(
+                np.concatenate([np.empty(0), *(self.steps[run] for run in runs)]), return_counts=True
+            )
             self._common[runs] = values[counts == len(runs)]
         return self._common[runs]
 
