@@ -86,7 +86,8 @@ def test_the_strongest_pairs_of_tracked_runs() -> None:
     runs = SimpleNamespace(pairs=pairs, models=["m"], performance=of_metric("accuracy"), smoother="spline")
     said = trajectory.sentences(runs)[2]  # type: ignore[arg-type]
     assert said.startswith("The strongest are a with b: +0.50 [0.10, 0.80], plain +0.60 and a with c: -0.50")
-    one = trajectory.sentences(SimpleNamespace(pairs=pairs[[0, 2]], models=["m"], performance=of_metric("accuracy")))[2]  # type: ignore[arg-type]
+    runs.pairs = pairs[[0, 2]]
+    one = trajectory.sentences(runs)[2]  # type: ignore[arg-type]
     assert one == "The strongest is a with b: +0.50 [0.10, 0.80], plain +0.60."
 
 
