@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -48,9 +50,9 @@ def naive(table: pl.DataFrame, pairs: int) -> list[float]:
     return found
 
 
-def timed(build: object, *arguments: object) -> tuple[float, object]:
+def timed(build: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
     began = time.perf_counter()
-    found = build(*arguments)  # type: ignore[operator]
+    found = build(*arguments)
     return time.perf_counter() - began, found
 
 
@@ -58,7 +60,7 @@ if __name__ == "__main__":
     table, some = ladder(), 10
     own, found = timed(ours, table)
     loop, same = timed(naive, table, some)
-    assert np.allclose(found["value"].head(some), same), "the estimates differ"  # type: ignore[index]
+    assert np.allclose(found["value"].head(some), same), "the estimates differ"
     pairs = SETS * (SETS - 1) // 2
     print(f"outfield: {pairs} pairs with ranks, tests and windows: {own:.1f} s")
     print(f"statsmodels, a regression each: {some} pairs {loop:.1f} s, so {pairs} pairs {loop * pairs / some:.0f} s")
