@@ -392,6 +392,42 @@ def _(rng: Rng) -> bool:
     return inside(stats.within_runs(ar(rng, 40, 0.9, 8), ar(rng, 40, 0.9, 8)).estimate, 0.0)
 
 
+@case("within runs by cluster, 8 pairs of kin", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    shared = np.repeat(rng.normal(0, 0.3, 8), 2)
+    low, high = stats.mean_over_runs(np.tanh(shared + rng.normal(0, 0.1, 16)), [str(i // 2) for i in range(16)])[1:3]
+    return bool(low <= 0 <= high)
+
+
+@case("within runs, 8 pairs of kin taken for 16 runs", "coverage", None, "why kin are one unit")
+def _(rng: Rng) -> bool:
+    shared = np.repeat(rng.normal(0, 0.3, 8), 2)
+    low, high = stats.mean_over_runs(np.tanh(shared + rng.normal(0, 0.1, 16)))[1:3]
+    return bool(low <= 0 <= high)
+
+
+@case("sign test over 12 runs, phi = .9 given a random walk", "size", HOLDS)
+def _(rng: Rng) -> bool:
+    a, b, given = ar(rng, 30, 0.9, 12), ar(rng, 30, 0.9, 12), ar(rng, 30, 0.99, 12)
+    return stats.sign_test(stats.within_runs(a, b, given).per_run) < 0.05
+
+
+@case("window from a late start, 8 runs, phi = .9", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    found = stats.windows(*(ar(rng, 40, 0.9, 8) for _ in range(3)), steps=[range(40)] * 8, starts=[25])
+    return bool(found.low[0] <= 0 <= found.high[0])
+
+
+@case("noise floor, sd of 3 reruns of 60 steps", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    return inside(stats.noise_floor(list(rng.normal(0, np.sqrt(2), (3, 60)))).sd, 1.0)
+
+
+@case("noise floor, sd of 3 reruns of 60 steps, phi = .5", "coverage", (0.90, 0.975))
+def _(rng: Rng) -> bool:
+    return inside(stats.noise_floor(list(ar(rng, 60, 0.5, 3) * np.sqrt(2))).sd, 1.0)
+
+
 @case("run permutation, 6 runs, phi = .9", "size", HOLDS)
 def _(rng: Rng) -> bool:
     return stats.run_permutation_test(ar(rng, 40, 0.9, 6), ar(rng, 40, 0.9, 6)).p < 0.05
@@ -416,6 +452,19 @@ def learning(rng: Rng, wander: float) -> np.ndarray:
     """True ID accuracies of six runs at twelve steps: one curve, and each run's random walk about it."""
     curve = 0.5 + 0.33 * (1 - np.exp(-3 * np.linspace(0, 1, 12)))
     return np.clip(curve + rng.normal(size=(6, 12)).cumsum(axis=1) * wander / np.sqrt(12), 0.03, 0.97)
+
+
+@case("run permutation given ID whose noise is known from errors of cells alone", "size", (0.0, 0.08))
+def _(rng: Rng) -> bool | None:
+    from outfield.trajectory.model import ID, Model
+
+    true = learning(rng, 0.02)
+    known = answers(rng, true, 600).mean(axis=-1)
+    a, b = (answers(rng, np.clip(at + (true - 0.5), 0.02, 0.98), 300).mean(axis=-1) for at in (0.45, 0.5))
+    errors = {ID: tuple((known * (1 - known) / 599).mean(axis=1))}
+    runs = tuple(map(str, range(6)))
+    p = Model("m", runs, np.arange(12), known, {"a": a, "b": b}, error_variances=errors).pair("a", "b")["p"]
+    return None if np.isnan(p) else p < 0.05
 
 
 def _noisy(rng: Rng, id_items: int, items: int, slope: float, wander: float = 0.02) -> bool | None:

@@ -15,7 +15,7 @@ from outfield.errors import UserError
 from outfield.reports import trajectory_page
 from outfield.reports.analysis import analyse
 from outfield.reports.findings import findings
-from outfield.reports.findings.runs import window_decides
+from outfield.reports.findings.runs import of_runs, window_decides
 from outfield.stats.noise_floor import noise_floor
 from outfield.stats.runs import mean_over_runs, sign_test, within_runs
 from outfield.stats.smooth import residuals
@@ -154,7 +154,7 @@ def test_reruns_give_the_noise_floor_and_are_kin() -> None:
     assert ((floor["low"] < 0.01) & (floor["high"] > 0.01)).all() and (floor["pairs"] == 2).all()
     steps = dict(floor.select("measure", "steps below").iter_rows())
     assert steps["val"] > 0.8 and steps["third"] > 0.8, "a step of .006 is below a floor of .028"
-    assert {"OF033"} <= {each.code for each in trajectory_page.of_runs(found)}
+    assert {"OF033"} <= {each.code for each in of_runs(found)}
     with pytest.raises(UserError, match="repeat a configuration"):
         _ = Trajectories.of_table(known(table())).floor
 
@@ -162,7 +162,7 @@ def test_reruns_give_the_noise_floor_and_are_kin() -> None:
 def test_a_drift_apart_is_in_the_floor_of_runs_and_not_in_that_of_steps() -> None:
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.01 * np.sqrt(2), (4, 200))
-    still, drift = noise_floor(noise), noise_floor(noise + np.linspace(0, 0.1, 200))
+    still, drift = noise_floor(list(noise)), noise_floor(list(noise + np.linspace(0, 0.1, 200)))
     assert drift.sd.value > 2 * still.sd.value
     assert drift.step_to_step == pytest.approx(still.step_to_step, rel=0.01) == pytest.approx(0.01, rel=0.05)
 

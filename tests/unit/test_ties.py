@@ -81,11 +81,13 @@ def test_the_strongest_pairs_of_tracked_runs() -> None:
     pairs = pl.DataFrame(
         {"model": ["m"] * 3, "smoother": ["spline"] * 3, "first": list("aab"), "second": list("bcc"),
          "value": [0.5, -0.5, 0.1], "low": [0.1, -0.8, None], "high": [0.8, -0.1, None], "plain": [0.6, 0.2, 0.3],
-         "q": [None] * 3}, schema_overrides={"q": pl.Float64},
+         "q": [None] * 3, "p_sign": [None] * 3}, schema_overrides={"q": pl.Float64, "p_sign": pl.Float64},
     )  # fmt: skip
-    said = trajectory.sentences(SimpleNamespace(pairs=pairs, models=["m"], performance=of_metric("accuracy")))[2]  # type: ignore[arg-type]
+    runs = SimpleNamespace(pairs=pairs, models=["m"], performance=of_metric("accuracy"), smoother="spline")
+    said = trajectory.sentences(runs)[2]  # type: ignore[arg-type]
     assert said.startswith("The strongest are a with b: +0.50 [0.10, 0.80], plain +0.60 and a with c: -0.50")
-    one = trajectory.sentences(SimpleNamespace(pairs=pairs[[0, 2]], models=["m"], performance=of_metric("accuracy")))[2]  # type: ignore[arg-type]
+    runs.pairs = pairs[[0, 2]]
+    one = trajectory.sentences(runs)[2]  # type: ignore[arg-type]
     assert one == "The strongest is a with b: +0.50 [0.10, 0.80], plain +0.60."
 
 

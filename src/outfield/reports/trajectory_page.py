@@ -163,8 +163,8 @@ def _by_signs(pairs: pl.DataFrame) -> str:
         return "significance is not known"
     certain = int((benjamini_hochberg(tested["p_sign"]) < 0.05).sum())
     return (
-        f"{certain} pairs (linear) are of one sign in more runs than chance allows (5%, sign test after Benjamini and "
-        "Hochberg; what all runs share is in it)"
+        f"{certain} of {tested.height} pairs (linear) have one sign in more runs than chance allows (5%, sign test "
+        "after Benjamini and Hochberg; what all runs share is in it)"
     )
 
 

@@ -21,6 +21,7 @@ from outfield.stats.components import stratum, variance_components
 from outfield.stats.differences import Difference, independent_difference, mean_difference, paired_difference
 from outfield.stats.measurement_error import errors_in_variables, item_error, reliability
 from outfield.stats.multiplicity import benjamini_hochberg, holm
+from outfield.stats.noise_floor import noise_floor
 from outfield.stats.partial import partial_correlation, partial_matrix
 from outfield.stats.power import detectable, power
 from outfield.stats.ranks import (
@@ -35,11 +36,12 @@ from outfield.stats.ranks import (
 )
 from outfield.stats.recommend import Recommendation, recommend
 from outfield.stats.relate import accuracy_on_the_line, kendall, leave_one_family_out, pearson, spearman
-from outfield.stats.runs import conditional_p, run_permutation_test, within_runs
+from outfield.stats.runs import conditional_p, mean_over_runs, run_permutation_test, sign_test, within_runs
 from outfield.stats.selective import risk_coverage
 from outfield.stats.series import block_bootstrap, circular_shift_test
 from outfield.stats.shape import interrupted, lind_mehlum, lowess, two_lines
 from outfield.stats.units import Panel, panel, unit_means
+from outfield.stats.windows import windows
 
 __all__ = [
     "Anova",
@@ -79,8 +81,10 @@ __all__ = [
     "line_by_cluster",
     "lowess",
     "mean_difference",
+    "mean_over_runs",
     "mean_ranks",
     "nemenyi",
+    "noise_floor",
     "paired_difference",
     "panel",
     "partial_correlation",
@@ -94,6 +98,7 @@ __all__ = [
     "risk_coverage",
     "run_permutation_test",
     "shared_id_covariance",
+    "sign_test",
     "slope_by_cluster",
     "spearman",
     "stratum",
@@ -101,5 +106,6 @@ __all__ = [
     "unit_means",
     "unshared_correlation",
     "variance_components",
+    "windows",
     "within_runs",
 ]

@@ -92,7 +92,7 @@ def noise_floor(differences: Sequence[Any], *, confidence: float = 0.95) -> Nois
     Examples
     --------
     >>> pairs = np.random.default_rng(0).normal(0, 0.01 * np.sqrt(2), (5, 80))
-    >>> print(noise_floor(pairs).sd)
+    >>> print(noise_floor(list(pairs)).sd)
     0.010 [0.009, 0.011] (n = 400)
     """
     pairs = [np.asarray(each, float)[np.isfinite(np.asarray(each, float))] for each in differences]

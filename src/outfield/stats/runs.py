@@ -168,7 +168,12 @@ def sign_test(r: Array, clusters: Sequence[str] = ()) -> float:
     positive, negative = int((signs > 0).sum()), int((signs < 0).sum())
     if not positive + negative:
         return float("nan")
-    return float(stats.binomtest(positive, positive + negative).pvalue)
+    return _sign_p(positive, positive + negative)
+
+
+@lru_cache(maxsize=4096)
+def _sign_p(positive: int, units: int) -> float:
+    return float(stats.binomtest(positive, units).pvalue)
 
 
 def _mean_z(r: Array, confidence: float) -> Estimate:
@@ -287,15 +292,15 @@ def _of_one_length(*measures: Runs) -> list[Array]:
 def _permuted(crossed: Array, most: int, seed: int) -> tuple[float, int]:
     """Share of pairings at least as far from their mean as the true one; ``crossed`` [r, r]: z, or covariances."""
     orders = _orders(len(crossed), most, seed)
-    means = crossed[np.arange(len(crossed)), orders].mean(axis=1)
+    means = sum(np.take(row, order) for row, order in zip(crossed, orders, strict=True)) / len(crossed)
     away = np.abs(means - crossed.mean())
-    return float((away >= away[0] - 1e-12).mean()), len(orders)
+    return float((away >= away[0] - 1e-12).mean()), orders.shape[1]
 
 
 @lru_cache(maxsize=8)
 def _orders(runs: int, most: int, seed: int) -> Array:
-    """Pairings of runs [tried, runs], the true one first."""
+    """Pairings of runs [runs, tried], the true one first."""
     if factorial(runs) <= most:
-        return np.array(list(permutations(range(runs))))
+        return np.array(list(permutations(range(runs)))).T.copy()
     rng = np.random.default_rng(seed)
-    return np.stack([np.arange(runs), *(rng.permutation(runs) for _ in range(most - 1))])
+    return np.stack([np.arange(runs), *(rng.permutation(runs) for _ in range(most - 1))], axis=1)

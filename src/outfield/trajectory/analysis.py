@@ -135,6 +135,11 @@ class Trajectories:
         return of_metric(self.measure) if self.checkpoints is None else Performance(self.measure, "Measure", True)
 
     @property
+    def known(self) -> str:
+        """What is taken out, within a sentence: a table's ID measure by its name."""
+        return f"ID {self.performance.word}" if self.checkpoints is None else self.checkpoints.id
+
+    @property
     def smoother(self) -> Smoother:
         """The smooth that pages show first: the spline where it was fitted."""
         return "spline" if "spline" in self.smoothers else self.smoothers[0]

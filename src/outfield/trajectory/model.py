@@ -165,7 +165,7 @@ class Model:
         lost = self._lost(own, smoother)
         if not (partial.n or 0) > (1 if self.units > 1 else 0):
             return _cells(UNMEASURED, UNMEASURED, note=lost)
-        count = {"positive": int((own > 0).sum())}
+        count: dict[str, float] = {"positive": int((own > 0).sum())}
         if self.units < LEAST_RUNS:
             return _cells(partial, plain, note=" ".join(filter(None, (lost, _too_few(self.units)))), **count)
         p, note = self._tested(first, second) if smoother == "linear" else (float("nan"), "")
@@ -182,39 +182,55 @@ class Model:
 
     def _tested(self, first: str, second: str) -> tuple[float, str]:
         """By run permutation given ID accuracy, whose noise is known where its items, or its errors, are."""
-        here = [
-            run
-            for run in range(len(self.runs))
-            if np.isfinite([*self.values[first][run], *self.values[second][run]]).all()
-        ]
-        common = self._common_steps(tuple(here))
-        if len(common) < LEAST_POINTS:
-            return float(
-                "nan"
-            ), f"No p by run permutation: these runs have {len(common)} steps in common. See the sign test."
-        clusters = [self.clusters[run] for run in here] if self.clusters else ()
-        a, b, known = (
-            of_clusters(np.stack([each[run][np.isin(self.steps_of_runs[run], common)] for run in here]), clusters)
-            for each in (self.values[first], self.values[second], self.id)
-        )
+        here = tuple(np.flatnonzero(self._whole[first] & self._whole[second]).tolist())
+        steps = self._common_steps(here)
+        if len(steps) < LEAST_POINTS:
+            return float("nan"), f"No p by run permutation: these runs have {len(steps)} steps in common."
+        a, b, known = (self._at_common_steps(name, here) for name in (first, second, ID))
         if len(a) < LEAST_RUNS:
             return float("nan"), _too_few(len(a))
+        p, note = self._conditional(a, b, known, len(here))
+        few = "p is of the steps that all runs have." if isinstance(self.steps, tuple) else ""
+        return p, " ".join(filter(None, (note, few)))
+
+    def _conditional(self, a: Array, b: Array, known: Array, runs: int) -> tuple[float, str]:
         if ID in self.correct:
             p = conditional_p(a, b, known, self._noise)[0]
             return p, UNKNOWN if np.isnan(p) else ""
         if ID not in self.error_variances:
             p = conditional_p(a, b, known, 0.0)[0]
             return p, UNKNOWN if np.isnan(p) else EXACT
-        noise = np.nanmean(self.error_variances[ID]) * len(a) / len(here)
+        noise = np.nanmean(self.error_variances[ID]) * len(a) / runs
         p = max(conditional_p(a, b, known, share * noise)[0] for share in SHARES_OF_NOISE)
         return p, UNKNOWN if np.isnan(p) else ""
+
+    @cached_property
+    def _whole(self) -> dict[str, Array]:
+        """Of each measure, the runs that have it."""
+        return {name: np.array([bool(np.isfinite(each).all()) for each in runs]) for name, runs in self.values.items()}
+
+    def _at_common_steps(self, name: str, runs: tuple[int, ...]) -> Array:
+        """A measure at the steps that these runs have in common, kin averaged: [units, T]; computed once."""
+        if (name, runs) not in self._cut:
+            series, steps = self.id if name == ID else self.values[name], self._common_steps(runs)
+            same = isinstance(self.steps, np.ndarray)
+            whole = [series[run] if same else series[run][np.isin(self.steps[run], steps)] for run in runs]
+            clusters = [self.clusters[run] for run in runs] if self.clusters else ()
+            self._cut[name, runs] = of_clusters(np.stack(whole), clusters)
+        return self._cut[name, runs]
+
+    @cached_property
+    def _cut(self) -> dict[tuple[str, tuple[int, ...]], Array]:
+        return {}
 
     def _common_steps(self, runs: tuple[int, ...]) -> Array:
         """Steps that all of these runs have."""
         if not isinstance(self.steps, tuple):
             return self.steps
         if runs not in self._common:
-            values, counts = np.unique(np.concatenate([self.steps[run] for run in runs] or [[]]), return_counts=True)
+            values, counts = np.unique(
+                np.concatenate([np.empty(0), *(self.steps[run] for run in runs)]), return_counts=True
+            )
             self._common[runs] = values[counts == len(runs)]
         return self._common[runs]
 

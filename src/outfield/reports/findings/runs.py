@@ -38,7 +38,7 @@ def window_decides(found: Trajectories) -> Iterator[Finding]:
     yield Finding(
         "OF032", "warning",
         f"The first checkpoint that is taken decides the sign of {len(turned)} of {len(found.windows)} partial "
-        f"correlations given ID {found.performance.word}: {shown}.{more}",
+        f"correlations given {found.known}: {shown}.{more}",
     )  # fmt: skip
 
 
