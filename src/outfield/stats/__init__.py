@@ -25,6 +25,7 @@ from outfield.stats.ranks import (
 )
 from outfield.stats.recommend import Recommendation, recommend
 from outfield.stats.relate import accuracy_on_the_line, kendall, leave_one_family_out, pearson, spearman
+from outfield.stats.repeated_measures import repeated_measures
 from outfield.stats.runs import conditional_p, run_permutation_test, within_runs
 from outfield.stats.selective import risk_coverage
 from outfield.stats.series import block_bootstrap, circular_shift_test
@@ -70,6 +71,7 @@ __all__ = [
     "ranks",
     "recommend",
     "reliability",
+    "repeated_measures",
     "risk_coverage",
     "run_permutation_test",
     "shared_id_covariance",
