@@ -152,6 +152,14 @@ def test_anova_of_the_empirical_logit(benchmarks):
     assert shares == pytest.approx([0.036243, 0.886717, 0.059641, 0.017399], **CLOSE)
 
 
+def test_anova_of_the_arcsine_is_that_of_the_moved_response(benchmarks):
+    found = anova(benchmarks, ["category", "benchmark"], unit="model", response="arcsine")
+    moved = benchmarks.with_columns((pl.col("value") / 100).sqrt().arcsin())
+    by_hand = anova(moved, ["category", "benchmark"], unit="model")
+    assert found.frame()["ss"].to_list() == pytest.approx(by_hand.frame()["ss"].to_list())
+    assert found.row("category:benchmark")["omega2"] > 0
+
+
 def test_anova_of_model_severity_and_corruption_group(resnets):
     group = {name: key for key, names in GROUPS.items() for name in names}
     columns = [f"{name}_{severity}" for name in CORRUPTIONS for severity in range(1, 6)]

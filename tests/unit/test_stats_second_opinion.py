@@ -21,7 +21,8 @@ from outfield import stats
 from outfield.stats import intervals
 from outfield.stats.measurement_error import binomial_error, item_error
 from outfield.stats.reml import Reml
-from outfield.stats.smooth import residuals, spline
+from outfield.stats.shape import _local_smooth
+from outfield.stats.smooth import SMOOTHERS, natural, residuals, spline
 from outfield.stats.units import resample_weights
 
 few = settings(max_examples=15, deadline=None)
@@ -451,6 +452,34 @@ def test_partial_p_is_that_of_a_regression():
     assert stats.partial_correlation(a, b, x).p["linear"] == pytest.approx(fit.pvalues[1])
 
 
+@pytest.mark.parametrize(
+    ("smoother", "formula"), [("cubic", "y ~ x + I(x**2) + I(x**3)"), ("natural", "y ~ cr(x, df=5) - 1")]
+)
+def test_cubic_and_natural_partials_are_regressions_by_formula(smoother, formula):
+    x, a, b = normal(41, 3, 40)
+    left = [sm.formula.ols(formula, pandas.DataFrame({"x": x, "y": y})).fit().resid for y in (a, b)]
+    found = stats.partial_correlation(100 * a, b, 7 * x - 3).estimates[smoother]
+    value = np.corrcoef(*left)[0, 1]
+    spent = 3 if smoother == "cubic" else 4
+    assert [found.value, found.low] == pytest.approx([value, intervals.fisher(value, (40 - 3 - spent) ** -0.5)[0]])
+
+
+def test_a_natural_spline_is_straight_beyond_its_ends():
+    """The second derivative at the outer knots is 0, as R's ns() and mgcv's cr have it."""
+    x = np.linspace(0, 1, 2001)
+    fitted = natural(x, np.exp(3 * x)).values
+    bend = np.diff(fitted, 2) / np.diff(x)[0] ** 2
+    assert max(abs(bend[0]), abs(bend[-1])) < 0.05 * np.abs(bend).max()
+
+
+def test_the_smooth_of_two_lines_is_a_cubic_regression_spline():
+    x, y = np.sort(normal(42, 30)), normal(43, 30)
+    fit = sm.formula.ols("y ~ cr(x, df=5) - 1", pandas.DataFrame({"x": x, "y": y})).fit()
+    fitted, error = _local_smooth(x, y)
+    assert fitted == pytest.approx(fit.fittedvalues.to_numpy())
+    assert error == pytest.approx(fit.get_prediction().se_mean)
+
+
 def test_spline_averages_ties_with_their_counts_as_weights():
     x = np.repeat(np.linspace(0, 1, 12), 3)
     y = x**2 + 0.1 * normal(17, 36)
@@ -505,7 +534,7 @@ def test_a_spline_pays_for_its_degrees_of_freedom():
     assert np.arctanh([found.low, found.high]) == pytest.approx(np.arctanh(found.value) + np.array([-half, half]))
 
 
-@pytest.mark.parametrize("smoother", ["linear", "rank", "spline"])
+@pytest.mark.parametrize("smoother", SMOOTHERS)
 def test_what_a_smooth_leaves_nothing_of_has_no_correlation(smoother):
     x, b = normal(7, 2, 40)
     found = stats.partial_correlation(2 * x + 1, b, x)

@@ -29,17 +29,19 @@ from outfield.stats import (
     partial_matrix,
     pearson,
     recommend,
+    repeated_measures,
     spearman,
     stratum,
     two_lines,
 )
-from outfield.stats.anova import Anova
+from outfield.stats.anova import Anova, Response
 from outfield.stats.base import Level
 from outfield.stats.components import Stratum
 from outfield.stats.partial import PartialCorrelation, PartialMatrix
 from outfield.stats.ranks import Friedman, MeanRanks
 from outfield.stats.recommend import TIE, Recommendation
 from outfield.stats.relate import Correlation, LeftOut, Line
+from outfield.stats.repeated_measures import RepeatedMeasures
 from outfield.stats.shape import Interrupted, LindMehlum, Smooth, TwoLines
 from outfield.stats.units import Panel
 from outfield.tables.directions import higher_is_better
@@ -175,14 +177,23 @@ class Analysis:
 
     @cached_property
     def variance(self) -> dict[str, Anova]:
-        """Factorial ANOVA on the raw and on the logit scale."""
+        """Factorial ANOVA on the raw, logit, probit and arcsine scale."""
         table, (rows, factors, unit) = self.measures, self._design()
         trials: Any = "trials" if "trials" in rows.columns else None
-        scale = "empirical-logit" if table.items and not table.detection else "logit"
+        logit: Response = "empirical-logit" if table.items and not table.detection else "logit"
+        scales: dict[str, Response] = {"raw": "raw", "logit": logit, "probit": "probit", "arcsine": "arcsine"}
         return {
-            "raw": anova(rows, factors, unit=unit),
-            "logit": anova(rows, factors, unit=unit, response=scale, trials=trials),  # type: ignore[arg-type]  # a literal
+            name: anova(rows, factors, unit=unit, response=response, trials=trials) for name, response in scales.items()
         }
+
+    @cached_property
+    def within_models(self) -> RepeatedMeasures:
+        """The family of models against models within family; sets, and families x sets, against sets x models."""
+        table = self.measures
+        if table.rows is not None or not table.has_families or len(self.sets) < 2:
+            raise UserError("Expected families and two OOD measures of each model. Pass --family and --ood.")
+        rows = table.units.unpivot(on=list(self.sets), index=["unit", "family"], variable_name="measure")
+        return repeated_measures(rows, "family", "measure", "unit")
 
     def _design(self) -> tuple[pl.DataFrame, tuple[str, ...], str]:
         table = self.measures

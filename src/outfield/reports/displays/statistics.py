@@ -87,7 +87,7 @@ def calibration(analysis: Analysis) -> Display:
 
 
 def variance(analysis: Analysis) -> Display:
-    """Shares of variance with intervals, on the raw and on the logit scale."""
+    """Shares of variance with intervals, on several scales."""
     parts = analysis.variance
     figures = tuple(_figure(found.plot(), f"{name} scale") for name, found in parts.items())
     table = pl.concat(
@@ -101,6 +101,17 @@ def variance(analysis: Analysis) -> Display:
     )
     columns = {name: name.replace("_", " ") for name in VARIANCE_COLUMNS if name in table.columns}
     return Display("variance", "What the variance is made of", caption, table, figures, columns)
+
+
+def within_models(analysis: Analysis) -> Display:
+    """Families, sets and their interaction, each against its own error."""
+    found = analysis.within_models
+    caption = (
+        f"{found.n_units} models, each measured on all sets: families are tested against models within family, sets "
+        "and family x set against what a model leaves over. p gg: for sets that differ in spread "
+        f"(Greenhouse-Geisser epsilon {found.epsilon:.2f}). Partial eta2 with 95% jackknife intervals over models."
+    )
+    return Display("within", "Do families rank the sets differently?", caption, found.frame(), (_figure(found.plot()),))
 
 
 def _stratum(analysis: Analysis) -> str:
@@ -160,8 +171,8 @@ def partial(analysis: Analysis) -> Display:
     )
     caption = (
         f"Correlation of two OOD measures given {analysis.measures.id_word}, over {found.n_units} units; p by "
-        f"{found.correction}. The sign can depend on the smoother: the table has linear, rank and spline beside the "
-        "plain correlation."
+        f"{found.correction}. The sign can depend on the smoother: the table has the line, ranks, cubic, natural "
+        "and smoothing spline beside the plain correlation."
     )
     return Display(
         "partial", "Do OOD measures agree beyond the ID measure?", caption, analysis.partial_frame(), figures
@@ -183,7 +194,7 @@ def published(analysis: Analysis) -> Display:
 SECTIONS = {
     "What the paper states": (published,),
     "ID against OOD": (relation, families_left_out, on_the_line, shapes, calibration),
-    "Variance": (variance,),
+    "Variance": (variance, within_models),
     "Ranks": (mean_ranks, recommendation),
     "Agreement beyond ID": (partial,),
 }

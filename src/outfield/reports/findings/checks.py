@@ -14,6 +14,7 @@ from outfield.reports.findings.chance import chance, no_detector
 from outfield.stats import spearman
 from outfield.stats.recommend import TIE
 from outfield.stats.relate import Correlation
+from outfield.stats.smooth import SMOOTHERS
 from outfield.stats.units import Panel
 from outfield.tables.directions import unknown
 from outfield.types import Estimate
@@ -194,10 +195,10 @@ def below_half(analysis: Analysis) -> Iterator[Finding]:
 
 
 def smoother_decides(analysis: Analysis) -> Iterator[Finding]:
-    """OF008: linear, rank and spline partial correlations differ in sign."""
+    """OF008: partial correlations by several smoothers differ in sign."""
     turned = {pair: found.estimates for pair, found in analysis.pairs.items() if found.sign_differs}
     for (a, b), values in list(turned.items())[:3]:
-        each = ", ".join(f"{kind} {values[kind].value:+.2f}" for kind in ("linear", "rank", "spline"))
+        each = ", ".join(f"{kind} {values[kind].value:+.2f}" for kind in SMOOTHERS)
         plain = f"(plain {values['plain'].value:+.2f})"
         yield Finding("OF008", "warning", f"{a} and {b} given {analysis.measures.id_word}: {each} {plain}.")
     if len(turned) > 3:
