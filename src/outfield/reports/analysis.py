@@ -16,6 +16,7 @@ from outfield.reports.results import Results
 from outfield.stats import (
     accuracy_on_the_line,
     anova,
+    difference_of_correlations,
     friedman,
     holm,
     interrupted,
@@ -37,6 +38,7 @@ from outfield.stats import (
 from outfield.stats.anova import Anova, Response
 from outfield.stats.base import Level
 from outfield.stats.components import Stratum
+from outfield.stats.difference_of_correlations import CorrelationDifference
 from outfield.stats.partial import PartialCorrelation, PartialMatrix
 from outfield.stats.ranks import Friedman, MeanRanks
 from outfield.stats.recommend import TIE, Recommendation
@@ -172,6 +174,34 @@ class Analysis:
         x, y = table.oriented(table.column(table.id)), table.column(self.main)
         low = x <= x[table.names.index(table.baseline)]
         return {"up to the baseline": spearman(x[low], y[low]), "above it": spearman(x[~low], y[~low])}
+
+    def sides_apart(self) -> CorrelationDifference:
+        """How much the correlation above the baseline's ID measure exceeds that up to it."""
+        below, above = self.sides().values()
+        return difference_of_correlations((above.x, above.y), (below.x, below.y), level=self.level)
+
+    def side_frame(self) -> pl.DataFrame:
+        """The correlation on either side of the baseline, and the difference."""
+        apart = self.sides_apart()
+        rows = [(side, found.estimate, found.p) for side, found in self.sides().items()]
+        rows.append(("difference (above - up to)", apart.difference, apart.p))
+        return pl.DataFrame(
+            [(side, each.n, each.value, each.low, each.high, p) for side, each, p in rows],
+            schema=["side", "n", "spearman", "low", "high", "p"], orient="row",
+        )  # fmt: skip
+
+    @cached_property
+    def ece_apart(self) -> CorrelationDifference:
+        """How much more strongly the calibration error goes with the main OOD measure than the ID measure does."""
+        table, whole = self.measures, self.relations[self.main].whole.estimate
+        y, ece, id = table.column(self.main), table.column(str(table.ece)), table.column(table.id)
+        signs = np.where(np.sign([self.ece.estimate.value, whole.value]) < 0, -1.0, 1.0)
+        return difference_of_correlations((signs[0] * ece, y), (signs[1] * id, y), same_units=True, level=self.level)
+
+    @property
+    def level(self) -> Level:
+        """What the units are."""
+        return "strategy" if self.measures.level == "strategy" else "model"
 
     # --- variance ---
 

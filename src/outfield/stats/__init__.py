@@ -9,10 +9,12 @@ from outfield.stats.anova import Anova, anova
 from outfield.stats.aurocs import compare_aurocs, delong, id_halves, shared_id_covariance, unshared_correlation
 from outfield.stats.base import Result
 from outfield.stats.components import stratum, variance_components
+from outfield.stats.difference_of_correlations import difference_of_correlations
 from outfield.stats.measurement_error import errors_in_variables, item_error, reliability
 from outfield.stats.multiplicity import benjamini_hochberg, holm
 from outfield.stats.partial import partial_correlation, partial_matrix
 from outfield.stats.power import power
+from outfield.stats.published import kendalls_w, published_correlation, published_mean, published_shares
 from outfield.stats.ranks import (
     bradley_terry,
     conover,
@@ -28,7 +30,7 @@ from outfield.stats.relate import accuracy_on_the_line, kendall, leave_one_famil
 from outfield.stats.repeated_measures import repeated_measures
 from outfield.stats.runs import conditional_p, run_permutation_test, within_runs
 from outfield.stats.selective import risk_coverage
-from outfield.stats.series import block_bootstrap, circular_shift_test
+from outfield.stats.series import block_bootstrap, circular_shift_test, effective_checkpoints
 from outfield.stats.shape import interrupted, lind_mehlum, lowess, two_lines
 from outfield.stats.units import Panel, panel, unit_means
 
@@ -49,6 +51,8 @@ __all__ = [
     "conover",
     "critical_difference",
     "delong",
+    "difference_of_correlations",
+    "effective_checkpoints",
     "errors_in_variables",
     "friedman",
     "heterogeneity",
@@ -57,6 +61,7 @@ __all__ = [
     "interrupted",
     "item_error",
     "kendall",
+    "kendalls_w",
     "leave_one_family_out",
     "lind_mehlum",
     "lowess",
@@ -68,6 +73,9 @@ __all__ = [
     "pearson",
     "plackett_luce",
     "power",
+    "published_correlation",
+    "published_mean",
+    "published_shares",
     "ranks",
     "recommend",
     "reliability",

@@ -76,12 +76,26 @@ def shapes(analysis: Analysis) -> Display:
     return Display("shape", "Is the relation monotonic?", caption, analysis.shape_frame(), open=True)
 
 
+def sides(analysis: Analysis) -> Display:
+    """The correlation up to the baseline and above it, and whether the two differ."""
+    caption = (
+        f"Spearman of {analysis.measures.id_word} with {analysis.main} on either side of the baseline. Whether they "
+        "differ is in the last row (Zou's 95% interval; p by Fisher z): that one side alone is significant would not "
+        "tell."
+    )
+    return Display("sides", "Does the relation change at the baseline?", caption, analysis.side_frame())
+
+
 def calibration(analysis: Analysis) -> Display:
     """Calibration error against the OOD measure."""
     table, found = analysis.measures, analysis.ece
     families = table.families if table.has_families else ()
     chart = _plots.scatter(found.x, found.y, table.names, x_title="ECE", y_title=analysis.main, colour=families)
-    caption = f"Expected calibration error against {analysis.main}: Spearman {found.estimate}."
+    apart = analysis.ece_apart
+    caption = (
+        f"Expected calibration error against {analysis.main}: Spearman {found.estimate}. In strength this exceeds "
+        f"{table.id_word}'s by {apart.difference} (p = {apart.p:.2g}; same models, Zou's interval)."
+    )
     columns = ["unit", "family", str(table.ece), analysis.main]
     return Display("ece", "Calibration against OOD", caption, table.units.select(columns), (_figure(chart),))
 
@@ -193,7 +207,7 @@ def published(analysis: Analysis) -> Display:
 
 SECTIONS = {
     "What the paper states": (published,),
-    "ID against OOD": (relation, families_left_out, on_the_line, shapes, calibration),
+    "ID against OOD": (relation, families_left_out, on_the_line, shapes, sides, calibration),
     "Variance": (variance, within_models),
     "Ranks": (mean_ranks, recommendation),
     "Agreement beyond ID": (partial,),

@@ -223,13 +223,14 @@ def one_scale(analysis: Analysis) -> Iterator[Finding]:
 
 
 def ece_predicts_better(analysis: Analysis) -> Iterator[Finding]:
-    """OF010: calibration error predicts the OOD measure better than the ID measure."""
+    """OF010: calibration error predicts the OOD measure better than the ID measure, by a test of the difference."""
     ece, whole = analysis.ece.estimate, analysis.relations[analysis.main].whole.estimate
-    if abs(ece.value) > abs(whole.value) and (ece.low > 0 or ece.high < 0):
+    apart = analysis.ece_apart
+    if apart.difference.low > 0 and (ece.low > 0 or ece.high < 0):
         yield Finding(
             "OF010", "info",
             f"ECE correlates {_number(ece)} with {analysis.main}, {analysis.measures.id_word} only {_number(whole)} "
-            f"(n = {ece.n}).",
+            f"(n = {ece.n}); in strength they differ by {_number(apart.difference)}, p = {apart.p:.2g}.",
         )  # fmt: skip
 
 
