@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from outfield.errors import UserError
+from outfield.reports.cell_noise import less_noise
 from outfield.reports.results import Results
 from outfield.stats import (
     accuracy_on_the_line,
@@ -36,6 +37,7 @@ from outfield.stats import (
     two_lines,
 )
 from outfield.stats.anova import Anova, Response
+from outfield.stats.attenuation import Disattenuated
 from outfield.stats.base import Level
 from outfield.stats.components import Stratum
 from outfield.stats.difference_of_correlations import CorrelationDifference
@@ -202,6 +204,11 @@ class Analysis:
     def level(self) -> Level:
         """What the units are."""
         return "strategy" if self.measures.level == "strategy" else "model"
+
+    @cached_property
+    def less_noise(self) -> dict[tuple[str, ...], Disattenuated]:
+        """Correlations less the noise of the cells; see :func:`outfield.reports.cell_noise.less_noise`."""
+        return less_noise(self.measures, MOST_PAIRS)
 
     # --- variance ---
 

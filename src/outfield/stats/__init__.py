@@ -6,6 +6,7 @@ at which level it infers, over how many independent units, and how it was correc
 
 from outfield.stats.agreement import agreement, heterogeneity
 from outfield.stats.anova import Anova, anova
+from outfield.stats.attenuation import cell_reliability, disattenuated_correlation
 from outfield.stats.aurocs import compare_aurocs, delong, id_halves, shared_id_covariance, unshared_correlation
 from outfield.stats.base import Result
 from outfield.stats.components import stratum, variance_components
@@ -45,6 +46,7 @@ __all__ = [
     "benjamini_hochberg",
     "block_bootstrap",
     "bradley_terry",
+    "cell_reliability",
     "circular_shift_test",
     "compare_aurocs",
     "conditional_p",
@@ -52,6 +54,7 @@ __all__ = [
     "critical_difference",
     "delong",
     "difference_of_correlations",
+    "disattenuated_correlation",
     "effective_checkpoints",
     "errors_in_variables",
     "friedman",

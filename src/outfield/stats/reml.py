@@ -84,12 +84,12 @@ class Reml:
     def _best(self) -> tuple[Array, float]:
         many = len(self.random) + 1
         start = np.full(many, np.log(np.var(self.y) / many))
-        return self._least(lambda logs: logs, start)
+        return self._least(lambda logs: logs, start, 1e-13)
 
-    def _least(self, whole: Callable[[Array], Array], start: Array) -> tuple[Array, float]:
+    def _least(self, whole: Callable[[Array], Array], start: Array, precision: float) -> tuple[Array, float]:
         found = optimize.minimize(
             lambda logs: self.deviance(np.exp(whole(logs))), start, method="L-BFGS-B",
-            bounds=[self._bounds] * len(start), options={"ftol": 1e-13, "gtol": 1e-6},
+            bounds=[self._bounds] * len(start), options={"ftol": precision, "gtol": 1e-6},
         )  # fmt: skip
         return found.x, float(found.fun)
 
@@ -112,7 +112,7 @@ class Reml:
         start, allowed = np.delete(np.maximum(logs, away_from_0), which), float(stats.chi2.ppf(confidence, 1))
 
         def excess(at: float) -> float:
-            return self._least(lambda rest: np.insert(rest, which, at), start)[1] - least - allowed
+            return self._least(lambda rest: np.insert(rest, which, at), start, 1e-8)[1] - least - allowed
 
         return self._end(excess, logs[which], -1.0), self._end(excess, logs[which], 1.0)
 
@@ -123,7 +123,7 @@ class Reml:
         while low < outside < high or outside == inside:
             inside, outside, step = outside, float(np.clip(outside + step, low, high)), 2 * step
             if excess(outside) > 0:
-                return float(np.exp(optimize.brentq(excess, inside, outside, xtol=1e-3)))
+                return float(np.exp(optimize.brentq(excess, inside, outside, xtol=3e-3)))
             if outside in (low, high):
                 break
         return 0.0 if outside == low else float("inf")

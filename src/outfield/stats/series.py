@@ -162,8 +162,8 @@ def effective_checkpoints(a: Any, b: Any, given: Any = None, *, smoother: Smooth
 
     Neighbouring checkpoints repeat each other. Of series with autocorrelations ``r_a(k)``, ``r_b(k)`` at lag k,
     ``1 / n_eff = 1 / n + (2 / n) sum over k <= n / 5 of (1 - k / n) r_a(k) r_b(k)`` [1, 2]: 100 checkpoints of
-    autocorrelation .9 are worth about ten. The number is kept within 2 and n. The interval is Fisher's for so many, and is not
-    known for three or fewer. It takes the series for stationary: where both follow a trend, the trend is what
+    autocorrelation .9 are worth about ten. The number is kept within 2 and n. The interval is Fisher's for so many, and
+    is not known for three or fewer. It takes the series for stationary: where both follow a trend, the trend is what
     correlates, and no number of checkpoints of one run makes it a sample. Use several runs.
 
     Parameters

@@ -12,6 +12,7 @@ from outfield.errors import UserError
 from outfield.reports.analysis import Analysis
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
+from outfield.reports.displays.noise import reliability, without_noise
 from outfield.stats import _plots, lowess
 
 MOST_FIGURES = 6
@@ -211,5 +212,6 @@ SECTIONS = {
     "Variance": (variance, within_models),
     "Ranks": (mean_ranks, recommendation),
     "Agreement beyond ID": (partial,),
+    "Noise of the cells": (reliability, without_noise),
 }
 """Sections of the page and their displays; a display that the table does not allow is left out."""
