@@ -84,7 +84,7 @@ def difference_of_correlations(
         shared, shared_if_equal = _shared(table, values), _shared(table, _mean(values))
     else:
         parts = [paired(*pair) for pair in (first, second)]
-        values = np.array([float(correlations(*columns, kind)) for columns, _, _ in parts])
+        values = np.array([float(correlations(x, y, kind)) for (x, y), _, _ in parts])
         sizes = np.array([len(columns[0]) for columns, _, _ in parts])
         notes, n, shared, shared_if_equal = (*parts[0][2], *parts[1][2]), int(sizes.sum()), 0.0, 0.0
     ends = _zou(values, sizes, shared, kind, confidence)

@@ -78,7 +78,8 @@ class Reml:
 
     @cached_property
     def _bounds(self) -> tuple[float, float]:
-        return tuple(np.log(np.var(self.y) * np.array([SMALLEST, LARGEST])))  # type: ignore[return-value]
+        low, high = np.log(np.var(self.y) * np.array([SMALLEST, LARGEST]))
+        return float(low), float(high)
 
     @cached_property
     def _best(self) -> tuple[Array, float]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from scipy import stats
-from scipy.interpolate import make_smoothing_spline
+from scipy.interpolate import CubicSpline, make_smoothing_spline
 from scipy.optimize import minimize_scalar
 
 from outfield.errors import UserError
@@ -182,10 +182,9 @@ def natural_basis(x: Array) -> Array:
     >>> natural_basis(np.linspace(0, 1, 9)).shape
     (9, 5)
     """
-    import patsy
-
     scaled = _scaled(x)
-    return np.asarray(patsy.cr(scaled, df=INNER_KNOTS + 2))
+    knots = np.quantile(np.unique(scaled), np.linspace(0, 1, INNER_KNOTS + 2))
+    return np.asarray(CubicSpline(knots, np.eye(len(knots)), bc_type="natural")(scaled))
 
 
 def _scaled(x: Array) -> Array:

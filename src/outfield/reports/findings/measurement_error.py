@@ -27,9 +27,9 @@ def noisy_cells(analysis: Analysis) -> Iterator[Finding]:
                 f"is sampling noise (standard error {found.noise:.4f}, sd over models {found.spread:.4f}; reliability "
                 f"{_interval(found.reliability)}). Models differ by less than the table shows.",
             )  # fmt: skip
-    faked = {names: found for names, found in analysis.less_noise.items() if len(names) > 2 and _may_be_noise(found)}
-    for (a, b, given), found in list(faked.items())[:MOST]:
-        yield Finding("OF034", "warning", f"{a} and {b} given {given}: {_interval(found.raw)} as seen, {_left(found)}.")
+    faked = {names: each for names, each in analysis.less_noise.items() if len(names) > 2 and _may_be_noise(each)}
+    for (a, b, given), each in list(faked.items())[:MOST]:
+        yield Finding("OF034", "warning", f"{a} and {b} given {given}: {_interval(each.raw)} as seen, {_left(each)}.")
     if len(faked) > MOST:
         yield Finding("OF034", "warning", f"So for {len(faked) - MOST} pairs more, in the table of noise.")
 
