@@ -128,8 +128,9 @@ def _profiles(
 
 def _split(values: Array, groups: Array) -> Array:
     """Sums of squares: groups, units, conditions, groups x conditions, conditions x units."""
-    member = np.eye(int(groups.max()) + 1)[groups]
-    profile = (member.T @ values / np.maximum(member.sum(0), 1)[:, None])[groups]
+    sums, counts = np.zeros((int(groups.max()) + 1, values.shape[1])), np.bincount(groups)
+    np.add.at(sums, groups, values)
+    profile = (sums / np.maximum(counts, 1)[:, None])[groups]
     mean, unit, group = values.mean(), values.mean(1, keepdims=True), profile.mean(1, keepdims=True)
     both, condition = profile - group, values.mean(0) - mean
     parts = (group - mean, unit - group, condition, both - condition, values - unit - both)
