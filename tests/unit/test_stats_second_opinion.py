@@ -19,6 +19,7 @@ from statsmodels.stats.meta_analysis import combine_effects
 
 from outfield import stats
 from outfield.stats import intervals
+from outfield.stats._closed_form import Cells, left_out, sums_of_squares, uniform
 from outfield.stats.measurement_error import binomial_error, item_error
 from outfield.stats.reml import Reml
 from outfield.stats.shape import _local_smooth
@@ -152,7 +153,6 @@ def test_unbalanced_and_small_goes_to_statsmodels():
 @pytest.mark.parametrize("group", [None, np.repeat(np.arange(5), 3)])
 def test_jackknifed_and_resampled_shares_are_those_of_smaller_tables(group):
     """A share without one unit is the share of the table without it."""
-    from outfield.stats._closed_form import Cells, left_out, sums_of_squares, uniform
 
     y = normal(5, 15, 4, 3, 2)
     ids = np.arange(15) if group is None else group
@@ -164,6 +164,19 @@ def test_jackknifed_and_resampled_shares_are_those_of_smaller_tables(group):
     assert found[(0, 1)][1] == pytest.approx(rest.row("model:b")["ss"])
     assert found[(1, 2)][1] == pytest.approx(rest.row("b:c")["ss"])
     assert float(np.asarray(without.within)[1]) == pytest.approx(rest.row("residual")["ss"])
+
+
+def test_units_in_families_are_left_out_one_by_one_as_by_hand():
+    """Five units in families of 1, 2 and 2: the means of the others, families with the weights that they had."""
+    values, families = normal(44, 5, 3), np.array([0, 1, 1, 2, 2])
+    cells = Cells(values, normal(45, 5, 3) ** 2, uniform((3,)), 1.0)
+    design, strata = left_out(cells, families, units_are_levels=False)
+    assert strata.tolist() == [1, 1, 2, 2]
+    for row, out in enumerate(range(1, 5)):
+        mix = np.array([(families == family) & (np.arange(5) != out) for family in range(3)], float)
+        by_hand = cells.mixed((mix / mix.sum(1, keepdims=True))[None], np.array([[0.2, 0.4, 0.4]]), 4)
+        assert design.mean[row] == pytest.approx(by_hand.mean[0])
+        assert np.asarray(design.within)[row] == pytest.approx(np.asarray(by_hand.within)[0])
 
 
 def test_array_and_frame_agree():

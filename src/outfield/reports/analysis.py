@@ -36,7 +36,7 @@ from outfield.stats import (
     stratum,
     two_lines,
 )
-from outfield.stats.anova import Anova, Interval, Response
+from outfield.stats.anova import Anova, Response
 from outfield.stats.attenuation import Disattenuated
 from outfield.stats.base import Level
 from outfield.stats.components import Stratum
@@ -214,17 +214,13 @@ class Analysis:
 
     @cached_property
     def variance(self) -> dict[str, Anova]:
-        """Factorial ANOVA on the raw, logit, probit and arcsine scale; intervals on the first two."""
+        """Factorial ANOVA on the raw, logit, probit and arcsine scale."""
         table, (rows, factors, unit) = self.measures, self._design()
         trials: Any = "trials" if "trials" in rows.columns else None
         logit: Response = "empirical-logit" if table.items and not table.detection else "logit"
-        scales: dict[str, tuple[Response, Interval]] = {
-            "raw": ("raw", "jackknife"), "logit": (logit, "jackknife"), "probit": ("probit", "none"),
-            "arcsine": ("arcsine", "none"),
-        }  # fmt: skip
+        scales: dict[str, Response] = {"raw": "raw", "logit": logit, "probit": "probit", "arcsine": "arcsine"}
         return {
-            name: anova(rows, factors, unit=unit, response=response, trials=trials, interval=interval)
-            for name, (response, interval) in scales.items()
+            name: anova(rows, factors, unit=unit, response=response, trials=trials) for name, response in scales.items()
         }
 
     @cached_property
