@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import polars as pl
 from scipy import stats as theory
 
 from outfield import registry, stats
 from outfield.errors import UserError
 from outfield.metrics.base import Metric
 from outfield.stats import intervals
-from outfield.stats.smooth import residuals
+from outfield.stats.reml import Reml
+from outfield.stats.smooth import SMOOTHERS, residuals
 from outfield.stats.units import unit_means
 from outfield.types import Estimate
 
@@ -379,7 +381,7 @@ def given(rng: Rng, n: int = 48) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x + rng.normal(size=n), x + rng.normal(size=n), x
 
 
-for _smoother in ("linear", "rank", "spline"):
+for _smoother in SMOOTHERS:
     for _n in (12, 48):
 
         @case(f"partial correlation, {_smoother}, truth 0, n = {_n}", "coverage", COVERS)
@@ -709,6 +711,129 @@ def _(rng: Rng) -> bool:
     seen = rng.binomial(200, true) / 200
     found = stats.errors_in_variables(true + rng.normal(0, 0.05, 400), true + rng.normal(0, 0.05, 400), seen, items=200)
     return abs(found.corrected) > 0.2
+
+
+# --- variance components, units in groups ---
+
+
+@case("variance component of 12 models x 4, generalised", "coverage", (0.92, 0.98))
+def _(rng: Rng) -> bool:
+    row = stats.variance_components(rng.normal(size=(12, 1)) + rng.normal(size=(12, 4)), ("model",)).frame()
+    return bool(row["low"][0] <= 1 <= row["high"][0])
+
+
+@case("variance component of 0, 12 models x 4, generalised", "coverage", (0.95, 1.0))
+def _(rng: Rng) -> bool:
+    return bool(stats.variance_components(rng.normal(size=(12, 4)), ("model",)).frame()["low"][0] == 0)
+
+
+@case("variance component of 16 models x 2 to 6, profile likelihood", "coverage", (0.9, 0.98))
+def _(rng: Rng) -> bool:
+    level = np.repeat(np.arange(16), np.arange(16) % 5 + 2)
+    y = rng.normal(size=16)[level] + rng.normal(size=len(level))
+    low, high = Reml(y, np.zeros(len(y), int), (level,)).interval(0)
+    return bool(low <= 1 <= high)
+
+
+@case("partial eta2 of family x set within 36 models, jackknife", "coverage", (0.9, 0.98))
+def _(rng: Rng) -> bool:
+    family, effect = np.arange(36) % 3, np.outer([-1, 0, 1], [-0.5, 0, 0, 0.5])
+    y = rng.normal(size=(36, 1)) + effect[family] + rng.normal(size=(36, 4))
+    names = {"model": np.repeat(np.arange(36), 4), "family": np.repeat(family, 4), "set": np.tile(np.arange(4), 36)}
+    row = stats.repeated_measures(pl.DataFrame({**names, "value": y.ravel()}), "family", "set", "model").row(
+        "family x set"
+    )
+    truth = (effect**2).mean() / ((effect**2).mean() + 0.75)
+    return bool(row["partial_eta2_low"] <= truth <= row["partial_eta2_high"])
+
+
+@case("family x set within 36 models, sets of unequal spread, Greenhouse-Geisser", "size", HOLDS)
+def _(rng: Rng) -> bool:
+    y = rng.normal(size=(36, 1)) + rng.normal(size=(36, 4)) * np.array([0.2, 0.5, 1, 3])
+    names = {"model": np.repeat(np.arange(36), 4), "family": np.repeat(np.arange(36) % 3, 4)}
+    rows = {**names, "set": np.tile(np.arange(4), 36), "value": y.ravel()}
+    return bool(
+        stats.repeated_measures(pl.DataFrame(rows), "family", "set", "model").row("family x set")["p_gg"] < 0.05
+    )
+
+
+# --- differences of correlations ---
+
+
+def _difference(rng: Rng, n: int, kind: str, which: str) -> stats.Result:
+    """Two correlations of equal strength: of different units, or of the same with or without a measure in common."""
+    if which == "different units":
+        return stats.difference_of_correlations(normal_pair(rng, n, 0.6), normal_pair(rng, n, 0.6), kind=kind)
+    common = rng.normal(size=n)
+    x, y, u, v = 0.8 * common + 0.6 * rng.normal(size=(4, n))
+    first, second = ((x, y), (u, y)) if which == "one in common" else ((x, y), (u, v))
+    return stats.difference_of_correlations(first, second, same_units=True, kind=kind)
+
+
+for _kind in ("pearson", "spearman"):
+    for _which in ("different units", "one in common", "none in common"):
+        for _n in (16, 48):
+
+            @case(f"difference of correlations, {_kind}, {_which}, n = {_n}", "coverage", COVERS)
+            def _(rng: Rng, n: int = _n, kind: str = _kind, which: str = _which) -> bool:
+                return inside(_difference(rng, n, kind, which).difference, 0.0)  # type: ignore[attr-defined]
+
+            @case(f"test of a difference of correlations, {_kind}, {_which}, n = {_n}", "size", HOLDS)
+            def _(rng: Rng, n: int = _n, kind: str = _kind, which: str = _which) -> bool:
+                return _difference(rng, n, kind, which).p < 0.05  # type: ignore[attr-defined]
+
+
+# --- noise of cells ---
+
+
+@case("reliability of .7 from standard errors, 36 models, jackknife", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    seen = rng.normal(size=36) + np.sqrt(3 / 7) * rng.normal(size=36)
+    return inside(stats.cell_reliability(seen, np.full(36, np.sqrt(3 / 7))).reliability, 0.7)
+
+
+for _n, _share in ((24, 0.8), (48, 0.8), (48, 0.5)):
+
+    @case(f"correlation of .6 less noise, reliability {_share}, n = {_n}", "coverage", (0.88, 1.0))
+    def _(rng: Rng, n: int = _n, share: float = _share) -> bool | None:
+        se = np.sqrt((1 - share) / share)
+        a, b = (each + se * rng.normal(size=n) for each in normal_pair(rng, n, 0.6))
+        found = stats.disattenuated_correlation(a, b, errors=[np.full(n, se)] * 2, draws=400).corrected
+        return None if np.isnan(found.low) else inside(found, 0.6)
+
+    @case(f"partial correlation of 0 less noise of ID, reliability {_share}, n = {_n}", "coverage", (0.9, 1.0))
+    def _(rng: Rng, n: int = _n, share: float = _share) -> bool | None:
+        found = _given_noisy(rng, n, share).corrected  # type: ignore[attr-defined]
+        return None if np.isnan(found.low) else inside(found, 0.0)
+
+
+def _given_noisy(rng: Rng, n: int, share: float) -> stats.Result:
+    """Two measures that agree by a third alone, which is seen with noise."""
+    true, se = rng.normal(size=n), np.sqrt((1 - share) / share)
+    a, b = true + 0.7 * rng.normal(size=(2, n))
+    errors = [None, None, np.full(n, se)]
+    return stats.disattenuated_correlation(a, b, true + se * rng.normal(size=n), errors=errors, draws=400)
+
+
+@case("partial correlation of 0, noise of ID left in, reliability 0.8, n = 48", "coverage", None, "what noise fakes")
+def _(rng: Rng) -> bool:
+    return inside(_given_noisy(rng, 48, 0.8).raw, 0.0)  # type: ignore[attr-defined]
+
+
+# --- one run ---
+
+for _phi, _n in ((0.5, 60), (0.8, 100), (0.9, 100)):
+
+    @case(f"correlation at the effective number of checkpoints, phi = {_phi}, n = {_n}", "coverage", (0.9, 0.98))
+    def _(rng: Rng, n: int = _n, phi: float = _phi) -> bool | None:
+        found = stats.effective_checkpoints(*ar(rng, n, phi, 2)).estimate
+        return None if np.isnan(found.low) else inside(found, 0.0)
+
+
+@case("published mean of 5 runs, Student", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    x = rng.normal(size=5)
+    return inside(stats.published_mean(x.mean(), x.std(ddof=1), 5), 0.0)
 
 
 @case("jackknife of a mean, n = 20", "coverage", COVERS)

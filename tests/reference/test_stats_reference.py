@@ -14,7 +14,10 @@ from outfield.stats import (
     kendall,
     partial_correlation,
     pearson,
+    repeated_measures,
     spearman,
+    stratum,
+    variance_components,
 )
 
 CLOSE = {"rel": 0, "abs": 1e-6}
@@ -125,11 +128,36 @@ def test_type_iii_needs_sum_coding_and_leaves_the_intercept_out(benchmarks):
     assert sum(found.frame()["eta2"].drop_nulls()) == pytest.approx(1)
 
 
+def test_models_within_category_and_benchmark_have_a_variance_of_their_own(benchmarks):
+    """Categories x benchmarks as fixed cells, models random within category; REML of statsmodels gives the same."""
+    found = variance_components(benchmarks, ["model"], fixed=["category", "benchmark"])
+    assert found.frame()["component"].to_list() == ["model", "residual"]
+    assert found.frame()["variance"].to_list() == pytest.approx([6.443, 6.378], abs=5e-4)
+    assert found.log_likelihood == pytest.approx(-648.18, abs=5e-3)
+
+
+def test_interaction_of_category_and_benchmark_within_models(benchmarks):
+    found = repeated_measures(benchmarks, "category", "benchmark", "model")
+    both, error = found.row("category x benchmark"), found.row("benchmark x model within category")
+    assert (both["df"], error["df"]) == (30, 205)
+    assert both["f"] == pytest.approx(5.447, abs=5e-4)
+    assert both["ss"] == pytest.approx(1042.184957, **CLOSE)
+    assert found.row("category")["f"] == pytest.approx(stratum(benchmarks, "category", "model").f)
+
+
 def test_anova_of_the_empirical_logit(benchmarks):
     rows = benchmarks.with_columns(items=pl.col("benchmark").replace_strict(ITEMS))
     found = anova(rows, ["category", "benchmark"], unit="model", response="empirical-logit", trials="items")
     shares = found.frame()["eta2"].to_list()[:4]
     assert shares == pytest.approx([0.036243, 0.886717, 0.059641, 0.017399], **CLOSE)
+
+
+def test_anova_of_the_arcsine_is_that_of_the_moved_response(benchmarks):
+    found = anova(benchmarks, ["category", "benchmark"], unit="model", response="arcsine")
+    moved = benchmarks.with_columns((pl.col("value") / 100).sqrt().arcsin())
+    by_hand = anova(moved, ["category", "benchmark"], unit="model")
+    assert found.frame()["ss"].to_list() == pytest.approx(by_hand.frame()["ss"].to_list())
+    assert found.row("category:benchmark")["omega2"] > 0
 
 
 def test_anova_of_model_severity_and_corruption_group(resnets):

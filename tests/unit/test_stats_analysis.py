@@ -13,6 +13,7 @@ from outfield.reports import analysis_page
 from outfield.reports.analysis import Analysis, analyse
 from outfield.reports.findings import TITLES, Finding, findings, frame
 from outfield.reports.paper_statements import side_by_side
+from outfield.stats.smooth import SMOOTHERS
 from outfield.store import foreign_results
 from outfield.tables.measures import measures
 
@@ -543,3 +544,15 @@ def test_an_id_accuracy_of_shares_beside_ood_percentages():
     found = analyse(table, id="acc", ood=["v2"]).measures
     assert found.column("acc") == pytest.approx(table["acc"].to_numpy())
     assert found.column("v2") == pytest.approx(table["v2"].to_numpy() / 100)
+
+
+def test_families_by_sets_are_tested_within_models_on_the_page(resnets):
+    shown = {display.code: display for display in analysis_page.displays(resnets)["Variance"]}
+    assert list(shown) == ["variance", "within"]
+    both = shown["within"].table.filter(pl.col("term") == "family x measure").row(0, named=True)
+    assert (both["df"], round(both["f"], 3)) == (30, 5.447)
+    assert set(shown["variance"].table["scale"]) == {"raw", "logit", "probit", "arcsine"}
+
+
+def test_partial_correlations_have_a_column_for_every_smoother(resnets):
+    assert set(SMOOTHERS) < set(resnets.partial_frame().columns)

@@ -138,6 +138,8 @@ def test_only_test_rows_of_whole_sets_are_read():
 
 SCORES, PAIR, SHARES = RNG.normal(size=(12, 4, 3)), RNG.normal(size=(2, 30)), RNG.uniform(0.4, 0.9, (2, 30))
 NAMES, HALVES = [f"m{i}" for i in range(30)], ["a"] * 15 + ["b"] * 15
+GROUPED = pl.DataFrame({"model": np.repeat(NAMES, 3), "family": np.repeat(HALVES, 3), "set": ["r", "s", "t"] * 30,
+                        "value": RNG.normal(size=90)})  # fmt: skip
 RESULTS = {
     "spearman": lambda: stats.spearman(*PAIR, names=NAMES),
     "leave_one_family_out": lambda: stats.leave_one_family_out(*PAIR, HALVES),
@@ -167,6 +169,14 @@ RESULTS = {
     "delong": lambda: stats.delong(*PAIR),
     "risk_coverage": lambda: stats.risk_coverage(PAIR[0], PAIR[1] > 0),
     "power": lambda: stats.power("models", 0.3),
+    "variance_components, nested": lambda: stats.variance_components(GROUPED, ["model", "family"]),
+    "repeated_measures": lambda: stats.repeated_measures(GROUPED, "family", "set", "model"),
+    "difference_of_correlations": lambda: stats.difference_of_correlations(PAIR, SHARES),
+    "effective_checkpoints": lambda: stats.effective_checkpoints(*PAIR),
+    "cell_reliability": lambda: stats.cell_reliability(SHARES[0], np.full(30, 0.05)),
+    "disattenuated_correlation": lambda: stats.disattenuated_correlation(*SHARES, errors=[np.full(30, 0.05), None]),
+    "published_shares": lambda: stats.published_shares({"a": 0.5, "residual": 0.5}, {"a": 3}, 30),
+    "published_correlation": lambda: stats.published_correlation(0.4, 30),
 }
 
 
@@ -185,3 +195,43 @@ def test_every_result_says_its_level_and_tables_and_draws_itself(name):
 def test_statistics_import_no_torch():
     code = "import sys, outfield.stats, outfield.stats._plots; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("factors", "fixed", "said"),
+    [
+        (["model"], ["model", "set"], "vary within model x set, but model does not"),
+        (["one"], ["set"], "Expected several levels of one"),
+        (["row"], ["set"], "one row a level"),
+    ],
+)
+def test_components_that_cannot_be_told_apart_are_named(factors, fixed, said):
+    rows = GROUPED.with_columns(one=pl.lit("x"), row=pl.int_range(pl.len()).cast(pl.String))
+    with pytest.raises(UserError, match=said):
+        stats.variance_components(rows, factors, fixed=fixed)
+
+
+def test_components_of_too_many_levels_ask_for_a_complete_table():
+    rows = pl.DataFrame({"model": np.arange(2402) // 2, "value": RNG.normal(size=2402)})
+    with pytest.raises(UserError, match="at most 1,000 levels"):
+        stats.variance_components(rows[:-1], ["model"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (GROUPED.with_columns(family=pl.col("set")), "each model in one family"),
+        (pl.concat([GROUPED, GROUPED[:1]]), "one row for each model and set"),
+        (GROUPED.with_columns(family=pl.lit("a")), "two or more of family"),
+        (GROUPED.filter(pl.col("set") == "r"), "two of set"),
+    ],
+)
+def test_repeated_measures_that_are_none_are_told(rows, said):
+    with pytest.raises(UserError, match=said):
+        stats.repeated_measures(rows, "family", "set", "model")
+
+
+def test_a_unit_without_all_conditions_is_left_out_and_counted():
+    found = stats.repeated_measures(GROUPED[1:], "family", "set", "model")
+    assert found.n_units == 29
+    assert found.notes == ("Left out 1 of 30 models without all values of set.",)

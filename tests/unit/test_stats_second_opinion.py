@@ -19,8 +19,11 @@ from statsmodels.stats.meta_analysis import combine_effects
 
 from outfield import stats
 from outfield.stats import intervals
+from outfield.stats._closed_form import Cells, left_out, sums_of_squares, uniform
 from outfield.stats.measurement_error import binomial_error, item_error
-from outfield.stats.smooth import residuals, spline
+from outfield.stats.reml import Reml
+from outfield.stats.shape import _local_smooth
+from outfield.stats.smooth import SMOOTHERS, natural, residuals, spline
 from outfield.stats.units import resample_weights
 
 few = settings(max_examples=15, deadline=None)
@@ -150,7 +153,6 @@ def test_unbalanced_and_small_goes_to_statsmodels():
 @pytest.mark.parametrize("group", [None, np.repeat(np.arange(5), 3)])
 def test_jackknifed_and_resampled_shares_are_those_of_smaller_tables(group):
     """A share without one unit is the share of the table without it."""
-    from outfield.stats._closed_form import Cells, left_out, sums_of_squares, uniform
 
     y = normal(5, 15, 4, 3, 2)
     ids = np.arange(15) if group is None else group
@@ -162,6 +164,19 @@ def test_jackknifed_and_resampled_shares_are_those_of_smaller_tables(group):
     assert found[(0, 1)][1] == pytest.approx(rest.row("model:b")["ss"])
     assert found[(1, 2)][1] == pytest.approx(rest.row("b:c")["ss"])
     assert float(np.asarray(without.within)[1]) == pytest.approx(rest.row("residual")["ss"])
+
+
+def test_units_in_families_are_left_out_one_by_one_as_by_hand():
+    """Five units in families of 1, 2 and 2: the means of the others, families with the weights that they had."""
+    values, families = normal(44, 5, 3), np.array([0, 1, 1, 2, 2])
+    cells = Cells(values, normal(45, 5, 3) ** 2, uniform((3,)), 1.0)
+    design, strata = left_out(cells, families, units_are_levels=False)
+    assert strata.tolist() == [1, 1, 2, 2]
+    for row, out in enumerate(range(1, 5)):
+        mix = np.array([(families == family) & (np.arange(5) != out) for family in range(3)], float)
+        by_hand = cells.mixed((mix / mix.sum(1, keepdims=True))[None], np.array([[0.2, 0.4, 0.4]]), 4)
+        assert design.mean[row] == pytest.approx(by_hand.mean[0])
+        assert np.asarray(design.within)[row] == pytest.approx(np.asarray(by_hand.within)[0])
 
 
 def test_array_and_frame_agree():
@@ -180,8 +195,103 @@ def test_variance_components_are_expected_mean_squares_and_mixedlm():
     fit = sm.MixedLM.from_formula("value ~ 1", rows.to_pandas(), groups="model").fit(reml=True)
     assert closed == pytest.approx([float(fit.cov_re.iloc[0, 0]), fit.scale], rel=1e-3)
     unbalanced = stats.variance_components(rows[:-2], ["model"])
-    assert unbalanced.method.startswith("MixedLM")
-    assert unbalanced.frame()["variance"].to_list() == pytest.approx(closed, rel=0.15)
+    fit = sm.MixedLM.from_formula("value ~ 1", rows[:-2].to_pandas(), groups="model").fit(reml=True)
+    assert unbalanced.method == "REML"
+    assert unbalanced.frame()["variance"].to_list() == pytest.approx(
+        [float(fit.cov_re.iloc[0, 0]), fit.scale], rel=1e-3
+    )
+    assert unbalanced.log_likelihood == pytest.approx(fit.llf)
+
+
+def components(found: stats.Result) -> dict[str, float]:
+    return dict(found.frame().select("component", "variance").rows())
+
+
+def nested_rows() -> pl.DataFrame:
+    """Twelve models in three categories on four benchmarks, two repeats, without the last three rows."""
+    category, model, bench = normal(21, 3) * 2, normal(22, 12), normal(23, 4) * 3
+    at = np.stack(np.meshgrid(range(12), range(4), range(2), indexing="ij")).reshape(3, -1)
+    y = category[at[0] % 3] + model[at[0]] + bench[at[1]] + 2 * normal(24, 3, 4)[at[0] % 3, at[1]]
+    y += 1.5 * normal(20, 12, 4)[at[0], at[1]] + normal(25, 96)
+    names = {"model": at[0], "bench": at[1], "category": at[0] % 3, "value": y}
+    return pl.DataFrame(names)[:-3]
+
+
+def test_nested_and_crossed_components_are_mixedlms():
+    """Category within bench and model: MixedLM with a variance-component formula for every term."""
+    rows = nested_rows()
+    found = stats.variance_components(rows, ["model", "bench", "category"])
+    columns = rows.with_columns(
+        one=pl.lit(1), both=pl.format("{} {}", "model", "bench"), within=pl.format("{} {}", "category", "bench")
+    ).to_pandas()
+    parts = {"model": "model", "bench": "bench", "category": "category", "both": "both", "within": "within"}
+    formulae = {name: f"0 + C({column})" for name, column in parts.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = sm.MixedLM.from_formula(
+            "value ~ 1", columns, groups="one", re_formula="0", vc_formula=formulae
+        ).fit(reml=True)  # fmt: skip
+    theirs = dict(zip(sorted(parts), fit.vcomp, strict=True))
+    named = {"model": "model", "bench": "bench", "category": "category", "model x bench": "both",
+             "bench x category": "within"}  # fmt: skip
+    ours = components(found)
+    assert set(ours) == {*named, "residual"}
+    assert found.log_likelihood == pytest.approx(fit.llf, abs=1e-4)
+    assert [ours[name] for name in named] == pytest.approx([theirs[each] for each in named.values()], rel=0.01)
+
+
+def test_balanced_components_by_both_ways_agree():
+    rows = as_rows(normal(26, 8, 1, 1) * 2 + normal(27, 1, 5, 1) + normal(28, 8, 5, 1) + normal(29, 8, 5, 3), "abr")
+    closed, model = stats.variance_components(rows, ["a", "b"]), rows.with_columns(c=pl.lit("x"))
+    restricted = stats.variance_components(model, ["a", "b"], fixed=["c"])
+    assert (closed.method, restricted.method) == ("expected mean squares", "REML")
+    assert components(restricted) == pytest.approx(components(closed), rel=1e-3)
+
+
+def test_profile_interval_is_where_the_likelihood_falls_by_1_92():
+    group = np.repeat(range(12), 4)
+    model = Reml(normal(30, 12)[group] + normal(31, 48), np.zeros(48, int), (group,))
+    for which in (0, 1):
+        for end in model.interval(which):
+            others = optimize.minimize_scalar(
+                lambda log, which=which, end=end: model.deviance(np.insert([np.exp(log)], which, end)),
+                bounds=(-8, 5), method="bounded",
+            )  # fmt: skip
+            assert others.fun + 2 * model.log_likelihood == pytest.approx(theory.chi2.ppf(0.95, 1), abs=1e-2)
+
+
+def test_a_component_of_nothing_is_0_where_mixedlm_stops_short():
+    rows = as_rows(normal(32, 10, 4), "mr").with_columns(value=pl.col("value") - pl.col("value").mean().over("m"))
+    found = stats.variance_components(rows[:-1], ["m"]).frame().row(0, named=True)
+    assert found["variance"] == found["low"] == 0 < found["high"]
+
+
+def test_repeated_measures_are_the_nested_analysis_by_least_squares():
+    """Every F by statsmodels: errors are unit within group, and condition x unit within group."""
+    rows = as_rows(normal(33, 11, 4), "us").with_columns(g=pl.col("u").str.tail(1).cast(pl.Int64) % 3)
+    found = stats.repeated_measures(rows, "g", "s", "u")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fits = [
+            sm.formula.ols(f"value ~ {formula}", rows.to_pandas()).fit().ssr
+            for formula in ("1", "C(g)", "C(u)", "C(u) + C(s)", "C(u) + C(g):C(s)")
+        ]
+    between, units, conditions, both = -np.diff(fits)
+    table = found.frame()
+    assert table["ss"].to_list() == pytest.approx([between, units, conditions, both, fits[-1]])
+    assert table["df"].to_list() == [2, 8, 3, 6, 24]
+    f = (both / 6) / (fits[-1] / 24)
+    assert [found.row("g x s")["f"], found.row("g x s")["p"]] == pytest.approx([f, theory.f.sf(f, 6, 24)])
+    assert found.row("g")["f"] == pytest.approx(stats.stratum(rows, "g", "u").f)
+    assert 1 / 3 < found.epsilon <= 1
+
+
+def test_epsilon_is_1_where_conditions_are_alike_and_falls_where_two_go_together():
+    values = normal(34, 400, 4)
+    bound = values + 5 * normal(35, 400, 1) * np.array([1.0, 1, 0, 0])
+    rows = [as_rows(each, "us").with_columns(g=pl.col("u").str.tail(1).cast(pl.Int64) % 2) for each in (values, bound)]
+    alike, together = (stats.repeated_measures(each, "g", "s", "u").epsilon for each in rows)
+    assert alike > 0.95 and together < 0.5
 
 
 def test_stratum_is_one_way_anova_of_unit_means():
@@ -355,6 +465,34 @@ def test_partial_p_is_that_of_a_regression():
     assert stats.partial_correlation(a, b, x).p["linear"] == pytest.approx(fit.pvalues[1])
 
 
+@pytest.mark.parametrize(
+    ("smoother", "formula"), [("cubic", "y ~ x + I(x**2) + I(x**3)"), ("natural", "y ~ cr(x, df=5) - 1")]
+)
+def test_cubic_and_natural_partials_are_regressions_by_formula(smoother, formula):
+    x, a, b = normal(41, 3, 40)
+    left = [sm.formula.ols(formula, pandas.DataFrame({"x": x, "y": y})).fit().resid for y in (a, b)]
+    found = stats.partial_correlation(100 * a, b, 7 * x - 3).estimates[smoother]
+    value = np.corrcoef(*left)[0, 1]
+    spent = 3 if smoother == "cubic" else 4
+    assert [found.value, found.low] == pytest.approx([value, intervals.fisher(value, (40 - 3 - spent) ** -0.5)[0]])
+
+
+def test_a_natural_spline_is_straight_beyond_its_ends():
+    """The second derivative at the outer knots is 0, as R's ns() and mgcv's cr have it."""
+    x = np.linspace(0, 1, 2001)
+    fitted = natural(x, np.exp(3 * x)).values
+    bend = np.diff(fitted, 2) / np.diff(x)[0] ** 2
+    assert max(abs(bend[0]), abs(bend[-1])) < 0.05 * np.abs(bend).max()
+
+
+def test_the_smooth_of_two_lines_is_a_cubic_regression_spline():
+    x, y = np.sort(normal(42, 30)), normal(43, 30)
+    fit = sm.formula.ols("y ~ cr(x, df=5) - 1", pandas.DataFrame({"x": x, "y": y})).fit()
+    fitted, error = _local_smooth(x, y)
+    assert fitted == pytest.approx(fit.fittedvalues.to_numpy())
+    assert error == pytest.approx(fit.get_prediction().se_mean)
+
+
 def test_spline_averages_ties_with_their_counts_as_weights():
     x = np.repeat(np.linspace(0, 1, 12), 3)
     y = x**2 + 0.1 * normal(17, 36)
@@ -409,7 +547,7 @@ def test_a_spline_pays_for_its_degrees_of_freedom():
     assert np.arctanh([found.low, found.high]) == pytest.approx(np.arctanh(found.value) + np.array([-half, half]))
 
 
-@pytest.mark.parametrize("smoother", ["linear", "rank", "spline"])
+@pytest.mark.parametrize("smoother", SMOOTHERS)
 def test_what_a_smooth_leaves_nothing_of_has_no_correlation(smoother):
     x, b = normal(7, 2, 40)
     found = stats.partial_correlation(2 * x + 1, b, x)

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from outfield.errors import UserError
+from outfield.reports.cell_noise import less_noise
 from outfield.reports.results import Results
 from outfield.stats import (
     accuracy_on_the_line,
@@ -22,6 +23,7 @@ from outfield.stats import (
     between_within,
     correlation_by_cluster,
     correlations_by_cluster,
+    difference_of_correlations,
     friedman,
     holm,
     independent_units,
@@ -37,18 +39,22 @@ from outfield.stats import (
     partial_matrix,
     pearson,
     recommend,
+    repeated_measures,
     spearman,
     stratum,
     two_lines,
 )
-from outfield.stats.anova import Anova
+from outfield.stats.anova import Anova, Response
+from outfield.stats.attenuation import Disattenuated
 from outfield.stats.base import Level
 from outfield.stats.clusters import BetweenWithin, ClusterCorrelations, Kind
 from outfield.stats.components import Stratum
+from outfield.stats.difference_of_correlations import CorrelationDifference
 from outfield.stats.partial import PartialCorrelation, PartialMatrix
 from outfield.stats.ranks import Friedman, MeanRanks
 from outfield.stats.recommend import TIE, Recommendation
 from outfield.stats.relate import Correlation, LeftOut, Line
+from outfield.stats.repeated_measures import RepeatedMeasures
 from outfield.stats.shape import Interrupted, LindMehlum, Smooth, TwoLines
 from outfield.stats.units import Panel
 from outfield.tables import published
@@ -113,6 +119,13 @@ class Analysis:
     def n_units(self) -> int:
         """How many independent units there are."""
         return len(set(self.measures.clusters)) or self.measures.units.height
+
+    def _of_independent_rows(self, what: str) -> None:
+        """``UserError`` where rows are kin: ``what`` has no interval by cluster."""
+        if self.measures.clusters:
+            raise UserError(
+                f"Expected independent rows for {what}, but rows are kin. Average them by --strategy first."
+            )
 
     @cached_property
     def independent(self) -> float:
@@ -291,18 +304,58 @@ class Analysis:
         low = x <= x[table.names.index(table.baseline)]
         return {"up to the baseline": self.correlate(x, y, low), "above it": self.correlate(x, y, ~low)}
 
+    def sides_apart(self) -> CorrelationDifference:
+        """How much the correlation above the baseline's ID measure exceeds that up to it."""
+        self._of_independent_rows("the difference of two correlations")
+        below, above = self.sides().values()
+        return difference_of_correlations((above.x, above.y), (below.x, below.y), level=self.level)
+
+    def side_frame(self) -> pl.DataFrame:
+        """The correlation on either side of the baseline, and the difference."""
+        apart = self.sides_apart()
+        rows = [(side, found.estimate, found.p) for side, found in self.sides().items()]
+        rows.append(("difference (above - up to)", apart.difference, apart.p))
+        return pl.DataFrame(
+            [(side, each.n, each.value, each.low, each.high, p) for side, each, p in rows],
+            schema=["side", "n", "spearman", "low", "high", "p"], orient="row",
+        )  # fmt: skip
+
+    @cached_property
+    def ece_apart(self) -> CorrelationDifference:
+        """How much more strongly the calibration error goes with the main OOD measure than the ID measure does."""
+        self._of_independent_rows("the difference of two correlations")
+        table, whole = self.measures, self.relations[self.main].whole.estimate
+        y, ece, id = table.column(self.main), table.column(str(table.ece)), table.column(table.id)
+        signs = np.where(np.sign([self.ece.estimate.value, whole.value]) < 0, -1.0, 1.0)
+        return difference_of_correlations((signs[0] * ece, y), (signs[1] * id, y), same_units=True, level=self.level)
+
+    @cached_property
+    def less_noise(self) -> dict[tuple[str, ...], Disattenuated]:
+        """Correlations less the noise of the cells; see :func:`outfield.reports.cell_noise.less_noise`."""
+        self._of_independent_rows("correlations less the noise of the cells")
+        return less_noise(self.measures, MOST_PAIRS)
+
     # --- variance ---
 
     @cached_property
     def variance(self) -> dict[str, Anova]:
-        """Factorial ANOVA on the raw and on the logit scale."""
+        """Factorial ANOVA on the raw, logit, probit and arcsine scale."""
         table, (rows, factors, unit) = self.measures, self._design()
         trials: Any = "trials" if "trials" in rows.columns else None
-        scale = "empirical-logit" if table.items and not table.detection else "logit"
+        logit: Response = "empirical-logit" if table.items and not table.detection else "logit"
+        scales: dict[str, Response] = {"raw": "raw", "logit": logit, "probit": "probit", "arcsine": "arcsine"}
         return {
-            "raw": anova(rows, factors, unit=unit),
-            "logit": anova(rows, factors, unit=unit, response=scale, trials=trials),  # type: ignore[arg-type]  # a literal
+            name: anova(rows, factors, unit=unit, response=response, trials=trials) for name, response in scales.items()
         }
+
+    @cached_property
+    def within_models(self) -> RepeatedMeasures:
+        """The family of models against models within family; sets, and families x sets, against sets x models."""
+        table = self.measures
+        if table.rows is not None or not table.has_families or len(self.sets) < 2:
+            raise UserError("Expected families and two OOD measures of each model. Pass --family and --ood.")
+        rows = table.units.unpivot(on=list(self.sets), index=["unit", "family"], variable_name="measure")
+        return repeated_measures(rows, "family", "measure", "unit")
 
     def _design(self) -> tuple[pl.DataFrame, tuple[str, ...], str]:
         table = self.measures

@@ -29,7 +29,7 @@ def displays(analysis: Analysis) -> dict[str, list[Display]]:
     --------
     >>> from outfield.reports.analysis import analyse
     >>> [display.code for display in displays(analyse(example="krumpl2026"))["ID against OOD"]]
-    ['relation', 'families', 'shape', 'ece']
+    ['relation', 'families', 'shape', 'sides', 'ece']
     """
     found = {}
     for title, builds in SECTIONS.items():

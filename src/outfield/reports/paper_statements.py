@@ -6,9 +6,12 @@ import polars as pl
 
 from outfield.reports.analysis import Analysis
 from outfield.reports.findings.checks import findings
-from outfield.stats import critical_difference, spearman
+from outfield.stats import critical_difference, kendalls_w, published_shares, spearman
 from outfield.tables.profile import Paper
 from outfield.types import Estimate
+
+OOD_CATEGORIES = 4
+"""Of the published three-way analysis: near, far, extreme and synthetic sets."""
 
 
 def side_by_side(analysis: Analysis) -> pl.DataFrame:
@@ -30,14 +33,18 @@ def side_by_side(analysis: Analysis) -> pl.DataFrame:
         ("the same without the adversarial family", "not stated", _without(analysis)),
         ("calibration", "ECE against AUROC is shown as a figure", _calibration(analysis)),
         ("56 models", "56 ways to train", _duplicates(analysis)),
-        (said["interaction"].topic, said["interaction"].text, _shares(shipped.shares)),
+        (said["interaction"].topic, said["interaction"].text, _shares(shipped, analysis.measures.units.height)),
         (said["friedman"].topic, said["friedman"].text, _friedman(shipped, analysis.measures.units.height)),
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=["topic", "stated", "supported"], orient="row")
 
 
+def _interval(estimate: Estimate) -> str:
+    return f"{estimate.value:+.3f} [{estimate.low:+.2f}, {estimate.high:+.2f}]"
+
+
 def _text(estimate: Estimate, p: float) -> str:
-    return f"rho = {estimate.value:+.3f} [{estimate.low:+.2f}, {estimate.high:+.2f}], n = {estimate.n}, p = {p:.2g}"
+    return f"rho = {_interval(estimate)}, n = {estimate.n}, p = {p:.2g}"
 
 
 def _model_level(analysis: Analysis) -> str:
@@ -46,7 +53,9 @@ def _model_level(analysis: Analysis) -> str:
 
 
 def _sides(analysis: Analysis) -> str:
-    return "; ".join(f"{side}: {_text(found.estimate, found.p)}" for side, found in analysis.sides().items())
+    each = [f"{side}: {_text(found.estimate, found.p)}" for side, found in analysis.sides().items()]
+    apart = analysis.sides_apart()
+    return "; ".join([*each, f"they differ by {_interval(apart.difference)}, p = {apart.p:.2g}"])
 
 
 def _without(analysis: Analysis) -> str:
@@ -61,7 +70,9 @@ def _without(analysis: Analysis) -> str:
 
 def _calibration(analysis: Analysis) -> str:
     found = analysis.ece
-    return f"{_text(found.estimate, found.p)}: stronger than accuracy"
+    apart = analysis.ece_apart
+    verdict = "stronger than accuracy" if apart.difference.low > 0 else "not shown to be stronger than accuracy"
+    return f"{_text(found.estimate, found.p)}: {verdict}, by {_interval(apart.difference)}, p = {apart.p:.2g}"
 
 
 def _duplicates(analysis: Analysis) -> str:
@@ -69,17 +80,21 @@ def _duplicates(analysis: Analysis) -> str:
     return " ".join(pairs) or "no near-duplicates"
 
 
-def _shares(shares: dict[str, float]) -> str:
+def _shares(shipped: Paper, models: int) -> str:
+    levels = {"model": models, "method": shipped.treatments, "OOD category": OOD_CATEGORIES}
+    found = published_shares(shipped.shares, levels, shipped.pooled_rows).frame().sort("omega2", descending=True)
+    shares = ", ".join(f"{row['term']} {row['omega2']:.1%}" for row in found.to_dicts())
     return (
-        f"eta2 as published adds up to {sum(shares.values()):.1%}; the shares are of 9,408 values of 56 models: their "
-        "intervals must come from resampling models, for which the rows are needed"
+        f"omega2 from the published shares, which noise is taken off: {shares}. The shares are of "
+        f"{shipped.pooled_rows:,} values of {models} models: their intervals must come from resampling models, for "
+        "which the rows are needed"
     )
 
 
 def _friedman(shipped: Paper, models: int) -> str:
     parts = []
     for blocks, name in ((models, "models"), (models * shipped.sets, "model x set pairs")):
-        w = shipped.friedman / (blocks * (shipped.treatments - 1))
+        w = kendalls_w(shipped.friedman, blocks, shipped.treatments)
         difference = critical_difference(shipped.treatments, blocks)
         parts.append(f"{blocks} {name} as blocks: W = {w:.3f}, critical difference {difference:.2f}")
     return "; ".join(parts) + "; pairs of one model are no independent blocks"

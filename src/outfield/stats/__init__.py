@@ -6,6 +6,7 @@ at which level it infers, over how many independent units, and how it was correc
 
 from outfield.stats.agreement import agreement, heterogeneity
 from outfield.stats.anova import Anova, anova
+from outfield.stats.attenuation import cell_reliability, disattenuated_correlation
 from outfield.stats.aurocs import compare_aurocs, delong, id_halves, shared_id_covariance, unshared_correlation
 from outfield.stats.base import Result
 from outfield.stats.clusters import (
@@ -18,12 +19,14 @@ from outfield.stats.clusters import (
     slope_by_cluster,
 )
 from outfield.stats.components import stratum, variance_components
+from outfield.stats.difference_of_correlations import difference_of_correlations
 from outfield.stats.differences import Difference, independent_difference, mean_difference, paired_difference
 from outfield.stats.measurement_error import errors_in_variables, item_error, reliability
 from outfield.stats.multiplicity import benjamini_hochberg, holm
 from outfield.stats.noise_floor import noise_floor
 from outfield.stats.partial import partial_correlation, partial_matrix
 from outfield.stats.power import detectable, power
+from outfield.stats.published import kendalls_w, published_correlation, published_mean, published_shares
 from outfield.stats.ranks import (
     bradley_terry,
     conover,
@@ -36,9 +39,10 @@ from outfield.stats.ranks import (
 )
 from outfield.stats.recommend import Recommendation, recommend
 from outfield.stats.relate import accuracy_on_the_line, kendall, leave_one_family_out, pearson, spearman
+from outfield.stats.repeated_measures import repeated_measures
 from outfield.stats.runs import conditional_p, mean_over_runs, run_permutation_test, sign_test, within_runs
 from outfield.stats.selective import risk_coverage
-from outfield.stats.series import block_bootstrap, circular_shift_test
+from outfield.stats.series import block_bootstrap, circular_shift_test, effective_checkpoints
 from outfield.stats.shape import interrupted, lind_mehlum, lowess, two_lines
 from outfield.stats.units import Panel, panel, unit_means
 from outfield.stats.windows import windows
@@ -56,6 +60,7 @@ __all__ = [
     "between_within",
     "block_bootstrap",
     "bradley_terry",
+    "cell_reliability",
     "circular_shift_test",
     "compare_aurocs",
     "conditional_p",
@@ -65,6 +70,9 @@ __all__ = [
     "critical_difference",
     "delong",
     "detectable",
+    "difference_of_correlations",
+    "disattenuated_correlation",
+    "effective_checkpoints",
     "errors_in_variables",
     "friedman",
     "heterogeneity",
@@ -76,6 +84,7 @@ __all__ = [
     "intraclass",
     "item_error",
     "kendall",
+    "kendalls_w",
     "leave_one_family_out",
     "lind_mehlum",
     "line_by_cluster",
@@ -92,9 +101,13 @@ __all__ = [
     "pearson",
     "plackett_luce",
     "power",
+    "published_correlation",
+    "published_mean",
+    "published_shares",
     "ranks",
     "recommend",
     "reliability",
+    "repeated_measures",
     "risk_coverage",
     "run_permutation_test",
     "shared_id_covariance",

@@ -60,16 +60,36 @@ class Cells:
 
         ``units`` is how many units a resample has, by default all.
         """
+        means, squares, inner = (mix @ each for each in self._summands)
+        return self._of_means(means, squares, inner, first, len(self.mean) if units is None else units)
+
+    @property
+    def _summands(self) -> tuple[Array, Array, Array]:
+        """Of every unit what is averaged over units: cell means, their squares, the sum of squares within cells."""
         flat = self.mean.reshape(len(self.mean), -1)
-        means = mix @ flat
-        squares = mix @ (flat**2)
+        return flat, flat**2, self.inner.reshape(len(flat), -1).sum(1)
+
+    def _of_means(self, means: Array, squares: Array, inner: Array, first: Array, units: float) -> Design:
         rest = outer(self.weights).ravel()
-        units = len(self.mean) if units is None else units
         n = units * rest.size * self.replicates
         spread = np.einsum("bg,bgp,p->b", first, squares - means**2, rest) * n
-        inner = np.einsum("bg,bg->b", first, mix @ self.inner.reshape(len(flat), -1).sum(1)) * units
+        within = np.einsum("bg,bg->b", first, inner) * units
         shaped = means.reshape(*means.shape[:2], *self.mean.shape[1:])
-        return Design(shaped, (first, *self.weights), n, np.maximum(spread, 0) + inner)
+        return Design(shaped, (first, *self.weights), n, np.maximum(spread, 0) + within)
+
+    def without_each(self, levels: Array, out: Array) -> Design:
+        """The design of levels without each unit of ``out`` in turn; levels keep their weights."""
+        sizes = np.bincount(levels)
+        own = np.equal.outer(np.arange(len(sizes)), levels) / sizes[:, None]
+        parts, at = [], (np.arange(len(out)), levels[out])
+        for each in self._summands:
+            mean = own @ each
+            left = np.repeat(mean[None], len(out), axis=0)
+            share = (1 / sizes[levels[out]]).reshape(-1, *[1] * (each.ndim - 1))
+            left[at] = (mean[levels[out]] - share * each[out]) / (1 - share)
+            parts.append(left)
+        first = np.broadcast_to(sizes / len(levels), (len(out), len(sizes)))
+        return self._of_means(parts[0], parts[1], parts[2], first, len(levels) - 1)
 
     def counted(self, counts: Array) -> Design:
         """The design of resamples of units that are levels themselves: ``counts`` [b, units], equal sums."""
@@ -171,16 +191,13 @@ def left_out(cells: Cells, ids: Array, *, units_are_levels: bool) -> tuple[Desig
     if units_are_levels and len(set(ids.tolist())) == n:
         return cells.counted(1 - np.eye(n)), None
     sizes = np.bincount(ids)
-    own = np.equal.outer(np.arange(len(sizes)), ids).astype(float)
     if units_are_levels:
+        own = np.equal.outer(np.arange(len(sizes)), ids).astype(float)
         first = (1 - np.eye(len(sizes))) * sizes
         mix = np.broadcast_to(own / sizes[:, None], (len(sizes), *own.shape))
         return cells.mixed(mix, first / first.sum(1, keepdims=True), n - n / len(sizes)), None
     out = np.flatnonzero(sizes[ids] > 1)
-    mix = np.repeat(own[None], len(out), axis=0)
-    mix[np.arange(len(out)), :, out] = 0
-    counts = mix.sum(axis=2)
-    return cells.mixed(mix / counts[..., None], np.broadcast_to(sizes / n, counts.shape), n - 1), ids[out]
+    return cells.without_each(ids, out), ids[out]
 
 
 def _nested(cells: Cells, ids: Array, draws: int, width: int, rng: np.random.Generator) -> Iterator[Design]:

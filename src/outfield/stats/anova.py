@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 from scipy import stats
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
-Response = Literal["raw", "logit", "probit", "empirical-logit"]
+Response = Literal["raw", "logit", "probit", "arcsine", "empirical-logit"]
+RESPONSES: tuple[Response, ...] = get_args(Response)
 RESIDUAL = "residual"
 SHARES = ("eta2", "partial_eta2", "omega2")
 Interval = Literal["jackknife", "percentile", "basic", "bc", "none"]
@@ -135,9 +136,10 @@ def anova(
     group : vector, optional
         Only for arrays whose first axis is models: the strategy of each. Then the factor of the first axis
         is the strategy, its models are replicates, and strategies, then models, are resampled.
-    response : ``raw``, ``logit``, ``probit`` or ``empirical-logit``
-        On shares or percent: logit and probit clip at 1 / (2 trials), the empirical logit is
-        ``log((k + 1/2) / (trials - k + 1/2))``, k = share x trials.
+    response : ``raw``, ``logit``, ``probit``, ``arcsine`` or ``empirical-logit``
+        On shares or percent: logit and probit clip at 1 / (2 trials), the arcsine is ``asin(sqrt(share))`` (equal
+        variance for shares of equal trials), the empirical logit is ``log((k + 1/2) / (trials - k + 1/2))``,
+        k = share x trials.
     trials : number or column behind each share; for an AUROC ``n_id * n_ood``. Default 1e4
     typ : 2 or 3
         Type III (statsmodels with sum coding, small designs alone; its intercept is left out of shares).
@@ -455,11 +457,13 @@ def _responses(values: Array, response: Response, trials: Any) -> tuple[Array, t
 
     if response == "raw":
         return values.astype(float), ()
-    if response not in ("logit", "probit", "empirical-logit"):
-        raise UserError(f"Expected raw, logit, probit or empirical-logit, but got {response!r}. Choose one of them.")
+    if response not in RESPONSES:
+        raise UserError(f"Expected a response of {', '.join(RESPONSES)}, but got {response!r}. Choose one of them.")
     known = np.isfinite(values)
     _, notes = as_share(values[known], "the response")
     shares = values / (100 if notes else 1)
+    if response == "arcsine":
+        return np.arcsin(np.sqrt(shares)), notes
     if response == "empirical-logit":
         return np.log((shares * trials + 0.5) / ((1 - shares) * trials + 0.5)), notes
     margin = np.broadcast_to(1 / (2 * np.asarray(trials, float)), shares.shape)

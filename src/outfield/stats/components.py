@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from outfield.stats import intervals
 from outfield.stats.anova import RESIDUAL, Anova, anova
 from outfield.stats.base import Result
 from outfield.stats.frames import as_frame, require
+from outfield.stats.reml import Reml
 from outfield.types import Array, Estimate
 
 if TYPE_CHECKING:
@@ -22,9 +24,14 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+MOST_LEVELS = 1000
+DRAWS = 20_000
+"""Draws of chi squared variables that a generalised interval takes its quantiles from."""
+
+
 @dataclass(frozen=True, eq=False)
 class Components(Result):
-    """Variance of every random effect, and its share; ``method`` is closed form or MixedLM.
+    """Variance of every random effect with its interval, and its share; ``log_likelihood`` is REML's.
 
     Examples
     --------
@@ -35,6 +42,7 @@ class Components(Result):
 
     table: pl.DataFrame
     method: str
+    log_likelihood: float = float("nan")
 
     def frame(self) -> pl.DataFrame:
         return self.table
@@ -46,22 +54,29 @@ class Components(Result):
         return _plots.estimates({row["component"]: Estimate(row["share"]) for row in rows}, title="share of variance")
 
 
-def variance_components(data: Any, factors: Sequence[str], *, value: str = "value") -> Components:
-    """Variance components of a design whose factors are all random.
+def variance_components(
+    data: Any, factors: Sequence[str], *, fixed: Sequence[str] = (), value: str = "value", confidence: float = 0.95
+) -> Components:
+    """Variance components of random factors, crossed or nested, beside fixed ones.
 
-    Balanced: expected mean squares, ``E MS_T = sum over U containing T of N / levels(U) var_U``, solved from the
-    top. Negative solutions are set to 0, and noted. Not balanced: statsmodels' MixedLM with a random intercept for the
-    first factor and variance components for the others.
+    Every factor and every interaction of factors has a component. A factor whose levels each lie in one level of
+    another (models in categories) is nested, and stands for its interaction with it. What has a level for every row is
+    the residual.
+
+    Balanced, crossed and without fixed factors: expected mean squares, ``E MS_T = sum over U containing T of
+    N / levels(U) var_U``. Negative solutions are set to 0, and noted; intervals are generalised ones [1]. Else
+    restricted maximum likelihood with profile-likelihood intervals.
 
     Parameters
     ----------
     data : array [*levels, replicates] or a long table
-    factors : names; the first is the independent unit (model)
+    factors : names of the random factors; the first is the independent unit (model)
+    fixed : names of the fixed factors: all their interactions are taken out
 
     Raises
     ------
     UserError
-        As :func:`outfield.stats.anova.anova`; MixedLM does not converge.
+        As :func:`outfield.stats.anova.anova`; a random factor that the fixed ones hold already; more than 1,000 levels.
 
     Examples
     --------
@@ -70,15 +85,22 @@ def variance_components(data: Any, factors: Sequence[str], *, value: str = "valu
     >>> found = variance_components(y, ("model", "detector"))
     >>> found.frame()["variance"].round(1).to_list()
     [2.5, 0.0, 0.0, 1.0]
+
+    References
+    ----------
+    [1] Weerahandi (1993), Generalized confidence intervals, JASA.
     """
-    if not isinstance(data, np.ndarray):
-        frame = as_frame(data)
-        require(frame, [*factors, value])
-        frame = frame.drop_nulls([*factors, value])
-        if not _balanced(frame, factors):
-            return _mixed(frame, tuple(factors), value)
-        return _closed(anova(frame, factors, value=value, unit=factors[0]), {f: frame[f].n_unique() for f in factors})
-    return _closed(anova(data, factors), dict(zip(factors, data.shape, strict=False)))
+    import polars as pl
+
+    if isinstance(data, np.ndarray):
+        return _closed(anova(data, factors, interval="none"), dict(zip(factors, data.shape, strict=False)), confidence)
+    frame = as_frame(data)
+    require(frame, [*factors, *fixed, value])
+    frame = frame.drop_nulls([*factors, *fixed]).filter(pl.col(value).cast(pl.Float64).is_finite())
+    if fixed or not _balanced(frame, factors):
+        return _restricted(frame, tuple(factors), tuple(fixed), value, confidence)
+    found = anova(frame, factors, value=value, unit=factors[0], interval="none")
+    return _closed(found, {name: frame[name].n_unique() for name in factors}, confidence)
 
 
 def _balanced(frame: pl.DataFrame, factors: Sequence[str]) -> bool:
@@ -86,58 +108,101 @@ def _balanced(frame: pl.DataFrame, factors: Sequence[str]) -> bool:
     return counts.len() == prod(frame[name].n_unique() for name in factors) and counts.n_unique() == 1
 
 
-def _closed(found: Anova, levels: dict[str, int]) -> Components:
-    rows = {frozenset(row["term"].split(" x ")): row for row in found.table.to_dicts() if row["term"] != "total"}
-    error = rows.pop(frozenset({RESIDUAL}))["ms"]
-    variance: dict[frozenset[str], float] = {}
-    for term in sorted(rows, key=len, reverse=True):
-        above = sum(_coefficient(found.n, levels, u) * v for u, v in variance.items() if term < u)
-        variance[term] = (rows[term]["ms"] - error - above) / _coefficient(found.n, levels, term)
-    named = {rows[term]["term"]: variance[term] for term in rows}
-    return _components({**named, RESIDUAL: error}, "expected mean squares", found.n_units, found.notes)
+def _closed(found: Anova, levels: dict[str, int], confidence: float) -> Components:
+    rows = [row for row in found.table.to_dicts() if row["term"] != "total"]
+    expected = _expected_mean_squares(rows, found.n, levels)
+    ms, df = (np.array([row[column] for row in rows], float) for column in ("ms", "df"))
+    draws = ms * df / np.random.default_rng(0).chisquare(df, size=(DRAWS, len(df)))
+    tails = [0.5 - confidence / 2, 0.5 + confidence / 2]
+    ends = np.quantile(np.linalg.solve(expected, draws.T), tails, axis=1).T
+    named = dict(zip((row["term"] for row in rows), np.linalg.solve(expected, ms), strict=True))
+    return _components(named, ends, "expected mean squares", units=found.n_units, notes=found.notes)
 
 
-def _coefficient(n: int, levels: dict[str, int], term: frozenset[str]) -> float:
-    return n / prod(levels[name] for name in term)
+def _expected_mean_squares(rows: list[dict[str, Any]], n: int, levels: dict[str, int]) -> Array:
+    """What a unit of each variance adds to each mean square; the residual, last, adds 1 to all."""
+    terms = [frozenset(row["term"].split(" x ")) for row in rows[:-1]]
+    each = [n / prod(levels[name] for name in term) for term in terms]
+    matrix = np.array(
+        [[many if term <= other else 0.0 for other, many in zip(terms, each, strict=True)] for term in terms]
+    )
+    whole = np.ones((len(rows), len(rows)))
+    whole[:-1, :-1], whole[-1, :-1] = matrix.reshape(len(terms), len(terms)), 0.0
+    return whole
 
 
-def _components(named: dict[str, float], method: str, units: int, notes: tuple[str, ...]) -> Components:
+def _components(
+    named: dict[str, float], ends: Array, method: str, *, units: int, notes: tuple[str, ...] = (),
+    log_likelihood: float = float("nan"),
+) -> Components:  # fmt: skip
     import polars as pl
 
     below = [name for name, variance in named.items() if variance < 0]
     said = (f"Negative variance set to 0: {', '.join(below)}.",) if below else ()
-    kept = {name: max(variance, 0.0) for name, variance in named.items()}
-    total = sum(kept.values())
+    kept = np.maximum(list(named.values()), 0.0)
     table = pl.DataFrame({
-        "component": list(kept), "variance": list(kept.values()), "share": [v / total for v in kept.values()],
+        "component": list(named), "variance": kept, "low": np.maximum(ends[:, 0], 0.0),
+        "high": np.maximum(ends[:, 1], kept), "share": kept / kept.sum(),
     })  # fmt: skip
-    return Components(table, method, level="model", n_units=units, notes=(*notes, *said))
+    return Components(table, method, log_likelihood, level="model", n_units=units, notes=(*notes, *said))
 
 
-def _mixed(frame: pl.DataFrame, factors: tuple[str, ...], value: str) -> Components:
-    import warnings
+# --- nested, crossed or unbalanced: restricted maximum likelihood -----------------------------------
 
-    import pandas
-    from statsmodels.regression.mixed_linear_model import MixedLM
 
-    columns = {"y": frame[value].to_numpy(), **{f"f{i}": frame[f].cast(str).to_list() for i, f in enumerate(factors)}}
-    parts = {name: f"0 + C(f{i})" for i, name in enumerate(factors) if i}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = MixedLM.from_formula(
-            "y ~ 1", pandas.DataFrame(columns), groups=columns["f0"], re_formula="1", vc_formula=parts or None
-        )
-        fit = model.fit(reml=True)
-    if not fit.converged:
+def _restricted(
+    frame: pl.DataFrame, factors: tuple[str, ...], fixed: tuple[str, ...], value: str, confidence: float
+) -> Components:
+    cells = _cells(frame, fixed)
+    terms = _random_terms(frame, factors)
+    if held := [name for name, level in terms.items() if _refines(cells, level)]:
         raise UserError(
-            "Expected the mixed model to converge, but it did not. Complete the table: every cell, equally often."
+            f"Expected random factors that vary within {' x '.join(fixed)}, but {held[0]} does not. "
+            "Name it in one of the two alone."
         )
-    within = {
-        f"{factors[0]} x {name}": float(v) for name, v in zip(sorted(parts), np.atleast_1d(fit.vcomp), strict=True)
-    }
-    named = {factors[0]: float(np.asarray(fit.cov_re)[0, 0]), **(within if parts else {}), RESIDUAL: float(fit.scale)}
-    note = "Not balanced: components of further factors are those within units (MixedLM)."
-    return _components(named, "MixedLM (REML)", frame[factors[0]].n_unique(), (note,))
+    if (many := sum(int(level.max()) + 1 for level in terms.values())) > MOST_LEVELS:
+        raise UserError(
+            f"Expected at most {MOST_LEVELS:,} levels of random effects in a design that is not balanced, but got "
+            f"{many:,}. Leave out factors, or complete the table for the closed form."
+        )
+    model = Reml(frame[value].cast(float).to_numpy(), cells, tuple(terms.values()))
+    variances = model.fit()
+    ends = np.array([model.interval(i, confidence=confidence) for i in range(len(variances))])
+    named = dict(zip([*terms, RESIDUAL], map(float, variances), strict=True))
+    units = frame[factors[0]].n_unique()
+    return _components(named, ends, "REML", units=units, log_likelihood=model.log_likelihood)
+
+
+def _cells(frame: pl.DataFrame, names: Sequence[str]) -> Array:
+    """The combination of levels that each row has, as 0, 1, ...; of no names, 0."""
+    import polars as pl
+
+    if not names:
+        return np.zeros(frame.height, dtype=int)
+    return frame.select(pl.struct(names).rank("dense")).to_series().to_numpy().astype(int) - 1
+
+
+def _random_terms(frame: pl.DataFrame, factors: Sequence[str]) -> dict[str, Array]:
+    """Every combination of factors that cuts the rows in another way, the coarsest name of each, and its levels."""
+    found: dict[str, Array] = {}
+    for size in range(1, len(factors) + 1):
+        for names in combinations(factors, size):
+            level = _cells(frame, names)
+            repeats = 1 < level.max() + 1 < frame.height
+            if repeats and not any(_refines(level, other) and _refines(other, level) for other in found.values()):
+                found[" x ".join(names)] = level
+    if not found:
+        raise UserError(
+            f"Expected several levels of {', '.join(factors)} with several rows each, but got one row a level, or one "
+            "level. Add replicates, or leave the factor out."
+        )
+    return found
+
+
+def _refines(finer: Array, coarser: Array) -> bool:
+    """Whether each level of ``finer`` lies in one level of ``coarser``."""
+    pairs = finer * (int(coarser.max()) + 1) + coarser
+    return len(np.unique(pairs)) == len(np.unique(finer))
 
 
 @dataclass(frozen=True, eq=False)

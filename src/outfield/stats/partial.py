@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 class PartialCorrelation(Result):
     """Correlation of two measures given a third, by every smoother, beside the plain one.
 
-    ``estimates`` maps plain, linear, rank and spline to estimates; ``p`` likewise (two-sided).
+    ``estimates`` maps plain and every smoother's name to estimates; ``p`` likewise (two-sided).
 
     Examples
     --------
     >>> x = np.linspace(0, 1, 12)
     >>> found = partial_correlation(x + np.sin(40 * x) / 9, x - np.sin(40 * x) / 9, x)
     >>> {kind: round(one.value, 1) for kind, one in found.estimates.items()}
-    {'plain': 0.9, 'linear': -1.0, 'rank': -0.8, 'spline': -1.0}
+    {'plain': 0.9, 'linear': -1.0, 'rank': -0.8, 'cubic': -1.0, 'natural': -1.0, 'spline': -1.0}
     """
 
     estimates: dict[str, Estimate]
@@ -80,18 +80,19 @@ def partial_correlation(
     level: Level = "model",
     confidence: float = 0.95,
 ) -> PartialCorrelation:
-    """Correlation of ``a`` and ``b`` given ``given``: linear, rank, smoothing spline, and the plain one beside them.
+    """Correlation of ``a`` and ``b`` given ``given``, by every smooth of it, and the plain one beside them.
 
-    Each smoother's residuals are correlated. Intervals by Fisher z, with one unit fewer for the ID
-    measure, of a spline as many as it took degrees of freedom (rank: Bonett and Wright's). Not known where a
-    smooth leaves nothing over. The sign can differ between smoothers: read all three. A noisy ID
+    Smooths: a line; a line through ranks; a cubic polynomial; a natural cubic spline with knots at the ends and
+    quartiles; a smoothing spline. Each one's residuals are correlated. Intervals by Fisher z, with one unit fewer for
+    the ID measure, of a curve as many as it took degrees of freedom (rank: Bonett and Wright's). Not known where a
+    smooth leaves nothing over. The sign can differ between smoothers: read all of them. A noisy ID
     measure fakes a positive value: see :func:`errors_in_variables`. Points of a trajectory are no
     independent units: see :func:`within_runs`.
 
     Parameters
     ----------
     a, b, given : vectors [n]
-    smoothers : which of linear, rank and spline; leave all in unless only one is asked for
+    smoothers : which of linear, rank, cubic, natural and spline; leave all in unless only one is asked for
     names : names of the units
     level : what the rows are
 
@@ -106,7 +107,7 @@ def partial_correlation(
     >>> given = rng.normal(size=60)
     >>> found = partial_correlation(given + rng.normal(size=60), given + rng.normal(size=60), given)
     >>> found.frame()["value"].round(2).to_list(), found.sign_differs
-    ([0.4, -0.02, 0.0, -0.02], False)
+    ([0.4, -0.02, 0.0, -0.03, -0.02, -0.02], False)
     """
     (u, v, x), keep, notes = paired(a, b, given, names=("a", "b", "given"), least=6)
     smooths = {kind: (left_over(u, x, kind), left_over(v, x, kind)) for kind in smoothers}

@@ -11,6 +11,7 @@ from scipy import stats
 
 from outfield.errors import UserError
 from outfield.stats.base import Level, Result, paired
+from outfield.stats.smooth import natural_basis
 from outfield.types import Array, Estimate
 
 if TYPE_CHECKING:
@@ -332,13 +333,10 @@ def _allowed(x: Array, at: float) -> float:
 
 
 def _local_smooth(x: Array, y: Array) -> tuple[Array, Array]:
-    """Cubic regression on x (five at most quantile knots) and the standard error of its fit."""
+    """Natural cubic spline on x (knots at the ends and quartiles) and the standard error of its fit."""
     import statsmodels.api as sm
 
-    scaled = (x - x.min()) / np.ptp(x)
-    knots = np.unique(np.quantile(scaled, [0.25, 0.5, 0.75]))
-    columns = [np.ones_like(scaled), scaled, scaled**2, *(np.clip(scaled - knot, 0, None) ** 2 for knot in knots)]
-    fit = sm.OLS(y, np.stack(columns, axis=1)).fit()
+    fit = sm.OLS(y, natural_basis(x)).fit()
     return np.asarray(fit.fittedvalues), np.asarray(fit.get_prediction().se_mean)
 
 

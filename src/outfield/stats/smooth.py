@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from scipy import stats
-from scipy.interpolate import make_smoothing_spline
+from scipy.interpolate import CubicSpline, make_smoothing_spline
 from scipy.optimize import minimize_scalar
 
 from outfield.errors import UserError
 from outfield.types import Array
 
-Smoother: TypeAlias = Literal["linear", "rank", "spline"]
-SMOOTHERS: tuple[Smoother, ...] = ("linear", "rank", "spline")
+Smoother: TypeAlias = Literal["linear", "rank", "cubic", "natural", "spline"]
+SMOOTHERS: tuple[Smoother, ...] = ("linear", "rank", "cubic", "natural", "spline")
+INNER_KNOTS = 3
+"""Of a natural spline, between the ends: at quartiles."""
 MOST_KNOTS = 1000
 PENALTY = 1e-4
 STEP = 0.1
@@ -130,6 +133,72 @@ def _penalty(resistances: Array, parts: Array) -> float:
     return float(10 ** minimize_scalar(error, bounds=bounds, method="bounded").x)
 
 
+def cubic(x: Array, y: Array) -> Fitted:
+    """The polynomial of third degree of least squares.
+
+    Raises
+    ------
+    UserError
+        Fewer than five distinct values of ``x``.
+
+    Examples
+    --------
+    >>> x = np.linspace(0, 1, 9)
+    >>> bool(np.allclose(cubic(x, x**3 - x).values, x**3 - x)), cubic(x, x).freedom
+    (True, 4.0)
+    """
+    scaled = _scaled(x)
+    return _regressed(np.polynomial.chebyshev.chebvander(2 * scaled - 1, 3), y)
+
+
+def natural(x: Array, y: Array) -> Fitted:
+    """Natural cubic spline of least squares: knots at the ends and the quartiles, straight beyond the ends.
+
+    Its basis is that of cubic regression splines (``cr``) in patsy and in R's mgcv.
+
+    Raises
+    ------
+    UserError
+        Fewer than five distinct values of ``x``.
+
+    References
+    ----------
+    Wood, Generalized Additive Models, 2nd edition, 2017, section 5.3.1.
+
+    Examples
+    --------
+    >>> x = np.linspace(0, 1, 20)
+    >>> natural(x, x).freedom, bool(np.abs(natural(x, np.sin(3 * x)).values - np.sin(3 * x)).max() < 0.02)
+    (5.0, True)
+    """
+    return _regressed(natural_basis(x), y)
+
+
+def natural_basis(x: Array) -> Array:
+    """The basis [n, knots] of a natural cubic spline whose knots are the ends and the quartiles of distinct values.
+
+    Examples
+    --------
+    >>> natural_basis(np.linspace(0, 1, 9)).shape
+    (9, 5)
+    """
+    scaled = _scaled(x)
+    knots = np.quantile(np.unique(scaled), np.linspace(0, 1, INNER_KNOTS + 2))
+    return np.asarray(CubicSpline(knots, np.eye(len(knots)), bc_type="natural")(scaled))
+
+
+def _scaled(x: Array) -> Array:
+    """From 0 to 1, values that differ by a billionth of the range taken as one; at least five different ones."""
+    scaled = np.round((x - x.min()) / (np.ptp(x) or 1.0), 9)
+    _ties(scaled)
+    return np.asarray(scaled)
+
+
+def _regressed(basis: Array, y: Array) -> Fitted:
+    columns, _ = np.linalg.qr(basis)
+    return Fitted(columns @ (columns.T @ y), float(basis.shape[1]))
+
+
 def straight(x: Array, y: Array) -> Array:
     """Fitted values of the least-squares line along the last axis of stacks [..., n].
 
@@ -143,6 +212,9 @@ def straight(x: Array, y: Array) -> Array:
     with np.errstate(invalid="ignore", divide="ignore"):
         slope = (moved * y).sum(-1, keepdims=True) / spread
     return np.asarray(y.mean(-1, keepdims=True) + slope * moved)
+
+
+CURVES: dict[str, Callable[[Array, Array], Fitted]] = {"cubic": cubic, "natural": natural, "spline": spline}
 
 
 def residuals(y: Array, x: Array, smoother: Smoother) -> Array:
@@ -170,7 +242,8 @@ def left_over(y: Array, x: Array, smoother: Smoother) -> tuple[Array, float]:
         raise UserError(f"Expected one of {', '.join(SMOOTHERS)}, but got {smoother!r}. Choose one of them.")
     if smoother == "rank":
         y, x = stats.rankdata(y, axis=-1), stats.rankdata(x, axis=-1)
-    fitted = spline(x, y) if smoother == "spline" else Fitted(straight(x, y), 2.0)
+    curve = CURVES.get(smoother)
+    fitted = Fitted(straight(x, y), 2.0) if curve is None else curve(x, y)
     left = y - fitted.values
     rounding = np.abs(left).max(-1, keepdims=True) <= ROUNDING * np.abs(y - y.mean(-1, keepdims=True)).max(
         -1, keepdims=True

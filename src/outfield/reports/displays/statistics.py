@@ -12,6 +12,7 @@ from outfield.errors import UserError, plural
 from outfield.reports.analysis import Analysis
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
+from outfield.reports.displays.noise import reliability, without_noise
 from outfield.stats import _plots, lowess
 
 MOST_FIGURES = 6
@@ -112,18 +113,32 @@ def shapes(analysis: Analysis) -> Display:
     return Display("shape", "Is the relation monotonic?", caption, analysis.shape_frame(), open=True)
 
 
+def sides(analysis: Analysis) -> Display:
+    """The correlation up to the baseline and above it, and whether the two differ."""
+    caption = (
+        f"Spearman of {analysis.measures.id_word} with {analysis.main} on either side of the baseline. Whether they "
+        "differ is in the last row (Zou's 95% interval; p by Fisher z): that one side alone is significant would not "
+        "tell."
+    )
+    return Display("sides", "Does the relation change at the baseline?", caption, analysis.side_frame())
+
+
 def calibration(analysis: Analysis) -> Display:
     """Calibration error against the OOD measure."""
     table, found = analysis.measures, analysis.ece
     families = table.families if table.has_families else ()
     chart = _plots.scatter(found.x, found.y, table.names, x_title="ECE", y_title=analysis.main, colour=families)
-    caption = f"Expected calibration error against {analysis.main}: Spearman {found.estimate}."
+    apart = analysis.ece_apart
+    caption = (
+        f"Expected calibration error against {analysis.main}: Spearman {found.estimate}. In strength this exceeds "
+        f"{table.id_word}'s by {apart.difference} (p = {apart.p:.2g}; same models, Zou's interval)."
+    )
     columns = ["unit", "family", str(table.ece), analysis.main]
     return Display("ece", "Calibration against OOD", caption, table.units.select(columns), (_figure(chart),))
 
 
 def variance(analysis: Analysis) -> Display:
-    """Shares of variance with intervals, on the raw and on the logit scale."""
+    """Shares of variance with intervals, on several scales."""
     parts = analysis.variance
     figures = tuple(_figure(found.plot(), f"{name} scale") for name, found in parts.items())
     table = pl.concat(
@@ -137,6 +152,17 @@ def variance(analysis: Analysis) -> Display:
     )
     columns = {name: name.replace("_", " ") for name in VARIANCE_COLUMNS if name in table.columns}
     return Display("variance", "What the variance is made of", caption, table, figures, columns)
+
+
+def within_models(analysis: Analysis) -> Display:
+    """Families, sets and their interaction, each against its own error."""
+    found = analysis.within_models
+    caption = (
+        f"{found.n_units} models, each measured on all sets: families are tested against models within family, sets "
+        "and family x set against what a model leaves over. p gg: for sets that differ in spread "
+        f"(Greenhouse-Geisser epsilon {found.epsilon:.2f}). Partial eta2 with 95% jackknife intervals over models."
+    )
+    return Display("within", "Do families rank the sets differently?", caption, found.frame(), (_figure(found.plot()),))
 
 
 def _stratum(analysis: Analysis) -> str:
@@ -196,8 +222,8 @@ def partial(analysis: Analysis) -> Display:
     )
     caption = (
         f"Correlation of two OOD measures given {analysis.measures.id_word}, over {found.n_units} units; p by "
-        f"{found.correction}. The sign can depend on the smoother: the table has linear, rank and spline beside the "
-        "plain correlation."
+        f"{found.correction}. The sign can depend on the smoother: the table has the line, ranks, cubic, natural "
+        "and smoothing spline beside the plain correlation."
     )
     return Display(
         "partial", "Do OOD measures agree beyond the ID measure?", caption, analysis.partial_frame(), figures
@@ -227,10 +253,11 @@ def left_out(analysis: Analysis) -> Display:
 
 SECTIONS = {
     "What the paper states": (published,),
-    "ID against OOD": (relation, rows_and_kin, families_left_out, on_the_line, shapes, calibration),
-    "Variance": (variance,),
+    "ID against OOD": (relation, rows_and_kin, families_left_out, on_the_line, shapes, sides, calibration),
+    "Variance": (variance, within_models),
     "Ranks": (mean_ranks, recommendation),
     "Agreement beyond ID": (partial,),
+    "Noise of the cells": (reliability, without_noise),
     "Reading": (left_out,),
 }
 """Sections of the page and their displays; a display that the table does not allow is left out."""

@@ -39,6 +39,7 @@ TITLES: dict[str, str] = {
     "OF023": "Within families it is the other way round",
     "OF032": "The window decides the sign",
     "OF033": "Differences below the noise floor",
+    "OF034": "Sampling noise of the cells limits what a table can tell",
 }
 """Code to its title; ``docs/findings/CODE.md`` is its page."""
 

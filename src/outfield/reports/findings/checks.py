@@ -12,10 +12,12 @@ from outfield.reports.analysis import Analysis
 from outfield.reports.findings.base import Finding, ordered
 from outfield.reports.findings.chance import chance, no_detector
 from outfield.reports.findings.kin import reversed_within, rows_taken_as_independent
+from outfield.reports.findings.measurement_error import noisy_cells
 from outfield.reports.findings.runs import of_runs
 from outfield.stats import spearman
 from outfield.stats.recommend import TIE
 from outfield.stats.relate import Correlation
+from outfield.stats.smooth import SMOOTHERS
 from outfield.stats.units import Panel
 from outfield.tables.directions import unknown
 from outfield.types import Estimate
@@ -197,10 +199,10 @@ def below_half(analysis: Analysis) -> Iterator[Finding]:
 
 
 def smoother_decides(analysis: Analysis) -> Iterator[Finding]:
-    """OF008: linear, rank and spline partial correlations differ in sign."""
+    """OF008: partial correlations by several smoothers differ in sign."""
     turned = {pair: found.estimates for pair, found in analysis.pairs.items() if found.sign_differs}
     for (a, b), values in list(turned.items())[:3]:
-        each = ", ".join(f"{kind} {values[kind].value:+.2f}" for kind in ("linear", "rank", "spline"))
+        each = ", ".join(f"{kind} {values[kind].value:+.2f}" for kind in SMOOTHERS)
         plain = f"(plain {values['plain'].value:+.2f})"
         yield Finding("OF008", "warning", f"{a} and {b} given {analysis.measures.id_word}: {each} {plain}.")
     if len(turned) > 3:
@@ -225,13 +227,14 @@ def one_scale(analysis: Analysis) -> Iterator[Finding]:
 
 
 def ece_predicts_better(analysis: Analysis) -> Iterator[Finding]:
-    """OF010: calibration error predicts the OOD measure better than the ID measure."""
+    """OF010: calibration error predicts the OOD measure better than the ID measure, by a test of the difference."""
     ece, whole = analysis.ece.estimate, analysis.relations[analysis.main].whole.estimate
-    if abs(ece.value) > abs(whole.value) and (ece.low > 0 or ece.high < 0):
+    apart = analysis.ece_apart
+    if apart.difference.low > 0 and (ece.low > 0 or ece.high < 0):
         yield Finding(
             "OF010", "info",
             f"ECE correlates {_number(ece)} with {analysis.main}, {analysis.measures.id_word} only {_number(whole)} "
-            f"(n = {ece.n}).",
+            f"(n = {ece.n}); in strength they differ by {_number(apart.difference)}, p = {apart.p:.2g}.",
         )  # fmt: skip
 
 
@@ -328,4 +331,5 @@ CHECKS: tuple[Callable[[Analysis], Iterator[Finding]], ...] = (
     smoother_decides, one_scale, ece_predicts_better, saturated, not_monotonic, missing_cells, guessed_scale,
     duplicate_rows, at_chance, direction_unknown, several_families,
     rows_taken_as_independent, reversed_within, along_runs,
+    noisy_cells,
 )  # fmt: skip
