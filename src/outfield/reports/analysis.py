@@ -477,12 +477,15 @@ class Analysis:
         return {pair: self._pair_by_cluster(pair, each) for pair, each in found.items()} if table.clusters else found
 
     def _pair_by_cluster(self, pair: tuple[str, str], found: PartialCorrelation) -> PartialCorrelation:
-        """A pair with its intervals by cluster; those of the spline are of its residuals."""
+        """A pair with its intervals by cluster; those of curves are of their residuals, the curve held fast."""
         estimates = {kind: every.of(*pair) for kind, every in self._by_kind.items()}
         p = {kind: every.p_of(*pair) for kind, every in self._by_kind.items()}
-        curved = self.correlate(*found.residuals["spline"], kind="pearson")
+        for kind in found.estimates:
+            if kind not in estimates and np.isfinite(found.estimates[kind].value):
+                curved = self.correlate(*found.residuals[kind], kind="pearson")
+                estimates[kind], p[kind] = curved.estimate, curved.p
         return replace(
-            found, estimates=estimates | {"spline": curved.estimate}, p=p | {"spline": curved.p}, level=self.level,
+            found, estimates=dict(found.estimates) | estimates, p=dict(found.p) | p, level=self.level,
             n_units=self.n_units,
         )  # fmt: skip
 

@@ -15,6 +15,7 @@ from outfield.stats.frames import as_frame
 from outfield.stats.intervals import wilson
 from outfield.tables.cells import numbers
 from outfield.tables.directions import higher_is_better
+from outfield.tables.summary_rows import summary_rows
 
 WORD = re.compile(r"[ _.-]+(stderr|std_?err(or)?|se|standard error|±)$", re.IGNORECASE)
 """How the column of a standard error ends."""
@@ -52,6 +53,7 @@ def _columns(frame: pl.DataFrame, names: tuple[str, str], how: Reading, called: 
     for option, column in (("--id", how.id), ("--group", how.group), ("--set", how.set)):
         if column is not None and column not in frame.columns:
             raise UserError(f"Expected a column after {option}, but {called} has {listed(frame.columns)}.")
+    frame, summed = _without_summaries(frame, names)
     words = [name for name, kind in frame.schema.items() if kind == pl.String and name not in names]
     id = how.id or next((name for name in words if frame[name].is_unique().all()), None)
     items = [str(at) for at in range(frame.height)] if id is None else frame[id].cast(pl.String).to_list()
@@ -72,6 +74,7 @@ def _columns(frame: pl.DataFrame, names: tuple[str, str], how: Reading, called: 
             if score is not None
         ]  # fmt: skip
         notes = [] if len(rows) == frame.height else [f"{called}: {frame.height - len(rows)} rows have no {name}."]
+        notes += summed
         notes += [] if id else [f"{called} has no column that tells rows apart: items are called by their row."]
         story = {"file": called, "kind": "column of a table"}
         logs.append(Log(name, once(frame_of(rows), called), higher=higher, notes=tuple(notes), story=story))
@@ -79,9 +82,24 @@ def _columns(frame: pl.DataFrame, names: tuple[str, str], how: Reading, called: 
     return first, second
 
 
+def _without_summaries(frame: pl.DataFrame, names: tuple[str, str]) -> tuple[pl.DataFrame, list[str]]:
+    """The rows that are items, and a sentence on those that summarise them (Mean, SD)."""
+    first = frame.columns[0]
+    if frame.schema[first] != pl.String or first in names:
+        return frame, []
+    values = {name: _scores(frame, name).to_numpy() for name in names}
+    found, _ = summary_rows(frame[first].to_list(), values)
+    if not found:
+        return frame, []
+    kept = pl.Series([row not in found for row in range(frame.height)])
+    return frame.filter(kept), [
+        f"Left out {len(found)} rows that summarise the others: {listed(list(found.values()))}."
+    ]
+
+
 def _scores(frame: pl.DataFrame, name: str) -> pl.Series:
-    scores, percent = numbers(frame, name)
-    return scores / 100 if percent else scores
+    found = numbers(frame, name)
+    return found.values / 100 if found.percent else found.values
 
 
 def _names(frame: pl.DataFrame, names: tuple[str, str], how: Reading, called: str) -> str:
