@@ -65,9 +65,8 @@ def _findings(analysis: Analysis, console: Console) -> None:
         console.print(
             Text.assemble((f"{each.code} {each.severity}", colours[each.severity]), f"  {plain(each.sentence)}")
         )
-    console.print(
-        f"Level of inference: {analysis.measures.level}, {analysis.measures.units.height} independent units.\n"
-    )
+    console.print(f"Level of inference: {analysis.measures.level}, {analysis.measures.units.height} independent units.")
+    console.print("".join(f"{plain(note)}\n" for note in analysis.measures.notes), markup=False, highlight=False)
 
 
 def _tables(analysis: Analysis, console: Console) -> None:

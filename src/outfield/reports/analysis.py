@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from outfield.errors import UserError
+from outfield.errors import UserError, with_and
 from outfield.reports.results import Results
 from outfield.stats import (
     accuracy_on_the_line,
@@ -62,6 +62,8 @@ class Analysis:
 
     measures: Measures
     example: Example | None = None
+    constant: Mapping[str, float] = field(default_factory=dict)
+    """Measures with one value for all units, and that value."""
 
     @cached_property
     def results(self) -> Results | None:
@@ -332,9 +334,27 @@ def analyse(data: Any = None, *, example: str | None = None, **options: Any) -> 
     if (data is None) == (example is None):
         raise UserError("Expected a table or the name of an example, one of them. `outfield analyse --help` shows how.")
     if example is None:
-        return Analysis(measures(data, **options))
+        return _analysis(measures(data, **options))
     shipped = _example(example)
-    return Analysis(measures(shipped.frame(), **{**shipped.options, **_given(options)}), shipped)
+    return _analysis(measures(shipped.frame(), **{**shipped.options, **_given(options)}), shipped)
+
+
+def _analysis(table: Measures, shipped: Example | None = None) -> Analysis:
+    """The analysis of a table's measures that vary.
+
+    Rows of a study keep theirs: detectors may differ where their mean does not.
+    """
+    named = dict.fromkeys((table.id, *table.ood, *([table.ece] if table.ece else [])))
+    same = {name: float(table.column(name)[0]) for name in named if np.ptp(table.column(name)) <= TIE}
+    ood = tuple(name for name in table.ood if name not in same)
+    if not ood and table.rows is None:
+        each = with_and([f"{name} {same[name]:.4g}" for name in table.ood])
+        raise UserError(
+            f"Expected an OOD measure that varies, but all {table.units.height} units have the same value: {each}. "
+            "Name other columns with --ood."
+        )
+    ece = None if table.ece in same else table.ece
+    return Analysis(replace(table, ood=ood or table.ood, ece=ece), shipped, same)
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

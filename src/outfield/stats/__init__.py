@@ -9,8 +9,10 @@ from outfield.stats.anova import Anova, anova
 from outfield.stats.aurocs import compare_aurocs, delong, id_halves, shared_id_covariance, unshared_correlation
 from outfield.stats.base import Result
 from outfield.stats.components import stratum, variance_components
+from outfield.stats.influence import influence
 from outfield.stats.measurement_error import errors_in_variables, item_error, reliability
 from outfield.stats.multiplicity import benjamini_hochberg, holm
+from outfield.stats.outliers import out_of_line
 from outfield.stats.partial import partial_correlation, partial_matrix
 from outfield.stats.power import power
 from outfield.stats.ranks import (
@@ -30,6 +32,7 @@ from outfield.stats.selective import risk_coverage
 from outfield.stats.series import block_bootstrap, circular_shift_test
 from outfield.stats.shape import interrupted, lind_mehlum, lowess, two_lines
 from outfield.stats.units import Panel, panel, unit_means
+from outfield.stats.winner import winner
 
 __all__ = [
     "Anova",
@@ -53,6 +56,7 @@ __all__ = [
     "heterogeneity",
     "holm",
     "id_halves",
+    "influence",
     "interrupted",
     "item_error",
     "kendall",
@@ -61,6 +65,7 @@ __all__ = [
     "lowess",
     "mean_ranks",
     "nemenyi",
+    "out_of_line",
     "panel",
     "partial_correlation",
     "partial_matrix",
@@ -79,5 +84,6 @@ __all__ = [
     "unit_means",
     "unshared_correlation",
     "variance_components",
+    "winner",
     "within_runs",
 ]

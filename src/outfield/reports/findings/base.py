@@ -35,6 +35,13 @@ TITLES: dict[str, str] = {
     "OF019": "No detector tells ID from OOD",
     "OF020": "Whether higher is better is not known",
     "OF021": "One strategy in several families",
+    "OF025": "An error of zero that nobody measured",
+    "OF026": "A row out of line with all others",
+    "OF027": "An ID accuracy unlike its kin's",
+    "OF028": "The best of many, not corrected for being chosen",
+    "OF029": "A correlation that hangs on one row",
+    "OF030": "A measure that is the same for all models",
+    "OF031": "Means over different detectors",
 }
 """Code to its title; ``docs/findings/CODE.md`` is its page."""
 
