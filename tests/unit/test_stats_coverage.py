@@ -46,6 +46,8 @@ SHORT = [
     "mean_absolute_error of normal errors, 40",
     "root_mean_squared_error of normal errors, 40",
     "error_correlation of scores that follow the error, 40",
+    "the set of rows alike holds the truly best of 40, errors of .3 to 1.2 spreads",
+    "a row out of line in a table without one, n = 60, r = .9",
 ]
 
 

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 TIE = 1e-12
-LEAST = 100
-BLOCK = 1 << 21
-"""Random numbers that are held at once."""
+GRID, STEPS = 400, 100
+"""Support points of the prior of true values, and steps of EM."""
+REACH, ABOVE = 20, 2
+"""Errors below and above the best value between which true values are sought: rows below have no part in being best."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +33,9 @@ class Winner(Result):
         All rows of the best value.
     value : float
     curse : float
-        By how much the best of so many is expected to be overrated, when it is that row: the winner's curse.
+        By how much the best of so many is expected to be overrated: the winner's curse. Of several best ones the mean.
     shrunken : float
-        The best value without it.
+        The best value without it: the true value to be expected.
     probability : mapping
         Row to the probability that it is truly the best.
     alike : tuple of str
@@ -47,7 +48,7 @@ class Winner(Result):
     --------
     >>> found = winner([0.90, 0.89, 0.70, 0.60], [0.01] * 4, names=["a", "b", "c", "d"])
     >>> found.best, found.alike, round(found.curse, 3), round(found.probability["a"], 2)
-    (('a',), ('a', 'b'), 0.003, 0.77)
+    (('a',), ('a', 'b'), 0.005, 0.53)
     """
 
     best: tuple[str, ...]
@@ -73,17 +74,15 @@ def winner(
     names: Sequence[str] = (),
     higher_is_better: bool = True,
     confidence: float = 0.95,
-    draws: int = 4000,
-    seed: int = 0,
 ) -> Winner:
     """The best of many rows, whose errors are known, corrected for having been chosen.
 
-    True values are taken as normal about their mean, with the variance of the rows beyond that of their errors. Each
-    row's posterior gives the probability to be the best; tables drawn anew about true values of that spread give what
-    the best one is overrated by. A row belongs to the set of those alike where no other is better by more than
-    ``z`` standard errors of their difference, z one-sided at ``(1 - confidence) / (n - 1)`` [1]. Errors of rows are
-    taken as independent and exact; rows measured on the same items differ by less than that, so the set errs by being
-    too large.
+    The distribution of true values is estimated from all rows, without a form (maximum likelihood on a grid by EM [1]),
+    for the best rows lie in its tail. Under it, a row's posterior mean is free of the bias of having been chosen [2],
+    and the posteriors together give each row's probability to be the best. A row belongs to the set of those alike
+    where no other is better by more than ``z`` standard errors of their difference, z one-sided at
+    ``(1 - confidence) / (n - 1)`` [3]. Errors of rows are taken as independent, normal and exact; rows measured on the
+    same items differ by less than that, so the set errs by being too large.
 
     Parameters
     ----------
@@ -103,7 +102,10 @@ def winner(
 
     References
     ----------
-    [1] Hsu, Constrained Simultaneous Confidence Intervals for Multiple Comparisons with the Best, Annals of Statistics
+    [1] Koenker and Mizera, Convex Optimization, Shape Constraints, Compound Decisions, and Empirical Bayes Rules, JASA
+    109, 2014.
+    [2] Efron, Tweedie's Formula and Selection Bias, JASA 106, 2011.
+    [3] Hsu, Constrained Simultaneous Confidence Intervals for Multiple Comparisons with the Best, Annals of Statistics
     12, 1984.
     """
     sign = 1 if higher_is_better else -1
@@ -116,15 +118,12 @@ def winner(
     labels = np.asarray(tuple(names) or tuple(f"row {i}" for i in range(len(value))))
     error, unknown = _filled(error)
     best = value >= value.max() - TIE
-    truth, posterior, spread = _shrunken(value, error)
-    rng = np.random.default_rng(seed)
-    chance = np.concatenate([_first(block) for block in _drawn(posterior, spread, draws, rng)]).mean(axis=0)
-    curse = _curse(truth, error, best, draws, rng)
+    grid, posterior = _posterior(value, error)
+    shrunken = float((posterior[best] @ grid).mean())
     z = stats.norm.isf((1 - confidence) / (len(value) - 1))
     return Winner(
-        best=tuple(labels[best].tolist()), value=float(sign * value.max()), curse=curse,
-        shrunken=float(sign * (value.max() - curse)),
-        probability=dict(zip(labels.tolist(), chance.tolist(), strict=True)),
+        best=tuple(labels[best].tolist()), value=float(sign * value.max()), curse=float(value.max() - shrunken),
+        shrunken=sign * shrunken, probability=dict(zip(labels.tolist(), _first(posterior).tolist(), strict=True)),
         alike=tuple(labels[_alike(value, error, float(z))].tolist()), filled=tuple(labels[unknown].tolist()),
         n_units=len(value), correction=f"Bonferroni over {len(value) - 1} rivals",
     )  # fmt: skip
@@ -141,35 +140,24 @@ def _filled(error: Array) -> tuple[Array, Array]:
     return np.where(unknown, np.median(error[~unknown]), error), unknown
 
 
-def _shrunken(value: Array, error: Array) -> tuple[Array, Array, Array]:
-    """True values of the right spread, and each row's posterior mean and standard deviation."""
-    between = max(float(np.var(value, ddof=1) - np.mean(error**2)), 0.0)
-    kept = between / (between + error**2)
-    centre = value.mean()
-    return centre + np.sqrt(kept) * (value - centre), centre + kept * (value - centre), np.sqrt(kept) * error
+def _posterior(value: Array, error: Array) -> tuple[Array, Array]:
+    """Support points of true values, and each row's posterior over them: [grid], [n, grid]."""
+    grid = value.max() + np.median(error) * np.linspace(-REACH, ABOVE, GRID)
+    likelihood = stats.norm.pdf((value[:, None] - grid) / error[:, None]) / error[:, None]
+    near = value >= grid[0]
+    prior = np.full(GRID, 1 / GRID)
+    for _ in range(STEPS):
+        prior = prior * (likelihood[near].T @ (1 / (likelihood[near] @ prior))) / near.sum()
+    joint = np.where(near[:, None], likelihood * prior, np.eye(GRID)[0])
+    return grid, joint / joint.sum(axis=1, keepdims=True)
 
 
-def _drawn(mean: Array, spread: Array, draws: int, rng: np.random.Generator) -> Any:
-    rows = max(BLOCK // len(mean), 1)
-    for start in range(0, draws, rows):
-        yield mean + spread * rng.standard_normal((min(rows, draws - start), len(mean)))
-
-
-def _first(block: Array) -> Array:
-    """The share of the first place in each draw, ties alike."""
-    first = block >= block.max(axis=1, keepdims=True) - TIE
-    return np.asarray(first / first.sum(axis=1, keepdims=True))
-
-
-def _curse(truth: Array, error: Array, best: Array, draws: int, rng: np.random.Generator) -> float:
-    """Mean over drawn tables of the best value less the true one of its row; those tables in which ``best`` has it.
-
-    Where that is in fewer than ``LEAST`` tables, over all of them.
-    """
-    drawn = [(block.max(axis=1), block.argmax(axis=1)) for block in _drawn(truth, error, draws, rng)]
-    value, at = (np.concatenate(each) for each in zip(*drawn, strict=True))
-    own = best[at] if best[at].sum() >= LEAST else np.full(len(at), True)
-    return max(float((value - truth[at])[own].mean()), 0.0)
+def _first(posterior: Array) -> Array:
+    """Probability of each row to be the highest; of two at one support point each counts as above by half."""
+    below = np.maximum(posterior.cumsum(axis=1) - posterior / 2, TIE**2)
+    others = np.exp(np.log(below).sum(axis=0) - np.log(below))
+    chance = (posterior * others).sum(axis=1)
+    return np.asarray(chance / chance.sum())
 
 
 def _alike(value: Array, error: Array, z: float) -> Array:
