@@ -228,5 +228,5 @@ def test_rows_may_lie_in_any_file_system(remote: Path) -> None:
     write.begin(remote, ["ab12"], "{}")
     write.rows(remote, "ab12", [row])
     assert query.rows("memory://cache")["value"].to_list() == [0.9]
-    assert tables._frame(Path("memory://cache"))["value"].to_list() == [0.9], "outfield analyse gets a Path"
+    assert tables.table(Path("memory://cache")).frame["value"].to_list() == [0.9], "outfield analyse gets a Path"
     assert write.done(remote) == {"ab12"}

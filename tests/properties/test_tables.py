@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from math import isfinite
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
@@ -22,6 +25,8 @@ PERCENT = st.floats(1, 100, width=32)
 ODD = st.sampled_from([float("nan"), float("inf"), -float("inf"), None, 0.0, 1.0, 0.5])
 CELLS = st.sampled_from(["NA", "", "-", "n/a", "88.3%", "text", "0.5", "1,5", None, "nan", " 0.7 ", "inf", "ü[/red]"])
 NAMES = st.sampled_from(["a", "b", "c", "d", "e", "f", "ü", "", " ", None, "a ", "[/red]", "x\x00y", "1"])
+DAMAGED = ("UnicodeDecodeError", "unexpected end of data")
+"""What a library may say of a damaged file."""
 CELLS_OF_A_MODEL = ((None, None), ("a", "msp"), ("a", "knn"), ("b", "msp"), ("b", "knn"))
 VALUES = (SHARES, SHARES | ODD, PERCENT, CELLS, st.just(0.5), st.integers(-3, 120), st.booleans(), st.none())
 
@@ -71,6 +76,47 @@ def test_a_wide_table_is_read_or_refused(table: pl.DataFrame, options: dict[str,
     given = table[found.id].to_list() if found.rows is None else []
     if found.level == "model" and all(isinstance(cell, float) and 0 <= cell <= 1 for cell in given):
         assert set(found.units[found.id]) <= set(given)
+
+
+LINES = st.lists(st.lists(CELLS | NAMES | st.floats(0, 100, width=32).map(str), max_size=5), max_size=8)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(0, 1) | st.sampled_from(["a", "0.5", "88.3 ± 0.1", "<b>x</b>"]),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.sampled_from(COLUMNS), inner, max_size=5),
+    max_leaves=30,
+)
+
+
+@st.composite
+def written(draw: st.DrawFn) -> tuple[str, bytes]:
+    """A file: a table of whatever cells, JSON, or bytes of no meaning."""
+    if draw(st.integers(0, 4)) == 0:
+        return "t.json", json.dumps(draw(JSON)).encode()
+    separator, encoding = draw(st.sampled_from(",;\t|")), draw(st.sampled_from(["utf-8", "utf-16", "cp1252"]))
+    rows = [["model", "acc", "ood1"], *([f"m{i}", f"{60 + i}", f"{40 + i}"] for i in range(5)), *draw(LINES)]
+    text = "\n".join(
+        separator.join("" if cell is None else cell for cell in row) for row in draw(st.permutations(rows))
+    )
+    return "t.csv", text.encode(encoding, errors="replace") + draw(st.sampled_from([b"", b"\n", b'"', b"\xff", b",,,"]))
+
+
+@attacked
+@given(written(), st.just({}) | options())
+def test_a_file_is_read_or_refused(file: tuple[str, bytes], options: dict[str, Any]) -> None:
+    with TemporaryDirectory() as folder:
+        (Path(folder) / file[0]).write_bytes(file[1])
+        found = read(Path(folder) / file[0], options)
+    if isinstance(found, Measures):
+        looked_at(found)
+    else:
+        assert "cannot be read (" not in found or any(text in found for text in DAMAGED), found
+
+
+def read(path: Path, options: dict[str, Any]) -> Measures | str:
+    """The measures of a file, or what the error says."""
+    try:
+        return measures(path, **options)
+    except UserError as error:
+        return str(error)
 
 
 @st.composite

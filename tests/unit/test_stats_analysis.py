@@ -171,7 +171,7 @@ def test_a_low_accuracy_among_percentages_is_a_percentage():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({}, "Name them: --id"),
+        ({"ood": ["a"], "id": None, "model": "nowhere"}, "Expected columns nowhere"),
         ({"id": "id", "ood": ["nowhere"]}, "Expected columns nowhere"),
         ({"id": "id", "ood": ["a"]}, "at least four models"),
         ({"id": "id", "ood": ["huge"]}, "in [0, 1] or percent"),
@@ -226,6 +226,17 @@ def test_the_command_reads_anyones_table(run, tmp_path):
     assert result.exit_code == 0 and "imagenet-c" in result.stdout and "0.659" in result.stdout
     rows().write_parquet(tmp_path / "rows.parquet")
     assert "8 independent units" in run(str(tmp_path / "rows.parquet")).stdout
+
+
+def test_the_command_says_what_it_guessed_and_left_out(run, tmp_path):
+    lines = [f"net{i};{70 + i};{40 + 5 * (i % 3)},5 ± 0,3;{i}" for i in range(6)]
+    (tmp_path / "t.csv").write_text("\n".join(["net;val;sketch;params", *lines, "Mean;72.5;45,5;2,5"]))
+    shown = " ".join(run(str(tmp_path / "t.csv"), "--html", str(tmp_path / "t.html")).stdout.split())
+    assert "Guessed: val is the ID measure." in shown and "Read decimal commas as points." in shown
+    assert "Took the spreads of sketch for standard errors." in shown
+    for text in (shown, (tmp_path / "t.html").read_text()):
+        assert "it is the mean of the other rows" in text and "its name is not that of a measure" in text
+    assert "divided them by the root of 4" in " ".join(run(str(tmp_path / "t.csv"), "--runs", "4").stdout.split())
 
 
 # --- peers ---
@@ -297,12 +308,12 @@ ENTRY = {"Training": "AugMix", "Postprocessor": "MSP", "Arch": "ResNet18", "benc
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.json", b"{", "Expected JSON in UTF-8"),
-        ("a.json", b'["Gr\xfc"]', "Expected JSON in UTF-8"),
-        ("a.json", b"[5]", "Expected OpenOOD's leaderboard"),
-        ("a.json", json.dumps([{"Postprocessor": "MSP"}]).encode(), "Expected OpenOOD's leaderboard"),
+        ("a.json", b"{", "Expected a table at"),
+        ("a.json", b'["Gr\xfc"]', "a list of objects"),
+        ("a.json", b"[5]", "a list of objects"),
+        ("a.json", json.dumps([{"Postprocessor": "MSP"}]).encode(), "Expected to be told the ID measure"),
         ("a.json", json.dumps([ENTRY | {"Near-OOD_AUROC": "-"}]).encode(), "Near-OOD_AUROC of AugMix, ResNet18 in"),
-        ("a.csv", "model,id,ood\nGrün,0.5,0.5\n".encode("latin-1"), "Mend the file; text must be in UTF-8"),
+        ("a.csv", "model,id,ood\nGrün,0.5,0.5\n".encode("latin-1"), "at least four models"),
         ("a.csv", b"", "Expected a table at"),
         ("a.parquet", b"PAR1", "Expected a table at"),
         ("ood.csv", OPENOOD.replace("88.00", "-").encode(), "column AUROC, row tin of ood.csv, but got '-'"),

@@ -17,16 +17,24 @@ NARROW = 9
 
 def analyse(
     table: Annotated[
-        Path | None, Argument(help="A study's folder or rows, a peer's results, or any CSV or Parquet.")
+        Path | None, Argument(help="A study's folder or rows, a peer's results, or any CSV, JSON or Parquet.")
     ] = None,
     more: Annotated[list[str] | None, Argument(metavar="[OOD]...", help="Further columns after --ood.")] = None,
     *,
     example: Annotated[str | None, Option(help="A table that ships: krumpl2026 or resnet50-48.")] = None,
-    model: Annotated[str, Option(help="Column of model names.")] = "model",
+    model: Annotated[str | None, Option(help="Column of model names, or several as name+data; else guessed.")] = None,
     strategy: Annotated[str | None, Option(help="Column of strategies, whose seeds are averaged.")] = None,
     family: Annotated[str | None, Option(help="Column of families (categories) of models.")] = None,
-    id: Annotated[str | None, Option(help="Column of the ID measure.")] = None,
-    ood: Annotated[list[str] | None, Option(help="Column of an OOD measure; several may follow.")] = None,
+    id: Annotated[str | None, Option(help="Column of the ID measure, or a pattern as '*-val'; else guessed.")] = None,
+    ood: Annotated[
+        list[str] | None, Option(help="Column of an OOD measure, or a pattern as 'imagenet-*'; several may follow.")
+    ] = None,
+    error: Annotated[str | None, Option(help="Columns of standard errors as '{}_stderr', or a file of them.")] = None,
+    runs: Annotated[int | None, Option(min=1, help="Runs that a cell averages: spreads are then their sds.")] = None,
+    unit: Annotated[
+        str | None, Option(help="What rows are kin to: a column, or a pattern on names, '(?P<unit>.+)_seed'.")
+    ] = None,
+    step: Annotated[str | None, Option(help="Column that counts along runs, where rows are checkpoints.")] = None,
     ece: Annotated[str | None, Option(help="Column of the calibration error.")] = None,
     higher: Annotated[list[str] | None, Option(help="OOD measure of which higher is better, if unclear.")] = None,
     lower: Annotated[list[str] | None, Option(help="OOD measure of which lower is better, as an FPR.")] = None,
@@ -41,7 +49,8 @@ def analyse(
 
     options = {
         "model": model, "strategy": strategy, "family": family, "id": id, "ood": [*(ood or []), *(more or [])],
-        "ece": ece, "baseline": baseline, "study": study, "higher": higher, "lower": lower,
+        "ece": ece, "baseline": baseline, "study": study, "higher": higher, "lower": lower, "error": error,
+        "runs": runs, "unit": unit, "step": step,
     }  # fmt: skip
     given = {name: value for name, value in options.items() if value}
     found = run(table, example=example, **given)
@@ -61,12 +70,16 @@ def _findings(analysis: Analysis, console: Console) -> None:
 
     colours = {"error": "bold red", "warning": "yellow", "info": "blue"}
     console.rule("Findings")
-    for each in stated(analysis):
+    found = stated(analysis)
+    for each in found:
         console.print(
             Text.assemble((f"{each.code} {each.severity}", colours[each.severity]), f"  {plain(each.sentence)}")
         )
     console.print(f"Level of inference: {analysis.measures.level}, {analysis.measures.units.height} independent units.")
-    console.print("".join(f"{plain(note)}\n" for note in analysis.measures.notes), markup=False, highlight=False)
+    for note in analysis.measures.notes:
+        if not any(note in each.sentence for each in found):
+            console.print(plain(note), markup=False, highlight=False)
+    console.print()
 
 
 def _tables(analysis: Analysis, console: Console) -> None:

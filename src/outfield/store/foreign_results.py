@@ -43,7 +43,7 @@ def read(path: Path | str) -> pl.DataFrame | None:
     """
     path = Path(path)
     if path.suffix.lower() == ".json" and path.exists():
-        return openood_leaderboard(path)
+        return openood_leaderboard(path) if _is_leaderboard(path) else None
     if path.suffix.lower() == ".csv" and path.exists():
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             header = file.readline()
@@ -176,6 +176,15 @@ def _json(path: Path) -> Any:
 
 def _is_entry(entry: Any) -> bool:
     return isinstance(entry, dict) and entry.keys() >= set(ENTRY)
+
+
+def _is_leaderboard(path: Path) -> bool:
+    """Whether a JSON file is OpenOOD's leaderboard; one that cannot be read is none."""
+    try:
+        entries = _json(path)
+    except UserError:
+        return False
+    return isinstance(entries, list) and any(map(_is_entry, entries))
 
 
 def _entry(entry: Mapping[str, Any], file: str) -> Iterator[Row]:

@@ -15,6 +15,8 @@ HIGHER = re.compile(
 LOWER = re.compile(
     r"fpr\w*|fnr\w*|err(or)?s?|loss|nll|n?ece|mce|brier|e?aurc|autc|risk|rmse|mse|mae|rank|drop|gap|perplexity"
 )
+ARROWS = frozenset("↑↓")
+"""What tables write beside the name of a measure of which more, or less, is better."""
 TURNED = {"neg", "negative", "minus", "inverse", "sd", "std", "se", "var", "variance", "delta", "diff", "relative"}
 """Words beside which the name of a measure does not tell its direction."""
 
@@ -26,7 +28,11 @@ def higher_is_better(name: str) -> bool | None:
     --------
     >>> [higher_is_better(name) for name in ("AUROC near", "fpr_at_95_id", "FPR95 far", "sketch", "1 - auroc")]
     [True, False, False, None, None]
+    >>> higher_is_better("sketch ↑"), higher_is_better("gap (↓)")
+    (True, False)
     """
+    if arrows := ARROWS & set(name):
+        return arrows == {"↑"} if len(arrows) == 1 else None
     plain = re.sub(r"[^a-z0-9]+", "_", name.casefold()).strip("_")
     if plain in registry.names("metrics"):
         return bool(registry.find("metrics", plain).higher_is_better)

@@ -186,11 +186,21 @@ def published(analysis: Analysis) -> Display:
     )
 
 
+def left_out(analysis: Analysis) -> Display:
+    """Rows and columns that the reading of the table left out, and why."""
+    ignored = analysis.measures.ignored
+    if ignored is None:
+        raise UserError("Expected rows or columns that were left out, but there are none.")
+    caption = "Rows that are no models, and columns that are neither names nor measures. Name a column to have it read."
+    return Display("left-out", "Rows and columns left out", caption, ignored)
+
+
 SECTIONS = {
     "What the paper states": (published,),
     "ID against OOD": (relation, families_left_out, on_the_line, shapes, calibration),
     "Variance": (variance,),
     "Ranks": (mean_ranks, recommendation),
     "Agreement beyond ID": (partial,),
+    "Reading": (left_out,),
 }
 """Sections of the page and their displays; a display that the table does not allow is left out."""
