@@ -163,6 +163,13 @@ def test_a_training_that_costs_accuracy() -> None:
     assert text.startswith("ResNet18: acc is far from that of its kin (median 85.87%) in 1 of 53 rows: 'UDG MSP ")
 
 
+@real
+def test_a_network_of_another_kind_is_not_far_from_its_kin() -> None:
+    found = board("imagenet1k_ood")
+    apart = replace(found.measures, units=found.measures.units.with_columns(family=pl.lit("")))
+    assert not said(unlike_its_kin, replace(found, measures=apart), "warning")
+
+
 def test_accuracies_that_all_differ_are_no_board_of_networks() -> None:
     table = wide()
     low = table.with_columns(acc=pl.when(pl.col("model") == "m7").then(pl.lit(0.2)).otherwise("acc"))

@@ -29,7 +29,7 @@ ENDS = {"low": "95% low", "high": "95% high", "seed_low": "Lowest seed", "seed_h
 def heat_map(results: Results) -> Display:
     """Every detector on every strategy: mean AUROC with its interval and rank."""
     table = results.cells.with_columns(
-        rank=pl.col("value").rank("min", descending=True).over("strategy").cast(pl.Int64)
+        rank=pl.col("value").round(12).rank("min", descending=True).over("strategy").cast(pl.Int64)
     ).sort("strategy", "rank", "detector")
     order = results.strategies.sort("auroc", descending=True, nulls_last=True)["strategy"].to_list()
     chart = style.cells(

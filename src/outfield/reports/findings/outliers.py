@@ -42,7 +42,7 @@ def out_of_line_with_kin(analysis: Analysis) -> Iterator[Finding]:
         rows = analysis.measures.units.height
         yield Finding(
             "OF026", "info",
-            f"Doubtful: {with_and(near, most=MOST_ROWS)}. Among {rows} rows so far a residual can be chance.",
+            f"Doubtful: {with_and(near, most=MOST_ROWS)}. Among {rows} rows, one that far out can be chance.",
         )  # fmt: skip
 
 
@@ -136,7 +136,10 @@ def _beyond(analysis: Analysis, usual: Array, beside: Array) -> bool:
 
 
 def _far(analysis: Analysis, kin: str, places: Array) -> Iterator[Finding]:
-    """Rows far from the median of their kin's accuracies, each of which counts once."""
+    """Rows far from the median of their kin's accuracies, each of which counts once, if no other row has about theirs.
+
+    Several rows of one value far from the others are detectors on a network of another kind.
+    """
     table = analysis.measures
     values = table.column(table.id)[places]
     if values.min() < 0 or values.max() > 1:
@@ -147,7 +150,8 @@ def _far(analysis: Analysis, kin: str, places: Array) -> Iterator[Finding]:
         return
     distance = (special.logit(np.clip(values, EDGE, 1 - EDGE)) - np.median(known)) / spread
     cut = stats.t.isf(0.025 / len(known), EFFICIENCY * len(known))
-    far = places[abs(distance) > cut]
+    alone = (abs(values[:, None] - values) < NEAR["family"]).sum(axis=1) == 1
+    far = places[(abs(distance) > cut) & alone]
     if len(far):
         each = [f"{table.names[i]!r} {_percent(table.column(table.id)[i])}" for i in far]
         yield Finding(
