@@ -487,3 +487,7 @@ def test_the_terminal_has_the_notes_of_the_page(tmp_path: Path) -> None:
     command = ["analyse", str(tmp_path / "table.csv"), "--id", "acc", "--ood", "near", "--ood", "far"]
     run = CliRunner().invoke(app(), command)
     assert "Averaged 16 rows over 8 models" in " ".join(run.stdout.split())
+
+
+def test_a_spread_that_is_a_measure_itself_is_no_error() -> None:
+    assert analyse(example="krumpl2026").measures.errors is None
