@@ -146,14 +146,14 @@ def test_rows_that_lie_on_a_line_exactly_are_an_error() -> None:
 def test_networks_whose_accuracy_is_told_in_two_ways() -> None:
     found = said(unlike_its_kin, board("imagenet1k_ood"), "info")
     assert [text.partition(":")[0] for text in found] == ["RegNet_Y_16GF", "ResNet50", "Swin-T"]
-    assert "25 of 50 rows state acc 76.18%, but 6 nearly so" in found[1] and "NAC ResNet50' 76.19%" in found[1]
-    assert "17 of 19 rows state acc 81.59%, but 2 nearly so" in found[2] and "RMDS++ Swin-T' 81.60%" in found[2]
+    assert "25 of 50 rows state acc 76.18%, but 6 nearly that" in found[1] and "NAC ResNet50' 76.19%" in found[1]
+    assert "17 of 19 rows state acc 81.59%, but 2 nearly that" in found[2] and "RMDS++ Swin-T' 81.60%" in found[2]
 
 
 @real
 def test_rows_of_one_network_by_cluster() -> None:
     (text,) = said(unlike_its_kin, board("cifar10", by="network"))
-    assert "30 of 32 rows state acc 95.06%, but 2 nearly so" in text
+    assert "30 of 32 rows state acc 95.06%, but 2 nearly that" in text
     assert "'CrossEntropy fDBD ResNet18' 95.22% and 'CrossEntropy NCI ResNet18' 95.22%" in text
 
 
@@ -176,7 +176,7 @@ def test_accuracies_that_all_differ_are_no_board_of_networks() -> None:
     assert not said(unlike_its_kin, analysed(low))
     one = table.with_columns(acc=pl.Series([0.7618] * 38 + [0.7619, 0.7617]))
     (text,) = said(unlike_its_kin, analysed(one))
-    assert text.startswith("38 of 40 rows state acc 76.18%, but 2 nearly so: 'm38' 76.19% and 'm39' 76.17%.")
+    assert text.startswith("38 of 40 rows state acc 76.18%, but 2 nearly that: 'm38' 76.19% and 'm39' 76.17%.")
 
 
 # --- OF025: an error of zero ---

@@ -16,8 +16,9 @@ from outfield.stats.outliers import EDGE, EFFICIENCY, OutOfLine, out_of_line
 from outfield.types import Array
 
 MOST_ROWS = 3
-NEAR = {"family": 0.0005, "cluster": 0.01}
-"""Accuracies of kin that differ by less are meant to be of one network; a cluster is one by all that is known."""
+NEAR, NEAR_OF_MOST = 0.0005, 0.01
+"""Accuracies of kin that differ by less are meant to be of one network; the second where ``MOST`` state one."""
+MOST = 0.75
 FEW_KIN = 6
 
 
@@ -114,23 +115,23 @@ def _nearly_equal(analysis: Analysis, kin: str, places: Array) -> Iterator[Findi
     if counts.max() < len(places) / 2:
         return
     usual = float(stated[counts.argmax()])
-    kind = "cluster" if table.clusters else "family"
-    beside = places[(values != usual) & (abs(values - usual) < NEAR[kind])]
+    one_network = counts.max() >= MOST * len(places)
+    beside = places[(values != usual) & (abs(values - usual) < (NEAR_OF_MOST if one_network else NEAR))]
     if len(beside):
         each = [f"{table.names[i]!r} {_percent(table.column(table.id)[i])}" for i in beside]
         yield Finding(
-            "OF027", "warning" if table.clusters and _beyond(analysis, places[values == usual], beside) else "info",
+            "OF027", "warning" if _beyond(analysis, places[values == usual], beside) else "info",
             f"{_of(kin)}{counts.max()} of {len(places)} rows state {table.id} {_percent(usual)}, but {len(beside)} "
-            f"nearly so: {with_and(each)}. One network has one accuracy: these are of another one, of fewer runs, or "
+            f"nearly that: {with_and(each)}. One network has one accuracy: these are of another one, of fewer runs, or "
             "measured in another way, so their detectors are not compared on the same network.",
         )  # fmt: skip
 
 
 def _beyond(analysis: Analysis, usual: Array, beside: Array) -> bool:
-    """Whether a row lies further from the usual value than two standard errors; true where none are known."""
+    """Whether a row lies further from the usual value than two standard errors, or ``NEAR`` where none are known."""
     table = analysis.measures
     if table.errors is None or table.id not in table.errors.columns:
-        return True
+        return bool((abs(table.column(table.id)[beside] - table.column(table.id)[usual[0]]) >= NEAR).any())
     values, errors = table.column(table.id), table.errors[table.id].fill_null(0.0).to_numpy().astype(float)
     return bool((abs(values[beside] - values[usual[0]]) > 2 * np.hypot(errors[beside], errors[usual[0]])).any())
 
@@ -150,7 +151,7 @@ def _far(analysis: Analysis, kin: str, places: Array) -> Iterator[Finding]:
         return
     distance = (special.logit(np.clip(values, EDGE, 1 - EDGE)) - np.median(known)) / spread
     cut = stats.t.isf(0.025 / len(known), EFFICIENCY * len(known))
-    alone = (abs(values[:, None] - values) < NEAR["family"]).sum(axis=1) == 1
+    alone = (abs(values[:, None] - values) < NEAR).sum(axis=1) == 1
     far = places[(abs(distance) > cut) & alone]
     if len(far):
         each = [f"{table.names[i]!r} {_percent(table.column(table.id)[i])}" for i in far]
