@@ -259,7 +259,7 @@ def test_units_are_named_by_a_column_or_a_pattern():
     assert found.clusters == tuple("aabbcc") and "lab" in found.clustering
     seeds = values.with_columns(model=pl.Series([f"net{i // 2}_seed{i % 2}" for i in range(6)]))
     assert measures(seeds, unit=r"(?P<unit>.+)_seed\d+").clusters == ("net0", "net0", "net1", "net1", "net2", "net2")
-    with pytest.raises(UserError, match="Expected columns nowhere"):
+    with pytest.raises(UserError, match="Expected as the unit a column.*nowhere"):
         measures(values, unit="nowhere")
 
 
@@ -403,3 +403,25 @@ def test_a_table_that_joins_no_set_says_so():
     table = pl.DataFrame({"model": NETS, "top1": ID, "top1_err": [100 - x for x in ID], "top5": FAR})
     with pytest.raises(UserError, match="top5 seem to be of the set of top1.. Join the columns of other sets"):
         measures(table)
+
+
+@pytest.mark.parametrize("value", ["accuracy", "value"])
+def test_accuracies_in_a_row_each_are_joined_by_set(value, tmp_path):
+    wide = pl.read_csv(CLEAN.encode())
+    rows = wide.unpivot(index="model", variable_name="dataset", value_name=value)
+    rows = rows.with_columns(metric=pl.lit("accuracy")) if value == "value" else rows
+    rows.sample(fraction=1.0, shuffle=True, seed=0).write_csv(tmp_path / "t.csv")
+    found = measures(tmp_path / "t.csv")
+    assert found.id == "val" and "of each model on each dataset as a row a model" in said(found)
+    for name, values in COLUMNS.items():
+        units = dict(zip(found.names, found.column(name), strict=True))
+        assert [units[net] for net in NETS] == pytest.approx(np.array(values) / 100)
+    assert measures(tmp_path / "t.csv", id="real", ood=["sketch"]).id == "real"
+    pl.concat([rows, rows.with_columns(pl.col(value) / 2)]).write_csv(tmp_path / "t.csv")
+    with pytest.raises(UserError):
+        measures(tmp_path / "t.csv")
+
+
+def test_aurocs_of_long_rows_may_name_their_set_otherwise():
+    found = measures(long().rename({"ood": "dataset"}))
+    assert found.column("mean AUROC") == pytest.approx(measures(long()).column("mean AUROC"))

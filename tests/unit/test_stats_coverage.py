@@ -25,6 +25,12 @@ def simulation():
 SHORT = [
     "spearman, Bonett-Wright, n = 12, r = 0.6",
     "spearman, 12 strategies x 3 seeds, by strategy",
+    "pearson by cluster, 12 clusters, Simpson",
+    "spearman by cluster, 40 clusters, half shared",
+    "slope by cluster, 40 clusters, Simpson",
+    "partial correlation by cluster, 238 clusters, half shared",
+    "correlation within clusters, 12 clusters, half shared",
+    "correlation between clusters, 12 clusters, Simpson",
     "eta2 of model x detector, jackknife, n = 12",
     "mean rank, jackknife over 24 models",
     "Friedman, Iman-Davenport, 24 blocks",

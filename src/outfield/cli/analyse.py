@@ -32,7 +32,8 @@ def analyse(
     error: Annotated[str | None, Option(help="Columns of standard errors as '{}_stderr', or a file of them.")] = None,
     runs: Annotated[int | None, Option(min=1, help="Runs that a cell averages: spreads are then their sds.")] = None,
     unit: Annotated[
-        str | None, Option(help="What rows are kin to: a column, or a pattern on names, '(?P<unit>.+)_seed'.")
+        str | None,
+        Option(help="What rows are kin to: a column, a pattern on names, '(?P<unit>.+)_seed', or row: none."),
     ] = None,
     step: Annotated[str | None, Option(help="Column that counts along runs, where rows are checkpoints.")] = None,
     ece: Annotated[str | None, Option(help="Column of the calibration error.")] = None,
@@ -66,7 +67,7 @@ def _findings(analysis: Analysis, console: Console) -> None:
     from rich.text import Text
 
     from outfield.cli._plain import plain
-    from outfield.reports.analysis_page import stated
+    from outfield.reports.analysis_page import level, stated
 
     colours = {"error": "bold red", "warning": "yellow", "info": "blue"}
     console.rule("Findings")
@@ -75,7 +76,7 @@ def _findings(analysis: Analysis, console: Console) -> None:
         console.print(
             Text.assemble((f"{each.code} {each.severity}", colours[each.severity]), f"  {plain(each.sentence)}")
         )
-    console.print(f"Level of inference: {analysis.measures.level}, {analysis.measures.units.height} independent units.")
+    console.print(level(analysis), markup=False, highlight=False)
     for note in analysis.measures.notes:
         if not any(note in each.sentence for each in found):
             console.print(plain(note), markup=False, highlight=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,12 +17,18 @@ from outfield.reports.results import Results
 from outfield.stats import (
     accuracy_on_the_line,
     anova,
+    benjamini_hochberg,
+    between_within,
+    correlation_by_cluster,
+    correlations_by_cluster,
     friedman,
     holm,
+    independent_units,
     interrupted,
     kendall,
     leave_one_family_out,
     lind_mehlum,
+    line_by_cluster,
     lowess,
     mean_ranks,
     panel,
@@ -35,6 +42,7 @@ from outfield.stats import (
 )
 from outfield.stats.anova import Anova
 from outfield.stats.base import Level
+from outfield.stats.clusters import BetweenWithin, ClusterCorrelations, Kind
 from outfield.stats.components import Stratum
 from outfield.stats.partial import PartialCorrelation, PartialMatrix
 from outfield.stats.ranks import Friedman, MeanRanks
@@ -44,9 +52,17 @@ from outfield.stats.shape import Interrupted, LindMehlum, Smooth, TwoLines
 from outfield.stats.units import Panel
 from outfield.tables.directions import higher_is_better
 from outfield.tables.examples import Example, example
+from outfield.tables.kin import families
 from outfield.tables.measures import MEAN, Measures, measures
+from outfield.types import Array
 
 MOST_PAIRS = 15
+MOST_LEFT_OUT = 8
+"""Families found from names that are left out in turn, the largest."""
+GIVEN = "__given"
+OF_ROWS = ("strategy", "configuration", "run")
+"""Levels of rows that are no models."""
+NAIVE = {"spearman": spearman, "pearson": pearson, "kendall": kendall}
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,14 +97,109 @@ class Analysis:
         """OOD measures that are sets of their own (no means over sets)."""
         return tuple(name for name in self.measures.ood if name != MEAN)
 
+    # --- what rows are kin to ---
+
+    @property
+    def level(self) -> Level:
+        """What the independent units are: what rows are kin to, where they are."""
+        table = self.measures
+        own: Level = table.level if table.level in OF_ROWS else "model"  # type: ignore[assignment]  # one of them
+        return table.kinship if table.clusters else own
+
+    @property
+    def n_units(self) -> int:
+        """How many independent units there are."""
+        return len(set(self.measures.clusters)) or self.measures.units.height
+
+    @cached_property
+    def independent(self) -> float:
+        """How many independent rows would tell as much as these do, from the intraclass correlation of measures."""
+        table = self.measures
+        if not table.clusters:
+            return float(table.units.height)
+        return independent_units([table.column(name) for name in (table.id, *table.ood)], table.clusters)
+
+    def correlate(self, x: Array, y: Array, rows: Array | None = None, *, kind: Kind = "spearman") -> Correlation:
+        """A correlation of two measures, over all rows or some, with its interval by cluster where rows are kin."""
+        table = self.measures
+        chosen = np.arange(len(x)) if rows is None else np.flatnonzero(rows)
+        names = np.array(table.names)[chosen].tolist()
+        if table.clusters:
+            kin = np.asarray(table.clusters)[chosen]
+            return correlation_by_cluster(x[chosen], y[chosen], kin, kind=kind, names=names, level=self.level)
+        return replace(NAIVE[kind](x[chosen], y[chosen], names=names), level=self.level)
+
     @cached_property
     def relations(self) -> dict[str, LeftOut]:
         """Spearman of the ID measure with every OOD measure, and without each family."""
-        table = self.measures
+        table, level = self.measures, self.level
+        if table.clusters:
+            return {ood: self._relation_by_cluster(ood) for ood in table.ood}
         x, families = table.column(table.id), table.families
         found = {ood: leave_one_family_out(x, table.column(ood), families, names=table.names) for ood in table.ood}
-        level: Level = "strategy" if table.level == "strategy" else "model"
         return {k: replace(v, level=level, whole=replace(v.whole, level=level)) for k, v in found.items()}
+
+    def _relation_by_cluster(self, ood: str) -> LeftOut:
+        place, columns, called = 1 + self.measures.ood.index(ood), self._columns, np.array(self.measures.names)
+        whole, *without = (
+            found.pair(GIVEN, ood, columns[rows, 0], columns[rows, place], called[rows].tolist())
+            for rows, found in self._without_families.values()
+        )
+        names = list(self._without_families)[1:]
+        return LeftOut(
+            whole, dict(zip(names, without, strict=True)), level=self.level, n_units=self.n_units, notes=whole.notes,
+            correction="none (a sensitivity analysis, not a test)",
+        )  # fmt: skip
+
+    @property
+    def _columns(self) -> Array:
+        table = self.measures
+        return np.stack([table.column(name) for name in (table.id, *table.ood)], axis=1)
+
+    @cached_property
+    def _without_families(self) -> dict[str, tuple[Array, ClusterCorrelations]]:
+        """Rows, and Spearman of every pair of measures by cluster: of all rows, and without each large family."""
+        table = self.measures
+        marks = np.asarray(table.families if table.has_families else table.clusters)
+        large = [name for name, n in Counter(marks.tolist()).most_common(MOST_LEFT_OUT) if n > 1]
+        kept = {"": np.ones(len(marks), bool)} | {name: marks != name for name in large}
+        kin, names = np.asarray(table.clusters), (GIVEN, *table.ood)
+        found = {}
+        for name, rows in kept.items():
+            if len(set(kin[rows])) > 1:
+                every = correlations_by_cluster(self._columns[rows], kin[rows], names=names, level=self.level)
+                found[name] = (np.flatnonzero(rows), every)
+        return found
+
+    @cached_property
+    def naive(self) -> dict[str, Correlation]:
+        """Spearman as if each row were independent: the usual way, for comparison."""
+        table = self.measures
+        x = table.column(table.id)
+        return {ood: replace(spearman(x, table.column(ood)), level="pooled") for ood in table.ood}
+
+    @cached_property
+    def levels(self) -> dict[str, BetweenWithin]:
+        """The ID with every OOD measure between families and within them, of ranks."""
+        table = self.measures
+        marks = table.clusters or (table.families if table.has_families else families(table.names))
+        x = table.column(table.id)
+        return {
+            ood: between_within(x, table.column(ood), marks, kind="spearman", level=self.level) for ood in table.ood
+        }
+
+    def kin_frame(self) -> pl.DataFrame:
+        """The usual way beside ours: each relation as if rows were independent, by cluster, between and within them."""
+        rows: list[dict[str, Any]] = []
+        for ood, found in self.relations.items():
+            ours, usual, split = found.whole.estimate, self.naive[ood].estimate, self.levels[ood]
+            rows.append({
+                "measure": ood, "spearman": ours.value, "rows": usual.n, "low (rows)": usual.low,
+                "high (rows)": usual.high, "units": ours.n, "low": ours.low, "high": ours.high,
+                "between": split.between.value, "between low": split.between.low, "between high": split.between.high,
+                "within": split.within.value, "within low": split.within.low, "within high": split.within.high,
+            })  # fmt: skip
+        return pl.DataFrame(rows)
 
     def relation_frame(self) -> pl.DataFrame:
         """Spearman, Kendall and Pearson of the ID measure with every OOD measure; p by Holm over measures."""
@@ -97,9 +208,10 @@ class Analysis:
         for ood, found in self.relations.items():
             x, y, whole = table.column(table.id), table.column(ood), found.whole
             rows.append({
-                "measure": ood, "n": whole.n_units, "spearman": whole.estimate.value, "low": whole.estimate.low,
-                "high": whole.estimate.high, "p": whole.p, "kendall": kendall(x, y).estimate.value,
-                "pearson": pearson(x, y).estimate.value, "carried by": ", ".join(found.carried_by),
+                "measure": ood, "n": whole.n_units, "level": whole.level, "spearman": whole.estimate.value,
+                "low": whole.estimate.low, "high": whole.estimate.high, "p": whole.p,
+                "kendall": kendall(x, y).estimate.value, "pearson": pearson(x, y).estimate.value,
+                "carried by": ", ".join(found.carried_by),
             })  # fmt: skip
         return pl.DataFrame(rows).with_columns(pl.Series("p (Holm)", holm([row["p"] for row in rows])))
 
@@ -114,7 +226,10 @@ class Analysis:
         if lower := [name for name, higher in table.directions.items() if not higher]:
             raise UserError(f"Expected OOD accuracies for accuracy on the line, but of {lower[0]} lower is better.")
         x = table.column(table.id)
-        return {ood: accuracy_on_the_line(x, table.column(ood), names=table.names) for ood in table.ood}
+        found = {ood: accuracy_on_the_line(x, table.column(ood), names=table.names) for ood in table.ood}
+        if not table.clusters:
+            return found
+        return {ood: line_by_cluster(line, table.clusters, level=self.level) for ood, line in found.items()}
 
     def line_frame(self) -> pl.DataFrame:
         """Slope and R2 in probit scale, and the models of largest and smallest effective robustness (all that tie)."""
@@ -162,7 +277,7 @@ class Analysis:
         table = self.measures
         if not table.ece:
             raise UserError("Expected a calibration error, but the table names none. Pass --ece COLUMN.")
-        return spearman(table.column(table.ece), table.column(self.main), names=table.names)
+        return self.correlate(table.column(table.ece), table.column(self.main))
 
     def sides(self) -> dict[str, Correlation]:
         """Spearman of the ID measure, higher as better, up to the baseline's and above it."""
@@ -171,7 +286,7 @@ class Analysis:
             raise UserError("Expected the name of the baseline model, but none is given. Pass --baseline NAME.")
         x, y = table.oriented(table.column(table.id)), table.column(self.main)
         low = x <= x[table.names.index(table.baseline)]
-        return {"up to the baseline": spearman(x[low], y[low]), "above it": spearman(x[~low], y[~low])}
+        return {"up to the baseline": self.correlate(x, y, low), "above it": self.correlate(x, y, ~low)}
 
     # --- variance ---
 
@@ -275,14 +390,45 @@ class Analysis:
         if len(self.sets) < 2:
             raise UserError("Expected two OOD measures or more for partial correlations. Pass more with --ood.")
         columns = np.stack([table.column(ood) for ood in self.sets], axis=1)
-        return partial_matrix(columns, table.column(table.id), names=self.sets)
+        found = partial_matrix(columns, table.column(table.id), names=self.sets)
+        return self._partial_by_cluster(found) if table.clusters else replace(found, level=self.level)
+
+    def _partial_by_cluster(self, found: PartialMatrix) -> PartialMatrix:
+        """The matrix with p by cluster."""
+        i, j = np.triu_indices(len(self.sets), 1)
+        p = np.ones_like(found.p)
+        p[i, j] = p[j, i] = benjamini_hochberg(self._by_kind["linear"].p[i, j])
+        return replace(found, p=p, level=self.level, n_units=self.n_units)
+
+    @cached_property
+    def _by_kind(self) -> dict[str, ClusterCorrelations]:
+        """Correlations of every pair of OOD measures by cluster: plain, and given the ID measure (the last)."""
+        table, names = self.measures, (*self.sets, GIVEN)
+        columns = np.stack([table.column(name) for name in (*self.sets, table.id)], axis=1)
+        given, level, kin = len(self.sets), self.level, table.clusters
+        return {
+            "plain": correlations_by_cluster(columns, kin, kind="pearson", names=names, level=level),
+            "linear": correlations_by_cluster(columns, kin, kind="pearson", given=given, names=names, level=level),
+            "rank": correlations_by_cluster(columns, kin, given=given, names=names, level=level),
+        }
 
     @cached_property
     def pairs(self) -> dict[tuple[str, str], PartialCorrelation]:
         """Every pair with all smoothers (at most fifteen pairs: the first six measures)."""
         table, given = self.measures, self.measures.column(self.measures.id)
         pairs = list(combinations(self.sets, 2))[:MOST_PAIRS]
-        return {(a, b): partial_correlation(table.column(a), table.column(b), given) for a, b in pairs}
+        found = {(a, b): partial_correlation(table.column(a), table.column(b), given) for a, b in pairs}
+        return {pair: self._pair_by_cluster(pair, each) for pair, each in found.items()} if table.clusters else found
+
+    def _pair_by_cluster(self, pair: tuple[str, str], found: PartialCorrelation) -> PartialCorrelation:
+        """A pair with its intervals by cluster; those of the spline are of its residuals."""
+        estimates = {kind: every.of(*pair) for kind, every in self._by_kind.items()}
+        p = {kind: every.p_of(*pair) for kind, every in self._by_kind.items()}
+        curved = self.correlate(*found.residuals["spline"], kind="pearson")
+        return replace(
+            found, estimates=estimates | {"spline": curved.estimate}, p=p | {"spline": curved.p}, level=self.level,
+            n_units=self.n_units,
+        )  # fmt: skip
 
     def partial_frame(self) -> pl.DataFrame:
         """Plain correlation and partial ones by every smoother."""

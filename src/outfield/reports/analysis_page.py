@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from outfield.errors import UserError
+from outfield.errors import UserError, plural
 from outfield.reports.analysis import Analysis
 from outfield.reports.displays import analyses
 from outfield.reports.displays.analyses import FURTHER
@@ -77,23 +77,34 @@ def html(analysis: Analysis, *, title: str = "") -> str:
         title=title or (analysis.example.source.split(",")[0] if analysis.example else "Analysis"),
         facts=_facts(analysis), findings=told(stated(analysis)), sections=sections,
         legends={} if analysis.results is None else legends(analysis.results),
-        note=" ".join([_level(analysis), *analysis.measures.notes]), vega=vega(),
+        note=" ".join([level(analysis), *analysis.measures.notes]), vega=vega(),
     )  # fmt: skip
 
 
 def _facts(analysis: Analysis) -> list[tuple[str, str]]:
     table = analysis.measures
     families = table.units["family"].n_unique() if table.has_families else 0
-    return tally({_plural(table.level): table.units.height, "OOD measures": len(table.ood), "families": families})
+    kin = {plural(analysis.level): analysis.n_units} if table.clusters else {}
+    return tally({plural(table.level): table.units.height, "OOD measures": len(table.ood), "families": families} | kin)
 
 
-def _plural(level: str) -> str:
-    return "strategies" if level == "strategy" else "models"
+def level(analysis: Analysis) -> str:
+    """What the independent units are, how many there are, and how they were found, in sentences.
 
-
-def _level(analysis: Analysis) -> str:
-    level = analysis.measures.level
-    return f"Inference is at the level of the {level}: {analysis.measures.units.height} independent units."
+    Examples
+    --------
+    >>> from outfield.reports.analysis import analyse
+    >>> level(analyse(example="resnet50-48"))
+    'Inference is at the level of the model: 48 independent units. Each of 48 rows is taken as independent, as asked.'
+    """
+    table = analysis.measures
+    if not table.clusters:
+        said = f"Inference is at the level of the {analysis.level}: {table.units.height} independent units."
+        return " ".join(filter(None, (said, table.clustering)))
+    return (
+        f"Inference is at the level of the {analysis.level}. {table.clustering} The rows tell as much as about "
+        f"{analysis.independent:,.0f} independent ones."
+    )
 
 
 def _cell(value: Any) -> str:

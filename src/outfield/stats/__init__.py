@@ -8,6 +8,15 @@ from outfield.stats.agreement import agreement, heterogeneity
 from outfield.stats.anova import Anova, anova
 from outfield.stats.aurocs import compare_aurocs, delong, id_halves, shared_id_covariance, unshared_correlation
 from outfield.stats.base import Result
+from outfield.stats.clusters import (
+    between_within,
+    correlation_by_cluster,
+    correlations_by_cluster,
+    independent_units,
+    intraclass,
+    line_by_cluster,
+    slope_by_cluster,
+)
 from outfield.stats.components import stratum, variance_components
 from outfield.stats.influence import influence
 from outfield.stats.measurement_error import errors_in_variables, item_error, reliability
@@ -43,12 +52,15 @@ __all__ = [
     "agreement",
     "anova",
     "benjamini_hochberg",
+    "between_within",
     "block_bootstrap",
     "bradley_terry",
     "circular_shift_test",
     "compare_aurocs",
     "conditional_p",
     "conover",
+    "correlation_by_cluster",
+    "correlations_by_cluster",
     "critical_difference",
     "delong",
     "errors_in_variables",
@@ -56,12 +68,15 @@ __all__ = [
     "heterogeneity",
     "holm",
     "id_halves",
+    "independent_units",
     "influence",
     "interrupted",
+    "intraclass",
     "item_error",
     "kendall",
     "leave_one_family_out",
     "lind_mehlum",
+    "line_by_cluster",
     "lowess",
     "mean_ranks",
     "nemenyi",
@@ -78,6 +93,7 @@ __all__ = [
     "risk_coverage",
     "run_permutation_test",
     "shared_id_covariance",
+    "slope_by_cluster",
     "spearman",
     "stratum",
     "two_lines",

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
-Level: TypeAlias = Literal["strategy", "model", "run", "sample", "block", "pooled"]
+Level: TypeAlias = Literal[
+    "strategy", "configuration", "family", "architecture", "cluster", "model", "run", "sample", "block", "pooled"
+]
 """What the independent units are. ``pooled`` says that rows were taken as units although they are none."""
 
 POOLED = (
@@ -31,7 +33,8 @@ class Result:
     Parameters
     ----------
     level : str
-        ``strategy``, ``model``, ``run``, ``sample`` or ``block``; ``pooled`` is a warning.
+        ``strategy``, ``configuration`` (seeds averaged), ``family``, ``architecture`` or ``cluster`` (rows stay, which
+        are kin), ``model``, ``run``, ``sample`` or ``block``; ``pooled`` is a warning.
     n_units : int
         How many independent units of that level there are.
     correction : str

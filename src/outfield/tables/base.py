@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from outfield.stats.base import Level
 from outfield.store.performance import Performance
 from outfield.tables.directions import higher_is_better
 from outfield.types import Array
@@ -30,7 +31,8 @@ class Measures:
         The ID measure's column.
     ood : tuple of str
         The OOD measures' columns.
-    level : ``model`` or ``strategy``
+    level : ``model``, ``strategy``, ``configuration`` (seeds averaged) or ``run`` (reruns of
+        one configuration)
     detection : bool
         Whether the OOD measures are AUROCs (else accuracies).
     ece : str or None
@@ -57,6 +59,8 @@ class Measures:
         What each unit is kin to: rows of one family or architecture are not independent. Empty where each stands alone.
     clustering : str
         How the clusters were found, in one sentence.
+    kinship : str
+        What a cluster is: ``family``, ``architecture``, ``configuration`` or ``cluster``.
     ignored : frame or None
         What the reading left out: columns ``what`` (row, column), ``name``, ``why``.
     """
@@ -79,6 +83,7 @@ class Measures:
     errors: pl.DataFrame | None = None
     clusters: tuple[str, ...] = ()
     clustering: str = ""
+    kinship: Level = "cluster"
     ignored: pl.DataFrame | None = None
 
     @property

@@ -53,7 +53,7 @@ class Example:
 EXAMPLES: dict[str, Example] = {
     "krumpl2026": Example(
         "krumpl2026_table2.csv",
-        {"model": "model", "family": "category", "id": "acc", "ood": ["auroc"], "ece": "ece",
+        {"model": "model", "unit": "row", "family": "category", "id": "acc", "ood": ["auroc"], "ece": "ece",
          "baseline": "Original Baseline", "duplicates": ["acc", "ece", "auroc", "auroc_sd", "fpr95", "fpr95_sd"]},
         "Table 2 of One Model, Many Behaviors: Training-Induced Effects on Out-of-Distribution Detection, "
         "arXiv 2601.10836 (56 ResNet-50, 21 detectors, 8 OOD sets)",
@@ -71,7 +71,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "resnet50-48": Example(
         "resnet50_48_accuracies.csv",
-        {"model": "model", "family": "category", "id": "imagenet", "kind": "accuracy",
+        {"model": "model", "unit": "row", "family": "category", "id": "imagenet", "kind": "accuracy",
          "ood": ["imagenet-a", "imagenet-r", "imagenet-v2", "imagenet-sketch", "imagenet-c", "imagenet-cbar"],
          "items": {"imagenet-a": 7500, "imagenet-r": 30000, "imagenet-v2": 10000, "imagenet-sketch": 50889,
                    "imagenet-c": 50000, "imagenet-cbar": 50000, "imagenet": 50000}},

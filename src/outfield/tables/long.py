@@ -13,6 +13,7 @@ from outfield.stats.relate import as_share
 from outfield.store.performance import Performance, performance
 from outfield.tables.base import FAMILY, NO_FAMILY, OWN, Measures
 from outfield.tables.cells import names, numbers, without_name
+from outfield.tables.sets import SETS
 from outfield.tables.summary_rows import summary_of, summary_rows
 from outfield.tables.text import Ignored, Sheet
 from outfield.tables.wide import CLUSTER, deduplicated, ignored_frame, torn, with_clusters
@@ -23,8 +24,6 @@ SHARES = ("accuracy", "auroc", "ece")
 """Metrics of long rows that are shares, each on a scale of its own."""
 TEXT = ("ood", "ood_category", "detector")
 """Columns of names that rows may lack."""
-SETS = ("ood", "dataset", "set", "test_set", "benchmark", "task")
-"""Columns that may name the set of a row."""
 LEAST = 4
 """Units that statistics need."""
 
@@ -51,7 +50,7 @@ def long(table: Sheet, baseline: str | None, columns: Mapping[str, str | None], 
     >>> long(Sheet(pl.DataFrame(rows)), None, {"model": "model"}).ood
     ('mean AUROC', 'svhn')
     """
-    frame = table.frame
+    frame = _with_ood(table.frame)
     require(frame, [name for name in columns.values() if name])
     good = performance(frame)
     tested, notes = deduplicated(select_rows(_texts(frame)))
@@ -87,6 +86,12 @@ def long(table: Sheet, baseline: str | None, columns: Mapping[str, str | None], 
         clusters=tuple(units[CLUSTER].to_list()) if clusters else (), clustering=clusters,
         ignored=ignored_frame((*table.ignored, *summaries, *gaps)),
     )  # fmt: skip
+
+
+def _with_ood(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows whose sets stand in the column ood, whatever it is called."""
+    sets = [name for name in SETS if name in frame.columns]
+    return frame.rename({sets[0]: "ood"}) if sets and "ood" not in sets else frame
 
 
 def _without_summaries(rows: pl.DataFrame) -> tuple[pl.DataFrame, tuple[Ignored, ...]]:

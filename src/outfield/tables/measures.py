@@ -1,4 +1,4 @@
-"""Anyone's table of results as measures of models: wide (a column a measure) or long (outfield's rows)."""
+"""Anyone's table of results as measures of models: wide (a column a measure) or long (a row a value)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from outfield.store.settings import told_apart
 from outfield.tables.base import Measures
 from outfield.tables.cells import names
 from outfield.tables.long import MEAN, long
+from outfield.tables.sets import by_set
 from outfield.tables.text import Sheet, sheet
 from outfield.tables.wide import wide
 
@@ -47,7 +48,7 @@ def measures(
     kind : ``accuracy`` or ``auroc``: what the OOD columns hold; guessed from their names
     higher, lower : OOD columns of which higher, or lower, values are better, where ``kind`` or the name does not tell
     error : pattern of the columns of standard errors, as ``{}_stderr``, or a second file that holds them
-    unit : column of what rows are kin to, or a pattern on names: ``(?P<unit>.+)_seed\\d+``
+    unit : column of what rows are kin to, a pattern on names: ``(?P<unit>.+)_seed\\d+``, or ``row``: each stands alone
     step : column that counts along runs, where the rows are checkpoints; the last of each run is taken
     runs : how many runs a cell is the mean of, where spreads are standard deviations over them
 
@@ -69,6 +70,8 @@ def measures(
     with reading(_called(data), "a table of results", "Check its columns, or write it as a plain CSV."):
         read = table(data)
         read = replace(read, frame=_of_study(read.frame, study, id))
+        if id not in read.frame.columns and (joined := by_set(read, model or "model")) is not None:
+            read = joined
         if id is None and {"metric", "value"} <= set(read.frame.columns):
             _unused({"--ood": ood, "--ece": ece, "--higher": higher, "--lower": lower, "--error": error})
             found = long(read, baseline, {"model": model or "model", "family": family, "strategy": strategy}, unit)

@@ -14,6 +14,7 @@ from outfield.tables.base import FAMILY, NO_FAMILY, OWN, Measures
 from outfield.tables.cells import Numbers, names, numbers, without_name
 from outfield.tables.columns import Roles, is_standard_error, joined, one, roles
 from outfield.tables.directions import directions, unknown
+from outfield.tables.kin import ROW, with_kin
 from outfield.tables.shares import scales
 from outfield.tables.summary_rows import summary_rows
 from outfield.tables.text import Ignored, Sheet, sheet
@@ -62,20 +63,19 @@ def wide(
     frame, read = _as_shares(frame, asked, found, runs, duplicates)
     others = [name for name in duplicates if name not in asked]
     frame = frame.with_columns([numbers(frame, name).values for name in others])
-    frame, clusters = with_clusters(frame, found.strategy or UNIT, unit)
     units, level, averaged, gaps = _units(frame, found, [*asked, *others])
     detection = kind == "auroc" if kind else any("auroc" in name.lower() for name in found.ood)
     known = directions(found.ood, higher, lower, True if kind else None)
     errors = [name for name in units.columns if name.startswith(ERROR)]
-    return Measures(
-        units.drop(errors, CLUSTER, strict=False), found.id, found.ood, level, detection, found.ece,
+    made = Measures(
+        units.drop(errors), found.id, found.ood, level, detection, found.ece,
         duplicates=tuple(duplicates), repeated=frame.height if level == "strategy" else 0, directions=known,
         notes=(*table.notes, *notes, *found.notes, *said, *kept, *nameless, *steps, *read, *averaged,
                *unknown(found.ood, known)),
         errors=units.select(pl.col(errors).name.map(lambda name: name.removeprefix(ERROR))) if errors else None,
-        clusters=tuple(units[CLUSTER].to_list()) if clusters else (), clustering=clusters,
         ignored=ignored_frame((*table.ignored, *summaries, *gaps, *found.ignored)),
     )  # fmt: skip
+    return with_kin(made, frame, found.strategy or UNIT, unit)
 
 
 def ignored_frame(rows: Sequence[Ignored]) -> pl.DataFrame | None:
@@ -126,7 +126,7 @@ def with_clusters(frame: pl.DataFrame, named: str, unit: str | None) -> tuple[pl
     >>> with_clusters(table, "model", "(?P<unit>.+)_seed")[0][CLUSTER].to_list()
     ['a', 'b']
     """
-    if unit is None:
+    if unit in (None, ROW):
         return frame, ""
     if "(?P<unit>" in unit:
         pattern = _compiled(unit)
@@ -260,9 +260,8 @@ def _units(
     family = pl.col(found.family).fill_null(NO_FAMILY) if found.family else pl.lit("")
     asked = list(dict.fromkeys(asked))
     errors = [name for name in frame.columns if name.startswith(ERROR)]
-    cluster = [CLUSTER] if CLUSTER in frame.columns else []
     named = pl.col(found.strategy or UNIT).alias("unit")
-    tidy = frame.select(named, family.alias("family"), *asked, *errors, *cluster)
+    tidy = frame.select(named, family.alias("family"), *asked, *errors)
     whole, notes = _without_gaps(tidy, asked, word)
     gaps, tidy = _gaps(tidy, whole, asked), whole
     repeated = tidy["unit"].n_unique() < tidy.height
@@ -274,7 +273,7 @@ def _units(
         )
         of_means = (pl.col(errors) ** 2).sum().sqrt() / pl.len()
         tidy = tidy.group_by("unit", maintain_order=True).agg(
-            FAMILY, pl.col(asked).mean(), *([of_means] if errors else []), *(pl.col(name).first() for name in cluster)
+            FAMILY, pl.col(asked).mean(), *([of_means] if errors else [])
         )
     if tidy.height < 4:
         raise UserError(

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from outfield.errors import UserError
+from outfield.errors import UserError, plural
 from outfield.reports.analysis import Analysis
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
@@ -16,6 +16,11 @@ from outfield.reports.headline import undecided
 from outfield.stats import _plots, lowess
 
 MOST_FIGURES = 6
+UNITS = {
+    "strategy": "strategies (means over seeds)", "configuration": "configurations (means over seeds)",
+    "run": "reruns of one configuration",
+}  # fmt: skip
+"""What the rows of a table are called that are no models."""
 VARIANCE_COLUMNS = ("scale", "term", "df", "f", "eta2", "eta2_low", "eta2_high", "partial_eta2", "omega2")
 
 
@@ -39,24 +44,55 @@ def relation(analysis: Analysis) -> Display:
         rho = analysis.relations[ood].whole.estimate
         figures.append(_figure(chart, f"{ood}: Spearman {rho}"))
     caption = (
-        f"{table.units.height} {_units(analysis)}; curve: LOWESS with a pointwise 95% band from resampled units (a "
-        "picture, not a test). Spearman with Bonett and Wright's 95% interval; p by Holm over the OOD measures."
+        f"{table.units.height} {_units(analysis)}{_in_clusters(analysis)}; curve: LOWESS with a pointwise 95% band "
+        f"from resampled units (a picture, not a test). Spearman with {_interval(analysis)}; p by Holm over the OOD "
+        "measures."
     )
     return Display("relation", "ID against OOD", caption, analysis.relation_frame(), tuple(figures), open=True)
 
 
 def _units(analysis: Analysis) -> str:
-    return "strategies (means over seeds)" if analysis.measures.level == "strategy" else "models"
+    return UNITS.get(analysis.measures.level, "models")
+
+
+def _in_clusters(analysis: Analysis) -> str:
+    """Of how many families the rows are; empty where each stands alone."""
+    if not analysis.measures.clusters:
+        return ""
+    word = plural("unit" if analysis.level == "cluster" else analysis.level)
+    return (
+        f" of {analysis.n_units:,} {word}, which tell as much as about {analysis.independent:,.0f} independent models"
+    )
+
+
+def _interval(analysis: Analysis) -> str:
+    if not analysis.measures.clusters:
+        return "Bonett and Wright's 95% interval"
+    return "a 95% interval by cluster (leaving one out at a time)"
+
+
+def rows_and_kin(analysis: Analysis) -> Display:
+    """The usual way beside ours: each row as a unit, and intervals by what rows are kin to."""
+    if not analysis.measures.clusters:
+        raise UserError("Expected rows that are kin, but each stands alone. Say what they are kin to: --unit COLUMN.")
+    word = plural("unit" if analysis.level == "cluster" else analysis.level)
+    caption = (
+        f"Left: Spearman's rho and its interval as if {analysis.measures.units.height:,} rows were independent, which "
+        f"they are not. Then by {word}: the same rho, and an interval that holds for new {word}. Between: of the means "
+        f"of {word}; within: of rows about the mean of theirs. {analysis.measures.clustering}"
+    )
+    return Display("kin", "Rows taken as independent, and by family", caption, analysis.kin_frame())
 
 
 def families_left_out(analysis: Analysis) -> Display:
     """The correlation, leaving one family out at a time."""
-    if not analysis.measures.has_families:
+    if not analysis.measures.has_families and not analysis.measures.clusters:
         raise UserError("Expected families, but the table names none. Pass --family COLUMN.")
     chosen = list(analysis.relations.items())[:MOST_FIGURES]
     figures = tuple(_figure(found.plot(), ood) for ood, found in chosen)
     table = pl.concat([found.frame().select(pl.lit(ood).alias("measure"), pl.all()) for ood, found in chosen])
-    caption = "Spearman's rho of the ID with the OOD measure: all units, then without each family; 95% intervals."
+    left_out = "each family" if analysis.measures.has_families else "each of the largest families"
+    caption = f"Spearman's rho of the ID with the OOD measure: all units, then without {left_out}; 95% intervals."
     return Display("families", "Does one family carry it?", caption, table, figures)
 
 
@@ -197,7 +233,7 @@ def left_out(analysis: Analysis) -> Display:
 
 SECTIONS = {
     "What the paper states": (published,),
-    "ID against OOD": (relation, families_left_out, on_the_line, shapes, calibration),
+    "ID against OOD": (relation, rows_and_kin, families_left_out, on_the_line, shapes, calibration),
     "Variance": (variance,),
     "Ranks": (mean_ranks, recommendation),
     "Agreement beyond ID": (partial,),

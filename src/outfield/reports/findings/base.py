@@ -35,6 +35,8 @@ TITLES: dict[str, str] = {
     "OF019": "No detector tells ID from OOD",
     "OF020": "Whether higher is better is not known",
     "OF021": "One strategy in several families",
+    "OF022": "Rows of one family were taken as independent",
+    "OF023": "Within families it is the other way round",
     "OF025": "An error of zero that nobody measured",
     "OF026": "A row out of line with all others",
     "OF027": "An ID accuracy unlike its kin's",

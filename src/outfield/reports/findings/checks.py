@@ -14,6 +14,7 @@ from outfield.reports.findings.cell_errors import best_of_many, error_of_zero
 from outfield.reports.findings.chance import chance, no_detector
 from outfield.reports.findings.columns import constant, uneven_mean
 from outfield.reports.findings.copies import near_duplicates
+from outfield.reports.findings.kin import reversed_within, rows_taken_as_independent
 from outfield.reports.findings.outliers import one_row, out_of_line_with_kin, unlike_its_kin
 from outfield.stats import spearman
 from outfield.stats.recommend import TIE
@@ -319,4 +320,5 @@ CHECKS: tuple[Callable[[Analysis], Iterator[Finding]], ...] = (
     smoother_decides, one_scale, ece_predicts_better, saturated, not_monotonic, missing_cells, guessed_scale,
     duplicate_rows, at_chance, direction_unknown, several_families,
     error_of_zero, out_of_line_with_kin, unlike_its_kin, best_of_many, one_row, constant, uneven_mean,
+    rows_taken_as_independent, reversed_within,
 )  # fmt: skip
