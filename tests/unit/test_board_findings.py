@@ -168,6 +168,8 @@ def test_a_network_of_another_kind_is_not_far_from_its_kin() -> None:
     found = board("imagenet1k_ood")
     apart = replace(found.measures, units=found.measures.units.with_columns(family=pl.lit("")))
     assert not said(unlike_its_kin, replace(found, measures=apart), "warning")
+    each = [text.partition(", but")[0] for text in said(unlike_its_kin, replace(found, measures=apart), "info")]
+    assert each == [f"{n} of 95 rows state acc {share}" for n, share in ((25, "76.18%"), (17, "81.59%"), (4, "86.11%"))]
 
 
 def test_accuracies_that_all_differ_are_no_board_of_networks() -> None:

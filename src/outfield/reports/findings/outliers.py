@@ -19,6 +19,8 @@ MOST_ROWS = 3
 NEAR, NEAR_OF_MOST = 0.0005, 0.01
 """Accuracies of kin that differ by less are meant to be of one network; the second where ``MOST`` state one."""
 MOST = 0.75
+STATED = 4
+"""Rows that state one accuracy, from which it is a network's."""
 FEW_KIN = 6
 
 
@@ -96,10 +98,14 @@ def unlike_its_kin(analysis: Analysis) -> Iterator[Finding]:
 
 
 def _kin(analysis: Analysis) -> dict[str, Array]:
-    """Rows that are kin: of one cluster, else of one family; all rows where the table names neither."""
+    """Rows that are kin: of one cluster, else of one family, else all; what puts half the rows or more together."""
     table = analysis.measures
-    labels = np.asarray(table.clusters or table.families)
-    return {str(name): np.flatnonzero(labels == name) for name in np.unique(labels)}
+    for labels in (table.clusters, table.families):
+        marks = np.asarray(labels)
+        found = {str(name): np.flatnonzero(marks == name) for name in np.unique(marks)}
+        if sum(len(places) for places in found.values() if len(places) >= FEW_KIN) >= table.units.height / 2:
+            return found
+    return {"": np.arange(table.units.height)}
 
 
 def _share_networks(accuracies: Array) -> bool:
@@ -108,23 +114,21 @@ def _share_networks(accuracies: Array) -> bool:
 
 
 def _nearly_equal(analysis: Analysis, kin: str, places: Array) -> Iterator[Finding]:
-    """Rows beside the value that half of their kin or more state, so near that the same network is meant."""
+    """Rows beside a value that several of their kin state, so near that the same network is meant."""
     table = analysis.measures
     values = table.column(table.id)[places]
     stated, counts = np.unique(values, return_counts=True)
-    if counts.max() < len(places) / 2:
-        return
-    usual = float(stated[counts.argmax()])
-    one_network = counts.max() >= MOST * len(places)
-    beside = places[(values != usual) & (abs(values - usual) < (NEAR_OF_MOST if one_network else NEAR))]
-    if len(beside):
-        each = [f"{table.names[i]!r} {_percent(table.column(table.id)[i])}" for i in beside]
-        yield Finding(
-            "OF027", "warning" if _beyond(analysis, places[values == usual], beside) else "info",
-            f"{_of(kin)}{counts.max()} of {len(places)} rows state {table.id} {_percent(usual)}, but {len(beside)} "
-            f"nearly that: {with_and(each)}. One network has one accuracy: these are of another one, of fewer runs, or "
-            "measured in another way, so their detectors are not compared on the same network.",
-        )  # fmt: skip
+    for usual, count in zip(stated[counts >= STATED], counts[counts >= STATED], strict=True):
+        near = NEAR_OF_MOST if count >= MOST * len(places) else NEAR
+        beside = places[(values != usual) & (abs(values - usual) < near)]
+        if len(beside) and counts[abs(stated - usual) < near].max() == count:
+            each = [f"{table.names[i]!r} {_percent(table.column(table.id)[i])}" for i in beside]
+            yield Finding(
+                "OF027", "warning" if _beyond(analysis, places[values == usual], beside) else "info",
+                f"{_of(kin)}{count} of {len(places)} rows state {table.id} {_percent(usual)}, but {len(beside)} nearly "
+                f"that: {with_and(each)}. One network has one accuracy: these are of another one, of fewer runs, or "
+                "measured in another way, so their detectors are not compared on the same network.",
+            )  # fmt: skip
 
 
 def _beyond(analysis: Analysis, usual: Array, beside: Array) -> bool:
