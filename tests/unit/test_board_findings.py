@@ -127,6 +127,14 @@ def test_a_row_that_is_extreme_in_both_measures_is_in_line() -> None:
     assert not said(out_of_line_with_kin, analysed(table), "warning")
 
 
+def test_a_group_apart_is_not_to_blame() -> None:
+    table = wide(60)
+    odds = pl.col("near") / (1 - pl.col("near")) * pl.when(pl.int_range(60) < 5).then(4).otherwise(1)
+    apart = table.with_columns(near=odds / (1 + odds))
+    assert len(out_of_line(apart["near"], apart["far"]).rows) > 3
+    assert not said(out_of_line_with_kin, analysed(apart), "warning")
+
+
 def test_few_tables_without_a_wrong_cell_name_one() -> None:
     rng = np.random.default_rng(5)
     pairs = [rng.multivariate_normal([0, 0], [[1, 0.9], [0.9, 1]], 60) for _ in range(150)]

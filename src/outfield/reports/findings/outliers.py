@@ -16,6 +16,8 @@ from outfield.stats.outliers import EDGE, EFFICIENCY, OutOfLine, out_of_line
 from outfield.types import Array
 
 MOST_ROWS = 3
+BENT = 0.02
+"""Share of rows out of line, above which the relation is no line, so that its rows are not to blame."""
 NEAR, NEAR_OF_MOST = 0.0005, 0.01
 """Accuracies of kin that differ by less are meant to be of one network; the second where ``MOST`` state one."""
 MOST = 0.75
@@ -26,23 +28,23 @@ FEW_KIN = 6
 
 def out_of_line_with_kin(analysis: Analysis) -> Iterator[Finding]:
     """OF026: rows whose two measures do not fit together, where those of all others do."""
-    pairs = _partners(analysis)
-    found: list[tuple[float, str]] = []
-    doubtful: list[tuple[float, str]] = []
+    pairs, rows = _partners(analysis), analysis.measures.units.height
+    found: dict[int, tuple[float, str]] = {}
+    doubtful: dict[int, tuple[float, str]] = {}
     for a, b in pairs:
         try:
             line = _line(analysis, a, b, 1 - 0.05 / len(pairs))
         except UserError:
             continue
-        found += [(float(line.distance[i]), _misfit(analysis, a, b, line, int(i))) for i in line.rows]
-        doubtful += [(float(line.distance[i]), _slightly(analysis, a, b, line, int(i))) for i in line.doubtful]
-    told = [text for _, text in sorted(found, reverse=True)]
-    yield from (Finding("OF026", "warning", text) for text in told[:MOST_ROWS])
-    if len(told) > MOST_ROWS:
-        yield Finding("OF026", "warning", f"So are {len(told) - MOST_ROWS} rows more, which lie nearer.")
-    if doubtful:
-        near = [text for _, text in sorted(doubtful, reverse=True)]
-        rows = analysis.measures.units.height
+        if len(line.rows) <= max(MOST_ROWS, BENT * rows):
+            for told, places, text in ((found, line.rows, _misfit), (doubtful, line.doubtful, _slightly)):
+                for i in map(int, places):
+                    told[i] = max(told.get(i, (0.0, "")), (float(line.distance[i]), text(analysis, a, b, line, i)))
+    texts = [text for _, text in sorted(found.values(), reverse=True)]
+    yield from (Finding("OF026", "warning", text) for text in texts[:MOST_ROWS])
+    if len(texts) > MOST_ROWS:
+        yield Finding("OF026", "warning", f"So are {len(texts) - MOST_ROWS} rows more, which lie nearer.")
+    if near := [doubtful[i][1] for i in sorted(doubtful, key=lambda i: doubtful[i], reverse=True) if i not in found]:
         yield Finding(
             "OF026", "info",
             f"Doubtful: {with_and(near, most=MOST_ROWS)}. Among {rows} rows, one that far out can be chance.",
