@@ -941,6 +941,18 @@ def _(rng: Rng) -> bool:
     return stats.paired_difference(*in_clusters(rng, 40, smallest_found("clusters"))).p < 0.05
 
 
+@case("the set of rows alike holds the truly best of 40, errors of .3 to 1.2 spreads", "coverage", (0.94, 1.0))
+def _(rng: Rng) -> bool:
+    truth, errors = rng.normal(size=40), rng.uniform(0.3, 1.2, 40)
+    found = stats.winner(truth + errors * rng.normal(size=40), errors)
+    return f"row {truth.argmax()}" in found.alike
+
+
+@case("a row out of line in a table without one, n = 60, r = .9", "size", (0.0, 0.05))
+def _(rng: Rng) -> bool:
+    return len(stats.out_of_line(*normal_pair(rng, 60, 0.9)).rows) > 0
+
+
 def main(repetitions: int = 2000) -> None:
     """Print the table as Markdown."""
     start = time.perf_counter()

@@ -70,6 +70,8 @@ SHORT = [
     "detectable difference in 40 clusters",
     "mean difference of 3 sets in 10, 10 and 40 clusters",
     "mean difference over 8 sets without errors of their own",
+    "the set of rows alike holds the truly best of 40, errors of .3 to 1.2 spreads",
+    "a row out of line in a table without one, n = 60, r = .9",
 ]
 
 

@@ -86,7 +86,7 @@ def _findings(analysis: Analysis, console: Console) -> None:
     console.print(level(analysis), markup=False, highlight=False)
     for note in analysis.measures.notes:
         if not any(note in each.sentence for each in found):
-            console.print(note, markup=False, highlight=False)
+            console.print(plain(note), markup=False, highlight=False)
     console.print()
 
 

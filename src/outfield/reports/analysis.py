@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from outfield.errors import UserError
+from outfield.errors import UserError, with_and
 from outfield.reports.cell_noise import less_noise
 from outfield.reports.results import Results
 from outfield.stats import (
@@ -89,6 +89,8 @@ class Analysis:
     measures: Measures
     profile: Profile | None = None
     along: Trajectories | None = None
+    constant: Mapping[str, float] = field(default_factory=dict)
+    """Measures with one value for all units, and that value."""
 
     @cached_property
     def results(self) -> Results | None:
@@ -548,7 +550,7 @@ def analyse(
         _only_along_runs(options)
         if options.get("step"):
             return _along_runs(table(data).frame, options, Path(data).name if isinstance(data, str | Path) else "table")
-        return Analysis(measures(data, **options))
+        return _analysis(measures(data, **options))
     chosen = {name: value for name, value in options.items() if name != "study" and name in _given(options)}
     settings = {**found.options, **chosen}
     _only_along_runs(settings)
@@ -556,8 +558,26 @@ def analyse(
         repeats = {"rerun": found.reading.rerun} if found.reading.rerun else {}
         made = _along_runs(found.frame, {**repeats, **settings}, found.profile.name)
     else:
-        made = Analysis(measures(found.frame, **settings))
+        made = _analysis(measures(found.frame, **settings))
     return replace(made, measures=found.told(made.measures), profile=found.profile)
+
+
+def _analysis(table: Measures) -> Analysis:
+    """The analysis of a table's measures that vary.
+
+    Rows of a study keep theirs: detectors may differ where their mean does not.
+    """
+    named = dict.fromkeys((table.id, *table.ood, *([table.ece] if table.ece else [])))
+    same = {name: float(table.column(name)[0]) for name in named if np.ptp(table.column(name)) <= TIE}
+    ood = tuple(name for name in table.ood if name not in same)
+    if not ood and table.rows is None:
+        each = with_and([f"{name} {same[name]:.4g}" for name in table.ood])
+        raise UserError(
+            f"Expected an OOD measure that varies, but all {table.units.height} units have the same value: {each}. "
+            "Name other columns with --ood."
+        )
+    ece = None if table.ece in same else table.ece
+    return Analysis(replace(table, ood=ood or table.ood, ece=ece), constant=same)
 
 
 def _only_along_runs(options: Mapping[str, Any]) -> None:

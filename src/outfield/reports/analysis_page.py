@@ -30,19 +30,28 @@ def displays(analysis: Analysis) -> dict[str, list[Display]]:
     >>> from outfield.reports.analysis import analyse
     >>> [display.code for display in displays(analyse(example="krumpl2026"))["ID against OOD"]]
     ['relation', 'families', 'shape', 'sides', 'ece']
+
+    Raises
+    ------
+    UserError
+        The table allows none.
     """
-    found = {}
+    found, refused = {}, []
     for title, builds in SECTIONS.items():
         allowed = []
         for build in builds:
             try:
                 allowed.append(build(analysis))
-            except UserError:
-                continue
+            except UserError as error:
+                refused.append(str(error))
         if allowed:
             found[title] = allowed
     if (results := analysis.results) is not None and (further := analyses.others((*PREDICTION, ERRORS))):
         found[FURTHER] = [display_or_reason(build, results) for build in further]
+    if not found:
+        raise UserError(
+            f"Expected a table that allows a statistic, but none can be made. {' '.join(dict.fromkeys(refused))}"
+        )
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from outfield.errors import UserError
+from outfield.errors import UserError, with_and
 from outfield.reports.displays.analyses import answer
 from outfield.reports.results import Results
 from outfield.stats import Recommendation
@@ -74,6 +74,8 @@ def _share(row: dict[str, float]) -> str:
 
 def _safest(results: Results) -> str:
     found = results.recommendation
+    if said := undecided(found):
+        return said
     name = found.safest[0]
     worst, total, mean = found.worst_rank[name], len(found.worst_rank), found.mean_value[name]
     return (
@@ -88,12 +90,28 @@ def _traded(found: Recommendation, mean: Estimate) -> str:
     """What the safest choice costs: nothing, or the distance to the best mean AUROC, and what that one costs."""
     if set(found.safest) & set(found.best_by_mean):
         return f"Its mean AUROC over OOD sets, {number(mean, 3)}, is the best too."
-    other = found.best_by_mean[0]
-    best, rank = found.mean_value[other], found.worst_rank[other]
+    costs = [_cost(found, other) for other in found.best_by_mean]
+    best = found.mean_value[found.best_by_mean[0]]
     return (
         f"Its mean AUROC over OOD sets is {number(mean, 3)}. The best mean AUROC has {_tied(found.best_by_mean)}, "
-        f"{number(best, 3)}, but on {found.worst_set[other]} its mean rank is {number(rank, 1)}. Take {found.best} "
-        f"where any OOD input may come, and {other} where the mean over sets like these counts."
+        f"{number(best, 3)}, but {with_and(costs)}. Take {' or '.join(found.safest)} where any OOD input may come, and "
+        f"{' or '.join(found.best_by_mean)} where the mean over sets like these counts."
+    )
+
+
+def _cost(found: Recommendation, name: str) -> str:
+    whose = "its" if len(found.best_by_mean) == 1 else f"{name}'s"
+    return f"on {found.worst_set[name]} {whose} mean rank is {number(found.worst_rank[name], 1)}"
+
+
+def undecided(found: Recommendation) -> str:
+    """That no detector is a safer choice than another, where all of several tie exactly; nothing where one is."""
+    if len(found.safest) < len(found.worst_rank):
+        return ""
+    rank = found.worst_rank[found.best].value
+    return (
+        f"No detector is a safer choice than another: {with_and(found.safest)} tie exactly, with mean rank {rank:.1f} "
+        f"of {len(found.safest)} where each is worst."
     )
 
 
@@ -110,6 +128,8 @@ def criteria(results: Results) -> str:
         found = results.recommendation
     except UserError:
         return ""
+    if said := undecided(found):
+        return said
     if set(found.safest) & set(found.best_by_mean):
         return f"{_tied(found.safest)} is first by mean AUROC, and the safest choice by its worst OOD set."
     return (

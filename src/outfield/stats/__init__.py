@@ -21,9 +21,11 @@ from outfield.stats.clusters import (
 from outfield.stats.components import stratum, variance_components
 from outfield.stats.difference_of_correlations import difference_of_correlations
 from outfield.stats.differences import Difference, independent_difference, mean_difference, paired_difference
+from outfield.stats.influence import influence
 from outfield.stats.measurement_error import errors_in_variables, item_error, reliability
 from outfield.stats.multiplicity import benjamini_hochberg, holm
 from outfield.stats.noise_floor import noise_floor
+from outfield.stats.outliers import out_of_line
 from outfield.stats.partial import partial_correlation, partial_matrix
 from outfield.stats.power import detectable, power
 from outfield.stats.published import kendalls_w, published_correlation, published_mean, published_shares
@@ -46,6 +48,7 @@ from outfield.stats.series import block_bootstrap, circular_shift_test, effectiv
 from outfield.stats.shape import interrupted, lind_mehlum, lowess, two_lines
 from outfield.stats.units import Panel, panel, unit_means
 from outfield.stats.windows import windows
+from outfield.stats.winner import winner
 
 __all__ = [
     "Anova",
@@ -80,6 +83,7 @@ __all__ = [
     "id_halves",
     "independent_difference",
     "independent_units",
+    "influence",
     "interrupted",
     "intraclass",
     "item_error",
@@ -94,6 +98,7 @@ __all__ = [
     "mean_ranks",
     "nemenyi",
     "noise_floor",
+    "out_of_line",
     "paired_difference",
     "panel",
     "partial_correlation",
@@ -120,5 +125,6 @@ __all__ = [
     "unshared_correlation",
     "variance_components",
     "windows",
+    "winner",
     "within_runs",
 ]

@@ -37,7 +37,7 @@ def higher_is_better(name: str) -> bool | None:
     if plain in registry.names("metrics"):
         return bool(registry.find("metrics", plain).higher_is_better)
     words = plain.split("_")
-    if TURNED & set(words) or re.search(r"(^|\s)(1\s*)?-", name.strip()):
+    if _turned(name):
         return None
     better = {flag for flag, known in ((True, HIGHER), (False, LOWER)) if any(map(known.fullmatch, words))}
     return better.pop() if len(better) == 1 else None
@@ -52,7 +52,7 @@ def directions(
     ----------
     columns : the measures' names
     higher, lower : what the user says of some
-    known : what is known of all others; None where their names must tell
+    known : what is known of all others whose names do not tell; None where their names must
 
     Raises
     ------
@@ -63,6 +63,8 @@ def directions(
     --------
     >>> directions(["auroc", "sketch", "fpr95"], [], ["sketch"], None)
     {'auroc': True, 'sketch': False, 'fpr95': False}
+    >>> directions(["near", "1 - auroc", "fpr95"], [], [], True)
+    {'near': True, 'fpr95': False}
     """
     higher, lower = set(higher), set(lower)
     if strange := sorted((higher | lower) - set(columns)):
@@ -73,8 +75,19 @@ def directions(
     if both := sorted(higher & lower):
         raise UserError(f"Expected a direction for {', '.join(both)}, but got both. Name it after one option.")
     stated = dict.fromkeys(higher, True) | dict.fromkeys(lower, False)
-    guessed = {name: stated.get(name, higher_is_better(name) if known is None else known) for name in columns}
+    guessed = {name: stated.get(name, _told(name, known)) for name in columns}
     return {name: flag for name, flag in guessed.items() if flag is not None}
+
+
+def _told(name: str, known: bool | None) -> bool | None:
+    """What a name says; else what is known of all, unless the name says that it is turned."""
+    found = higher_is_better(name)
+    return known if found is None and not _turned(name) else found
+
+
+def _turned(name: str) -> bool:
+    words = re.sub(r"[^a-z0-9]+", " ", name.casefold()).split()
+    return bool(TURNED & set(words) or re.search(r"(^|\s)(1\s*)?-", name.strip()))
 
 
 def unknown(columns: Sequence[str], found: Mapping[str, bool]) -> tuple[str, ...]:

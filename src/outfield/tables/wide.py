@@ -60,7 +60,7 @@ def wide(
     named = [name for name in (found.strategy, found.model[0] if len(found.model) == 1 else None) if name]
     frame, nameless = without_name(frame, named)
     frame, steps = _last_step(frame, found)
-    frame, read = _as_shares(frame, asked, found, runs)
+    frame, read = _as_shares(frame, asked, found, runs, duplicates)
     others = [name for name in duplicates if name not in asked]
     frame = frame.with_columns([numbers(frame, name).values for name in others])
     units, level, averaged, gaps = _units(frame, found, [*asked, *others])
@@ -220,14 +220,14 @@ def _last_step(frame: pl.DataFrame, found: Roles) -> tuple[pl.DataFrame, tuple[s
 
 
 def _as_shares(
-    frame: pl.DataFrame, asked: Sequence[str], found: Roles, runs: int | None
+    frame: pl.DataFrame, asked: Sequence[str], found: Roles, runs: int | None, measured: Sequence[str]
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Measures and their errors as shares, and what was guessed."""
+    """Measures and their errors as shares, and what was guessed; columns ``measured`` themselves are no errors."""
     read = {name: numbers(frame, name) for name in asked}
     factors, notes = scales(read, found.id, [found.ece] if found.ece else [])
     values = [(each.values * factors[name] if factors[name] != 1 else each.values) for name, each in read.items()]
     spreads = {name: each.spreads for name, each in read.items() if each.spreads is not None}
-    columns = {name: column for name, column in found.errors.items() if name in read}
+    columns = {name: column for name, column in found.errors.items() if name in read and column not in measured}
     spreads |= {name: numbers(frame, column).values for name, column in columns.items()}
     deviations = [name for name in spreads if not is_standard_error(columns.get(name, ""))]
     divided = {name: runs**0.5 if runs and name in deviations else 1.0 for name in spreads}

@@ -76,13 +76,13 @@ class Analysis(ABC):
     >>> class Best(Analysis):
     ...     title, question, needs = "The best model", "Which model is best?", frozenset({"performance"})
     ...     def of(self, results):
-    ...         best = results.models.sort(results.performance, descending=True).head(1)
-    ...         return Result(best, [f"{best['model'][0]} is best."])
+    ...         best = results.models.filter(pl.col(results.performance) == pl.col(results.performance).max())
+    ...         return Result(best, [f"Best: {', '.join(best['model'])}."])
     >>> from outfield.reports.results import Results
     >>> rows = pl.DataFrame({"model": ["a", "b"], "metric": ["accuracy"] * 2, "value": [0.7, 0.9],
     ...                      "role": ["test"] * 2, "set_kind": ["id"] * 2})
     >>> Best().of(Results.of(rows)).sentences()
-    ('b is best.',)
+    ('Best: b.',)
     """
 
     title: ClassVar[str]

@@ -13,7 +13,7 @@ from outfield.reports.displays import _boxes
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.displays.charts import strip
-from outfield.reports.headline import criteria
+from outfield.reports.headline import criteria, undecided
 from outfield.reports.results import Results
 from outfield.stats import _plots
 from outfield.stats.ranks import MeanRanks
@@ -29,7 +29,7 @@ ENDS = {"low": "95% low", "high": "95% high", "seed_low": "Lowest seed", "seed_h
 def heat_map(results: Results) -> Display:
     """Every detector on every strategy: mean AUROC with its interval and rank."""
     table = results.cells.with_columns(
-        rank=pl.col("value").rank("min", descending=True).over("strategy").cast(pl.Int64)
+        rank=pl.col("value").round(12).rank("min", descending=True).over("strategy").cast(pl.Int64)
     ).sort("strategy", "rank", "detector")
     order = results.strategies.sort("auroc", descending=True, nulls_last=True)["strategy"].to_list()
     chart = style.cells(
@@ -80,12 +80,12 @@ def best_per_strategy(results: Results) -> Display:
     if results.auroc.is_empty():
         raise UserError("Expected AUROCs, but this study has none yet. Run it with detectors and OOD sets.")
     safest = _safest(results)
-    table = _best(results, safest)
+    table, named = _best(results, safest), " or ".join(safest)
     caption = (
         "Best: the highest mean AUROC over OOD sets, each counting once, and seeds; exact ties are all named. "
         f"{INTERVAL} Chosen and judged on the same sets that is optimistic, so 'chosen blind' leaves each OOD set out "
         "of the choice in turn and judges on it."
-        + (f" Beside it the safest choice over all strategies, {safest}. {criteria(results)}" if safest else "")
+        + (f" Beside it the safest choice over all strategies, {named}. {criteria(results)}" if safest else "")
     )
     columns = {
         "strategy": "Strategy",
@@ -95,25 +95,27 @@ def best_per_strategy(results: Results) -> Display:
         "auroc": "Mean AUROC",
         **ENDS,
         "blind": "Chosen blind",
-    } | ({"safest": f"With {safest}"} if safest else {})
+    } | ({"safest": f"With {named}"} if safest else {})
     return Display("best", "Which detector for which strategy", caption, table, columns=columns, open=True)
 
 
-def _safest(results: Results) -> str | None:
-    """The safest choice, where there is a choice between detectors, sets and strategies."""
+def _safest(results: Results) -> tuple[str, ...]:
+    """The safest choice, all that tie; none where there is no choice between detectors, sets and strategies."""
     try:
-        return results.recommendation.best
+        found = results.recommendation
     except UserError:
-        return None
+        return ()
+    return () if undecided(found) else found.safest
 
 
-def _best(results: Results, safest: str | None) -> pl.DataFrame:
+def _best(results: Results, safest: tuple[str, ...]) -> pl.DataFrame:
+    """The best detectors of every strategy; beside them the mean over the safest ones."""
     cell = results.complete.group_by("strategy", "detector", "ood").agg(pl.col("value").mean())
     means = results.cells.rename({"value": "auroc"})
     names = pl.col("detector").sort().str.join(" and ").alias("detector")
     highest = means.filter(_highest("auroc", "strategy")).sort("strategy", "detector")
     top = highest.group_by("strategy", maintain_order=True).agg(pl.exclude("detector").first(), names)
-    beside = means.filter(pl.col("detector").is_in([safest or ""])).select("strategy", safest="auroc")
+    beside = means.filter(pl.col("detector").is_in(safest)).group_by("strategy").agg(safest=pl.col("auroc").mean())
     table = results.strategies.select("strategy", "family", results.performance).join(
         top, on="strategy", maintain_order="left"
     )

@@ -13,6 +13,7 @@ from outfield.reports.analysis import Analysis
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.displays.noise import reliability, without_noise
+from outfield.reports.headline import undecided
 from outfield.stats import _plots, lowess
 
 MOST_FIGURES = 6
@@ -179,11 +180,14 @@ def mean_ranks(analysis: Analysis) -> Display:
     found = analysis.friedman
     figures = list(_rank_figures(analysis))
     order = np.argsort(found.mean_ranks)
-    table = pl.DataFrame({"name": [found.names[i] for i in order], "mean rank": found.mean_ranks[order]})
+    means = pl.Series("mean rank", found.mean_ranks[order])
+    table = pl.DataFrame(
+        {"place": means.round(9).rank("min"), "name": [found.names[i] for i in order], "mean rank": means}
+    )
     caption = (
         f"Friedman over {found.blocks} blocks ({found.level}) and {found.treatments} treatments: chi2 "
         f"{found.chi2:.2f}, Kendall's W {found.w:.3f}, Iman-Davenport F {found.f:.2f} (p = {found.p:.2g}); critical "
-        f"difference {found.critical_difference:.2f}."
+        f"difference {found.critical_difference:.2f}. Rows of one place tie exactly."
     )
     return Display("ranks", "Who ranks best", caption, table, tuple(figures))
 
@@ -203,6 +207,8 @@ def _rank_figures(analysis: Analysis) -> Iterator[Figure]:
 def recommendation(analysis: Analysis) -> Display:
     """The detector of best worst-case mean rank, judged on OOD sets that it was not chosen on."""
     found = analysis.recommendation
+    if said := undecided(found):
+        return Display("recommendation", "Which detector to take", said, found.frame(), (_figure(found.plot()),))
     first = " and ".join(found.safest)
     caption = (
         f"{first} {'has' if len(found.safest) == 1 else 'tie exactly for'} the best worst-case mean rank "

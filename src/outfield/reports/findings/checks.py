@@ -10,9 +10,13 @@ import polars as pl
 from outfield.errors import UserError, with_and
 from outfield.reports.analysis import Analysis
 from outfield.reports.findings.base import Finding, ordered
+from outfield.reports.findings.cell_errors import best_of_many, error_of_zero
 from outfield.reports.findings.chance import chance, no_detector
+from outfield.reports.findings.columns import constant, uneven_mean
+from outfield.reports.findings.copies import near_duplicates
 from outfield.reports.findings.kin import reversed_within, rows_taken_as_independent
 from outfield.reports.findings.measurement_error import noisy_cells
+from outfield.reports.findings.outliers import one_row, out_of_line_with_kin, unlike_its_kin
 from outfield.reports.findings.runs import of_runs
 from outfield.stats import spearman
 from outfield.stats.recommend import TIE
@@ -131,22 +135,6 @@ def one_checkpoint(analysis: Analysis) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def near_duplicates(analysis: Analysis) -> Iterator[Finding]:
-    """OF004: two models equal, to a hundredth of the spread over models, on every one of three measures or more."""
-    table = analysis.measures
-    columns = [name for name in (table.duplicates or (table.id, *table.ood)) if name in table.units.columns]
-    if len(columns) < 3:
-        return
-    values = table.units.select(columns).to_numpy().astype(float)
-    near = (np.abs(values[:, None] - values[None]) <= values.std(axis=0) / 100).all(axis=2)
-    for i, j in np.argwhere(np.triu(near, 1)):
-        yield Finding(
-            "OF004", "warning",
-            f"{table.names[i]!r} and {table.names[j]!r} agree on all {len(columns)} measures to a hundredth of the "
-            "models' spread: almost surely one checkpoint counted twice.",
-        )  # fmt: skip
-
-
 SOURCES = {
     "cifar10": "tiny images", "cifar100": "tiny images", "tin": "imagenet", "tiny_imagenet": "imagenet",
     "tiny imagenet": "imagenet", "imagenet-o": "imagenet", "openimage_o": "open images", "openimages": "open images",
@@ -180,10 +168,8 @@ def few_items(analysis: Analysis) -> Iterator[Finding]:
 def below_half(analysis: Analysis) -> Iterator[Finding]:
     """OF007: an AUROC below .5."""
     table = analysis.measures
-    if not table.detection:
-        return
     cells = [
-        (ood, table.names[i], float(v)) for ood in analysis.sets for i, v in enumerate(table.column(ood)) if v < 0.5
+        (ood, table.names[i], float(v)) for ood in _aurocs(analysis) for i, v in enumerate(table.column(ood)) if v < 0.5
     ]
     if table.rows is not None:
         low = table.rows.filter(pl.col("metric") == "auroc", pl.col("value") < 0.5)
@@ -198,16 +184,29 @@ def below_half(analysis: Analysis) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def _aurocs(analysis: Analysis) -> list[str]:
+    """The OOD measures that are AUROCs: higher is better, and the name says AUROC where any name does."""
+    table = analysis.measures
+    if not table.detection:
+        return []
+    higher = [name for name in analysis.sets if table.directions.get(name)]
+    return [name for name in higher if "auroc" in name.casefold()] or higher
+
+
 def smoother_decides(analysis: Analysis) -> Iterator[Finding]:
     """OF008: partial correlations by several smoothers differ in sign."""
     turned = {pair: found.estimates for pair, found in analysis.pairs.items() if found.sign_differs}
     for (a, b), values in list(turned.items())[:3]:
-        each = ", ".join(f"{kind} {values[kind].value:+.2f}" for kind in SMOOTHERS)
-        plain = f"(plain {values['plain'].value:+.2f})"
+        each = ", ".join(f"{kind} {_value(values[kind].value)}" for kind in SMOOTHERS)
+        plain = f"(plain {_value(values['plain'].value)})"
         yield Finding("OF008", "warning", f"{a} and {b} given {analysis.measures.id_word}: {each} {plain}.")
     if len(turned) > 3:
         rest = ", ".join(f"{a} and {b}" for a, b in list(turned)[3:])
         yield Finding("OF008", "warning", f"So for {len(turned) - 3} pairs more: {rest}.")
+
+
+def _value(value: float) -> str:
+    return "not defined" if np.isnan(value) else f"{value:+.2f}"
 
 
 def one_scale(analysis: Analysis) -> Iterator[Finding]:
@@ -242,8 +241,9 @@ def saturated(analysis: Analysis) -> Iterator[Finding]:
     """OF011: nearly no room left between the best models, or the OOD measure repeats the ID measure."""
     table = analysis.measures
     for ood in analysis.sets:
-        values = table.column(ood)
-        if np.median(values) > SATURATED and table.directions.get(ood) is not False:
+        values, higher = table.column(ood), table.directions.get(ood)
+        room = np.median(values) if higher is False else 1 - np.median(values)
+        if higher is not None and room < 1 - SATURATED:
             yield Finding(
                 "OF011", "info", f"{ood}: the median is {np.median(values):.3f}; the set no longer separates models."
             )
@@ -330,6 +330,6 @@ CHECKS: tuple[Callable[[Analysis], Iterator[Finding]], ...] = (
     pooled_not_borne_out, family_carries, one_checkpoint, near_duplicates, shared_source, few_items, below_half,
     smoother_decides, one_scale, ece_predicts_better, saturated, not_monotonic, missing_cells, guessed_scale,
     duplicate_rows, at_chance, direction_unknown, several_families,
-    rows_taken_as_independent, reversed_within, along_runs,
-    noisy_cells,
+    rows_taken_as_independent, reversed_within, error_of_zero, out_of_line_with_kin, unlike_its_kin, best_of_many,
+    one_row, constant, uneven_mean, along_runs, noisy_cells,
 )  # fmt: skip
