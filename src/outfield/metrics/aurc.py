@@ -99,10 +99,10 @@ def _students(df: float) -> float:
 
 
 def _gamma(value: float, variance: float, largest: float) -> tuple[float, float]:
-    """Quantiles of the gamma distributions of this mean and variance; above, with half of one more such event."""
+    """Quantiles of the gamma distributions of this mean and variance; above, with one more of the largest events."""
     from scipy.special import gammaincinv
 
-    above, more = value + largest / 2, variance + largest**2 / 2
+    above, more = value + largest, variance + largest**2
     low = gammaincinv(value**2 / variance, (1 - LEVEL) / 2) * variance / value
     high = gammaincinv(above**2 / more, (1 + LEVEL) / 2) * more / above
     return min(value, float(low)), min(1.0, max(value, float(high)))
