@@ -1,10 +1,14 @@
 """Intervals that were too narrow: a value that shows each fault, worked out by hand or in the simplest simulation."""
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy import stats as theory
 
 from outfield import registry, stats
+from outfield.errors import UserError
+from outfield.reports.analysis import analyse
+from outfield.reports.findings.checks import findings
 from outfield.stats.intervals import wilson
 
 AURC = registry.create("metrics", "aurc")
@@ -105,3 +109,103 @@ def test_a_mean_value_has_students_interval_over_units():
     found = stats.recommend(values, detectors=list("abcde")).mean_value["b"]
     per_unit = values[:, :, 1].mean(axis=1)
     assert width(found) == pytest.approx(2 * theory.t.ppf(0.975, 5) * per_unit.std(ddof=1) / np.sqrt(6))
+
+
+def board(gone, values):
+    """A long table of [models, sets, detectors] without the cells that are gone."""
+    at = np.nonzero(~gone)
+    columns = {key: np.char.add(key, i.astype(str)) for key, i in zip(("model", "ood", "detector"), at, strict=True)}
+    return pl.DataFrame({**columns, "metric": "auroc", "value": values[at]})
+
+
+def scattered(seed=0, shape=(24, 4, 5)):
+    rng = np.random.default_rng(seed)
+    values = 0.7 + 0.05 * rng.normal(size=(shape[0], 1, 1)) + 0.02 * np.arange(shape[2]) + 0.02 * rng.normal(size=shape)
+    return values, rng.random(shape) < 0.02
+
+
+def test_scattered_gaps_cost_no_model():
+    values, gone = scattered()
+    found = stats.panel(board(gone, values), ("ood", "detector"))
+    assert gone.sum() > 5 and len(found.models) == 24 and not found.biased
+    assert found.notes[0].startswith(f"Filled {gone.sum()} of 480 cells that are missing")
+    assert stats.mean_ranks(found).n_units == 24
+    whole = stats.panel(board(gone, values), ("ood", "detector"), fill=False)
+    assert len(whole.models) < 24 and all(note.startswith("Left out") for note in whole.notes)
+
+
+def test_the_cells_that_are_there_stay_and_an_additive_table_is_filled_exactly():
+    values, gone = np.add.outer(np.arange(24.0), np.arange(6.0)) / 40, np.zeros((24, 6), dtype=bool)
+    gone[3, 2] = gone[11, 5] = True
+    found = stats.panel(board(gone[:, None], values[:, None]), ("ood", "detector"))
+    order = [int(name.removeprefix("model")) for name in found.models]
+    across = [int(name.removeprefix("detector")) for name in found.axes["detector"]]
+    assert found.values[:, 0] == pytest.approx(values[order][:, across], abs=1e-6)
+
+
+def test_filled_cells_vary_as_those_that_are_there():
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(200, 1, 5)) + rng.normal(size=(200, 4, 1)) + 0.5 * rng.normal(size=(200, 4, 5))
+    gone = rng.random(values.shape) < 0.1
+    found = stats.panel(board(gone, values), ("ood", "detector"))
+    filled = ~np.isin(found.values, values)
+    assert len(found.models) > 150 and filled.sum() > 250
+    assert found.values[filled].std() == pytest.approx(values.std(), rel=0.1)
+
+
+@pytest.fixture(scope="module")
+def truncated():
+    values, _ = scattered(1)
+    return board(values < np.quantile(values, 0.06), values)
+
+
+@pytest.mark.parametrize("infer", [stats.mean_ranks, lambda found: stats.recommend(found, draws=1)])
+def test_nothing_is_inferred_where_the_lowest_cells_are_missing(truncated, infer):
+    found = stats.panel(truncated, ("ood", "detector"))
+    assert "values are lower" in found.biased
+    with pytest.raises(UserError, match="missing at random, but a .* misses more of them where its values are lower"):
+        infer(found)
+
+
+def test_a_detector_that_fails_anywhere_is_no_bias():
+    values, gone = scattered(2)
+    gone[:] = False
+    gone[[2, 9, 17, 20], :, 0] = True
+    assert values[:, :, 0].mean() < values.mean() - 0.03
+    assert not stats.panel(board(gone, values), ("ood", "detector")).biased
+
+
+def test_cells_that_are_missing_not_at_random_are_a_finding(truncated):
+    known = pl.DataFrame(
+        {"model": [f"model{i}" for i in range(24)], "metric": "accuracy", "value": np.linspace(0.5, 0.9, 24)}
+    )
+    rows = pl.concat([truncated, known], how="diagonal").with_columns(
+        strategy=pl.col("model"), ood_category=pl.col("ood")
+    )
+    said = {one.code: one.sentence for one in findings(analyse(rows))}
+    assert "OF035" in said and "values are lower" in said["OF035"]
+
+
+def noisy(seed, items=50, rows=48):
+    """Two measures that follow the true ID accuracy and nothing else."""
+    rng = np.random.default_rng(seed)
+    true = rng.uniform(0.5, 0.8, rows)
+    a, b = (true + 0.05 * rng.normal(size=rows) for _ in range(2))
+    return stats.errors_in_variables(a, b, rng.binomial(items, true) / items, items=items)
+
+
+def test_correlations_beyond_one_are_counted_with_the_right_reason():
+    found = [noisy(i) for i in range(80)]
+    odd = [each for each in found if not each.identifiable]
+    assert len(odd) > 8 and np.mean([each.corrected.value > 0 for each in found]) == pytest.approx(0.5, abs=0.15)
+    reasons = " ".join(each.notes[-1] for each in odd)
+    assert "beyond" in reasons or "explains all of the variance" in reasons
+    assert not any("as large as its variance" in each.notes[-1] for each in odd if each.reliability > 0)
+    assert np.mean([each.corrected.low <= 0 <= each.corrected.high for each in found]) > 0.92
+
+
+def test_a_trajectory_has_no_interval_of_the_corrected_correlation():
+    rng = np.random.default_rng(0)
+    right = rng.random((30, 100)) < np.linspace(0.4, 0.9, 30)[:, None]
+    found = stats.errors_in_variables(*rng.normal(size=(2, 30)), right.mean(axis=1), correctness=right)
+    assert found.level == "run" and np.isnan(found.corrected.low)

@@ -123,7 +123,7 @@ def recommend(
     Raises
     ------
     UserError
-        Fewer than two detectors, OOD sets or units.
+        Fewer than two detectors, OOD sets or units; cells missing not at random.
 
     Examples
     --------
@@ -146,9 +146,9 @@ def recommend(
 
 def _panel(data: Any, detectors: Sequence[str], sets: Sequence[str], metric: str) -> Panel:
     if isinstance(data, Panel):
-        return data
+        return data.sound
     if not isinstance(data, np.ndarray):
-        return panel(data, ("ood", "detector"), metric=metric)
+        return panel(data, ("ood", "detector"), metric=metric).sound
     names = tuple(detectors) or tuple(f"detector {i}" for i in range(data.shape[2]))
     oods = tuple(sets) or tuple(f"set {i}" for i in range(data.shape[1]))
     models = tuple(map(str, range(len(data))))
@@ -173,7 +173,7 @@ def _stability(rank: Array, draws: int, seed: int) -> float:
     return float(np.minimum(*picks).sum(axis=1).mean())
 
 
-def _half_width(values: Array, tail: float, least: float = 0.0) -> Array:
+def _half_width(values: Array, tail: float | Array, least: float = 0.0) -> Array:
     """Student's half width of the mean over units of [units, ...] with ``tail`` beyond; the error is at least that."""
     units = len(values)
     error = np.maximum(values.std(axis=0, ddof=1) / np.sqrt(units), least)
@@ -214,7 +214,7 @@ def _recommendation(
         value, halves = float(each.mean()), [float(_half_width(each, one, least)) for one in tails]
         return intervals.estimate(value, (value - halves[0], value + halves[1]), units, confidence=confidence)
 
-    flattered = (tail / len(names), tail)
+    flattered = (tail / len(names), tail) if sign > 0 else (tail, tail / len(names))
 
     def named(shares: Array) -> tuple[str, ...]:
         return tuple(sorted(name for name, share in zip(names, shares, strict=True) if share))
@@ -226,8 +226,10 @@ def _recommendation(
         },
         chosen={ood: " and ".join(named(chosen[i])) for i, ood in enumerate(oods)},
         held_out=over_units(there, (tail, tail / len(names)), exchanged),
-        held_out_value=over_units((chosen * values).sum(axis=2).mean(axis=1), flattered[::sign]),
-        optimism=over_units(there - (best * rank).sum(axis=2).mean(axis=1), (tail / len(names),) * 2, exchanged),
+        held_out_value=over_units((chosen * values).sum(axis=2).mean(axis=1), flattered),
+        optimism=over_units(
+            there - (best * rank).sum(axis=2).mean(axis=1), (tail / len(names), tail / len(names)), exchanged
+        ),
         stability=stability,
         worst_set={
             name: with_and([ood for ood, seen in zip(oods, at[:, i], strict=True) if seen])

@@ -15,7 +15,7 @@ from scipy import stats
 
 from outfield.errors import UserError
 from outfield.stats.agreement import Agreement, agreement
-from outfield.stats.measurement_error import errors_in_variables, item_error, reliability
+from outfield.stats.measurement_error import corrected_partial, item_error, reliability
 from outfield.stats.multiplicity import benjamini_hochberg
 from outfield.stats.partial import partial_correlation
 from outfield.stats.runs import LEAST_RUNS, UNKNOWN, WithinRuns, conditional_p, within_runs
@@ -117,20 +117,15 @@ class Model:
     def corrected(self, first: str, second: str) -> tuple[float, int]:
         """The linear partial correlation corrected for the ID set's sampling noise, and in how many runs it is known.
 
-        Mean in Fisher z over the runs in which it is identifiable.
+        Of the mean over runs of their covariances less their noise: a mean of the runs in which it is identifiable
+        would keep those with the larger values.
         """
         if ID not in self.correct:
             return float("nan"), 0
-        known = []
-        for run in range(len(self.runs)):
-            a, b = self.values[first][run], self.values[second][run]
-            try:
-                found = errors_in_variables(a, b, self.id[run], error_variance=self._noise[run])
-            except UserError:
-                continue
-            if found.identifiable:
-                known.append(found.corrected)
-        return (_mean_in_z(known), len(known)) if known else (float("nan"), 0)
+        runs = range(len(self.runs))
+        moments = np.mean([np.cov([self.values[first][i], self.values[second][i], self.id[i]]) for i in runs], axis=0)
+        value, why = corrected_partial(moments, float(np.mean(self._noise)))
+        return (float("nan"), 0) if why or np.isnan(value) else (value, len(runs))
 
     def apart(self, first: str, second: str, smoother: Smoother = "linear") -> Estimate:
         """Partial correlation of two AUROCs that share no item: one of one half, the other of the other half.
@@ -204,10 +199,6 @@ def _cells(partial: Estimate, plain: Estimate, p: float, note: str) -> dict[str,
         "value": partial.value, "low": partial.low, "high": partial.high, "runs": partial.n, "p": p,
         "plain": plain.value, "plain_low": plain.low, "plain_high": plain.high, "note": note,
     }  # fmt: skip
-
-
-def _mean_in_z(values: list[float]) -> float:
-    return float(np.tanh(np.mean(np.arctanh(np.clip(values, -1 + 1e-12, 1 - 1e-12)))))
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,7 +74,9 @@ class StudyComparison(Comparison):
         """What the means leave out, each with the measures that it is left out of."""
         titles: dict[str, list[str]] = {}
         for measure in self.measures:
-            for note in _panel(self.of(measure.metric, measure.kind), measure.over, "difference").notes:
+            found = _panel(self.of(measure.metric, measure.kind), measure.over, "difference")
+            doubt = (f"No intervals: {found.biased}.",) if found.biased else ()
+            for note in (*found.notes, *doubt):
                 titles.setdefault(note, []).append(measure.title)
         return tuple(f"{note} This is of {' and '.join(measures)}." for note, measures in titles.items())
 
@@ -111,8 +113,10 @@ def differences(rows: pl.DataFrame, axes: Sequence[str], apart: Sequence[str]) -
     over = tuple(at for at in range(len(axes)) if at not in kept)
     value = found.means.mean(axis=(0, *(1 + at for at in over)))
     names = found.axes[apart[0]] if apart else ("all",)
-    if found.n_units < 2:
-        return {name: Estimate(float(each), n=1) for name, each in zip(names, np.atleast_1d(value), strict=True)}
+    if found.n_units < 2 or found.biased:
+        return {
+            name: Estimate(float(each), n=found.n_units) for name, each in zip(names, np.atleast_1d(value), strict=True)
+        }
     draws = np.concatenate([batch.mean(axis=(1, *(2 + at for at in over))) for batch in found.resample(DRAWS)])
     ends = np.atleast_2d(resampled(value, draws, kind="bc"))
     return {

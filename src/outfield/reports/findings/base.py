@@ -35,6 +35,7 @@ TITLES: dict[str, str] = {
     "OF019": "No detector tells ID from OOD",
     "OF020": "Whether higher is better is not known",
     "OF021": "One strategy in several families",
+    "OF035": "Cells are missing not at random",
 }
 """Code to its title; ``docs/findings/CODE.md`` is its page."""
 

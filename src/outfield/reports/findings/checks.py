@@ -11,6 +11,7 @@ from outfield.errors import UserError, with_and
 from outfield.reports.analysis import Analysis
 from outfield.reports.findings.base import Finding, ordered
 from outfield.reports.findings.chance import chance, no_detector
+from outfield.reports.findings.missing import missing_not_at_random
 from outfield.stats import spearman
 from outfield.stats.recommend import TIE
 from outfield.stats.relate import Correlation
@@ -318,4 +319,5 @@ CHECKS: tuple[Callable[[Analysis], Iterator[Finding]], ...] = (
     pooled_not_borne_out, family_carries, one_checkpoint, near_duplicates, shared_source, few_items, below_half,
     smoother_decides, one_scale, ece_predicts_better, saturated, not_monotonic, missing_cells, guessed_scale,
     duplicate_rows, at_chance, direction_unknown, several_families,
+    missing_not_at_random,
 )  # fmt: skip
