@@ -19,11 +19,16 @@ import numpy as np
 from scipy import stats as theory
 
 from outfield import registry, stats
+from outfield.card.recommendation import choose
 from outfield.errors import UserError
+from outfield.metrics._ranking import Placements
 from outfield.metrics.base import Metric
+from outfield.reports.comparison.inputs import _Sum
+from outfield.reports.comparison.studies import differences
 from outfield.stats import intervals
 from outfield.stats.smooth import residuals
 from outfield.stats.units import unit_means
+from outfield.types import Estimate
 
 Rng = np.random.Generator
 SIMULATE: dict[str, Case] = {}
@@ -94,21 +99,29 @@ def ar(rng: Rng, n: int, phi: float, many: int = 1) -> np.ndarray:
 # --- correlations ---
 
 
-def _correlation(name: str, measure: Callable[..., object], truth: Callable[[float], float], options: dict) -> None:
+CORRELATION = ("stats.relate._closed", "stats.relate._correlate")
+
+
+def _correlation(name: str, measure: Callable[..., object], truth: Callable[[float], float], scale: str) -> None:
     for n in (12, 48):
         for r in (0.0, 0.6):
 
-            @case(f"{name}, n = {n}, r = {r}", "coverage", COVERS)
+            @case(f"{name}, n = {n}, r = {r}", "coverage", COVERS, covers=(*CORRELATION, scale))
             def run(rng: Rng, n: int = n, r: float = r) -> bool:
-                return inside(measure(*normal_pair(rng, n, r), **options).estimate, truth(r))  # type: ignore[attr-defined]
+                return inside(measure(*normal_pair(rng, n, r)).estimate, truth(r))  # type: ignore[attr-defined]
 
 
-_correlation("spearman, Bonett-Wright", stats.spearman, lambda r: 6 / np.pi * np.arcsin(r / 2), {})
-_correlation("kendall, Fieller", stats.kendall, lambda r: 2 / np.pi * np.arcsin(r), {})
-_correlation("pearson, Fisher", stats.pearson, lambda r: r, {})
+_correlation(
+    "spearman, Bonett-Wright", stats.spearman, lambda r: 6 / np.pi * np.arcsin(r / 2), "stats.intervals.bonett_wright"
+)
+_correlation("kendall, Fieller", stats.kendall, lambda r: 2 / np.pi * np.arcsin(r), "stats.intervals.fisher")
+_correlation("pearson, Fisher", stats.pearson, lambda r: r, "stats.intervals.fisher")
 
 
-@case("spearman, bootstrap over units, n = 36, r = .6", "coverage", (0.90, 0.975))
+RESAMPLED = ("stats.intervals.resampled", "stats.intervals._corrected", "stats.intervals._quantile_each")
+
+
+@case("spearman, bootstrap over units, n = 36, r = .6", "coverage", (0.90, 0.975), covers=RESAMPLED)
 def _(rng: Rng) -> bool:
     found = stats.spearman(*normal_pair(rng, 36, 0.6), interval="bootstrap", draws=300, seed=int(rng.integers(1e9)))
     return inside(found.estimate, 6 / np.pi * np.arcsin(0.3))
@@ -133,11 +146,21 @@ def _(rng: Rng) -> bool:
     return stats.spearman(x, y, groups=group, pooled=True).p < 0.05
 
 
-@case("accuracy on the line, slope, n = 48", "coverage", COVERS)
+@case("accuracy on the line, slope, n = 48", "coverage", COVERS, covers=("stats.relate.accuracy_on_the_line",))
 def _(rng: Rng) -> bool:
     u = rng.normal(0.7, 0.2, 48)
     v = 0.9 * u - 0.5 + rng.normal(0, 0.1, 48)
     return inside(stats.accuracy_on_the_line(theory.norm.cdf(u), theory.norm.cdf(v)).slope, 0.9)
+
+
+@case("band about the line of accuracies, n = 30", "coverage", COVERS, covers=("stats._plots.line",))
+def _(rng: Rng) -> bool:
+    u = rng.normal(0.7, 0.2, 30)
+    v = 0.9 * u - 0.5 + rng.normal(0, 0.1, 30)
+    chart = stats.accuracy_on_the_line(theory.norm.cdf(u), theory.norm.cdf(v)).plot().to_dict()
+    drawn = chart["layer"][0]["data"]
+    row = (drawn["values"] if "values" in drawn else chart["datasets"][drawn["name"]])[20]
+    return bool(row["low"] <= 0.9 * row["u"] - 0.5 <= row["high"])
 
 
 # --- ANOVA shares ---
@@ -162,7 +185,9 @@ def true_shares() -> dict[str, dict[str, float]]:
 
 
 def _share(kind: str, measure: str, term: str, n: int, claimed: tuple[float, float] | None) -> None:
-    @case(f"{measure} of {term}, {kind}, n = {n}", "coverage", claimed)
+    by = "stats.anova._jackknifed" if kind == "jackknife" else "stats.anova._bootstrapped"
+
+    @case(f"{measure} of {term}, {kind}, n = {n}", "coverage", claimed, covers=(by,))
     def run(rng: Rng) -> bool:
         found = stats.anova(design(rng, n), FACTORS, interval=kind, draws=300, seed=int(rng.integers(1e9))).row(term)  # type: ignore[arg-type]
         return bool(found[f"{measure}_low"] <= true_shares()[term][measure] <= found[f"{measure}_high"])
@@ -181,7 +206,12 @@ for _kind in ("percentile", "basic", "bc"):
     _share(_kind, "eta2", "model x detector", 36, None)
 
 
-@case("eta2 of a family against models within it, noncentral F", "coverage", COVERS)
+@case(
+    "eta2 of a family against models within it, noncentral F",
+    "coverage",
+    COVERS,
+    covers=("stats.components._f_interval",),
+)
 def _(rng: Rng) -> bool:
     import polars as pl
 
@@ -205,7 +235,12 @@ def true_rank() -> float:
     return float(stats.ranks(np.concatenate([ranked(rng, 0.4) for _ in range(2000)]))[:, 0].mean())
 
 
-@case("mean rank, jackknife over 24 models", "coverage", COVERS)
+@case(
+    "mean rank, jackknife over 24 models",
+    "coverage",
+    COVERS,
+    covers=("stats.ranks._jackknife_ends", "stats.ranks.mean_ranks", "stats.intervals._groups"),
+)
 def _(rng: Rng) -> bool:
     found = stats.mean_ranks(ranked(rng, 0.4), names=list("abcde"))
     return inside(found.estimates[found.names.index("a")], true_rank())
@@ -273,7 +308,25 @@ def _(rng: Rng) -> bool:
     return stats.interrupted(x, np.minimum(x, 0.5) + rng.normal(0, 0.3, 56), 0.5).p_above < 0.05
 
 
-@case("interrupted, slope below, unequal variance", "coverage", COVERS)
+@case(
+    "turn of a parabola, Fieller, n = 56",
+    "coverage",
+    COVERS,
+    covers=("stats.shape._fieller", "stats.shape.lind_mehlum"),
+)
+def _(rng: Rng) -> bool:
+    x = rng.uniform(0, 1, 56)
+    return inside(stats.lind_mehlum(x, -4 * (x - 0.6) ** 2 + rng.normal(0, 0.3, 56)).turn, 0.6)
+
+
+@case("LOWESS band at a point, n = 56", "coverage", None, "a picture", covers=("stats.shape.lowess",))
+def _(rng: Rng) -> bool:
+    x = rng.uniform(0, 1, 56)
+    found = stats.lowess(x, x + rng.normal(0, 0.3, 56), points=5, draws=100, seed=int(rng.integers(1e9)))
+    return bool(found.low[2] <= found.grid[2] <= found.high[2])
+
+
+@case("interrupted, slope below, unequal variance", "coverage", COVERS, covers=("stats.shape._linear",))
 def _(rng: Rng) -> bool:
     x = rng.uniform(0, 1, 56)
     return inside(stats.interrupted(x, np.minimum(x, 0.5) + rng.normal(0, 0.1 + 0.4 * x), 0.5).below, 1.0)
@@ -290,12 +343,22 @@ def given(rng: Rng, n: int = 48) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 for _smoother in ("linear", "rank", "spline"):
     for _n in (12, 48):
 
-        @case(f"partial correlation, {_smoother}, truth 0, n = {_n}", "coverage", COVERS)
+        @case(
+            f"partial correlation, {_smoother}, truth 0, n = {_n}",
+            "coverage",
+            COVERS,
+            covers=("stats.partial._partial_estimate",),
+        )
         def _(rng: Rng, smoother: str = _smoother, n: int = _n) -> bool:
             return inside(stats.partial_correlation(*given(rng, n), smoothers=[smoother]).estimates[smoother], 0.0)
 
 
-@case("within runs, mean Fisher z, 8 runs, phi = .9", "coverage", COVERS)
+@case("plain correlation beside a partial one, n = 48", "coverage", COVERS, covers=("stats.partial._plain",))
+def _(rng: Rng) -> bool:
+    return inside(stats.partial_correlation(*given(rng), smoothers=["linear"]).estimates["plain"], 0.5)
+
+
+@case("within runs, mean Fisher z, 8 runs, phi = .9", "coverage", COVERS, covers=("stats.runs._mean_z",))
 def _(rng: Rng) -> bool:
     return inside(stats.within_runs(ar(rng, 40, 0.9, 8), ar(rng, 40, 0.9, 8)).estimate, 0.0)
 
@@ -389,7 +452,13 @@ def _(rng: Rng) -> bool:
     return stats.pearson(*ar(rng, 100, 0.9, 2)).p < 0.05
 
 
-@case("block bootstrap, phi = .9, n = 100", "size", None, "for display only")
+@case(
+    "block bootstrap, phi = .9, n = 100",
+    "size",
+    None,
+    "for display only",
+    covers=("stats.series.block_bootstrap",),
+)
 def _(rng: Rng) -> bool:
     band = stats.block_bootstrap(*ar(rng, 100, 0.9, 2), draws=200, seed=int(rng.integers(1e9)))
     return not inside(band, 0.0)
@@ -633,8 +702,11 @@ def true_aurc(level: float, slope: float, levels: int) -> float:
     )
 
 
+AURC = ("metrics.aurc._interval", "metrics.aurc._gamma", "metrics.aurc._students")
+
+
 def _aurc(n: int, shape: tuple[float, float, int], what: str, claimed: tuple[float, float]) -> None:
-    @case(f"AURC, {n:,} inputs, {what}", "coverage", claimed, covers=("metrics.aurc._interval", "metrics.aurc._gamma"))
+    @case(f"AURC, {n:,} inputs, {what}", "coverage", claimed, covers=AURC)
     def run(rng: Rng) -> bool | None:
         found = registry.create("metrics", "aurc")(*errors_by_score(rng, n, *shape))
         return None if np.isnan(found.low) else inside(found, true_aurc(*shape))
@@ -654,7 +726,10 @@ _aurc(1000, (-4.0, 2.0, 5), "4% wrong, five scores", (0.93, 0.99))
 # --- AUROC ---
 
 
-@case("AUROC .9, DeLong on the logit scale, 200 and 200", "coverage", COVERS)
+AUROC = ("metrics._ranking.auroc_estimate", "metrics._ranking.logit_interval")
+
+
+@case("AUROC .9, DeLong on the logit scale, 200 and 200", "coverage", COVERS, covers=AUROC)
 def _(rng: Rng) -> bool:
     shift = np.sqrt(2) * theory.norm.ppf(0.9)
     return inside(stats.delong(rng.normal(size=200), rng.normal(shift, 1, 200)).estimate, 0.9)
@@ -693,8 +768,34 @@ def importance(rng: Rng, n: int) -> np.ndarray:
     return np.stack([x, np.exp(0.7 * x)])
 
 
+MEASURED = {
+    "fpr_at_95_id": ("metrics._quantiles.share_at_rank",),
+    "fpr_at_95_ood": ("metrics._quantiles.share_at_rank",),
+    "aupr_in": ("metrics._precision.area",),
+    "aupr_out": ("metrics._precision.area",),
+    "accuracy": ("metrics.accuracy.Accuracy.of", "metrics._intervals.share"),
+    "nll": ("metrics.nll.Nll.of", "metrics._intervals.of_mean", "metrics._intervals.of_influence"),
+    "brier": ("metrics.brier.Brier.of", "metrics._intervals.of_mean"),
+    "ece": ("metrics.ece.Ece.of", "metrics.ece._spread"),
+    "balanced_accuracy": ("metrics._intervals.mean_recall",),
+}
+
+
+def _unweighted(name: str, n: int, claimed: tuple[float, float]) -> None:
+    extra = ("metrics._intervals._recalls",) if name == "balanced_accuracy" else ()
+
+    @case(f"{name} of {n} inputs", "coverage", claimed, covers=(*MEASURED[name], *extra))
+    def run(rng: Rng) -> bool | None:
+        metric, x = registry.create("metrics", name), rng.normal(0.7, 1, n)
+        if metric.inputs == "ranking":
+            found = metric(x, rng.normal(1.7, 1, n))
+        else:
+            found = metric(said(x), (rng.random(n) < theory.norm.cdf(1 + x)).astype(int))
+        return None if np.isnan(found.low) else inside(found, weighted_truth(name))
+
+
 def _weighted(name: str, n: int, claimed: tuple[float, float]) -> None:
-    @case(f"{name} with importance weights, {n} and {n}", "coverage", claimed)
+    @case(f"{name} with importance weights, {n} and {n}", "coverage", claimed, covers=MEASURED.get(name, ()))
     def run(rng: Rng) -> bool | None:
         (known, known_weights), (unknown, unknown_weights) = importance(rng, n), importance(rng, n)
         metric = registry.create("metrics", name)
@@ -703,7 +804,7 @@ def _weighted(name: str, n: int, claimed: tuple[float, float]) -> None:
 
 
 def _weighted_prediction(name: str, n: int, claimed: tuple[float, float]) -> None:
-    @case(f"{name} with importance weights, {n}", "coverage", claimed)
+    @case(f"{name} with importance weights, {n}", "coverage", claimed, covers=MEASURED.get(name, ()))
     def run(rng: Rng) -> bool:
         x, weights = importance(rng, n)
         labels = (rng.random(n) < theory.norm.cdf(1 + x)).astype(int)
@@ -720,9 +821,19 @@ def _weighted_diagnostic(name: str, n: int, claimed: tuple[float, float]) -> Non
         return None if np.isnan(found.low) else inside(found, weighted_truth(name))
 
 
+MEAN_MERIT = ("metrics._merits.mean_of", "metrics._intervals.of_influence")
+MERITS = {
+    "mean_absolute_error": MEAN_MERIT,
+    "root_mean_squared_error": ("metrics.root_mean_squared_error.RootMeanSquaredError.of",),
+    "mean_return": MEAN_MERIT,
+    "exact_match": ("metrics.exact_match.ExactMatch.of", "metrics._intervals.wilson"),
+    "error_correlation": ("metrics.error_correlation.ErrorCorrelation.of",),
+}
+
+
 def _merits(n: int, note: str = "") -> None:
     def enter(name: str, of: str, truth: float, draw: Callable[[Rng], tuple[np.ndarray, ...]]) -> None:
-        @case(f"{name} of {of}, {n}", "coverage", COVERS if n > 100 else (0.9, 0.99), note)
+        @case(f"{name} of {of}, {n}", "coverage", COVERS if n > 100 else (0.9, 0.99), note, covers=MERITS[name])
         def run(rng: Rng) -> bool:
             return inside(registry.create("metrics", name)(*draw(rng)), truth)
 
@@ -783,7 +894,18 @@ for _size in (60, 300):
         _weighted_diagnostic(_of, _size, (0.90, 0.995))
 
 
-@case("paired AUROCs, equal detectors, 200 and 200", "size", (0.03, 0.065))
+for _of in ("fpr_at_95_id", "aupr_in", "aupr_out"):
+    _unweighted(_of, 200, (0.93, 1.0))
+for _of in ("accuracy", "balanced_accuracy", "nll", "brier", "ece"):
+    _unweighted(_of, 200, (0.90, 1.0))
+
+
+@case(
+    "paired AUROCs, equal detectors, 200 and 200",
+    "size",
+    (0.03, 0.065),
+    covers=("metrics._ranking.delong_difference",),
+)
 def _(rng: Rng) -> bool:
     base = rng.normal(size=200), 1.5 + rng.normal(size=200)
     noisy = {name: tuple(part + 0.5 * rng.normal(size=200) for part in base) for name in "ab"}
@@ -836,7 +958,108 @@ def _(rng: Rng) -> bool:
     return noisy_id(rng, 48, 50, 0.0).corrected.value > 0
 
 
-@case("jackknife of a mean, n = 20", "coverage", COVERS)
+@case("bootstrap of a mean, BCa, n = 30", "coverage", (0.88, 0.975), covers=("stats.intervals.bootstrap",))
+def _(rng: Rng) -> bool:
+    found = intervals.bootstrap(np.mean, rng.exponential(size=30), draws=300, seed=int(rng.integers(1e9)))
+    return inside(found, 1.0)
+
+
+@case("share of 20, Wilson", "coverage", (0.93, 1.0), covers=("stats.intervals.wilson",))
+def _(rng: Rng) -> bool:
+    low, high = intervals.wilson(float(rng.binomial(20, 0.9)), 20)
+    return bool(low <= 0.9 <= high)
+
+
+def _students(n: int) -> None:
+    @case(f"Student's interval of a mean over {n} runs", "coverage", COVERS, "what pages of trajectories show")
+    def run(rng: Rng) -> bool:
+        values = rng.normal(size=n)
+        half = theory.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+        return bool(abs(values.mean()) <= half)
+
+
+for _n in (3, 8):
+    _students(_n)
+
+
+def two_detectors(rng: Rng) -> dict[str, dict[str, np.ndarray]]:
+    """Scores of the same 150 ID and 150 OOD inputs of two sets; AUROCs .80 and .77."""
+    base = {name: rng.normal(shift, 1, 150) for name, shift in (("test", 0.0), ("near", 1.4), ("far", 1.4))}
+    return {
+        name: {kind: values + noise * rng.normal(size=150) for kind, values in base.items()}
+        for name, noise in (("a", 0.6), ("b", 0.85))
+    }
+
+
+TRUE_AUROCS = {
+    name: float(theory.norm.cdf(1.4 / np.sqrt(2 * (1 + noise**2)))) for name, noise in (("a", 0.6), ("b", 0.85))
+}
+
+
+@case("AUROC of the detector that a card takes", "coverage", (0.92, 0.985), covers=("card.recommendation._rows",))
+def _(rng: Rng) -> bool:
+    row = choose(two_detectors(rng), {"near": "near", "far": "far"}).table.row(0, named=True)
+    return bool(row["low"] <= TRUE_AUROCS[row["detector"]] <= row["high"])
+
+
+@case("difference of detectors on a card", "coverage", (0.92, 0.985), covers=("card.recommendation._rows",))
+def _(rng: Rng) -> bool:
+    found = choose(two_detectors(rng), {"near": "near", "far": "far"})
+    row = found.table.row(1, named=True)
+    return bool(
+        row["low_difference"] <= TRUE_AUROCS[row["detector"]] - TRUE_AUROCS[found.best] <= row["high_difference"]
+    )
+
+
+@case("AUROC on sets left out, of a card", "coverage", (0.92, 0.985), covers=("card.recommendation._held_out",))
+def _(rng: Rng) -> bool:
+    found = choose(two_detectors(rng), {"near": "near", "far": "far"})
+    return inside(found.held_out, float(np.mean([TRUE_AUROCS[name] for name, _ in found.without.values()])))
+
+
+@case(
+    "AUROCs of two models on the same inputs", "coverage", COVERS, covers=("reports.comparison.inputs._Sum.estimate",)
+)
+def _(rng: Rng) -> bool:
+    first, second = two_detectors(rng).values()
+    placed = [(name, *(Placements.of(one["test"], one[name]) for one in (first, second))) for name in ("near", "far")]
+    return inside(_Sum.of(*placed).estimate(), TRUE_AUROCS["b"] - TRUE_AUROCS["a"])
+
+
+@case(
+    "difference of two studies, 12 strategies",
+    "coverage",
+    (0.88, 0.975),
+    covers=("reports.comparison.studies.differences",),
+)
+def _(rng: Rng) -> bool:
+    import polars as pl
+
+    rows = pl.DataFrame({"strategy": [f"s{i}" for i in range(12)], "seed": 0, "difference": rng.normal(0.1, 0.2, 12)})
+    return inside(differences(rows, (), ())["all"], 0.1)
+
+
+@cache
+def true_worth() -> float:
+    rng = np.random.default_rng(0)
+    return float(_worth(stats.plackett_luce(ranked_blocks(rng, 20_000), names=list("abcd"), draws=0)).value)
+
+
+def ranked_blocks(rng: Rng, blocks: int) -> np.ndarray:
+    return rng.gumbel(size=(blocks, 4)) + np.array([0.9, 0.3, 0.0, -0.4])
+
+
+def _worth(found: stats.Strengths) -> Estimate:
+    return found.worth[found.names.index("a")]
+
+
+@case("worth by Plackett and Luce, 30 blocks", "coverage", (0.88, 0.985), covers=("stats.ranks._strengths",))
+def _(rng: Rng) -> bool:
+    found = stats.plackett_luce(ranked_blocks(rng, 30), names=list("abcd"), draws=60, seed=int(rng.integers(1e9)))
+    return inside(_worth(found), true_worth())
+
+
+@case("jackknife of a mean, n = 20", "coverage", COVERS, covers=("stats.intervals._groups",))
 def _(rng: Rng) -> bool:
     values = rng.exponential(size=20)
     low, high = intervals.jackknife(values.mean(), (values.sum() - values) / 19)
