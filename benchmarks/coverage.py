@@ -1029,7 +1029,7 @@ def _(rng: Rng) -> bool:
 @case(
     "difference of two studies, 12 strategies",
     "coverage",
-    (0.88, 0.975),
+    COVERS,
     covers=("reports.comparison.studies.differences",),
 )
 def _(rng: Rng) -> bool:
