@@ -603,14 +603,14 @@ def test_noise_of_the_id_accuracy_fakes_partial_correlation(items, fake):
     a, b = (true + 0.0167 * rng.normal(size=400_000) for _ in range(2))
     found = stats.errors_in_variables(a, b, seen, items=items)
     assert found.raw == pytest.approx(fake, abs=0.04)
-    assert abs(found.corrected) < 0.2
+    assert abs(found.corrected.value) < 0.2
 
 
 def test_noise_as_large_as_the_variance_is_not_identifiable():
     rng = np.random.default_rng(27)
     seen = rng.binomial(50, 0.7, 100) / 50
     found = stats.errors_in_variables(rng.normal(size=100), rng.normal(size=100), seen, error_variance=1.0)
-    assert not found.identifiable and np.isnan(found.corrected) and "Not identifiable" in found.notes[-1]
+    assert not found.identifiable and np.isnan(found.corrected.value) and "Not identifiable" in found.notes[-1]
 
 
 # --- shape ---

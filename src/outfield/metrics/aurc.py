@@ -6,9 +6,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from outfield.metrics._intervals import NAN, of_influence, quantile
+from outfield.metrics._intervals import LEVEL, NAN, Z
 from outfield.metrics._precision import group_ends
-from outfield.metrics._weights import Weights, mean, variance_of_mean
+from outfield.metrics._weights import FEW, Weights, effective, mean, variance_of_mean
 from outfield.metrics.base import ErrorMetric, IdScores
 from outfield.types import Estimate
 
@@ -18,10 +18,13 @@ class Aurc(ErrorMetric):
     """Area under the risk-coverage curve: mean over k of the error rate of the k lowest scores [1].
 
     The selective risk of a model that answers where the score is low. Samples of equal score are taken in every
-    order at once (their expected risk), so that the order of the rows is of no account. The interval is the normal
-    one with the infinitesimal jackknife's variance; none where every prediction is right, or every one wrong. Weights
-    that are whole numbers count as repeated rows; others are scaled to a mean of 1, for the AURC of few rows hangs a
-    little on how many there are.
+    order at once (their expected risk), so that the order of the rows is of no account. Weights that are whole numbers
+    count as repeated rows; others are scaled to a mean of 1, for the AURC of few rows hangs a little on how many there
+    are.
+
+    The interval is Fay and Feuer's for a weighted sum of rare events [2], with the variance of the infinitesimal
+    jackknife over the rows, ties included, and Student's quantile for the number of errors. It is lopsided where errors
+    are few, and none is given below ten errors, or below ten right answers: their own spread is not known then.
 
     Examples
     --------
@@ -31,6 +34,8 @@ class Aurc(ErrorMetric):
     References
     ----------
     [1] Geifman, Uziel, El-Yaniv. Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers. ICLR 2019.
+    [2] Fay, Feuer. Confidence Intervals for Directly Standardized Rates: A Method Based on the Gamma Distribution.
+    Statistics in Medicine 1997.
     """
 
     higher_is_better: ClassVar[bool] = False
@@ -39,11 +44,9 @@ class Aurc(ErrorMetric):
     def of(self, data: IdScores) -> Estimate:
         wrong = _shared_among_ties(data)
         n = len(wrong)
-        answered = np.arange(1, n + 1) if data.weights is None else np.cumsum(data.weights)
-        risk = np.cumsum(wrong) / answered if data.weights is None else _risks(data, data.weights)
-        degenerate = data.count(True) in {0, n}
-        variance = NAN if degenerate else _variance(wrong, answered / answered[-1], data.weights)
-        return of_influence(mean(risk, data.weights), variance, n, quantile=quantile(data.weights))
+        risk = np.cumsum(wrong) / np.arange(1, n + 1) if data.weights is None else _risks(data, data.weights)
+        value = mean(risk, data.weights)
+        return Estimate(value, *_interval(value, data), n)
 
 
 def _shared_among_ties(data: IdScores) -> NDArray[np.float64]:
@@ -73,9 +76,55 @@ def _risks(data: IdScores, weights: Weights) -> NDArray[np.float64]:
     return np.repeat(total / size, sizes)
 
 
-def _variance(wrong: NDArray[np.float64], coverage: NDArray[np.float64], weights: Weights | None) -> float:
-    """Of ``mean(-wrong log coverage)``: each sample acts by its own term and by the coverage of all beyond it."""
-    own = -wrong * np.log(coverage)
-    terms = wrong / coverage if weights is None else weights * wrong / coverage
-    beyond = np.cumsum(terms[::-1])[::-1] / (len(wrong) if weights is None else weights.sum())
-    return variance_of_mean(own - beyond, weights)
+def _interval(value: float, data: IdScores) -> tuple[float, float]:
+    """Of the errors' or, where these are fewer, the right answers' weighted sum; NaN where there are too few."""
+    weights = np.ones(len(data)) if data.weights is None else data.weights
+    wrong = weights @ ~data.known > weights.sum() / 2
+    rare = data.known if wrong else ~data.known
+    few = effective(weights[rare]) if rare.any() else 0.0
+    if few < FEW:
+        return NAN, NAN
+    influence, cost = _influence(data, weights)
+    variance = variance_of_mean(influence, data.weights) * _students(few - 1) ** 2
+    largest = float((weights * cost)[rare].max() / weights.sum())
+    low, high = _gamma(1 - value if wrong else value, variance, largest)
+    return (1 - high, 1 - low) if wrong else (low, high)
+
+
+def _students(df: float) -> float:
+    """Student's quantile in units of the normal one."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, (1 + LEVEL) / 2)) / Z
+
+
+def _gamma(value: float, variance: float, largest: float) -> tuple[float, float]:
+    """Quantiles of the gamma distributions of this mean and variance; above, with one more of the largest events."""
+    from scipy.special import gammaincinv
+
+    above, more = value + largest, variance + largest**2
+    low = gammaincinv(value**2 / variance, (1 - LEVEL) / 2) * variance / value
+    high = gammaincinv(above**2 / more, (1 + LEVEL) / 2) * more / above
+    return min(value, float(low)), min(1.0, max(value, float(high)))
+
+
+def _influence(data: IdScores, weights: Weights) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How each sample moves the area, up to a constant, and what it costs to be wrong there, [n] each.
+
+    The area is ``sum_g integral_0^p (E + r t) / (S + t) dt`` over ties of mass p and error rate r, behind a mass S with
+    errors E. A sample adds to the mass and the errors of its own tie, and to what lies before all later ones.
+    """
+    ends, sizes = np.unique(group_ends(data.values), return_counts=True)
+    bounds = np.concatenate(([0], ends))
+    mass = data.below(bounds) / weights.sum()
+    errors = np.concatenate(([0.0], np.cumsum(weights * ~data.known)))[bounds] / weights.sum()
+    before, end, size = mass[:-1], mass[1:], np.diff(mass)
+    rate = np.diff(errors) / size
+    first = before == 0
+    growth = np.where(first, 0.0, np.log(end / np.where(first, 1.0, before)))
+    share = before * growth / size
+    ahead = errors[:-1] * size / (np.where(first, 1.0, before) * end) + rate * (growth - size / end)
+    later = -np.where(first, 0.0, ahead)
+    own = errors[:-1] / end - rate * (1 - share) + rate * size / end
+    cost = np.repeat(1 - share - np.log(end), sizes)
+    return np.repeat(own + np.cumsum(later[::-1])[::-1] - later, sizes) + cost * ~data.known, cost

@@ -407,7 +407,7 @@ class Analysis:
     def friedman(self) -> Friedman:
         """Detectors ranked by units; in a wide table models ranked by OOD measures."""
         if self.measures.rows is not None:
-            scores = self.panel.means.mean(axis=1)
+            scores = self.panel.sound.means.mean(axis=1)
             return friedman(scores, names=self.panel.axes["detector"], level=self.panel.level)
         if len(self.ranking) < 2:
             raise UserError(

@@ -111,15 +111,19 @@ class Results:
 
     @cached_property
     def panel(self) -> Panel:
-        """AUROC as a complete array [models, OOD sets, detectors]."""
+        """AUROC as a complete array [models, OOD sets, detectors], its few gaps filled."""
         if self.auroc.is_empty():
             raise UserError("Expected AUROCs, but this study has none yet. Run it with detectors and OOD sets.")
         return panel(self.auroc, ("ood", "detector"))
 
     @cached_property
+    def _without_gaps(self) -> Panel:
+        return panel(self.auroc, ("ood", "detector"), fill=False) if self.panel.notes else self.panel
+
+    @cached_property
     def complete(self) -> pl.DataFrame:
         """The AUROC rows that the panel holds: every model, OOD set and detector that has all the others."""
-        kept = self.panel
+        kept = self._without_gaps
         return self.auroc.filter(
             pl.col("model").is_in(kept.models),
             pl.col("ood").is_in(kept.axes["ood"]),
@@ -144,7 +148,7 @@ class Results:
         """What a reader must know of the rows: the study's own notes, jobs that are not done, cells left out."""
         done, total = self.progress
         left = f"{done:,} of {total:,} jobs of this study are done; the figures are of these. Run it again to go on."
-        notes = () if self.auroc.is_empty() else self.panel.notes
+        notes = () if self.auroc.is_empty() else dict.fromkeys((*self.panel.notes, *self._without_gaps.notes))
         stated = (self.manifest.get("study") or {}).get("notes", ())
         return (*((left,) if done < total else ()), *stated, *notes)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from outfield.errors import UserError
 from outfield.stats import intervals
@@ -41,7 +41,9 @@ class Heterogeneity(Result):
 def heterogeneity(values: Any, errors: Any) -> Heterogeneity:
     """Whether estimates differ by more than their errors: Q against chi2, I2 = (Q - df) / Q, DerSimonian-Laird mean.
 
-    Correlations go in as Fisher z with error ``1 / sqrt(n - 3)``. The interval of I2 is Higgins and Thompson's [1].
+    Correlations go in as Fisher z with error ``1 / sqrt(n - 3)``. I2 rises with the variance between estimates, whose
+    interval is that of the generalised Q: where it has the tail probabilities of chi2 [1]. The mean's interval is
+    Knapp and Hartung's [2], by the spread that the estimates have and Student's t, no narrower than their errors ask.
 
     Parameters
     ----------
@@ -60,7 +62,8 @@ def heterogeneity(values: Any, errors: Any) -> Heterogeneity:
 
     References
     ----------
-    [1] Higgins, Thompson, Quantifying heterogeneity in a meta-analysis, Statistics in Medicine 2002.
+    [1] Viechtbauer, Confidence intervals for the amount of heterogeneity in meta-analysis, Statistics in Medicine 2007.
+    [2] Knapp, Hartung, Improved tests for a random effects meta-regression, Statistics in Medicine 2003.
     """
     y, se = vector(values, "values"), vector(errors, "errors")
     if len(y) < 2 or len(se) != len(y) or not (se > 0).all() or not np.isfinite([*y, *se]).all():
@@ -70,25 +73,40 @@ def heterogeneity(values: Any, errors: Any) -> Heterogeneity:
     weight, df = 1 / se**2, len(y) - 1
     q = float((weight * (y - np.average(y, weights=weight)) ** 2).sum())
     tau2 = max(0.0, (q - df) / (weight.sum() - (weight**2).sum() / weight.sum()))
-    random = 1 / (se**2 + tau2)
-    mean, error = float(np.average(y, weights=random)), float(1 / np.sqrt(random.sum()))
-    half = stats.norm.ppf(0.975) * error
     return Heterogeneity(
-        q, df, float(stats.chi2.sf(q, df)), _i2(q, df), float(tau2), Estimate(mean, mean - half, mean + half, n=len(y)),
+        q, df, float(stats.chi2.sf(q, df)), _i2(y, se, q), float(tau2), _random_mean(y, se, tau2),
         level="model", n_units=len(y),
     )  # fmt: skip
 
 
-def _i2(q: float, df: int) -> Estimate:
-    if df < 2:
-        return Estimate(max(0.0, (q - df) / q) if q else 0.0, n=df + 1)
-    h = np.sqrt(max(q, 1e-12) / df)
-    if q > df + 1:
-        error = 0.5 * (np.log(q) - np.log(df)) / (np.sqrt(2 * q) - np.sqrt(2 * df - 1))
-    else:
-        error = np.sqrt(1 / (2 * (df - 1)) * (1 - 1 / (3 * (df - 1) ** 2)))
-    low, high = (max(1.0, h * np.exp(sign * 1.959964 * error)) for sign in (-1, 1))
-    return Estimate(float(max(0.0, 1 - 1 / h**2)), float(1 - 1 / low**2), float(1 - 1 / high**2), n=df + 1)
+def _random_mean(y: Array, se: Array, tau2: float) -> Estimate:
+    weight, df = 1 / (se**2 + tau2), len(y) - 1
+    mean = float(np.average(y, weights=weight))
+    spread = max(1.0, float((weight * (y - mean) ** 2).sum()) / df)
+    half = stats.t.ppf(0.975, df) * np.sqrt(spread / weight.sum())
+    return intervals.estimate(mean, (mean - half, mean + half), len(y))
+
+
+def _i2(y: Array, se: Array, q: float) -> Estimate:
+    """``tau2 / (tau2 + s2)`` with the typical error variance s2, which is (Q - df) / Q at DerSimonian-Laird's tau2."""
+    weight, df = 1 / se**2, len(y) - 1
+    typical = df * weight.sum() / (weight.sum() ** 2 - (weight**2).sum())
+    between = np.array([_between(y, se, stats.chi2.ppf(share, df)) for share in (0.975, 0.025)])
+    low, high = between / (between + typical)
+    value = max(0.0, (q - df) / q) if q else 0.0
+    return intervals.estimate(value, (min(low, value), max(high, value)), len(y))
+
+
+def _between(y: Array, se: Array, wanted: float) -> float:
+    """The variance between estimates at which the generalised Q is ``wanted``; 0 where it is less already."""
+
+    def excess(tau2: float) -> float:
+        weight = 1 / (se**2 + tau2)
+        return float((weight * (y - np.average(y, weights=weight)) ** 2).sum()) - wanted
+
+    if excess(0.0) <= 0:
+        return 0.0
+    return float(optimize.brentq(excess, 0.0, 1.01 * ((y - y.mean()) ** 2).sum() / wanted))
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +143,8 @@ def agreement(matrices: Any, n: Any = None, *, errors: Any = None, names: Any = 
     """Agreement of correlation matrices [models, k, k], each over ``n`` independent points or with known errors.
 
     Mean off-diagonal correlation and share of positive pairs (intervals over models: pairs of one model are not
-    independent), share of the leading eigenvalue of each model, and for every pair of sets the heterogeneity over
-    models.
+    independent; the share's is Wilson's for as many pairs as there are models), share of the leading eigenvalue of
+    each model, and for every pair of sets the heterogeneity over models.
 
     Parameters
     ----------
@@ -160,9 +178,11 @@ def agreement(matrices: Any, n: Any = None, *, errors: Any = None, names: Any = 
     rows = [_pair_row(labels[a], labels[b], stack[:, a, b], each) for a, b, each in zip(i, j, found, strict=True)]
     table = pl.DataFrame(rows).with_columns(p=pl.Series(holm([each.p for each in found])))
     leading = np.linalg.eigvalsh(stack)[:, -1] / stack.shape[1]
+    share = float((stack[:, i, j] > 0).mean())
+    positive = intervals.estimate(share, intervals.wilson(share * len(stack), len(stack)), len(stack))
     return Agreement(
-        _over_models(stack[:, i, j].mean(axis=1)), _over_models((stack[:, i, j] > 0).mean(axis=1), clip=True),
-        leading, table, level="model", n_units=len(stack), correction=f"Holm over {len(i)} pairs",
+        _over_models(stack[:, i, j].mean(axis=1)), positive, leading, table,
+        level="model", n_units=len(stack), correction=f"Holm over {len(i)} pairs",
     )  # fmt: skip
 
 
@@ -188,8 +208,6 @@ def _pair_row(first: str, second: str, values: Array, found: Heterogeneity) -> d
     }  # fmt: skip
 
 
-def _over_models(values: Array, clip: bool = False) -> Estimate:
+def _over_models(values: Array) -> Estimate:
     half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    low, high = values.mean() - half, values.mean() + half
-    ends = (max(0.0, low), min(1.0, high)) if clip else (low, high)
-    return intervals.estimate(float(values.mean()), ends, len(values))
+    return intervals.estimate(float(values.mean()), (values.mean() - half, values.mean() + half), len(values))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import stats
 
 from outfield.errors import UserError
 from outfield.stats.base import Level, Result, paired
@@ -23,18 +24,19 @@ TOO_FEW_ITEMS = 200
 class Corrected(Result):
     """A linear partial correlation, raw and corrected for measurement error of the ID accuracy.
 
-    ``identifiable`` is False where the corrected variance is 0 or less: then ``corrected`` is NaN.
+    ``identifiable`` is False where the moments less the noise are none that data could have; the notes say which. Then
+    ``corrected`` is the nearest that could be (-1 or 1), or NaN where the ID accuracy has no variance left.
 
     Examples
     --------
     >>> x = np.linspace(0.4, 0.8, 20)
     >>> found = errors_in_variables(x + np.sin(9 * x) / 50, x + np.cos(9 * x) / 50, x, error_variance=0.1)
-    >>> found.identifiable, found.corrected
-    (False, nan)
+    >>> found.identifiable, found.corrected.low, found.corrected.high
+    (False, -1.0, 1.0)
     """
 
     raw: float
-    corrected: float
+    corrected: Estimate
     plain: float
     error_variance: float
     reliability: float
@@ -64,6 +66,11 @@ def errors_in_variables(
       when per-item data is missing (along a trajectory it over-subtracts about twice).
     * ``error_variance``: a known one.
 
+    The interval holds the correlations r that the rows do not rule out, as Fieller's does for a ratio [1]: those where
+    ``Var(ID) Cov(a, b) - Cov(a, ID) Cov(b, ID)`` differs from r times the root of the product of the two corrected
+    residual variances by no more than Student's quantile of its jackknife error. It is all of [-1, 1] where the noise
+    leaves nothing to tell. None along one trajectory, whose points are no sample.
+
     Raises
     ------
     UserError
@@ -76,35 +83,76 @@ def errors_in_variables(
     >>> seen = rng.binomial(100, true) / 100
     >>> a, b = true + rng.normal(0, 0.03, 400), true + rng.normal(0, 0.03, 400)
     >>> found = errors_in_variables(a, b, seen, items=100)
-    >>> round(found.raw, 1), round(found.corrected, 1)
-    (0.7, -0.1)
+    >>> round(found.raw, 1), round(found.corrected.value, 1), found.corrected.low < 0 < found.corrected.high
+    (0.7, -0.1, True)
+
+    References
+    ----------
+    [1] Fieller, Some problems in interval estimation, Journal of the Royal Statistical Society B 1954.
     """
     (u, v, x), keep, notes = paired(a, b, given, names=("a", "b", "given"), least=6)
     noise, method, said = _error_variance(x, keep, correctness, items, error_variance)
     moments = np.cov(np.stack([u, v, x]))
-    true = moments[2, 2] - noise
-    raw = _partial_of(moments, moments[2, 2])
-    corrected = _partial_of(moments, true) if true > 0 else float("nan")
-    known = bool(np.isfinite(corrected))
-    if not known:
-        said = (*said, "Not identifiable: the noise of the ID accuracy is as large as its variance.")
+    value, why = corrected_partial(moments, noise)
+    raw, _ = corrected_partial(moments, 0.0)
     plain = float(np.corrcoef(u, v)[0, 1])
     unit: Level = level or ("run" if correctness is not None else "model")
+    low, high = (np.nan, np.nan) if unit == "run" else _accepted(np.stack([u, v, x]), noise)
     return Corrected(
-        raw, corrected, plain, noise, float(1 - noise / moments[2, 2]), known, method, level=unit,
-        n_units=1 if unit == "run" else len(u), notes=(*notes, *said),
+        raw, Estimate(value, low, high, len(u)), plain, noise, float(1 - noise / moments[2, 2]), not why, method,
+        level=unit, n_units=1 if unit == "run" else len(u), notes=(*notes, *said, *why),
     )  # fmt: skip
 
 
-def _partial_of(moments: Array, variance: float) -> float:
-    """Partial correlation of the first two given the third, whose variance is ``variance``."""
-    slopes = moments[:2, 2] / variance
-    left = moments[:2, :2] - np.outer(slopes, slopes) * variance
-    product = left[0, 0] * left[1, 1]
-    if left[0, 0] <= 0 or left[1, 1] <= 0:
-        return float("nan")
-    r = float(left[0, 1] / np.sqrt(product))
-    return r if abs(r) <= 1 else float("nan")
+def corrected_partial(moments: Array, noise: float) -> tuple[float, tuple[str, ...]]:
+    """Partial correlation of two measures given a third, of their covariances [3, 3], whose last variance has noise.
+
+    And why it is not identifiable, where it is not.
+
+    Examples
+    --------
+    >>> value, why = corrected_partial(np.array([[2.0, 1.5, 1.0], [1.5, 2.0, 1.0], [1.0, 1.0, 1.2]]), 0.2)
+    >>> round(value, 3), why
+    (0.5, ())
+    """
+    both, left = _products(moments[None], noise)
+    shared, (first, second) = float(both[0]), left[0]
+    if moments[2, 2] <= noise:
+        return float("nan"), ("Not identifiable: the noise of the ID accuracy is as large as its variance.",)
+    if first <= 0 or second <= 0:
+        of = "both measures" if max(first, second) <= 0 else "the first measure" if first <= 0 else "the second measure"
+        why = f"Not identifiable: less the noise, the ID accuracy explains all of the variance of {of} and more."
+        return float(np.sign(shared)), (why,)
+    value = shared / float(np.sqrt(first * second))
+    if abs(value) <= 1:
+        return value, ()
+    why = f"Not identifiable: the corrected correlation is {value:.2f}, beyond {np.sign(value):g}; cut there."
+    return float(np.sign(value)), (why,)
+
+
+def _products(moments: Array, noise: float) -> tuple[Array, Array]:
+    """Covariance [n] and variances [n, 2] of what is left of two measures, times the third's true variance."""
+    true, slopes = moments[:, 2, 2] - noise, moments[:, :2, 2]
+    shared = moments[:, 0, 1] * true - slopes[:, 0] * slopes[:, 1]
+    left = np.stack([moments[:, i, i] * true - slopes[:, i] ** 2 for i in range(2)], axis=1)
+    return shared, left
+
+
+def _accepted(rows: Array, noise: float) -> tuple[float, float]:
+    """Ends of the partial correlations that rows [3, n] do not rule out."""
+    n = rows.shape[1]
+    moments, away = np.cov(rows), (rows - rows.mean(axis=1, keepdims=True)).T
+    without = ((n - 1) * moments - n / (n - 1) * away[:, :, None] * away[:, None, :]) / (n - 2)
+    shared, left = _products(np.concatenate([moments[None], without]), noise)
+    scale = np.sqrt(np.clip(left, 0, None).prod(axis=1))
+    spread = np.cov(shared[1:], scale[1:], ddof=0) * (n - 1) ** 2 / n
+    grid = np.linspace(-1, 1, 401)
+    error = np.sqrt(np.clip(spread[0, 0] - 2 * grid * spread[0, 1] + grid**2 * spread[1, 1], 0, None))
+    kept = grid[np.abs(shared[0] - grid * scale[0]) <= stats.t.ppf(0.975, n - 1) * error]
+    if not len(kept) or moments[2, 2] <= noise or (left[0] <= 0).any():
+        return -1.0, 1.0
+    step = grid[1] - grid[0]
+    return float(max(-1, kept[0] - step)), float(min(1, kept[-1] + step))
 
 
 def _error_variance(

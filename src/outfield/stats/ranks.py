@@ -151,7 +151,7 @@ def mean_ranks(
 def _source(scores: Any, group: Any, names: Sequence[str]) -> tuple[Array, Array, tuple[str, ...], Level]:
     if isinstance(scores, Panel):
         last = list(scores.axes.values())[-1]
-        return scores.values, scores.group, tuple(names) or last, scores.level
+        return scores.sound.values, scores.group, tuple(names) or last, scores.level
     values = np.asarray(scores, dtype=float)
     if values.ndim < 2 or len(values) < 2 or values.shape[-1] < 2 or not np.isfinite(values).all():
         raise UserError(

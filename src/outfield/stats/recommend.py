@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import stats as theory
 
 from outfield.errors import UserError, with_and
 from outfield.stats import intervals
 from outfield.stats.base import Result
 from outfield.stats.ranks import ranks
-from outfield.stats.units import Panel, panel, resample_weights, unit_means
+from outfield.stats.units import Panel, panel, unit_means
 from outfield.types import Array, Estimate
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 TIE = 1e-12
 """Means that differ by less tie exactly: the rest is rounding."""
+LEAST_UNITS_TO_HALVE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +33,9 @@ class Recommendation(Result):
     ``worst_rank`` of a detector is its largest mean rank (over units) among the OOD sets, ``worst_set`` where that is
     (all that tie), ``mean_value`` its mean value over OOD sets, each counting once.
     ``chosen[set]`` is what the rule picks without that set; ``held_out`` the mean over left-out sets
-    of its mean rank there, ``held_out_value`` of its value there, ``optimism`` the rank that choosing and judging on
-    the same sets would hide, and ``stability`` the share of resamples that pick the same detector.
+    of its mean rank there, ``held_out_value`` of its value there, and ``optimism`` the rank that choosing and judging
+    on the same sets would hide: all three of what was chosen here, for units to come. ``stability`` is how often
+    two halves of the units, each choosing for itself, pick the same detector; NaN below four units.
 
     Detectors that tie exactly are chosen together: ``safest`` and ``best_by_mean`` are sets, of ``chosen`` they are
     joined by "and", and what they earn is the mean over them. ``best`` is the first of ``safest`` by name.
@@ -61,6 +64,14 @@ class Recommendation(Result):
         """The detectors with the best worst-case mean rank: several where they tie exactly."""
         least = self.worst_rank[self.best].value
         return tuple(sorted(name for name, one in self.worst_rank.items() if one.value <= least + TIE))
+
+    @property
+    def stability_sentence(self) -> str:
+        """Whether other units would lead to the same choice."""
+        if np.isnan(self.stability):
+            return f"Too few units ({self.n_units}) to say whether others would lead to the same choice."
+        of = f"{self.n_units // 2} of the {self.n_units} units"
+        return f"Two halves ({of} each), choosing apart, pick the same detector in {self.stability:.0%} of splits."
 
     def frame(self) -> pl.DataFrame:
         """Detectors by worst-case mean rank."""
@@ -94,18 +105,25 @@ def recommend(
 
     Detectors are ranked within every (model, OOD set); ranks are averaged over units; a detector is as good as on its
     worst OOD set. To judge the rule, each OOD set is left out of the choice in turn, and the detector
-    chosen without it is scored on it. Intervals resample units (strategies, then seeds).
+    chosen without it is scored on it.
+
+    Intervals are Student's over units (strategies where seeds repeat them). A largest mean rank lies between the
+    largest lower end over sets, each end at a share of the error (Bonferroni), and the largest upper end: resampling
+    a maximum covers far too rarely where sets or detectors are close. What was picked for looking good may be worse:
+    the upper end of the safest detector's rank and the worse ends of ``held_out`` and ``held_out_value`` are
+    Bonferroni's over all detectors. A mean rank's error is at least what one exchange of neighbours would make.
 
     Parameters
     ----------
     data : Panel with axes (ood, detector), array [models, sets, detectors], or rows
     detectors, sets : names, for an array
     metric : the metric of rows
+    draws : how many times the units are halved for ``stability``
 
     Raises
     ------
     UserError
-        Fewer than two detectors, OOD sets or units.
+        Fewer than two detectors, OOD sets or units; cells missing not at random.
 
     Examples
     --------
@@ -120,56 +138,21 @@ def recommend(
     if len(names) < 2 or len(oods) < 2 or source.n_units < 2:
         got = f"{len(names)} detectors, {len(oods)} OOD sets and {source.n_units} units"
         raise UserError(f"Expected at least two detectors, OOD sets and units, but got {got}. Add rows.")
-    rank = ranks(source.values, higher_is_better=higher_is_better)
-    whole = _Judged.of(_unit_mean(rank, source), _unit_mean(source.values, source))
-    samples = _Judged.join([_Judged.of(r, v) for r, v in _draws(rank, source, draws, seed)])
+    rank = unit_means(ranks(source.values, higher_is_better=higher_is_better), source.group)
     sign = 1 if higher_is_better else -1
-    return _recommendation(whole, samples, names, oods, source, sign=sign, confidence=confidence)
-
-
-def _unit_mean(values: Array, source: Panel) -> Array:
-    """Mean over units of [models, sets, detectors], with a leading axis of one."""
-    return np.asarray(unit_means(values, source.group).mean(axis=0)[None])
+    stable = _stability(rank, draws, seed)
+    return _recommendation(rank, names, oods, source, sign=sign, confidence=confidence, stability=stable)
 
 
 def _panel(data: Any, detectors: Sequence[str], sets: Sequence[str], metric: str) -> Panel:
     if isinstance(data, Panel):
-        return data
+        return data.sound
     if not isinstance(data, np.ndarray):
-        return panel(data, ("ood", "detector"), metric=metric)
+        return panel(data, ("ood", "detector"), metric=metric).sound
     names = tuple(detectors) or tuple(f"detector {i}" for i in range(data.shape[2]))
     oods = tuple(sets) or tuple(f"set {i}" for i in range(data.shape[1]))
     models = tuple(map(str, range(len(data))))
     return Panel(data, models, models, np.arange(len(data)), "model", {"ood": oods, "detector": names})
-
-
-@dataclass(frozen=True, eq=False)
-class _Judged:
-    """The rule applied to mean ranks [b, sets, detectors]; what is chosen is a share for each detector."""
-
-    worst: Array
-    best: Array
-    chosen: Array
-    held_out: Array
-    value: Array
-    optimism: Array
-    at: Array
-    mean: Array
-
-    @classmethod
-    def of(cls, rank: Array, values: Array) -> _Judged:
-        worst = rank.max(axis=1)
-        best = _least(worst)
-        chosen = np.stack([_least(np.delete(rank, s, axis=1).max(axis=1)) for s in range(rank.shape[1])], axis=1)
-        there = (chosen * rank).sum(axis=2).mean(axis=1)
-        earned = (chosen * values).sum(axis=2).mean(axis=1)
-        seen = (best[:, None] * rank).sum(axis=2).mean(axis=1)
-        at = rank >= worst[:, None] - TIE
-        return cls(worst, best, chosen, there, earned, there - seen, at, values.mean(axis=1))
-
-    @classmethod
-    def join(cls, parts: Sequence[_Judged]) -> _Judged:
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
 
 
 def _least(worst: Array) -> Array:
@@ -178,48 +161,84 @@ def _least(worst: Array) -> Array:
     return np.asarray(least / least.sum(axis=-1, keepdims=True))
 
 
-def _draws(rank: Array, source: Panel, draws: int, seed: int) -> Any:
-    stacked = np.concatenate([rank, source.values], axis=2).reshape(len(rank), -1)
-    shape = (rank.shape[1], 2 * rank.shape[2])
-    for mix in resample_weights(source.group, draws, seed=seed, width=stacked.shape[1]):
-        mean = (mix.mean(axis=1) @ stacked).reshape(-1, *shape)
-        yield mean[..., : rank.shape[2]], mean[..., rank.shape[2] :]
+def _stability(rank: Array, draws: int, seed: int) -> float:
+    """Mean share of the choice that two halves of the units have in common, of ranks [units, sets, detectors]."""
+    units, half = len(rank), len(rank) // 2
+    if units < LEAST_UNITS_TO_HALVE:
+        return float("nan")
+    order = np.random.default_rng(seed).random((draws, units)).argsort(axis=1)
+    halves = (order < half, order >= units - half)
+    flat = rank.reshape(units, -1)
+    picks = [_least((part / half @ flat).reshape(draws, *rank.shape[1:]).max(axis=1)) for part in halves]
+    return float(np.minimum(*picks).sum(axis=1).mean())
+
+
+def _half_width(values: Array, tail: float | Array, least: float = 0.0) -> Array:
+    """Student's half width of the mean over units of [units, ...] with ``tail`` beyond; the error is at least that."""
+    units = len(values)
+    error = np.maximum(values.std(axis=0, ddof=1) / np.sqrt(units), least)
+    return np.asarray(theory.t.isf(tail, units - 1) * error)
+
+
+def _worst_ends(rank: Array, best: Array, confidence: float) -> tuple[Array, Array]:
+    """Ends of every detector's largest mean rank over sets; ranks [units, sets, detectors]."""
+    units, sets, detectors = rank.shape
+    tail, mean = (1 - confidence) / 2, rank.mean(axis=0)
+    tails = np.where(best > 0, tail / detectors, tail)
+    low = mean - _half_width(rank, tail / sets, 1 / units)
+    high = mean + _half_width(rank, tails, 1 / units)
+    return np.clip(low.max(axis=0), 1, detectors), np.clip(high.max(axis=0), 1, detectors)
 
 
 def _recommendation(
-    whole: _Judged,
-    samples: _Judged,
+    rank: Array,
     names: Sequence[str],
     oods: Sequence[str],
     source: Panel,
     *,
     sign: int,
     confidence: float,
+    stability: float,
 ) -> Recommendation:
-    def estimate(value: Array, drawn: Array) -> Estimate:
-        low, high = intervals.resampled(value, drawn, kind="percentile", confidence=confidence)
-        return intervals.estimate(float(value), (low, high), source.n_units, confidence=confidence)
+    """Of unit means of ranks [units, sets, detectors]."""
+    mean, values, units = rank.mean(axis=0), source.means, source.n_units
+    worst = mean.max(axis=0)
+    best = _least(worst)
+    chosen = np.stack([_least(np.delete(mean, s, axis=0).max(axis=0)) for s in range(len(mean))])
+    there = (chosen * rank).sum(axis=2).mean(axis=1)
+    at = mean >= worst - TIE
+    ends = np.transpose(_worst_ends(rank, best, confidence))
+    tail, exchanged = (1 - confidence) / 2, 1 / rank[:, :, 0].size
+
+    def over_units(each: Array, tails: tuple[float, float] = (tail, tail), least: float = 0.0) -> Estimate:
+        value, halves = float(each.mean()), [float(_half_width(each, one, least)) for one in tails]
+        return intervals.estimate(value, (value - halves[0], value + halves[1]), units, confidence=confidence)
+
+    flattered = (tail / len(names), tail) if sign > 0 else (tail, tail / len(names))
 
     def named(shares: Array) -> tuple[str, ...]:
         return tuple(sorted(name for name, share in zip(names, shares, strict=True) if share))
 
-    means = whole.mean[0]
     return Recommendation(
-        best=named(whole.best[0])[0],
-        worst_rank={name: estimate(whole.worst[0, i], samples.worst[:, i]) for i, name in enumerate(names)},
-        chosen={ood: " and ".join(named(whole.chosen[0, i])) for i, ood in enumerate(oods)},
-        held_out=estimate(whole.held_out[0], samples.held_out),
-        held_out_value=estimate(whole.value[0], samples.value),
-        optimism=estimate(whole.optimism[0], samples.optimism),
-        stability=float(samples.best[:, whole.best[0] > 0].sum(axis=1).mean()),
+        best=named(best)[0],
+        worst_rank={
+            name: intervals.estimate(worst[i], ends[i], units, confidence=confidence) for i, name in enumerate(names)
+        },
+        chosen={ood: " and ".join(named(chosen[i])) for i, ood in enumerate(oods)},
+        held_out=over_units(there, (tail, tail / len(names)), exchanged),
+        held_out_value=over_units((chosen * values).sum(axis=2).mean(axis=1), flattered),
+        optimism=over_units(
+            there - (best * rank).sum(axis=2).mean(axis=1), (tail / len(names), tail / len(names)), exchanged
+        ),
+        stability=stability,
         worst_set={
-            name: with_and([ood for ood, at in zip(oods, whole.at[0, :, i], strict=True) if at])
+            name: with_and([ood for ood, seen in zip(oods, at[:, i], strict=True) if seen])
             for i, name in enumerate(names)
         },
-        mean_value={name: estimate(means[i], samples.mean[:, i]) for i, name in enumerate(names)},
-        best_by_mean=named(_least(-sign * means)),
+        mean_value={name: over_units(values[:, :, i].mean(axis=1)) for i, name in enumerate(names)},
+        best_by_mean=named(_least(-sign * values.mean(axis=(0, 1)))),
         level=source.level,
-        n_units=source.n_units,
+        n_units=units,
         notes=source.notes,
-        correction="none (leave-one-OOD-set-out protocol)",
+        correction=f"Bonferroni: lower ends over {len(oods)} sets, the best's upper end over {len(names)} detectors",
     )

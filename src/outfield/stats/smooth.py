@@ -196,7 +196,7 @@ def _scaled(x: Array) -> Array:
 
 def _regressed(basis: Array, y: Array) -> Fitted:
     columns, _ = np.linalg.qr(basis)
-    return Fitted(columns @ (columns.T @ y), float(basis.shape[1]))
+    return Fitted((y @ columns) @ columns.T, float(basis.shape[1]))
 
 
 def straight(x: Array, y: Array) -> Array:

@@ -20,6 +20,11 @@ from outfield.types import Array
 if TYPE_CHECKING:
     import polars as pl
 
+MOST_FILLED = 0.2
+"""A level that misses more than this share of its cells is left out; fewer gaps are filled."""
+UNRELATED = 0.03
+"""Below this p gaps are said to go with the values."""
+
 
 @dataclass(frozen=True, eq=False)
 class Panel:
@@ -35,7 +40,8 @@ class Panel:
     axes : column name to the names along that axis
     families : family of each unit
     level : ``strategy`` or ``model``
-    notes : what was dropped or averaged on the way
+    notes : what was dropped, filled or averaged on the way
+    biased : why the filled cells cannot be trusted: gaps go with the values; else empty
 
     Examples
     --------
@@ -52,6 +58,23 @@ class Panel:
     axes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     families: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    biased: str = ""
+
+    @property
+    def sound(self) -> Panel:
+        """The panel itself, for inference over units.
+
+        Raises
+        ------
+        UserError
+            Cells are missing where values are low, or high: whatever is computed without them is off.
+        """
+        if self.biased:
+            raise UserError(
+                f"Expected cells that are missing at random, but {self.biased}. Run the missing cells, or leave out "
+                "the rows and columns that miss them."
+            )
+        return self
 
     @property
     def n_units(self) -> int:
@@ -132,13 +155,21 @@ def panel(
     metric: str | None = "auroc",
     value: str = "value",
     pooled_seeds: bool = False,
+    fill: bool = True,
 ) -> Panel:
     """A complete panel [models, *axes] of a long table in the columns of outfield's rows.
 
     Rows of one cell (several sets of one category, say) are averaged. A model is a value of
     ``model``; its strategy is ``strategy`` if that column is there. The units are the strategies as
-    soon as one of them has two models. Cells that are missing cost the level (a model, or a name
-    along an axis) that misses the largest share of its cells; each loss is noted.
+    soon as one of them has two models.
+
+    Cells that are missing cost the level (a model, or a name along an axis) that misses the largest share of its
+    cells, as long as that is more than a fifth; each loss is noted. The gaps that are left are filled: by the sum of
+    what the other cells of their lines along every axis say (an additive model; with two axes beside the models all
+    interactions of two), and a residual drawn from those of the same column, widened by what the fit took (one draw of
+    a multiple imputation [1]). That is right where cells are missing at random. Where they are missing in models (or
+    names along an axis) whose values are lower or higher than those of the others (a permutation test, which counts
+    the models that were left out), ``biased`` says so, and nothing is inferred.
 
     Parameters
     ----------
@@ -147,6 +178,7 @@ def panel(
     metric : value of the column ``metric`` to read; None for a table without that column
     value : column of the values
     pooled_seeds : take each model as a unit although seeds repeat strategies
+    fill : whether gaps are filled; else levels are left out until none is missing
 
     Raises
     ------
@@ -161,18 +193,27 @@ def panel(
     >>> found = panel(rows)
     >>> found.level, found.units, found.means.ravel().round(2).tolist()
     ('strategy', ('a', 'b'), [0.8, 0.6])
+
+    References
+    ----------
+    [1] Rubin, Multiple imputation for nonresponse in surveys, Wiley 1987.
     """
     frame = select_rows(data, metric)
     require(frame, ["model", *axes, value])
-    values, names, notes = _dense(frame, ["model", *axes], value)
+    keys = ["model", *axes]
+    whole, every = _dense(frame, keys, value)
+    values, names, notes = _left_out(whole, list(every), keys, MOST_FILLED if fill else 0.0)
+    of_all = [_codes(kept, known) for kept, known in zip([every[0], *names[1:]], every, strict=True)]
+    biased = _related(whole[np.ix_(*of_all)], keys)
+    values, said = _filled(values, keys)
     models = names[0]
     return Panel(
-        values=values, models=models, axes=dict(zip(axes, names[1:], strict=True)), notes=notes,
-        **_units(frame, models, pooled_seeds),
+        values=values, models=models, axes=dict(zip(axes, names[1:], strict=True)), notes=(*notes, *said),
+        biased=biased, **_units(frame, models, pooled_seeds),
     )  # fmt: skip
 
 
-def _dense(frame: pl.DataFrame, keys: list[str], value: str) -> tuple[Array, list[tuple[str, ...]], tuple[str, ...]]:
+def _dense(frame: pl.DataFrame, keys: list[str], value: str) -> tuple[Array, list[tuple[str, ...]]]:
     import polars as pl
 
     frame = frame.with_columns(pl.col(value).cast(pl.Float64).fill_nan(None)).drop_nulls([*keys, value])
@@ -181,7 +222,7 @@ def _dense(frame: pl.DataFrame, keys: list[str], value: str) -> tuple[Array, lis
     array = np.full([len(each) for each in names], np.nan)
     at = [_codes(cells[key].cast(pl.String).to_list(), each) for key, each in zip(keys, names, strict=True)]
     array[tuple(at)] = cells[value].to_numpy()
-    return _completed(array, keys, names)
+    return array, names
 
 
 def _codes(values: Sequence[str], names: Sequence[str]) -> Array:
@@ -189,13 +230,15 @@ def _codes(values: Sequence[str], names: Sequence[str]) -> Array:
     return np.array([place[each] for each in values], dtype=int)
 
 
-def _completed(
-    array: Array, keys: list[str], names: list[tuple[str, ...]]
+def _left_out(
+    array: Array, names: list[tuple[str, ...]], keys: list[str], most: float
 ) -> tuple[Array, list[tuple[str, ...]], tuple[str, ...]]:
-    """Leave out, one at a time, the level that misses the largest share of its cells, until none is missing."""
+    """Leave out, one at a time, the level that misses the largest share of its cells, while one misses more."""
     notes: list[str] = []
     while array.size and np.isnan(array).any():
         shares = [np.isnan(array).mean(axis=tuple(set(range(array.ndim)) - {axis})) for axis in range(array.ndim)]
+        if max(share.max() for share in shares) <= most:
+            break
         axis = int(np.argmax([share.max() for share in shares]))
         worst = int(shares[axis].argmax())
         cells = int(np.isnan(array).take(worst, axis=axis).sum())
@@ -205,6 +248,61 @@ def _completed(
     if not array.size:
         raise UserError(f"Expected values for every {' x '.join(keys)}, but no complete part is left. Fill the gaps.")
     return array, names, tuple(notes)
+
+
+def _filled(array: Array, keys: list[str]) -> tuple[Array, tuple[str, ...]]:
+    """The array without gaps, and what to say about them."""
+    gaps = np.isnan(array)
+    if not gaps.any():
+        return array, ()
+    fitted = _additive(array)
+    note = (
+        f"Filled {gaps.sum():,} of {gaps.size:,} cells that are missing, as if at random, by what the other cells of "
+        f"the same {' and '.join(keys)} say."
+    )
+    return np.where(gaps, fitted + _residuals(array, fitted), array), (note,)
+
+
+def _additive(array: Array, rounds: int = 30) -> Array:
+    """Fit by backfitting over the cells that are there: what each level gives, then all margins without one axis."""
+    known, fitted = ~np.isnan(array), np.zeros_like(array)
+    axes = [axis for axis, size in enumerate(array.shape) if size > 1]
+    levels = [tuple(other for other in range(array.ndim) if other != axis) for axis in axes]
+    for margins in (levels, [(axis,) for axis in axes]):
+        counts = [np.maximum(known.sum(axis=over, keepdims=True), 1) for over in margins]
+        for over, count in [*zip(margins, counts, strict=True)] * rounds:
+            fitted = fitted + np.where(known, array - fitted, 0.0).sum(axis=over, keepdims=True) / count
+    return fitted
+
+
+def _residuals(array: Array, fitted: Array) -> Array:
+    """For every cell a residual of its column, wider by what the fit took."""
+    rng = np.random.default_rng(0)
+    left = (array - fitted).reshape(len(array), -1)
+    free = np.prod([1 - 1 / size for size in array.shape if size > 1])
+    drawn = np.zeros_like(left)
+    for column, known in enumerate(left.T):
+        drawn[:, column] = rng.choice(known[~np.isnan(known)], len(left))
+    return np.asarray(drawn.reshape(array.shape) / np.sqrt(free))
+
+
+def _related(array: Array, keys: list[str], draws: int = 1999) -> str:
+    """Whether cells are missing where their level is lower or higher than the others beside it: levels permuted."""
+    gaps = np.isnan(array)
+    if not gaps.any():
+        return ""
+    rng, values = np.random.default_rng(0), np.where(gaps, _additive(array), array)
+    for axis, key in enumerate(keys):
+        levels = gaps.shape[axis]
+        there, beside = (np.moveaxis(each, axis, 0).reshape(levels, -1) for each in (gaps, values))
+        moved = there.astype(float) @ (beside - beside.mean(axis=0)).T
+        order = rng.random((draws, levels)).argsort(axis=1)
+        seen, chance = np.trace(moved), moved[np.arange(levels), order].sum(axis=1)
+        p = (1 + (np.abs(chance) >= abs(seen) - 1e-9 * np.abs(moved).max()).sum()) / (1 + draws)
+        if p * len(keys) < UNRELATED:
+            way = "lower" if seen < 0 else "higher"
+            return f"a {key} misses more of them where its values are {way} than those of the others (p = {p:.2g})"
+    return ""
 
 
 def _units(frame: pl.DataFrame, models: tuple[str, ...], pooled_seeds: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import polars as pl
 from scipy import stats
 
 from outfield.errors import UserError
-from outfield.stats.measurement_error import errors_in_variables, item_error, reliability
+from outfield.stats.measurement_error import corrected_partial, item_error, reliability
 from outfield.stats.partial import partial_correlation
 from outfield.stats.runs import LEAST_RUNS, UNKNOWN, conditional_p, mean_over_runs, of_clusters, sign_test
 from outfield.stats.series import circular_shift_test
@@ -273,20 +273,18 @@ class Model:
     def corrected(self, first: str, second: str) -> tuple[float, int]:
         """The linear partial correlation corrected for the ID set's sampling noise, and in how many runs it is known.
 
-        Mean in Fisher z over the runs in which it is identifiable.
+        Of the mean over runs of their covariances less their noise: a mean of the runs in which it is identifiable
+        would keep those with the larger values.
         """
         if not self.has_noise:
             return float("nan"), 0
-        known = []
-        for run in range(len(self.runs)):
-            a, b = self.values[first][run], self.values[second][run]
-            try:
-                found = errors_in_variables(a, b, self.id[run], error_variance=self._noise[run])
-            except UserError:
-                continue
-            if found.identifiable:
-                known.append(found.corrected)
-        return (_mean_in_z(known), len(known)) if known else (float("nan"), 0)
+        triples = [(self.values[first][i], self.values[second][i], self.id[i]) for i in range(len(self.runs))]
+        known = [i for i, triple in enumerate(triples) if np.isfinite(triple).all()]
+        if not known:
+            return float("nan"), 0
+        moments = np.mean([np.cov(triples[i]) for i in known], axis=0)
+        value, why = corrected_partial(moments, float(np.mean([self._noise[i] for i in known])))
+        return (float("nan"), 0) if why or np.isnan(value) else (value, len(known))
 
     def apart(self, first: str, second: str, smoother: Smoother = "linear") -> Estimate:
         """Partial correlation of two AUROCs that share no item: one of one half, the other of the other half.
@@ -385,7 +383,3 @@ def _cells(partial: Estimate, plain: Estimate, note: str = "", **further: Any) -
         "value": partial.value, "low": partial.low, "high": partial.high, "runs": partial.n,
         "plain": plain.value, "plain_low": plain.low, "plain_high": plain.high, "note": note, **further,
     }  # fmt: skip
-
-
-def _mean_in_z(values: list[float]) -> float:
-    return float(np.tanh(np.mean(np.arctanh(np.clip(values, -1 + 1e-12, 1 - 1e-12)))))

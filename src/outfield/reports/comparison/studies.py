@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from outfield.reports.comparison.base import KEYS, Axis, Measure, RowComparison, apart, changes, pairs_of
-from outfield.reports.results import DRAWS, Results
+from outfield.reports.results import Results
 from outfield.stats import Panel, panel
-from outfield.stats.intervals import resampled
+from outfield.stats.intervals import jackknife
 from outfield.types import Estimate
 
 
@@ -55,7 +55,7 @@ class StudyComparison(RowComparison):
     def intervals(self) -> str:
         """How the intervals come about, in a sentence."""
         return (
-            f"95% intervals resample {self.level} (bias-corrected bootstrap), then seeds; pairs have the same "
+            f"95% intervals are Student's over {self.level}; pairs have the same "
             "strategy, seed, detector and data set. n counts the units."
         )
 
@@ -74,7 +74,9 @@ class StudyComparison(RowComparison):
         """What the means leave out, each with the measures that it is left out of."""
         titles: dict[str, list[str]] = {}
         for measure in self.measures:
-            for note in _panel(self.of(measure.metric, measure.kind), measure.over, "difference").notes:
+            found = _panel(self.of(measure.metric, measure.kind), measure.over, "difference")
+            doubt = (f"No intervals: {found.biased}.",) if found.biased else ()
+            for note in (*found.notes, *doubt):
                 titles.setdefault(note, []).append(measure.title)
         return tuple(f"{note} This is of {' and '.join(measures)}." for note, measures in titles.items())
 
@@ -96,14 +98,13 @@ class StudyComparison(RowComparison):
 def differences(rows: pl.DataFrame, axes: Sequence[str], apart: Sequence[str]) -> dict[str, Estimate]:
     """Mean difference for each name along ``apart`` (``all`` without one), over units and the other axes.
 
-    Intervals resample units (strategies where seeds repeat them, else models), then seeds, bias-corrected; one unit
-    has none.
+    Intervals are Student's over units (strategies where seeds repeat them, else models); one unit has none.
 
     Examples
     --------
     >>> rows = pl.DataFrame({"strategy": ["a", "b", "c"], "seed": [0, 0, 0], "difference": [0.1, 0.2, 0.3]})
     >>> found = differences(rows, (), ())["all"]
-    >>> round(found.value, 2), 0.1 <= found.low < found.high <= 0.3, found.n
+    >>> round(found.value, 2), found.low < 0 < found.high, found.n
     (0.2, True, 3)
     """
     found = _panel(rows, axes, "difference")
@@ -111,10 +112,12 @@ def differences(rows: pl.DataFrame, axes: Sequence[str], apart: Sequence[str]) -
     over = tuple(at for at in range(len(axes)) if at not in kept)
     value = found.means.mean(axis=(0, *(1 + at for at in over)))
     names = found.axes[apart[0]] if apart else ("all",)
-    if found.n_units < 2:
-        return {name: Estimate(float(each), n=1) for name, each in zip(names, np.atleast_1d(value), strict=True)}
-    draws = np.concatenate([batch.mean(axis=(1, *(2 + at for at in over))) for batch in found.resample(DRAWS)])
-    ends = np.atleast_2d(resampled(value, draws, kind="bc"))
+    if found.n_units < 2 or found.biased:
+        return {
+            name: Estimate(float(each), n=found.n_units) for name, each in zip(names, np.atleast_1d(value), strict=True)
+        }
+    means, n = found.means.mean(axis=tuple(1 + at for at in over)), found.n_units
+    ends = np.atleast_2d(jackknife(value, (n * value - means) / (n - 1)))
     return {
         name: Estimate(float(each), float(low), float(high), n=found.n_units)
         for name, each, (low, high) in zip(names, np.atleast_1d(value), ends, strict=True)

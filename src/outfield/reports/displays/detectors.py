@@ -201,9 +201,9 @@ def worst_case(results: Results) -> Display:
         ]
     )
     caption = (
-        f"Mean rank over strategies on the OOD set where the detector ranks worst; 95% percentile intervals resample "
-        f"{plural(found.level)}. Safest on top. {criteria(results)} {found.stability:.0%} of the resamples pick the "
-        f"safest choice too. Choosing this way on all sets but one and judging on that one gives mean rank "
+        f"Mean rank over strategies on the OOD set where the detector ranks worst; 95% intervals over "
+        f"{plural(found.level)}, wider where the set or the detector was picked. Safest on top. {criteria(results)} "
+        f"{found.stability_sentence} Choosing this way on all sets but one and judging on that one gives mean rank "
         f"{found.held_out.value:.1f} [{found.held_out.low:.1f}, {found.held_out.high:.1f}]."
     )
     return Display(

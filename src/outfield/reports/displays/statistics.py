@@ -214,7 +214,7 @@ def recommendation(analysis: Analysis) -> Display:
         f"{first} {'has' if len(found.safest) == 1 else 'tie exactly for'} the best worst-case mean rank "
         f"({found.worst_rank[found.best]}). Chosen without a set and judged on it, the rule has mean rank "
         f"{found.held_out} and AUROC {found.held_out_value}; choosing and judging on the same sets would hide "
-        f"{found.optimism} ranks. {found.stability:.0%} of resamples pick the same one."
+        f"{found.optimism} ranks. {found.stability_sentence}"
     )
     return Display("recommendation", "Which detector to take", caption, found.frame(), (_figure(found.plot()),))
 

@@ -47,6 +47,7 @@ TITLES: dict[str, str] = {
     "OF032": "The window decides the sign",
     "OF033": "Differences below the noise floor",
     "OF034": "Sampling noise of the cells limits what a table can tell",
+    "OF035": "Cells are missing not at random",
 }
 """Code to its title; ``docs/findings/CODE.md`` is its page."""
 

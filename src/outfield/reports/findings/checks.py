@@ -16,6 +16,7 @@ from outfield.reports.findings.columns import constant, uneven_mean
 from outfield.reports.findings.copies import near_duplicates
 from outfield.reports.findings.kin import reversed_within, rows_taken_as_independent
 from outfield.reports.findings.measurement_error import noisy_cells
+from outfield.reports.findings.missing import missing_not_at_random
 from outfield.reports.findings.outliers import one_row, out_of_line_with_kin, unlike_its_kin
 from outfield.reports.findings.runs import of_runs
 from outfield.stats import spearman
@@ -332,4 +333,5 @@ CHECKS: tuple[Callable[[Analysis], Iterator[Finding]], ...] = (
     duplicate_rows, at_chance, direction_unknown, several_families,
     rows_taken_as_independent, reversed_within, error_of_zero, out_of_line_with_kin, unlike_its_kin, best_of_many,
     one_row, constant, uneven_mean, along_runs, noisy_cells,
+    missing_not_at_random,
 )  # fmt: skip
