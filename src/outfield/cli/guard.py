@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Exit, Option, Typer
+
+FAILED = 3
+"""Exit status where a batch is not like the calibration data."""
+
+group = Typer(
+    name="guard",
+    help="From a model and ID data to a detector in production, with a promise on its false alarms.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@group.command()
+def plan(
+    n: Annotated[int, Argument(help="Calibration items.")],
+    *,
+    alpha: Annotated[float, Option(help="Share of ID items that may be flagged.")] = 0.05,
+    delta: Annotated[float, Option(help="Share of calibrations in which it may be more.")] = 0.05,
+    traffic: Annotated[float, Option(help="ID items a day.")] = 0.0,
+    detected: Annotated[float, Option(help="Share of OOD items that the detector flags.")] = 0.5,
+) -> None:
+    """What a number of calibration items promises and costs, before any is collected."""
+    from outfield.guard.thresholds import plan as planned
+
+    found = planned(n, alpha, delta, traffic=traffic, detected=detected)
+    print(f"At most {alpha:.1%} of ID items are flagged, in {1 - delta:.0%} of calibrations with {n:,} items.")
+    print(f"Expected: {found.expected:.2%} of ID items.")
+    if traffic:
+        print(f"That is {found.alarms_a_day:,.0f} false alarms a day.")
+    print(f"Where the flag rate rises above {alpha:.1%}, at least {found.visible_share:.1%} of a stream is OOD.")
+    print(f"To confirm the promise later: {found.audit:,} random ID items.")
+
+
+@group.command()
+def build(
+    model: Annotated[str, Argument(help="timm:NAME, hf:NAME-or-folder, onnx:FILE, FILE.skops, FILE.py:CALLABLE.")],
+    *,
+    id: Annotated[Path, Option(help="Labelled ID data that the detector is fitted on.")],
+    calibrate: Annotated[Path, Option(help="ID data that nothing saw before.")],
+    output: Annotated[Path, Option("--output", "-o", help="Folder of the bundle.")],
+    detector: Annotated[str, Option(help="Its name; `outfield list detectors`.")] = "energy",
+    alpha: Annotated[float, Option(help="Share of ID items that may be flagged.")] = 0.05,
+    delta: Annotated[float, Option(help="Share of calibrations in which it may be more.")] = 0.05,
+    per_class: Annotated[bool, Option("--per-class", help="A threshold for each predicted class too.")] = False,
+    ood: Annotated[list[str] | None, Option(help="CATEGORY=PATH: how much of it is flagged.")] = None,
+) -> None:
+    """Fit a detector, calibrate it on other items, and write the bundle."""
+    from outfield.cli._card import ood_of
+    from outfield.guard.build import build as built
+
+    sets = None if not ood else ood_of(ood)
+    made = built(
+        model, fit=id, calibrate=calibrate, detector=detector, alpha=alpha, delta=delta, per_class=per_class, ood=sets
+    )
+    _told(made.manifest)
+    print(f"Bundle: {made.save(output)}")
+
+
+def _told(manifest: object) -> None:
+    from outfield.guard.manifest import Manifest
+
+    assert isinstance(manifest, Manifest)
+    for one in manifest.promises:
+        where = "" if one.scope == "all" else f" where {one.scope} is predicted"
+        print(
+            f"Promised{where}: at most {one.alpha:.1%} of ID items flagged, with probability "
+            f"{1 - (one.delta or 0):.0%} over calibrations ({one.n:,} items); expected {one.expected:.2%}."
+        )
+    for each in manifest.measured:
+        print(f"{each.set}: {each.flagged:.1%} flagged [{each.low:.1%}, {each.high:.1%}] of {each.n:,}.")
+    for said in manifest.checks:
+        print(f"- {said}")
+    print("Not promised:")
+    for said in manifest.limits:
+        print(f"- {said}")
+
+
+@group.command()
+def check(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+) -> None:
+    """Load a bundle, compare its digests, schema and canaries, and say what it promises."""
+    from outfield.guard.bundle import Bundle
+
+    found = Bundle.load(bundle)
+    part = found.manifest
+    print(f"{part.detector.name} on {part.model.adapter} {part.model.id!r}; built by outfield {part.outfield}.")
+    print(f"Digest {part.digest}. As it was written; its canaries score as they did.")
+    _told(part)
+
+
+@group.command()
+def score(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    data: Annotated[Path, Argument(help="Inputs: a folder of pictures or a file, as for `outfield evaluate`.")],
+    *,
+    model: Annotated[str, Option(help="The model that the bundle was built with, as for `outfield evaluate`.")],
+    output: Annotated[Path | None, Option("--output", "-o", help="A .csv or .parquet with a row an input.")] = None,
+) -> None:
+    """Prediction, score, p and verdict of every input, and a verdict on all together; exit code 3 where that fails."""
+    from outfield.card.data import dataset
+    from outfield.guard.batches import verdict_of_batch
+    from outfield.guard.guarded import guarded
+    from outfield.guard.scores import written
+
+    guard = guarded(model, bundle)
+    inputs = dataset(data)
+    found = guard.answers(inputs)
+    if output is not None:
+        print(f"Scores: {written(found, inputs, output)}")
+    whole = verdict_of_batch(found.score, guard.bundle.ladder)
+    flagged = (found.verdict == "ood").sum()
+    print(f"{flagged:,} of {whole.n:,} inputs flagged ({flagged / whole.n:.1%}); {whole.unscored:,} without a score.")
+    if whole.shifted:
+        print(
+            f"This batch is not like the calibration data (p = {whole.p:.2g}): at least {whole.ood_share:.1%} is not."
+        )
+        raise Exit(FAILED)
+    print(f"Nothing says that this batch is not like the calibration data (p = {whole.p:.2g}).")
