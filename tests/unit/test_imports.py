@@ -20,6 +20,7 @@ LAYERS = (
     {"detectors", "metrics"},
     {"tasks"},
     {"strategies", "stats"},
+    {"estimators"},
     {"store"},
     {"tables"},
     {"studies"},
