@@ -173,6 +173,35 @@ def test_models_of_scikit_learn_have_bundles(tmp_path: Path) -> None:
     assert set(outfield.guard(fitted, made)(rows(2)[0] + 20).verdict) == {"ood"}
 
 
+def test_a_card_builds_the_guard_of_its_recommended_detector(net: nn.Module, tmp_path: Path) -> None:
+    far = {"far": rows(3)[0][:80] - 9}
+    data = {"id_train": rows(0), "id_test": rows(2, 200), "ood": far, "cache": Cache(tmp_path / "cache")}
+    card = outfield.evaluate(net, id_val=rows(1), detectors=["msp", "vim"], **data)
+    made = Bundle.load(card.guard(tmp_path / "h.guard"))
+    assert made.manifest.detector.name == card.recommended
+    assert made.manifest.calibrate.n == 900
+    assert (tmp_path / "h.guard" / "card.html").read_text().startswith("<!DOCTYPE html>")
+    assert Bundle.load(card.guard(tmp_path / "i.guard", detector="msp", far=0.1)).manifest.promises[0].alpha == 0.1
+    with pytest.raises(UserError, match="selected on"):
+        card.guard(tmp_path / "j.guard", calibrate=rows(2, 200))
+    with pytest.raises(UserError, match="without ID-val data"):
+        outfield.evaluate(net, detectors=["msp"], **data).guard(tmp_path / "k.guard")
+
+
+def test_labels_of_the_fit_data_are_in_the_order_of_the_model(tmp_path: Path) -> None:
+    """The names of the data's classes stand in another order than the model's."""
+    from outfield.data.datasets import ArrayDataset
+
+    x, y = rows(0)
+    fitted = LogisticRegression().fit(x, np.array(["b", "c", "a"])[y])
+    turned = ArrayDataset(x, labels=y, classes=["b", "c", "a"])
+    given = {"calibrate": rows(1)[0], "detector": "mds", "cache": Cache(tmp_path / "cache")}
+    named = build(fitted, fit=turned, **given)
+    plain = build(fitted, fit=(x, np.array(["b", "c", "a"])[y]), **given)
+    assert named.manifest.model.classes == ["a", "b", "c"]
+    assert named.threshold == pytest.approx(plain.threshold)
+
+
 # --- damage ---
 
 

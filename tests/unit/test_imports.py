@@ -25,9 +25,10 @@ LAYERS = (
     {"tables"},
     {"studies"},
     {"trajectory"},
+    {"guard"},
     {"reports"},
     {"card"},
-    {"guard", "dashboard"},
+    {"dashboard"},
     {"cli"},
     {"testing"},
 )

@@ -104,7 +104,7 @@ def score(
     output: Annotated[Path | None, Option("--output", "-o", help="A .csv or .parquet with a row an input.")] = None,
 ) -> None:
     """Prediction, score, p and verdict of every input, and a verdict on all together; exit code 3 where that fails."""
-    from outfield.card.data import dataset
+    from outfield.data.user_data import dataset
     from outfield.guard.batches import verdict_of_batch
     from outfield.guard.guarded import guarded
     from outfield.guard.scores import written

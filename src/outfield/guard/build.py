@@ -13,10 +13,10 @@ import torch
 from scipy import stats
 
 from outfield import registry
-from outfield.card.data import dataset, ood_members
 from outfield.data.base import Dataset
 from outfield.data.datasets import groups_of, row_keys
 from outfield.data.sampling import split
+from outfield.data.user_data import aligned, dataset, ood_members
 from outfield.data.views import subset
 from outfield.detectors._requirements import asks
 from outfield.detectors.base import Detector
@@ -60,6 +60,7 @@ def build(
     ood: Mapping[str, Any] | None = None,
     per_class: bool = False,
     cache: Cache | None = None,
+    card: str = "",
     batch: int = 256,
     seed: int = 0,
     **options: Any,
@@ -86,6 +87,8 @@ def build(
         As for ``evaluate``: how much of each set is flagged is measured.
     per_class : bool
         A threshold for each predicted class.
+    card : str
+        The page of the model's card, which the bundle then holds.
 
     Raises
     ------
@@ -120,7 +123,9 @@ def build(
     kept = _independent(held, groups, seed)
     shelf = cache or Cache(default_folder())
     passes = _Passes(opened, shelf, opened.digest(), batch)
-    tuned, state = _fitted(chosen, seen, passes)
+    outputs = None if opened.head is None else len(opened.head.weight)
+    named = aligned({"fit": seen}, opened.classes, outputs=outputs)
+    tuned, state = _fitted(chosen, named.parts["fit"], passes)
     values = passes.of(subset(held, kept.rows), "the calibration set")
     scores = score(tuned, state, values, "the calibration set")
     made = _Made(tuned, state, opened, values, scores)
@@ -134,13 +139,13 @@ def build(
         "detector": {
             "name": registry.name_of("detectors", tuned), "params": _listed(tuned.params), "code": code_of(tuned),
         },
-        "model": made.model_part(passes.digest),
+        "model": made.model_part(passes.digest, named.classes),
         "fit": {"source": _source(fit), "digest": seen.digest(), "n": len(seen)},
         "calibrate": {
             "source": _source(calibrate), "digest": held.digest(), "n": len(scores), "groups": kept.groups,
             "duplicates_removed": kept.duplicates,
         },
-        "checks": [*kept.said, *_trend(scores), *_pooled(promises, guards)],
+        "checks": [*named.notes, *kept.said, *_trend(scores), *_pooled(promises, guards)],
         "promises": promises,
         "ladder": {"rates": guards.pop("rates").tolist(), "n": len(scores), "delta": LADDER_DELTA},
         "measured": [_measured(name, some) for name, some in flagged.items()],
@@ -148,7 +153,7 @@ def build(
         "canaries": {"n": min(CANARIES, len(scores)), "tolerance": _tolerance(scores)},
     }  # fmt: skip
     learned = {f"{LEARNED}{name}": one for name, one in state.items()}
-    return Bundle.of(manifest, {**learned, **guards, **made.head(), **made.canaries()})
+    return Bundle.of(manifest, {**learned, **guards, **made.head(), **made.canaries()}, card)
 
 
 @dataclass(frozen=True)
@@ -265,12 +270,11 @@ class _Made:
         predicted = np.argmax(np.asarray(self.values.arrays["logits"]), axis=1)
         return by_class(self.scores, predicted, alpha, delta)
 
-    def model_part(self, digest: str) -> dict[str, Any]:
+    def model_part(self, digest: str, classes: Sequence[str] | None) -> dict[str, Any]:
         """What identifies the model."""
         widths = {
             name: self.values.arrays[name].shape[1] for name in ("logits", "features") if name in self.values.arrays
         }
-        classes = self.model.classes
         return {
             "adapter": type(self.model).__name__, "id": self.model.name, "digest": digest,
             "classes": None if classes is None else list(classes), "n_classes": widths.get("logits"),

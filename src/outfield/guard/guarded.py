@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from outfield.card.data import dataset
 from outfield.data.base import Dataset
+from outfield.data.user_data import dataset
 from outfield.errors import UserError
 from outfield.guard.bundle import Bundle, Verdicts
 from outfield.models.base import Model

@@ -10,7 +10,7 @@ from outfield.data.base import Dataset
 from outfield.data.datasets import Rows
 from outfield.errors import UserError
 from outfield.guard.guarded import Answers
-from outfield.reports.spreadsheet import without_formulas
+from outfield.store.spreadsheet import without_formulas
 from outfield.store.write import atomically
 
 
