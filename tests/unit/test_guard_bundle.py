@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -311,6 +312,20 @@ def test_command_line_builds_checks_and_scores(
     assert Path("out.csv").read_text().startswith("input,prediction,score,p,verdict\n")
     assert typed("guard", "score", "a.guard", "far.npy", "--model", "net.py:network") == 3
     assert "at least" in capsys.readouterr().out
+    assert typed("guard", "monitor", "a.guard", "out.csv") == 0
+    assert "No alarm." in capsys.readouterr().out
+    pl.concat([pl.read_csv("out.csv").select("score"), pl.DataFrame({"score": [1e3] * 300})]).write_parquet("s.parquet")
+    assert typed("guard", "monitor", "a.guard", "s.parquet") == 3
+    assert "ALARM after 950 items" in capsys.readouterr().out
+    np.savez("labelled.npz", rows=rows(5)[0], labels=rows(5)[1])
+    words = ("guard", "accuracy", "a.guard", "--id", "labelled.npz", "--model", "net.py:network")
+    assert typed(*words[:3], "new.npy", *words[3:]) == 0
+    said = capsys.readouterr().out
+    assert "average_confidence: " in said
+    assert "At least 0.0% of the batch" in said
+    assert typed(*words[:3], "far.npy", *words[3:]) == 3
+    assert "No accuracy is estimated" in capsys.readouterr().out
+    assert typed("guard", "monitor", "a.guard", "out.csv", "--groups", "film") == 2
     assert typed("guard", "plan", "1000", "--traffic", "50000") == 0
     assert "1,948 false alarms a day" in capsys.readouterr().out
     assert typed("guard", "check", "nowhere.guard") == 2

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Exit, Option, Typer
+
+if TYPE_CHECKING:
+    from outfield.types import Estimate
 
 FAILED = 3
 """Exit status where a batch is not like the calibration data."""
@@ -123,3 +126,60 @@ def score(
         )
         raise Exit(FAILED)
     print(f"Nothing says that this batch is not like the calibration data (p = {whole.p:.2g}).")
+
+
+@group.command()
+def monitor(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    scores: Annotated[Path, Argument(help="A table of `guard score` (.csv or .parquet), in the order of time.")],
+    *,
+    groups: Annotated[str | None, Option(help="Column of what belongs together: a film, a patient.")] = None,
+    run_length: Annotated[float, Option(help="Items to a false alarm, at least, on average.")] = 100_000,
+) -> None:
+    """Watch a stream of scores for a change; exit code 3 where there was an alarm."""
+    from outfield.guard.bundle import Bundle
+    from outfield.guard.monitor import CLUMPED
+    from outfield.guard.scores import read
+
+    watch = Bundle.load(bundle).monitor(run_length=run_length)
+    values, named = read(scores, groups)
+    watch.update(values, named)
+    what = "items" if groups is None else f"groups ({groups})"
+    print(f"{watch.items:,.0f} {what} in {watch.blocks:,} blocks; false alarms: one in {run_length:,.0f} at most.")
+    for place, rate in enumerate(watch.ladder.rates):
+        low, high = watch.flag_rate(place)
+        print(f"Certified {rate:.1%}: {watch.flags[place] / max(watch.items, 1):.2%} flagged [{low:.2%}, {high:.2%}].")
+    if watch.clumps() > CLUMPED and groups is None:
+        print(
+            f"Flags come in clumps (variance {watch.clumps():.1f} times the binomial's): items that follow each other "
+            "are alike, and the promise on false alarms does not hold. Name what belongs together with --groups."
+        )
+    if watch.alarm:
+        print(f"ALARM after {watch.alarmed_at:,.0f} {what}: the stream is no longer like the calibration data.")
+        raise Exit(FAILED)
+    print("No alarm.")
+
+
+@group.command()
+def accuracy(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    data: Annotated[Path, Argument(help="Inputs without labels.")],
+    *,
+    id: Annotated[Path, Option(help="Labelled ID data that the model was not trained on.")],
+    model: Annotated[str, Option(help="The model that the bundle was built with.")],
+) -> None:
+    """How accurate the model probably is on data without labels; exit code 3 where that cannot be said."""
+    from outfield.guard.accuracy import of_data
+    from outfield.guard.guarded import guarded
+
+    found = of_data(guarded(model, bundle), data, id)
+    print(f"On the labelled ID data: {_percent(found.known)} of {found.known.n:,}.")
+    for name, one in found.estimates.items():
+        print(f"{name}: {_percent(one)}")
+    print(found.trust)
+    if found.refused:
+        raise Exit(FAILED)
+
+
+def _percent(found: Estimate) -> str:
+    return f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from outfield import registry
+from outfield.data.user_data import aligned, dataset
 from outfield.errors import UserError
 from outfield.estimators.base import Answered, Estimator
-from outfield.guard.batches import BatchVerdict
+from outfield.guard.batches import BatchVerdict, verdict_of_batch
+from outfield.guard.guarded import Guarded
 from outfield.types import Estimate
 
 if TYPE_CHECKING:
@@ -121,6 +123,29 @@ def estimate_accuracy(
     chosen = _applicable(estimators, second=second is not None and known_second is not None)
     found = {name: one.estimate(known, batch, draws=draws, seed=seed) for name, one in chosen.items()}
     return AccuracyEstimates(found, accuracy, _trust(share), share)
+
+
+def of_data(guard: Guarded, data: Any, known: Any, **options: Any) -> AccuracyEstimates:
+    """Accuracy of a guarded model on data without labels, from labelled ID data: see :func:`estimate_accuracy`.
+
+    The guard's verdict on the data says of which part of them the estimates speak.
+
+    Raises
+    ------
+    UserError
+        The labelled data have no labels, or the model is no classifier.
+    """
+    labelled = dataset(known)
+    if labelled.labels is None:
+        raise UserError(f"Expected labelled ID data, but {known} has no labels. Pass data with labels.")
+    of_known, of_batch = guard.outputs(labelled), guard.outputs(dataset(data))
+    verdict = verdict_of_batch(guard.bundle.scores(of_batch), guard.bundle.ladder)
+    part = guard.bundle.manifest.model
+    named = aligned({"known": labelled}, part.classes, outputs=part.n_classes).parts["known"]
+    return estimate_accuracy(
+        of_batch.logits.numpy(), known_logits=of_known.logits.numpy(), known_labels=named.labels, verdict=verdict,
+        **options,
+    )  # fmt: skip
 
 
 def _applicable(wanted: Sequence[str | Estimator], *, second: bool) -> dict[str, Estimator]:

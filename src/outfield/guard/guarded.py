@@ -147,11 +147,23 @@ class Guarded:
     def stream(self, data: Dataset) -> Iterator[Answers]:
         """Answers to each batch of a data set, in order."""
         for start in range(0, len(data), self.batch):
-            items = data.read(slice(start, start + self.batch))
-            model = self._open(items)
-            with model.evaluating(), torch.inference_mode():
-                out = model.forward(model.prepare(items)).to("cpu")
+            out = self._said(data.read(slice(start, start + self.batch)))
             yield Answers(self._named(out), self.bundle.score(out))
+
+    def outputs(self, data: Dataset) -> Outputs:
+        """What the model says of a data set, in memory."""
+        parts = []
+        for start in range(0, len(data), self.batch):
+            items = data.read(slice(start, start + self.batch))
+            parts.append(self._said(items))
+        if not parts:
+            raise UserError("Expected inputs to answer, but got none. Pass at least one.")
+        return Outputs.cat(parts)
+
+    def _said(self, items: Any) -> Outputs:
+        model = self._open(items)
+        with model.evaluating(), torch.inference_mode():
+            return model.forward(model.prepare(items)).to("cpu")
 
     def _open(self, items: Any) -> Model:
         if self._opened is None:
