@@ -183,3 +183,36 @@ def accuracy(
 
 def _percent(found: Estimate) -> str:
     return f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"
+
+
+@group.command()
+def serve(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    *,
+    model: Annotated[str | None, Option(help="The model; without it requests bring logits and features.")] = None,
+    name: Annotated[str, Option(help="The model's name in addresses.")] = "model",
+    host: Annotated[str, Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option(min=0, max=65535, help="Port to listen on.")] = 8643,
+    token: Annotated[str | None, Option(help="What a request must show; made and printed where one is needed.")] = None,
+) -> None:
+    """Answer over HTTP: scores, verdicts, a monitor, metrics; see docs/guard.md."""
+    from importlib.util import find_spec
+
+    from outfield.errors import MissingExtra
+
+    for package in ("fastapi", "uvicorn", "prometheus_client"):
+        if find_spec(package) is None:
+            raise MissingExtra(package, extra="serve")
+    from outfield.cli._plain import say
+    from outfield.dashboard.server import listening, run, settled
+    from outfield.guard.service import Service, app_of
+
+    token = settled(host, token)
+    service = Service(bundle, model, name=name)
+    with listening(host, port) as door:
+        where = f"http://{host or 'localhost'}:{door.getsockname()[1]}"
+        shown = "" if token is None else f"  Token: {token}"
+        try:
+            run(app_of(service, token), door, lambda: say(f"Guard: {where}  (Ctrl-C ends it){shown}"))
+        finally:
+            service.close()

@@ -39,16 +39,21 @@ def serve(folder: Path, host: str, port: int, token: str | None, say: Callable[[
     app = create_app(folder, token=token, hosts=("*",) if host in ANY else {host.lower(), *LOOPBACK})
     shelf, stop = app.state.shelf, threading.Event()
     warming = threading.Thread(target=_warm, args=(shelf, stop))
-    with _listening(host, port) as door:
+    with listening(host, port) as door:
         warming.start()
         opened = f"Dashboard: {address(host, door.getsockname()[1], token)}  (Ctrl-C ends it)"
         try:
-            with suppress(KeyboardInterrupt):
-                _Server(settings(app), lambda: say(opened)).run(sockets=[door])
+            run(app, door, lambda: say(opened))
         finally:
             stop.set()
             warming.join()
             shelf.close()
+
+
+def run(app: Any, door: socket.socket, started: Callable[[], object]) -> None:
+    """Answer what comes to a socket until interrupted; ``started`` is called once that begins."""
+    with suppress(KeyboardInterrupt):
+        _Server(settings(app), started).run(sockets=[door])
 
 
 def settings(app: Any) -> uvicorn.Config:
@@ -98,7 +103,14 @@ class _Server(uvicorn.Server):
         self._say()
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises
+    ------
+    UserError
+        The port is taken, or may not be had.
+    """
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
