@@ -186,8 +186,41 @@ def _percent(found: Estimate) -> str:
 
 
 @group.command()
-def serve(
+def export(
     bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    *,
+    onnx: Annotated[Path | None, Option(help="The .onnx file.")] = None,
+    output: Annotated[Path | None, Option("--output", "-o", help="Folder of a bundle that holds the graph.")] = None,
+    model: Annotated[str | None, Option(help="The model; without it the graph reads logits and features.")] = None,
+    data: Annotated[Path | None, Option(help="Some inputs of the model: the graph is compared on 256 of them.")] = None,
+) -> None:
+    """Model, detector and thresholds as one ONNX graph, which is served without torch."""
+    from outfield.errors import UserError
+    from outfield.guard.bundle import Bundle
+    from outfield.guard.export import export as exported
+    from outfield.store.write import atomically
+
+    if onnx is None and output is None:
+        raise UserError("Expected where to write the graph, but got nothing. Pass --onnx FILE or -o FOLDER.")
+    if onnx is not None and onnx.suffix != ".onnx":
+        raise UserError(f"Expected a file of .onnx, but got {onnx.name!r}. Choose that ending.")
+    source = Bundle.load(bundle)
+    graph = exported(source, model, data)
+    if onnx is not None:
+        with atomically(onnx) as temporary:
+            temporary.write_bytes(graph.content)
+        print(f"Graph: {onnx}")
+    if output is not None:
+        print(f"Bundle: {source.with_onnx(graph.content).save(output)}")
+    print(
+        f"Compared with Python on {graph.compared:,} inputs: {graph.changed:,} decisions differ; scores by at most "
+        f"{graph.largest:.1g} standard deviations of the calibration scores."
+    )
+
+
+@group.command()
+def serve(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle, or an .onnx file of `guard export`.")],
     *,
     model: Annotated[str | None, Option(help="The model; without it requests bring logits and features.")] = None,
     name: Annotated[str, Option(help="The model's name in addresses.")] = "model",

@@ -24,7 +24,7 @@ from outfield.errors import UserError
 from outfield.features.cache import Cache, default_folder
 from outfield.features.extract import Values, extract
 from outfield.features.fit_data import FitData
-from outfield.guard.bundle import LEARNED, Bundle, code_of
+from outfield.guard.bundle import LEARNED, TOLERANCE, Bundle, code_of
 from outfield.guard.thresholds import Threshold, by_class, certify, ladder, one_per_group
 from outfield.models.base import Model, lacking
 from outfield.models.open import open_model
@@ -33,8 +33,6 @@ from outfield.studies.scoring import score
 from outfield.types import Array, State
 
 CANARIES = 16
-TOLERANCE = 1e-4
-"""Of the calibration scores' standard deviation: how far a canary's score may be off."""
 LADDER_DELTA = 0.05
 """The ladder's own: all its rungs hold with probability .95 over calibrations."""
 DRIFT = 1e-3

@@ -7,68 +7,46 @@ canaries otherwise is refused before the first answer.
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from outfield import keys, registry
 from outfield.detectors.base import Detector
-from outfield.errors import Problems, UserError, reading
-from outfield.guard.manifest import READER, Manifest
+from outfield.errors import UserError, reading
+from outfield.guard.manifest import (
+    MANIFEST,
+    MOST_MANIFEST,
+    ONNX,
+    Manifest,
+    OnnxPart,
+    content_of,
+    manifest_of,
+    onnx_of,
+)
 from outfield.guard.monitor import Monitor
 from outfield.guard.thresholds import Ladder
+from outfield.guard.verdicts import Verdicts
 from outfield.places import home
 from outfield.store.write import atomically, write_text
 from outfield.types import Array, Head, Outputs, State
 
-MANIFEST, STATE = "manifest.json", "state.safetensors"
-MOST_MANIFEST, MOST_STATE, MOST_TENSORS = 2 * 2**20, 4 * 2**30, 2_000
-"""Bytes of each file, and tensors, that are read at most."""
+STATE = "state.safetensors"
+MOST_STATE, MOST_TENSORS = 4 * 2**30, 2_000
+"""Bytes, and tensors, that are read at most."""
+TOLERANCE = 1e-4
+"""Of the calibration scores' standard deviation: how far a canary's score may be off."""
 LEARNED = "learned/"
 """Before the names of what the detector learned."""
 GUARD = ("threshold", "ladder", "mirror", "classes")
 """Names of thresholds: float64, and never read from decimal text."""
-
-
-@dataclass(frozen=True, eq=False)
-class Verdicts:
-    """What the guard says of some inputs.
-
-    Attributes
-    ----------
-    score : array [n]
-        Higher is further out.
-    p : array [n]
-        The least certified rate whose threshold the score is above, else 1.
-    verdict : array of str [n]
-        ``id``, ``ood``, or ``no verdict`` where there is no score.
-
-    Examples
-    --------
-    >>> found = Verdicts(np.array([0.1]), np.array([1.0]), np.array(["id"]))
-    >>> found.frame().rows()
-    [(0.1, 1.0, 'id')]
-    """
-
-    score: Array
-    p: Array
-    verdict: Array
-
-    def frame(self) -> Any:
-        """One row an input, as a polars frame."""
-        import polars as pl
-
-        return pl.DataFrame({"score": self.score, "p": self.p, "verdict": self.verdict.astype(str).tolist()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +59,8 @@ class Bundle:
     state : mapping of name to tensor
     card : str
         The page of the model's card, where the bundle was made from one.
+    onnx : bytes
+        Model, detector and thresholds in one graph, where they were exported.
 
     Examples
     --------
@@ -91,6 +71,7 @@ class Bundle:
     manifest: Manifest
     state: State
     card: str = ""
+    onnx: bytes = b""
 
     @cached_property
     def detector(self) -> Detector:
@@ -149,16 +130,30 @@ class Bundle:
     def scores(self, out: Outputs) -> Array:
         """The detector's scores [n] of a model's outputs; NaN where a row has values that are not finite."""
         self._check_widths(out)
-        out = out if self._head is None else out.with_fields(head=self._head)
         with torch.inference_mode():
-            return np.asarray(self.detector.score(out, self._learned).double().cpu().numpy())
+            return np.asarray(self.tensor(out).cpu().numpy())
+
+    def tensor(self, out: Outputs) -> Tensor:
+        """The same as a tensor of float64."""
+        out = out if self._head is None else out.with_fields(head=self._head)
+        return self.detector.score(out, self._learned).double()
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Of ``logits`` and ``features``, what the detector and its thresholds read."""
+        asked = {*self.detector.needs, *({"logits"} if "classes" in self.state else ())}
+        return frozenset(asked & {"logits", "features"})
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the calibration scores."""
+        return self.manifest.canaries.tolerance / TOLERANCE
 
     def verdicts(self, scores: Any, predicted: Array | None = None) -> Verdicts:
         """What scores say; with thresholds by class, of the classes ``predicted`` [n]."""
         values = np.asarray(scores, dtype=float).ravel()
         limits = self.threshold if predicted is None else self.state["classes"].numpy()[predicted]
-        known = np.where(values > limits, "ood", "id")
-        return Verdicts(values, self.ladder.p(values), np.where(np.isnan(values), "no verdict", known))
+        return Verdicts.of(values, self.ladder.p(values), values > limits)
 
     def _check_widths(self, out: Outputs) -> None:
         model = self.manifest.model
@@ -182,8 +177,16 @@ class Bundle:
             temporary.write_bytes(save(self.state))
         if self.card:
             write_text(self.card, folder / "card.html")
+        if self.onnx:
+            with atomically(folder / ONNX) as temporary:
+                temporary.write_bytes(self.onnx)
         write_text(self.manifest.model_dump_json(indent=1) + "\n", folder / MANIFEST)
         return folder
+
+    def with_onnx(self, content: bytes) -> Bundle:
+        """The same bundle with a graph that was exported from it; its digest covers the graph."""
+        part = OnnxPart(sha256=hashlib.sha256(content).hexdigest())
+        return replace(self, manifest=self.manifest.model_copy(update={"onnx": part}).sealed(), onnx=content)
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any], state: State, card: str = "") -> Bundle:
@@ -196,8 +199,7 @@ class Bundle:
             "contains_training_features": any(one.ndim > 1 and len(one) > 1_000 for one in state.values()),
         }
         drafted = Manifest.model_validate({**manifest, "state": part})
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(drafted.model_copy(update={"digest": drafted.sum(), "created": now}), state, card)
+        return cls(drafted.sealed(), state, card)
 
     @classmethod
     def load(cls, folder: Path | str) -> Bundle:
@@ -210,10 +212,12 @@ class Bundle:
         """
         folder = home(folder)
         with reading(folder / MANIFEST, "a bundle's manifest", "Build the bundle again, or copy it again."):
-            manifest = _manifest(_content(folder / MANIFEST, MOST_MANIFEST))
+            manifest = manifest_of(content_of(folder / MANIFEST, MOST_MANIFEST))
         with reading(folder / STATE, "a bundle's state", "Build the bundle again, or copy it again."):
-            state = _state(_content(folder / STATE, MOST_STATE), manifest)
-        found = cls(manifest, state)
+            state = _state(content_of(folder / STATE, MOST_STATE), manifest)
+        with reading(folder / ONNX, "a bundle's graph", "Build the bundle again, or copy it again."):
+            graph = b"" if manifest.onnx is None else onnx_of(folder, manifest.onnx)
+        found = cls(manifest, state, onnx=graph)
         found.check_canaries()
         return found
 
@@ -241,36 +245,6 @@ def _outputs(fields: Mapping[str, Any]) -> Outputs:
     """Outputs of arrays or tensors by name."""
     known: dict[str, Any] = {name: torch.as_tensor(value) for name, value in fields.items()}
     return Outputs(**known)
-
-
-def _content(path: Path, most: int) -> bytes:
-    if not path.is_file():
-        raise UserError(
-            f"Expected a bundle in {path.parent}, but there is no {path.name}. Pass the folder of a bundle."
-        )
-    size = path.stat().st_size
-    if size > most:
-        raise ValueError(f"it has {size:,} bytes, more than the {most:,} that are read")
-    return path.read_bytes()
-
-
-def _manifest(content: bytes) -> Manifest:
-    raw = json.loads(content)
-    if not isinstance(raw, dict):
-        raise TypeError("it is no JSON object")
-    if isinstance(asked := raw.get("min_reader"), int) and asked > READER:
-        raise ValueError(f"it asks for reader {asked} of a newer outfield, and this one is {READER}")
-    try:
-        found = Manifest.model_validate(raw)
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        raise Problems("The manifest", problems) from None
-    if found.digest != found.sum():
-        raise ValueError("it is not as it was written: its digest is another")
-    numbers = [found.canaries.tolerance, *(one.expected for one in found.promises)]
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError("it has numbers that are not finite")
-    return found
 
 
 def _state(content: bytes, manifest: Manifest) -> State:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,67 +13,11 @@ import torch
 from outfield.data.base import Dataset
 from outfield.data.user_data import dataset
 from outfield.errors import UserError
-from outfield.guard.bundle import Bundle, Verdicts
+from outfield.guard.bundle import Bundle
+from outfield.guard.verdicts import Answers, Verdicts
 from outfield.models.base import Model
 from outfield.models.open import open_model
 from outfield.types import Array, Outputs
-
-if TYPE_CHECKING:
-    import polars as pl
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a guarded model says of one input."""
-
-    prediction: Any
-    score: float
-    p: float
-    verdict: str
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What a guarded model says of some inputs: ``prediction``, ``score``, ``p`` and ``verdict``, [n] each.
-
-    Examples
-    --------
-    >>> some = Answers(np.array(["cat"]), Verdicts(np.array([0.2]), np.array([1.0]), np.array(["id"])))
-    >>> len(some), some[0]
-    (1, Answer(prediction='cat', score=0.2, p=1.0, verdict='id'))
-    """
-
-    prediction: Array
-    verdicts: Verdicts
-
-    @property
-    def score(self) -> Array:
-        return self.verdicts.score
-
-    @property
-    def p(self) -> Array:
-        return self.verdicts.p
-
-    @property
-    def verdict(self) -> Array:
-        return self.verdicts.verdict
-
-    def __len__(self) -> int:
-        return len(self.score)
-
-    def __getitem__(self, row: int) -> Answer:
-        said = self.prediction[row]
-        return Answer(
-            said.item() if hasattr(said, "item") else said, float(self.score[row]), float(self.p[row]),
-            str(self.verdict[row]),
-        )  # fmt: skip
-
-    def frame(self) -> pl.DataFrame:
-        """One row an input."""
-        import polars as pl
-
-        found: pl.DataFrame = self.verdicts.frame()
-        return found.insert_column(0, pl.Series("prediction", self.prediction.tolist()))
 
 
 def guarded(model: Any, bundle: Bundle | Path | str, **options: Any) -> Guarded:
@@ -161,11 +104,12 @@ class Guarded:
         return Outputs.cat(parts)
 
     def _said(self, items: Any) -> Outputs:
-        model = self._open(items)
+        model = self.opened(items)
         with model.evaluating(), torch.inference_mode():
             return model.forward(model.prepare(items)).to("cpu")
 
-    def _open(self, items: Any) -> Model:
+    def opened(self, items: Any) -> Model:
+        """The model, opened with some items and checked to be that of the bundle."""
         if self._opened is None:
             self._opened = open_model(self._given, **{"example": items[:2], **self._options})
             self._check(self._opened)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from outfield import keys
+from outfield.errors import Problems, UserError
 
 FORMAT: Literal["outfield.guard/1"] = "outfield.guard/1"
+MANIFEST, ONNX = "manifest.json", "model.onnx"
+MOST_MANIFEST, MOST_ONNX = 2 * 2**20, 2 * 2**30
+"""Bytes of each file that are read at most."""
 READER = 1
 """Which bundles this version can read: those whose ``min_reader`` is at most this."""
 
@@ -43,6 +52,13 @@ class StatePart(_Part):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     tensors: dict[Name, TensorPart]
     contains_training_features: bool
+
+
+class OnnxPart(_Part):
+    """The file that holds model, detector and thresholds in one graph."""
+
+    file: Literal["model.onnx"] = "model.onnx"
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class ModelPart(_Part):
@@ -118,6 +134,7 @@ class Manifest(_Part):
     digest: Name = ""
     detector: DetectorPart
     state: StatePart
+    onnx: OnnxPart | None = None
     model: ModelPart
     fit: DataPart
     calibrate: DataPart
@@ -131,3 +148,48 @@ class Manifest(_Part):
     def sum(self) -> str:
         """The digest of its content."""
         return keys.key(**self.model_dump(exclude={"created", "digest"}))
+
+    def sealed(self) -> Manifest:
+        """The same with its digest and the time put in."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return self.model_copy(update={"digest": self.sum(), "created": now})
+
+
+def content_of(path: Path, most: int) -> bytes:
+    """A file of a bundle, of at most so many bytes."""
+    if not path.is_file():
+        raise UserError(
+            f"Expected a bundle in {path.parent}, but there is no {path.name}. Pass the folder of a bundle."
+        )
+    size = path.stat().st_size
+    if size > most:
+        raise ValueError(f"it has {size:,} bytes, more than the {most:,} that are read")
+    return path.read_bytes()
+
+
+def manifest_of(content: bytes) -> Manifest:
+    """The manifest of a file's content; ``ValueError`` or ``Problems`` where it is not as it was written."""
+    raw = json.loads(content)
+    if not isinstance(raw, dict):
+        raise TypeError("it is no JSON object")
+    if isinstance(asked := raw.get("min_reader"), int) and asked > READER:
+        raise ValueError(f"it asks for reader {asked} of a newer outfield, and this one is {READER}")
+    try:
+        found = Manifest.model_validate(raw)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        raise Problems("The manifest", problems) from None
+    if found.digest != found.sum():
+        raise ValueError("it is not as it was written: its digest is another")
+    numbers = [found.canaries.tolerance, *(one.expected for one in found.promises)]
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError("it has numbers that are not finite")
+    return found
+
+
+def onnx_of(folder: Path, part: OnnxPart) -> bytes:
+    """The graph of a bundle's folder; ``ValueError`` where it is not the one that the manifest names."""
+    content = content_of(folder / ONNX, MOST_ONNX)
+    if hashlib.sha256(content).hexdigest() != part.sha256:
+        raise ValueError("it is not as it was written, or belongs to another bundle")
+    return content

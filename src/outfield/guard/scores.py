@@ -9,7 +9,7 @@ import polars as pl
 from outfield.data.base import Dataset
 from outfield.data.datasets import Rows
 from outfield.errors import UserError
-from outfield.guard.guarded import Answers
+from outfield.guard.verdicts import Answers
 from outfield.stats.frames import as_frame, require
 from outfield.store.spreadsheet import without_formulas
 from outfield.store.write import atomically

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from fastapi import FastAPI, Request
@@ -24,11 +24,17 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from starlette.responses import JSONResponse, Response
 
 from outfield.errors import UserError
-from outfield.guard.bundle import Bundle, Verdicts
-from outfield.guard.guarded import Guarded
 from outfield.guard.http_token import Token
 from outfield.guard.monitor import Monitor
+from outfield.guard.onnx_backend import OnnxGuard
+from outfield.guard.verdicts import Verdicts
 from outfield.types import Array
+
+if TYPE_CHECKING:
+    from outfield.guard.bundle import Bundle
+    from outfield.guard.guarded import Guarded
+
+    Loaded: TypeAlias = tuple[Bundle | OnnxGuard, Guarded | OnnxGuard | None, Monitor]
 
 DATATYPES = {"FP32": np.float32, "FP64": np.float64, "FP16": np.float16, "INT64": np.int64, "UINT8": np.uint8}
 """Of the Open Inference Protocol, those that are read."""
@@ -71,7 +77,7 @@ class Service:
 
     Parameters
     ----------
-    bundle : path of a bundle
+    bundle : path of a bundle, or of a graph (.onnx) that ``guard export`` wrote: it is served without torch
     model : Model or object, optional
         The guarded model; without one, requests bring ``logits`` and ``features``.
     name : str
@@ -95,7 +101,13 @@ class Service:
         self.bundle, self.guard, self.monitor = self._loaded()
         self.counts.say(self.bundle)
 
-    def _loaded(self) -> tuple[Bundle, Guarded | None, Monitor]:
+    def _loaded(self) -> Loaded:
+        if self.path.suffix == ".onnx":
+            graph = OnnxGuard.load(self.path)
+            return graph, graph, graph.monitor()
+        from outfield.guard.bundle import Bundle
+        from outfield.guard.guarded import Guarded
+
         bundle = Bundle.load(self.path)
         guard = None if self._model is None else Guarded(self._model, bundle, self._options)
         return bundle, guard, bundle.monitor()
@@ -132,7 +144,7 @@ class Service:
         await self.asked(partial(self._swap, loaded))
         return self.bundle.manifest.digest
 
-    def _swap(self, loaded: tuple[Bundle, Guarded | None, Monitor]) -> None:
+    def _swap(self, loaded: Loaded) -> None:
         same = loaded[0].manifest.digest == self.bundle.manifest.digest
         self.bundle, self.guard, monitor = loaded
         self.monitor = self.monitor if same else monitor
@@ -151,7 +163,7 @@ class Service:
         found = self.guard(inputs)
         return self._told(self.guard.bundle, found.verdicts, found.prediction)
 
-    def _told(self, bundle: Bundle, found: Verdicts, predicted: Array | None) -> dict[str, Any]:
+    def _told(self, bundle: Bundle | OnnxGuard, found: Verdicts, predicted: Array | None) -> dict[str, Any]:
         self.monitor.update(found.score)
         self.counts.add(found, self.monitor)
         said = {} if predicted is None else {"prediction": predicted.tolist()}
@@ -188,7 +200,7 @@ class _Counts:
         self.threshold = Gauge("outfield_threshold", "The threshold.", ["digest", "detector"], registry=self.registry)
         self.alarm = Gauge("outfield_alarm", "Whether the stream has changed.", registry=self.registry)
 
-    def say(self, bundle: Bundle) -> None:
+    def say(self, bundle: Bundle | OnnxGuard) -> None:
         """Of which bundle the counts are."""
         self.threshold.clear()
         self.threshold.labels(bundle.manifest.digest, bundle.manifest.detector.name).set(bundle.threshold)
