@@ -17,6 +17,7 @@ from scipy import stats as theory
 
 from outfield import registry, stats
 from outfield.errors import UserError
+from outfield.guard.recheck import clopper_pearson
 from outfield.metrics.base import Metric
 from outfield.stats import intervals
 from outfield.stats.smooth import residuals
@@ -399,6 +400,17 @@ def _(rng: Rng) -> bool:
 def _(rng: Rng) -> bool:
     truth = 0.3 + 0.1 * rng.normal(size=10)
     return inside(stats.heterogeneity(truth + 0.2 * rng.normal(size=10), np.full(10, 0.2)).mean, 0.3)
+
+
+def _changed(share: float, n: int) -> None:
+    @case(f"share of changed verdicts {share:g}, Clopper-Pearson, {n:,}", "coverage", (0.95, 1.0), "exact: never less")
+    def run(rng: Rng) -> bool:
+        low, high = clopper_pearson(int(rng.binomial(n, share)), n)
+        return low <= share <= high
+
+
+for _share, _inputs in ((0.002, 1_000), (0.01, 2_000), (0.2, 100)):
+    _changed(_share, _inputs)
 
 
 @case("AUROC .9, DeLong on the logit scale, 200 and 200", "coverage", COVERS)

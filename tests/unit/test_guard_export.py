@@ -21,6 +21,7 @@ from outfield.guard.build import build
 from outfield.guard.bundle import Bundle
 from outfield.guard.export import export
 from outfield.guard.onnx_backend import ENTRY, OnnxGuard, pattern
+from outfield.models.open import open_model
 from tests.integration.test_cli import typed
 from tests.unit.test_guard_bundle import VALUES, bundle_of, network, rows
 
@@ -102,7 +103,7 @@ def test_a_model_of_another_framework_exports_its_detector_alone(tmp_path: Path)
     bundle = bundle_of(fitted, tmp_path, detector="energy")
     with pytest.raises(UserError, match="Export without a model"):
         export(bundle, fitted, x[:20])
-    logits = outfield.models.open.open_model(fitted, example=x[:2]).forward(torch.from_numpy(rows(2)[0])).logits
+    logits = open_model(fitted, example=x[:2]).forward(torch.from_numpy(rows(2)[0])).logits
     found, expected = OnnxGuard(export(bundle).content).score(logits=logits.numpy()), bundle.score(logits=logits)
     np.testing.assert_array_equal(found.verdict, expected.verdict)
 

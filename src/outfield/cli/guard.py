@@ -219,6 +219,30 @@ def export(
 
 
 @group.command()
+def recheck(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    data: Annotated[Path, Argument(help="Inputs as they come in production.")],
+    *,
+    original: Annotated[str, Option(help="The model that the bundle was built with.")],
+    model: Annotated[str, Option(help="The same model in another precision, on another device, or re-exported.")],
+    limit: Annotated[float, Option(help="The share of changed verdicts that passes.")] = 0.01,
+    device: Annotated[str | None, Option(help="Where the other model computes.")] = None,
+    output: Annotated[Path | None, Option("--output", "-o", help="Folder of a bundle for the other model.")] = None,
+) -> None:
+    """Count the decisions that change with another form of the model; exit code 3 where too many may."""
+    from outfield.guard.bundle import Bundle
+    from outfield.guard.recheck import recheck as rechecked
+
+    found, made = rechecked(Bundle.load(bundle), data, original=original, other=model, limit=limit, device=device)
+    print(found.said)
+    print(found.verdict)
+    if not found.passed:
+        raise Exit(FAILED)
+    if output is not None:
+        print(f"Bundle: {made.save(output)}")
+
+
+@group.command()
 def serve(
     bundle: Annotated[Path, Argument(help="Folder of a bundle, or an .onnx file of `guard export`.")],
     *,

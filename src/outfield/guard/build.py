@@ -25,6 +25,7 @@ from outfield.features.cache import Cache, default_folder
 from outfield.features.extract import Values, extract
 from outfield.features.fit_data import FitData
 from outfield.guard.bundle import LEARNED, TOLERANCE, Bundle, code_of
+from outfield.guard.guarded import device_of
 from outfield.guard.thresholds import Threshold, by_class, certify, ladder, one_per_group
 from outfield.models.base import Model, lacking
 from outfield.models.open import open_model
@@ -276,7 +277,7 @@ class _Made:
         return {
             "adapter": type(self.model).__name__, "id": self.model.name, "digest": digest,
             "classes": None if classes is None else list(classes), "n_classes": widths.get("logits"),
-            "feature_dim": widths.get("features"), "dtype": self._dtype(),
+            "feature_dim": widths.get("features"), "dtype": self._dtype(), "device": device_of(self.model),
         }  # fmt: skip
 
     def _dtype(self) -> str:

@@ -121,7 +121,12 @@ class Guarded:
             raise UserError(
                 f"Expected the model that this bundle was built with ({expected.adapter} {expected.id!r}), but this "
                 f"({type(model).__name__} {model.name!r}) has other weights or preprocessing: its scores mean "
-                "something else. Pass that model, or build a bundle for this one."
+                f"something else. Pass that model, or build a bundle for this one. {SAME}"
+            )
+        if (device := device_of(model)) != expected.device:
+            raise UserError(
+                f"Expected the model on {expected.device}, where this bundle was built, but it is on {device}, which "
+                f"rounds otherwise. {SAME}"
             )
 
     @cached_property
@@ -135,6 +140,14 @@ class Guarded:
             return np.asarray(out.predictions.numpy()) if "predictions" in out.present else np.full(len(out), None)
         number = out.logits.argmax(dim=1).numpy()
         return number if self._names is None else self._names[number]
+
+
+SAME = "Where it is the same model in another form, `outfield guard recheck` counts the decisions that change."
+
+
+def device_of(model: Model) -> str:
+    """The kind of device that a model computes on."""
+    return str(getattr(model, "device", "cpu")).partition(":")[0]
 
 
 def _is_single(inputs: Any) -> bool:

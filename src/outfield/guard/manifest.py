@@ -71,6 +71,8 @@ class ModelPart(_Part):
     n_classes: Count | None
     feature_dim: Count | None
     dtype: Name
+    device: Name
+    """Its kind, as ``cpu`` or ``cuda``: another computes otherwise."""
 
 
 class DataPart(_Part):
