@@ -87,15 +87,35 @@ def _told(manifest: object) -> None:
 @group.command()
 def check(
     bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    *,
+    public_key: Annotated[Path | None, Option("--public-key", help="PEM: its owner must have signed it.")] = None,
 ) -> None:
-    """Load a bundle, compare its digests, schema and canaries, and say what it promises."""
+    """Load a bundle, compare its signature, digests, schema and canaries, and say what it promises."""
     from outfield.guard.bundle import Bundle
+    from outfield.guard.signature import verify
 
+    if public_key is not None:
+        verify(bundle, public_key)
+        print(f"Signed by the owner of {public_key.name}.")
     found = Bundle.load(bundle)
     part = found.manifest
     print(f"{part.detector.name} on {part.model.adapter} {part.model.id!r}; built by outfield {part.outfield}.")
     print(f"Digest {part.digest}. As it was written; its canaries score as they did.")
     _told(part)
+
+
+@group.command()
+def sign(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    *,
+    private_key: Annotated[Path, Option("--private-key", help="Elliptic-curve key in PEM.")],
+) -> None:
+    """Sign every file of a bundle; `guard check --public-key` compares."""
+    from outfield.guard.bundle import Bundle
+    from outfield.guard.signature import sign as signed
+
+    Bundle.load(bundle)
+    print(f"Signature: {signed(bundle, private_key)}")
 
 
 @group.command()
