@@ -322,3 +322,17 @@ def test_command_line_exports(
     assert typed(*words) == 2
     assert typed(*words, "--onnx", "a.txt") == 2
     assert typed("guard", "export", "a.guard", "--onnx", "c.onnx") == 0
+
+
+def test_the_command_that_serves_a_graph_imports_no_torch(made: Bundle, tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    (tmp_path / "a.onnx").write_bytes(export(made).content)
+    said = without_torch(
+        "import outfield.dashboard.server as server\n"
+        "from outfield.cli import main\n"
+        "server.run = lambda app, door, started: started()\n"
+        "sys.argv = ['outfield', 'guard', 'serve', sys.argv[1], '--port', '0']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code",
+        tmp_path / "a.onnx",
+    )
+    assert "Guard: http://127.0.0.1:" in said

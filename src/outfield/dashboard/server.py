@@ -9,16 +9,16 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from outfield.dashboard import overview
-from outfield.dashboard.app import create_app
 from outfield.dashboard.security import LOOPBACK
-from outfield.dashboard.studies import PAUSE, Shelf, Study
 from outfield.errors import UserError
+
+if TYPE_CHECKING:
+    from outfield.dashboard.studies import Shelf, Study
 
 ANY = ("0.0.0.0", "::", "")
 SHORTEST = 16
@@ -35,6 +35,8 @@ def serve(folder: Path, host: str, port: int, token: str | None, say: Callable[[
     UserError
         The folder cannot be read, the port is taken, or the token is short.
     """
+    from outfield.dashboard.app import create_app
+
     token = settled(host, token)
     app = create_app(folder, token=token, hosts=("*",) if host in ANY else {host.lower(), *LOOPBACK})
     shelf, stop = app.state.shelf, threading.Event()
@@ -137,6 +139,9 @@ def _age(study: Study) -> float:
 
 
 def _warm_one(study: Study, stop: threading.Event) -> None:
+    from outfield.dashboard import overview
+    from outfield.dashboard.studies import PAUSE
+
     for _ in study.gathered():
         if stop.wait(PAUSE):
             return

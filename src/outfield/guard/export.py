@@ -45,7 +45,8 @@ class Graph:
     compared : int
         Items that both answered.
     changed : int
-        Verdicts or p that differ: scores within rounding of a threshold.
+        Verdicts or p that differ: scores within rounding of a threshold, as those of the calibration items are that
+        the thresholds were taken from.
     largest : float
         The largest difference of a score, in standard deviations of the calibration scores.
     """
