@@ -15,14 +15,21 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import outfield
+from outfield import registry
+from outfield.data.sampling import sample
+from outfield.data.views import subset
 from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.guard.build import build
 from outfield.guard.bundle import Bundle
 from outfield.guard.export import export
 from outfield.guard.onnx_backend import ENTRY, OnnxGuard, pattern
+from outfield.models.networks._weight_names import under_own_names
 from outfield.models.open import open_model
+from outfield.models.torch import load_into, load_weights
 from tests.integration.test_cli import typed
+from tests.reference import realdata
+from tests.reference.test_published_weights import IMAGENET, pictures
 from tests.unit.test_guard_bundle import VALUES, bundle_of, network, rows
 
 pytest.importorskip("onnx")
@@ -336,3 +343,27 @@ def test_the_command_that_serves_a_graph_imports_no_torch(made: Bundle, tmp_path
         tmp_path / "a.onnx",
     )
     assert "Guard: http://127.0.0.1:" in said
+
+
+# --- a published network on real pictures ---
+
+
+@pytest.mark.parametrize("detector", ["energy", "vim"])
+def test_a_published_network_has_equal_rungs_on_300_pictures(tmp_path: Path, detector: str) -> None:
+    root = realdata.root("weights/cifar10/resnet20-12fca82f.th", "vision/cifar10_test.zip")
+    network = registry.create("networks", "resnet_cifar", classes=10, depth=20)
+    load_into(network, under_own_names(network, load_weights(root / "weights/cifar10/resnet20-12fca82f.th"))).eval()
+    drawn = sample(pictures(root, "cifar10_test"), 1100)
+    fit, calibrate, new = (subset(drawn, np.arange(*ends)) for ends in ((0, 400), (400, 800), (800, 1100)))
+    model = open_model(network, example=drawn.read(slice(0, 2)), preprocess=IMAGENET)
+    bundle = build(model, fit=fit, calibrate=calibrate, detector=detector, cache=Cache(tmp_path / "cache"))
+    graph = OnnxGuard(export(bundle, model, new).content)
+    expected = outfield.guard(model, bundle)(new)
+    prepared = IMAGENET(new.read(slice(0, 300))).numpy()
+    noise = np.random.default_rng(0).normal(size=(20, *prepared.shape[1:])).astype(np.float32)
+    found = graph(prepared)
+    np.testing.assert_array_equal(found.p, expected.p)
+    np.testing.assert_array_equal(found.verdict, expected.verdict)
+    np.testing.assert_allclose(found.score, expected.score, rtol=0, atol=1e-4 * bundle.spread)
+    single = np.concatenate([graph(row[None]).score for row in noise])
+    np.testing.assert_allclose(single, graph(noise).score, rtol=0, atol=1e-4 * bundle.spread)
