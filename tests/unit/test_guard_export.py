@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -208,14 +209,14 @@ def test_a_bundle_holds_the_graph_and_its_digest(
     folder = whole.save(tmp_path / "a.guard")
     assert Bundle.load(folder).manifest == whole.manifest
     served = OnnxGuard.load(folder)
-    assert served.manifest.digest == whole.manifest.digest
+    assert served.manifest.digest == OnnxGuard.load(folder / "model.onnx").manifest.digest == whole.manifest.digest
     assert set(served(mixed[700:]).verdict) == {"ood"}
     content = bytearray((folder / "model.onnx").read_bytes())
     content[len(content) // 2] ^= 1
     (folder / "model.onnx").write_bytes(content)
-    for load in (Bundle.load, OnnxGuard.load):
+    for load, path in ((Bundle.load, folder), (OnnxGuard.load, folder), (OnnxGuard.load, folder / "model.onnx")):
         with pytest.raises(UserError, match="not as it was written"):
-            load(folder)
+            load(path)
     (folder / "model.onnx").unlink()
     with pytest.raises(UserError, match="no model.onnx"):
         Bundle.load(folder)
@@ -246,6 +247,25 @@ def test_no_other_file_is_taken_for_a_guard(net: nn.Module, made: Bundle, guard:
         OnnxGuard.load(tmp_path / "y.onnx")
     with pytest.raises(UserError, match="holds none"):
         OnnxGuard.load(made.save(tmp_path / "b.guard"))
+
+
+def test_damaged_graphs_are_refused_or_answer_alike(made: Bundle, mixed: np.ndarray) -> None:
+    """A file on its own has no digest: what is not refused has scores of its known inputs within their tolerance."""
+    content, rng = export(made).content, np.random.default_rng(int(os.environ.get("OUTFIELD_FUZZ_SEED", "0")))
+    refused = 0
+    for number in range(150):
+        damaged, at = bytearray(content), int(rng.integers(len(content)))
+        if number % 3 == 0:
+            damaged[at] ^= 1 << int(rng.integers(8))
+        elif number % 3 == 1:
+            del damaged[at:]
+        else:
+            damaged[at : at + 40] = bytes(len(damaged[at : at + 40]))
+        try:
+            OnnxGuard(bytes(damaged))
+        except UserError:
+            refused += 1
+    assert refused > 100
 
 
 def test_known_inputs_are_the_same_everywhere() -> None:

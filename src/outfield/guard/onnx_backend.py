@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from outfield.errors import MissingExtra, UserError, reading
-from outfield.guard.manifest import MANIFEST, MOST_MANIFEST, MOST_ONNX, Manifest, content_of, manifest_of, onnx_of
+from outfield.guard.manifest import MANIFEST, MOST_MANIFEST, MOST_ONNX, ONNX, Manifest, content_of, manifest_of, onnx_of
 from outfield.guard.monitor import Monitor
 from outfield.guard.thresholds import Ladder
 from outfield.guard.verdicts import Answers, Verdicts
@@ -124,17 +124,19 @@ class OnnxGuard:
             self._session = session_of(content)
         with reading("the graph", "a graph of `outfield guard export`", REBUILD):
             self._facts = Facts.of(self._session.get_modelmeta().custom_metadata_map[ENTRY])
-        self.manifest = manifest or self._facts.manifest
-        self._inputs = {one.name: one for one in self._session.get_inputs()}
-        self._outputs = [one.name for one in self._session.get_outputs()]
-        self._check()
+            self.manifest = manifest or self._facts.manifest
+            self._inputs = {one.name: one for one in self._session.get_inputs()}
+            self._outputs = [one.name for one in self._session.get_outputs()]
+            self._check()
 
     @classmethod
     def load(cls, path: Path | str) -> OnnxGuard:
-        """From an ``.onnx`` file, or the folder of a bundle that holds one."""
+        """From an ``.onnx`` file, or the folder of a bundle that holds one, whose digest it must have."""
         path = Path(path)
         if path.is_dir():
             return cls._of_bundle(path)
+        if path.name == ONNX and (path.parent / MANIFEST).is_file():
+            return cls._of_bundle(path.parent)
         if not path.is_file():
             raise UserError(f"Expected an ONNX file at {path}, but there is none. Check the path.")
         with reading(path, "an ONNX graph", REBUILD):
@@ -149,7 +151,7 @@ class OnnxGuard:
             raise UserError(
                 f"Expected a bundle with a graph, but {folder} holds none. Make one: outfield guard export {folder}."
             )
-        with reading(folder / "model.onnx", "a bundle's graph", REBUILD):
+        with reading(folder / ONNX, "a bundle's graph", REBUILD):
             return cls(onnx_of(folder, manifest.onnx), manifest)
 
     @property
