@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.guard.build import build
 from outfield.guard.bundle import Bundle
-from outfield.guard.export import export
-from outfield.guard.onnx_backend import ENTRY, OnnxGuard, pattern
+from outfield.guard.export import export, with_facts
+from outfield.guard.onnx_backend import ENTRY, OnnxGuard, facts_of, pattern
 from outfield.models.networks._weight_names import under_own_names
 from outfield.models.open import open_model
 from outfield.models.torch import load_into, load_weights
@@ -226,18 +227,19 @@ def test_no_other_file_is_taken_for_a_guard(net: nn.Module, made: Bundle, guard:
     import onnx
 
     content = export(made, net, rows(4)[0]).content
-    proto = onnx.load_from_string(content)
-    facts = json.loads({one.key: one.value for one in proto.metadata_props}[ENTRY])
+    facts = facts_of(content, {one.key: one.value for one in onnx.load_from_string(content).metadata_props}[ENTRY])
+    graph = content[: facts.size]
     for change, said in (
-        ({"scores": [float(9).hex()] * 4}, "known inputs"),
-        ({"manifest": facts["manifest"].replace('"energy"', '"x"').replace('"vim"', '"energy"')}, "digest is another"),
-        ({"threshold": "x"}, "outfield guard export"),
+        ({"scores": facts.scores + 1}, "known inputs"),
+        ({"manifest": facts.manifest.model_copy(update={"limits": []})}, "digest is another"),
+        ({"shapes": {"other": [4, 6]}}, "outfield guard export"),
     ):
-        onnx.helper.set_model_props(proto, {ENTRY: json.dumps(facts | change)})
         with pytest.raises(UserError, match=said):
-            OnnxGuard(proto.SerializeToString())
-    onnx.helper.set_model_props(proto, {})
-    (tmp_path / "x.onnx").write_bytes(proto.SerializeToString())
+            OnnxGuard(with_facts(graph, replace(facts, **change)))
+    for other in (content.replace(facts.threshold.hex().encode(), (1.5).hex().encode().ljust(20)), content + graph):
+        with pytest.raises(UserError, match="not as it was written|cannot be read"):
+            OnnxGuard(other)
+    (tmp_path / "x.onnx").write_bytes(graph)
     with pytest.raises(UserError, match="outfield guard export"):
         OnnxGuard.load(tmp_path / "x.onnx")
     (tmp_path / "x.onnx").write_bytes(content[: len(content) // 2])
@@ -249,23 +251,18 @@ def test_no_other_file_is_taken_for_a_guard(net: nn.Module, made: Bundle, guard:
         OnnxGuard.load(made.save(tmp_path / "b.guard"))
 
 
-def test_damaged_graphs_are_refused_or_answer_alike(made: Bundle, mixed: np.ndarray) -> None:
-    """A file on its own has no digest: what is not refused has scores of its known inputs within their tolerance."""
+def test_no_damaged_graph_is_loaded(made: Bundle) -> None:
     content, rng = export(made).content, np.random.default_rng(int(os.environ.get("OUTFIELD_FUZZ_SEED", "0")))
-    refused = 0
-    for number in range(150):
+    for number in range(int(os.environ.get("OUTFIELD_FUZZ", "200"))):
         damaged, at = bytearray(content), int(rng.integers(len(content)))
         if number % 3 == 0:
             damaged[at] ^= 1 << int(rng.integers(8))
         elif number % 3 == 1:
             del damaged[at:]
         else:
-            damaged[at : at + 40] = bytes(len(damaged[at : at + 40]))
-        try:
+            damaged[at : at + 20] = rng.bytes(len(damaged[at : at + 20]))
+        with pytest.raises(UserError):
             OnnxGuard(bytes(damaged))
-        except UserError:
-            refused += 1
-    assert refused > 100
 
 
 def test_known_inputs_are_the_same_everywhere() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -81,7 +82,7 @@ def export(bundle: Bundle, model: Any = None, data: Any = None, **options: Any) 
     for package in ("onnx", "onnxruntime"):
         library(package, extra="onnx")
     made = _of_values(bundle) if model is None else _of_model(bundle, model, data, options)
-    return made.compared(_with_entry(made.traced(), made.facts()))
+    return made.compared(with_facts(made.traced(), made.facts()))
 
 
 @dataclass(frozen=True)
@@ -260,10 +261,9 @@ class _OnValues(_Judged):
         return self.judged(_outputs(dict(zip(self.names, values, strict=True))))
 
 
-def _with_entry(content: bytes, facts: Facts) -> bytes:
-    """The graph with what it says of itself in its metadata."""
+def with_facts(graph: bytes, facts: Facts) -> bytes:
+    """The graph with what it says of itself behind it: messages of protobuf that follow each other are one."""
     onnx = library("onnx", extra="onnx")
-    proto = onnx.load_from_string(content)
-    onnx.helper.set_model_props(proto, {ENTRY: facts.text()})
-    done: bytes = proto.SerializeToString(deterministic=True)
-    return done
+    facts = replace(facts, sha256=hashlib.sha256(graph).hexdigest(), size=len(graph))
+    entry = onnx.StringStringEntryProto(key=ENTRY, value=facts.text())
+    return graph + bytes(onnx.ModelProto(metadata_props=[entry]).SerializeToString())

@@ -6,6 +6,7 @@ the thresholds in hexadecimal, and inputs whose scores are known.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from outfield import keys
 from outfield.errors import MissingExtra, UserError, reading
 from outfield.guard.manifest import MANIFEST, MOST_MANIFEST, MOST_ONNX, ONNX, Manifest, content_of, manifest_of, onnx_of
 from outfield.guard.monitor import Monitor
@@ -27,12 +29,15 @@ ENTRY = "outfield.guard"
 OUTPUTS = ("score", "p", "flag")
 BATCH = 256
 """Inputs of one pass."""
+MOST_BETWEEN = 40
+"""Bytes between the graph and its facts: the name of the entry, and lengths."""
 DTYPES = {
     "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64,
     "tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(uint8)": np.uint8,
 }  # fmt: skip
 NEAR = 1e-4
 """Of a known score's own size: how far off it may be beside the bundle's tolerance, on another machine."""
+OTHERWISE = "it is not as it was written"
 REBUILD = "Export the graph again, or copy it again."
 
 
@@ -50,26 +55,41 @@ class Facts:
     shapes: Mapping[str, list[int]]
     scores: Array
     preprocess: str
+    sha256: str = ""
+    """Of the bytes before the metadata, which stand last in the file."""
+    size: int = 0
+    """How many those are."""
 
     def text(self) -> str:
         """The JSON that :meth:`of` reads."""
-        return json.dumps(
-            {
-                "manifest": self.manifest.model_dump_json(), "threshold": self.threshold.hex(),
-                "ladder": _hex(self.ladder), "mirror": _hex(self.mirror), "shapes": dict(self.shapes),
-                "scores": _hex(self.scores), "preprocess": self.preprocess,
-            }
-        )  # fmt: skip
+        said = {
+            "manifest": self.manifest.model_dump_json(), "threshold": self.threshold.hex(),
+            "ladder": _hex(self.ladder), "mirror": _hex(self.mirror), "shapes": dict(self.shapes),
+            "scores": _hex(self.scores), "preprocess": self.preprocess, "sha256": self.sha256, "size": self.size,
+        }  # fmt: skip
+        return json.dumps(said | {"digest": keys.key(**said)})
 
     @classmethod
     def of(cls, text: str) -> Facts:
         """From the JSON of :meth:`text`; an error of any kind where it is none."""
         said = json.loads(text)
+        if said.pop("digest") != keys.key(**said):
+            raise ValueError(OTHERWISE)
         numbers = {name: _numbers(said[name]) for name in ("ladder", "mirror", "scores")}
         return cls(
             manifest_of(said["manifest"].encode()), float.fromhex(said["threshold"]), shapes=said["shapes"],
-            preprocess=str(said["preprocess"]), **numbers,
+            preprocess=str(said["preprocess"]), sha256=said["sha256"], size=int(said["size"]), **numbers,
         )  # fmt: skip
+
+
+def facts_of(content: bytes, text: str) -> Facts:
+    """The facts that stand last in a file; ``ValueError`` where what stands before is not as it was written."""
+    facts, end = Facts.of(text), text.encode()
+    between = len(content) - facts.size - len(end)
+    whole = content.endswith(end) and 0 < between <= MOST_BETWEEN
+    if not whole or hashlib.sha256(content[: facts.size]).hexdigest() != facts.sha256:
+        raise ValueError(OTHERWISE)
+    return facts
 
 
 def _hex(values: Array) -> list[str]:
@@ -123,7 +143,7 @@ class OnnxGuard:
         with reading("the graph", "an ONNX graph", REBUILD):
             self._session = session_of(content)
         with reading("the graph", "a graph of `outfield guard export`", REBUILD):
-            self._facts = Facts.of(self._session.get_modelmeta().custom_metadata_map[ENTRY])
+            self._facts = facts_of(content, self._session.get_modelmeta().custom_metadata_map[ENTRY])
             self.manifest = manifest or self._facts.manifest
             self._inputs = {one.name: one for one in self._session.get_inputs()}
             self._outputs = [one.name for one in self._session.get_outputs()]
