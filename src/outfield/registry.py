@@ -26,6 +26,7 @@ FOLDERS = {
     "networks": "models/networks",
     "executors": "studies/executors",
     "tasks": "tasks",
+    "estimators": "estimators",
     "analyses": "reports/analyses",
 }
 """Kind of plug-in to its folder. In it, ``base.py`` and files that begin with ``_`` are no plug-ins."""

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from outfield.card.data import dataset
+from outfield.data.user_data import dataset
 from outfield.errors import UserError
 from outfield.models.open import open_model
 from outfield.models.preprocess import numbers_of

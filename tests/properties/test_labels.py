@@ -9,10 +9,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outfield.card.data import aligned
 from outfield.data import labels
 from outfield.data.datasets import ArrayDataset
 from outfield.data.sources._rows import labelled
+from outfield.data.user_data import aligned
 from outfield.data.views import concatenated
 from outfield.errors import UserError
 from tests.properties.support import attacked

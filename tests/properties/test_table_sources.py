@@ -15,10 +15,10 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outfield.card.data import dataset
 from outfield.data import labels
 from outfield.data.sources.table import Table
 from outfield.data.sources.text import Text
+from outfield.data.user_data import dataset
 from outfield.errors import UserError
 from tests.properties.support import attacked
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from outfield.card.markdown import escaped
 from outfield.cli._console import console
-from outfield.reports.spreadsheet import without_formulas
+from outfield.store.spreadsheet import without_formulas
 from tests.properties.support import attacked
 from tests.unit.test_hub import PLACES, shown
 

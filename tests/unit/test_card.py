@@ -23,7 +23,6 @@ from torch import nn
 from typer.testing import CliRunner
 
 from outfield.card.card import Card
-from outfield.card.data import dataset, id_splits, ood_members
 from outfield.card.markdown import section
 from outfield.card.page import html
 from outfield.card.recommendation import choose
@@ -31,6 +30,7 @@ from outfield.card.run import evaluate
 from outfield.cli import app
 from outfield.data.datasets import ArrayDataset, ListDataset
 from outfield.data.sources.digits import Digits
+from outfield.data.user_data import dataset, id_splits, ood_members
 from outfield.data.views import relabelled
 from outfield.errors import Problems, UserError
 from outfield.features.cache import Cache, DamagedEntryWarning

@@ -11,7 +11,7 @@ import pytest
 from outfield.dashboard import replies
 from outfield.reports.displays.base import Display
 from outfield.reports.html import render
-from outfield.reports.spreadsheet import without_formulas
+from outfield.store.spreadsheet import without_formulas
 
 FORMULAS = (
     '=HYPERLINK("http://x","y")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\0=1",

@@ -25,7 +25,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Where a server listens that waits a fifth of a second for a request."""
-    with pytest.MonkeyPatch.context() as patch, server._listening("127.0.0.1", 0) as door:
+    with pytest.MonkeyPatch.context() as patch, server.listening("127.0.0.1", 0) as door:
         patch.setattr(server, "PATIENCE", 0.2)
         started = threading.Event()
         running = server._Server(server.settings(app), started.set)

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from outfield.card.data import dataset
 from outfield.data.check import check
 from outfield.data.sources.arrays import Arrays
 from outfield.data.sources.folder import Folder
 from outfield.data.sources.imglist import Imglist
 from outfield.data.sources.webdataset import Webdataset
 from outfield.data.sources.zip import Zip
+from outfield.data.user_data import dataset
 from outfield.errors import NotThere, UserError
 
 

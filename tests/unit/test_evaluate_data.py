@@ -19,12 +19,12 @@ from sklearn.preprocessing import OneHotEncoder
 from torch import nn
 
 import outfield
-from outfield.card.data import dataset, ood_members
 from outfield.cli._card import id_paths, ood_of
 from outfield.data.adapters import labels_of
 from outfield.data.datasets import left_out_of
 from outfield.data.sources.table import Table
 from outfield.data.sources.text import Text
+from outfield.data.user_data import dataset, ood_members
 from outfield.errors import NotThere, UserError
 from outfield.features.cache import Cache
 from outfield.models.open import open_model

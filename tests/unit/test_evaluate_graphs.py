@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from outfield.card.data import dataset
+from outfield.data.user_data import dataset
 from outfield.errors import UserError
 from outfield.models.open import open_model
 

@@ -21,9 +21,9 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from outfield.card.card import Card
-from outfield.card.data import dataset
 from outfield.card.run import evaluate
 from outfield.data.adapters import gap
+from outfield.data.user_data import dataset
 from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.models.open import open_model

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 import outfield
-from outfield.card.data import aligned, dataset
 from outfield.card.run import evaluate
 from outfield.data import datasets, labels, views
 from outfield.data.datasets import ArrayDataset
@@ -20,6 +19,7 @@ from outfield.data.sources.arrays import Arrays
 from outfield.data.sources.imglist import Imglist
 from outfield.data.sources.table import Table
 from outfield.data.sources.text import Text
+from outfield.data.user_data import aligned, dataset
 from outfield.data.views import in_order
 from outfield.errors import UserError
 from outfield.features.cache import Cache

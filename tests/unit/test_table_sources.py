@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from outfield.card.data import dataset
 from outfield.data import datasets
 from outfield.data.sources.table import Table
 from outfield.data.sources.text import Text
+from outfield.data.user_data import dataset
 from outfield.errors import UserError
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from outfield.store.write import atomically, write_text
 if TYPE_CHECKING:
     import altair as alt
 
+    from outfield.data.base import Dataset
     from outfield.features.cache import Cache
+    from outfield.models.base import Model
 
 ENDINGS = (".html", ".json", ".parquet", ".md")
 
@@ -26,8 +28,71 @@ def check_ending(path: Path) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a card was made from: the model, the data that detectors were fitted, held back and chosen on, the cache."""
+
+    model: Model
+    fit: Dataset
+    held: Dataset | None
+    selected: tuple[Dataset, ...]
+    cache: Cache
+
+
 class Card(Facts):
     """What one model does on ID data, under covariate shift and on OOD data, to look at and to write; see ``Facts``."""
+
+    origin: Origin | None = None
+    """The model and the data that the card was made from, while they are at hand; a card of a study has none."""
+
+    def guard(self, path: str | Path, *, detector: str | None = None, far: float = 0.05, calibrate: Any = None) -> Path:
+        """Build a guard of this model with the recommended detector, and write its bundle; see ``guard.build.build``.
+
+        Parameters
+        ----------
+        path : folder of the bundle
+        detector : str, optional
+            Another than the recommended one.
+        far : float
+            Share of ID inputs that may be flagged.
+        calibrate : data, optional
+            ID data that nothing saw before. By default the ID-val data that the card was given, which no detector was
+            chosen on.
+
+        Raises
+        ------
+        UserError
+            A card of a study or of a file, which has no model; no data to calibrate on; see ``build``.
+
+        Examples
+        --------
+        >>> card = outfield.evaluate(model, id_test=test, id_train=train, id_val=val, ood=ood)  # doctest: +SKIP
+        >>> card.guard("pets.guard")  # doctest: +SKIP
+        """
+        from outfield.card.page import html
+        from outfield.guard.build import build
+
+        if self.origin is None:
+            raise UserError(
+                "Expected a card that was just made with `evaluate`, but this one has no model. Call evaluate, "
+                "or `outfield guard build MODEL --id DATA --calibrate DATA -o FOLDER`."
+            )
+        given = self.origin.held if calibrate is None else calibrate
+        if given is None:
+            raise UserError(
+                "Expected ID data that nothing saw before, but the card was made without ID-val data. Pass calibrate=, "
+                "or id_val= to evaluate."
+            )
+        made = build(
+            self.origin.model, fit=self.origin.fit, calibrate=given, select=self.origin.selected, alpha=far,
+            detector=detector or self.recommended, cache=self.origin.cache, card=html(self),
+        )  # fmt: skip
+        return made.save(path)
+
+    def with_origin(self, origin: Origin) -> Card:
+        """This card, which knows what it was made from."""
+        object.__setattr__(self, "origin", origin)
+        return self
 
     @classmethod
     def of_study(cls, folder: Path | str, model: str, *, cache: Cache | None = None, seed: int = 0) -> Card:

@@ -12,9 +12,8 @@ import numpy as np
 import polars as pl
 
 from outfield import keys, registry
-from outfield.card.card import Card
+from outfield.card.card import Card, Origin
 from outfield.card.classes import by_class
-from outfield.card.data import Aligned, aligned, id_splits, kind_of, ood_members
 from outfield.card.hardest import Judged, answers, hardest
 from outfield.card.jobs import Shelf
 from outfield.card.recommendation import choose, paired
@@ -25,6 +24,7 @@ from outfield.data.datasets import left_out_of, row_keys
 from outfield.data.in_memory import in_memory
 from outfield.data.member import Member
 from outfield.data.sampling import sample
+from outfield.data.user_data import Aligned, aligned, id_splits, kind_of, ood_members
 from outfield.data.views import shifted
 from outfield.detectors._requirements import asks
 from outfield.detectors.base import Detector
@@ -97,7 +97,7 @@ def evaluate(
         By default the user's: a second evaluation of the same model and data makes no pass.
     classes : sequence of str or mapping, optional
         Names of the model's outputs, in their order; or the data's names of classes to the model's names or numbers,
-        where they differ: ``{"entailment": "yes"}``. See ``outfield.card.data.aligned``.
+        where they differ: ``{"entailment": "yes"}``. See ``outfield.data.user_data.aligned``.
     target : str, optional
         Column of tables that holds the number to be predicted. With it, and of a regressor of scikit-learn, the card
         is one of a regression: its data are ``(items, targets)``, sources with targets, or such tables.
@@ -163,7 +163,7 @@ def evaluate(
     )
     probing = next(job.probing for job in scored if job.title == choice.best)
     judged, names = bench.judged(scores[choice.best], probing=probing), known.classes
-    return Card(
+    card = Card(
         repr(opened),
         rows,
         choice,
@@ -177,6 +177,8 @@ def evaluate(
         answers(judged[-1], names),
         judged[-1],
     )
+    held = None if id_val is None else sets.val.data
+    return card.with_origin(Origin(opened, sets.train.data, held, (sets.test.data,), bench.cache))
 
 
 def _predicts_numbers(model: Any, options: Mapping[str, Any]) -> bool:

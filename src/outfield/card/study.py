@@ -12,11 +12,11 @@ import numpy as np
 import polars as pl
 
 from outfield.card.classes import by_class
-from outfield.card.data import kind_of
 from outfield.card.facts import Facts
 from outfield.card.hardest import Judged, answers, hardest
 from outfield.card.recommendation import choose, paired
 from outfield.data.base import Dataset
+from outfield.data.user_data import kind_of
 from outfield.data.views import subset
 from outfield.errors import UserError
 from outfield.features.cache import Cache, default_folder

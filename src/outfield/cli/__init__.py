@@ -1,4 +1,4 @@
-"""The command line: one file a command, each with a function of the same name."""
+"""The command line: one file a command, with a function of the same name, or a ``group`` of commands."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _sentence(
 
 
 def app() -> Typer:
-    """Every command; their heavy imports wait until they run."""
+    """Every command, and every ``group`` of them; their heavy imports wait until they run."""
     from typer import Typer
 
     from outfield.cli._group import Group, start
@@ -63,5 +63,9 @@ def app() -> Typer:
         context_settings={"max_content_width": 100},
     )
     for name in sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")):
-        commands.command(name)(getattr(import_module(f"outfield.cli.{name}"), name))
+        module = import_module(f"outfield.cli.{name}")
+        if isinstance(several := getattr(module, "group", None), Typer):
+            commands.add_typer(several, cls=Group)
+        else:
+            commands.command(name)(getattr(module, name))
     return commands

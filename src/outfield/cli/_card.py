@@ -12,9 +12,9 @@ from rich.table import Table
 
 from outfield import registry
 from outfield.card.card import Card, check_ending
-from outfield.card.data import name_of_path
 from outfield.cli._console import Words, console
 from outfield.cli._plain import say
+from outfield.data.user_data import name_of_path
 from outfield.errors import UserError, reading
 from outfield.models.preprocess import Pictures
 from outfield.places import file_name, home

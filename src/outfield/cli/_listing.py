@@ -29,6 +29,7 @@ KINDS = {
     "networks": "Architectures that a study trains or reads weights into.",
     "executors": "Where the work of a study runs.",
     "tasks": "What is learned, where it is tested, and what counts as good.",
+    "estimators": "How accurate a classifier is on data without labels.",
     "analyses": "Questions that a report puts to the rows: findings, tables, pictures.",
 }
 OTHERS = {
@@ -339,6 +340,7 @@ def in_study(page: Page) -> str:
         "executors": f"resources:\n  executor: {page.name}",
         "tasks": f"task: {plugin}",
         "metrics": "Every metric that fits is measured; a study file names none.",
+        "estimators": "Each that applies is asked: outfield.guard.accuracy.estimate_accuracy(...).",
         "probes": "A detector asks for it; a study file names none.",
         "analyses": "Every report shows it where its rows are; a study file names none.",
     }[page.kind]

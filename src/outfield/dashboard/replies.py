@@ -10,7 +10,7 @@ import polars as pl
 from starlette.responses import JSONResponse, StreamingResponse
 
 from outfield.reports.html import nan_as_none
-from outfield.reports.spreadsheet import without_formulas
+from outfield.store.spreadsheet import without_formulas
 
 
 class Json(JSONResponse):

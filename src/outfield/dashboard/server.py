@@ -9,16 +9,16 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from outfield.dashboard import overview
-from outfield.dashboard.app import create_app
 from outfield.dashboard.security import LOOPBACK
-from outfield.dashboard.studies import PAUSE, Shelf, Study
 from outfield.errors import UserError
+
+if TYPE_CHECKING:
+    from outfield.dashboard.studies import Shelf, Study
 
 ANY = ("0.0.0.0", "::", "")
 SHORTEST = 16
@@ -35,20 +35,27 @@ def serve(folder: Path, host: str, port: int, token: str | None, say: Callable[[
     UserError
         The folder cannot be read, the port is taken, or the token is short.
     """
+    from outfield.dashboard.app import create_app
+
     token = settled(host, token)
     app = create_app(folder, token=token, hosts=("*",) if host in ANY else {host.lower(), *LOOPBACK})
     shelf, stop = app.state.shelf, threading.Event()
     warming = threading.Thread(target=_warm, args=(shelf, stop))
-    with _listening(host, port) as door:
+    with listening(host, port) as door:
         warming.start()
         opened = f"Dashboard: {address(host, door.getsockname()[1], token)}  (Ctrl-C ends it)"
         try:
-            with suppress(KeyboardInterrupt):
-                _Server(settings(app), lambda: say(opened)).run(sockets=[door])
+            run(app, door, lambda: say(opened))
         finally:
             stop.set()
             warming.join()
             shelf.close()
+
+
+def run(app: Any, door: socket.socket, started: Callable[[], object]) -> None:
+    """Answer what comes to a socket until interrupted; ``started`` is called once that begins."""
+    with suppress(KeyboardInterrupt):
+        _Server(settings(app), started).run(sockets=[door])
 
 
 def settings(app: Any) -> uvicorn.Config:
@@ -98,7 +105,14 @@ class _Server(uvicorn.Server):
         self._say()
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises
+    ------
+    UserError
+        The port is taken, or may not be had.
+    """
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
@@ -125,6 +139,9 @@ def _age(study: Study) -> float:
 
 
 def _warm_one(study: Study, stop: threading.Event) -> None:
+    from outfield.dashboard import overview
+    from outfield.dashboard.studies import PAUSE
+
     for _ in study.gathered():
         if stop.wait(PAUSE):
             return

@@ -14,6 +14,8 @@ from outfield.data.sampling import sampled_rows
 from outfield.data.views import subset
 from outfield.errors import UserError
 
+Category = Literal["near", "far", "extreme", "synthetic"]
+"""How far an OOD set lies from ID data; synthetic sets show nothing that there is."""
 Role = Literal["train", "val", "test", "ood", "tuning", "shift", "outliers", "wild", "unlabelled", "learn"]
 """What a set is for. The last four are streams: training reads them beside the training set."""
 

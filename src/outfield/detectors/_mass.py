@@ -16,6 +16,7 @@ def kept(dim: int, percentile: float) -> int:
     >>> kept(512, 90), kept(4, 99)
     (51, 1)
     """
+    dim = int(dim)  # while a graph is traced, sizes are tensors
     return max(1, dim - round(dim * percentile / 100))
 
 

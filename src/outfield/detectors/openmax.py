@@ -70,7 +70,7 @@ class OpenMax(Detector):
 
     def score(self, out: Outputs, state: State) -> Tensor:
         logits = out.logits.double()
-        lost = logits * self._ranks(logits) * _cdf(torch.cdist(logits, state["means"]), state)
+        lost = logits * self._ranks(logits) * _cdf(_distances(logits, state["means"]), state)
         return torch.softmax(torch.cat([lost.sum(1, keepdim=True), logits - lost], dim=1), dim=1)[:, 0]
 
     def _ranks(self, logits: Tensor) -> Tensor:
@@ -78,16 +78,22 @@ class OpenMax(Detector):
         alpha = min(self.alpha, logits.shape[1])
         weights = torch.arange(alpha, 0, -1, dtype=logits.dtype, device=logits.device) / alpha
         top = logits.topk(alpha, dim=1).indices
-        return torch.zeros_like(logits).scatter_(1, top, weights.expand(len(logits), -1))
+        return torch.zeros_like(logits).scatter_(1, top, weights.expand_as(top))
 
 
 _ROWS = 2048
 """Rows that are widened to float64 at a time."""
 
 
+def _distances(logits: Tensor, means: Tensor) -> Tensor:
+    """Euclidean distances [n, C] in float64, ``sqrt(|a|^2 + |b|^2 - 2ab)``: those of a row are its own."""
+    squares = logits.square().sum(1, keepdim=True) + means.square().sum(1) - 2 * logits @ means.T
+    return squares.clamp(min=0).sqrt()
+
+
 def _cdf(distances: Tensor, state: State) -> Tensor:
     shifted = (distances - state["least"] + 1).clamp(min=1e-300)
-    return -torch.expm1(-(state["shape"] * (shifted.log() - state["scale"].log())).exp())
+    return 1 - (-(state["shape"] * (shifted.log() - state["scale"].log())).exp()).exp()
 
 
 def _weibull(tails: Tensor, steps: int = 80) -> tuple[Tensor, Tensor, Tensor]:

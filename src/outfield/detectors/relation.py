@@ -84,7 +84,8 @@ class Relation(Detector):
         """Sums of the relations to a piece of the bank, [n]."""
 
         def related(features: Tensor, p: Tensor) -> Tensor:
-            r = torch.nn.functional.threshold((features @ bank.T).mul_(p @ bank_p.T), self.threshold, 0.0)
+            r = (features @ bank.T).mul_(p @ bank_p.T)
+            r = torch.where(r > self.threshold, r, 0.0)
             return (r if self.power == 1 else r.pow_(self.power)).sum(1)
 
         return in_pieces(related, 4 * len(bank), features, p)

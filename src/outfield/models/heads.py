@@ -82,7 +82,7 @@ def _chosen_token(x: Tensor, head: Head, logits: Tensor) -> Tensor:
     tokens = x.flatten(1, -2)
     with torch.no_grad():
         place = (head(tokens) - logits[:, None]).abs().amax(2).argmin(1)
-    return tokens[torch.arange(len(tokens), device=tokens.device), place]
+    return tokens[torch.arange(tokens.shape[0], device=tokens.device), place]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from outfield.errors import UserError
 from outfield.reports.displays._style import FAMILY, GREY, PENTAGON, SHAPES, USED, category
 from outfield.reports.displays.base import Display
 from outfield.reports.results import INFORMATION, Results, in_order
-from outfield.reports.spreadsheet import without_formulas
+from outfield.store.spreadsheet import without_formulas
 
 LONG = 80
 """Tables of more rows are built by the page from their CSV when they are opened, so that no number is there twice."""

@@ -31,12 +31,12 @@ from pydantic import (
 )
 
 from outfield import registry, strict_yaml
+from outfield.data.member import Category
 from outfield.errors import Problems, UserError, singular
 from outfield.places import home
 
 LONGEST = 200
 """Signs of a wrong value that a message shows."""
-Category = Literal["near", "far", "extreme", "synthetic"]
 Stream = Literal["outliers", "wild", "unlabelled", "learn"]
 ROOT_VARIABLE = "OUTFIELD_DATA"
 """Environment variable that goes before the ``data`` of a study file."""

@@ -6,6 +6,7 @@ No check needs pytest. ``plugins_of`` gives those of all plug-ins that an instal
 from outfield.testing.analyses import check_analysis
 from outfield.testing.detectors import check_detector
 from outfield.testing.discovery import Contract, plugins_of
+from outfield.testing.estimators import check_estimator
 from outfield.testing.metrics import check_metric
 from outfield.testing.networks import check_network
 from outfield.testing.shifts import check_shift
@@ -18,6 +19,7 @@ __all__ = [
     "Contract",
     "check_analysis",
     "check_detector",
+    "check_estimator",
     "check_metric",
     "check_network",
     "check_shift",

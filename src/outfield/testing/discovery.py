@@ -12,6 +12,7 @@ from outfield.errors import UserError
 from outfield.studies.spec import Plugin
 from outfield.testing.analyses import check_analysis
 from outfield.testing.detectors import check_detector
+from outfield.testing.estimators import check_estimator
 from outfield.testing.metrics import check_metric
 from outfield.testing.networks import check_network
 from outfield.testing.shifts import check_shift
@@ -24,6 +25,7 @@ GROUP = "outfield."
 CONTRACTS: dict[str, Callable[..., None]] = {
     "analyses": check_analysis,
     "detectors": check_detector,
+    "estimators": check_estimator,
     "metrics": check_metric,
     "networks": check_network,
     "shifts": check_shift,

@@ -17,7 +17,7 @@ from outfield.data import adapters, labels
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import targets_of
 from outfield.data.folder_tree import Tree
-from outfield.data.member import Member
+from outfield.data.member import Category, Member
 from outfield.data.sampling import split
 from outfield.data.sources._names import is_foreign, is_picture
 from outfield.data.sources._rows import ending, header, records
@@ -26,7 +26,6 @@ from outfield.data.sources.table import Table
 from outfield.data.views import in_order, relabelled, with_targets
 from outfield.errors import UserError, listed, reading
 from outfield.places import home
-from outfield.studies.spec import Category
 
 CATEGORIES: tuple[str, ...] = get_args(Category)
 SHARES = {"train": 0.5, "val": 0.1, "test": 0.4}

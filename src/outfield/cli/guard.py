@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Exit, Option, Typer
+
+if TYPE_CHECKING:
+    from outfield.types import Estimate
+
+FAILED = 3
+"""Exit status where a batch is not like the calibration data."""
+
+group = Typer(
+    name="guard",
+    help="From a model and ID data to a detector in production, with a promise on its false alarms.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@group.command()
+def plan(
+    n: Annotated[int, Argument(help="Calibration items.")],
+    *,
+    alpha: Annotated[float, Option(help="Share of ID items that may be flagged.")] = 0.05,
+    delta: Annotated[float, Option(help="Share of calibrations in which it may be more.")] = 0.05,
+    traffic: Annotated[float, Option(help="ID items a day.")] = 0.0,
+    detected: Annotated[float, Option(help="Share of OOD items that the detector flags.")] = 0.5,
+) -> None:
+    """What a number of calibration items promises and costs, before any is collected."""
+    from outfield.guard.thresholds import plan as planned
+
+    found = planned(n, alpha, delta, traffic=traffic, detected=detected)
+    print(f"At most {alpha:.1%} of ID items are flagged, in {1 - delta:.0%} of calibrations with {n:,} items.")
+    print(f"Expected: {found.expected:.2%} of ID items.")
+    if traffic:
+        print(f"That is {found.alarms_a_day:,.0f} false alarms a day.")
+    print(f"Where the flag rate rises above {alpha:.1%}, at least {found.visible_share:.1%} of a stream is OOD.")
+    print(f"To confirm the promise later: {found.audit:,} random ID items.")
+
+
+@group.command()
+def build(
+    model: Annotated[str, Argument(help="timm:NAME, hf:NAME-or-folder, onnx:FILE, FILE.skops, FILE.py:CALLABLE.")],
+    *,
+    id: Annotated[Path, Option(help="Labelled ID data that the detector is fitted on.")],
+    calibrate: Annotated[Path, Option(help="ID data that nothing saw before.")],
+    output: Annotated[Path, Option("--output", "-o", help="Folder of the bundle.")],
+    detector: Annotated[str, Option(help="Its name; `outfield list detectors`.")] = "energy",
+    alpha: Annotated[float, Option(help="Share of ID items that may be flagged.")] = 0.05,
+    delta: Annotated[float, Option(help="Share of calibrations in which it may be more.")] = 0.05,
+    per_class: Annotated[bool, Option("--per-class", help="A threshold for each predicted class too.")] = False,
+    ood: Annotated[list[str] | None, Option(help="CATEGORY=PATH: how much of it is flagged.")] = None,
+) -> None:
+    """Fit a detector, calibrate it on other items, and write the bundle."""
+    from outfield.cli._card import ood_of
+    from outfield.guard.build import build as built
+
+    sets = None if not ood else ood_of(ood)
+    made = built(
+        model, fit=id, calibrate=calibrate, detector=detector, alpha=alpha, delta=delta, per_class=per_class, ood=sets
+    )
+    _told(made.manifest)
+    print(f"Bundle: {made.save(output)}")
+
+
+def _told(manifest: object) -> None:
+    from outfield.guard.manifest import Manifest
+
+    assert isinstance(manifest, Manifest)
+    for one in manifest.promises:
+        where = "" if one.scope == "all" else f" where {one.scope} is predicted"
+        print(
+            f"Promised{where}: at most {one.alpha:.1%} of ID items flagged, with probability "
+            f"{1 - (one.delta or 0):.0%} over calibrations ({one.n:,} items); expected {one.expected:.2%}."
+        )
+    for each in manifest.measured:
+        print(f"{each.set}: {each.flagged:.1%} flagged [{each.low:.1%}, {each.high:.1%}] of {each.n:,}.")
+    for said in manifest.checks:
+        print(f"- {said}")
+    print("Not promised:")
+    for said in manifest.limits:
+        print(f"- {said}")
+
+
+@group.command()
+def check(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    *,
+    public_key: Annotated[Path | None, Option("--public-key", help="PEM: its owner must have signed it.")] = None,
+) -> None:
+    """Load a bundle, compare its signature, digests, schema and canaries, and say what it promises."""
+    from outfield.guard.bundle import Bundle
+    from outfield.guard.signature import verify
+
+    if public_key is not None:
+        verify(bundle, public_key)
+        print(f"Signed by the owner of {public_key.name}.")
+    found = Bundle.load(bundle)
+    part = found.manifest
+    print(f"{part.detector.name} on {part.model.adapter} {part.model.id!r}; built by outfield {part.outfield}.")
+    print(f"Digest {part.digest}. As it was written; its canaries score as they did.")
+    _told(part)
+
+
+@group.command()
+def sign(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    *,
+    private_key: Annotated[Path, Option("--private-key", help="Elliptic-curve key in PEM.")],
+) -> None:
+    """Sign every file of a bundle; `guard check --public-key` compares."""
+    from outfield.guard.bundle import Bundle
+    from outfield.guard.signature import sign as signed
+
+    Bundle.load(bundle)
+    print(f"Signature: {signed(bundle, private_key)}")
+
+
+@group.command()
+def score(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    data: Annotated[Path, Argument(help="Inputs: a folder of pictures or a file, as for `outfield evaluate`.")],
+    *,
+    model: Annotated[str, Option(help="The model that the bundle was built with, as for `outfield evaluate`.")],
+    output: Annotated[Path | None, Option("--output", "-o", help="A .csv or .parquet with a row an input.")] = None,
+) -> None:
+    """Prediction, score, p and verdict of every input, and a verdict on all together; exit code 3 where that fails."""
+    from outfield.data.user_data import dataset
+    from outfield.guard.batches import verdict_of_batch
+    from outfield.guard.guarded import guarded
+    from outfield.guard.scores import written
+
+    guard = guarded(model, bundle)
+    inputs = dataset(data)
+    found = guard.answers(inputs)
+    if output is not None:
+        print(f"Scores: {written(found, inputs, output)}")
+    whole = verdict_of_batch(found.score, guard.bundle.ladder)
+    flagged = (found.verdict == "ood").sum()
+    print(f"{flagged:,} of {whole.n:,} inputs flagged ({flagged / whole.n:.1%}); {whole.unscored:,} without a score.")
+    if whole.shifted:
+        print(
+            f"This batch is not like the calibration data (p = {whole.p:.2g}): at least {whole.ood_share:.1%} is not."
+        )
+        raise Exit(FAILED)
+    print(f"Nothing says that this batch is not like the calibration data (p = {whole.p:.2g}).")
+
+
+@group.command()
+def monitor(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    scores: Annotated[Path, Argument(help="A table of `guard score` (.csv or .parquet), in the order of time.")],
+    *,
+    groups: Annotated[str | None, Option(help="Column of what belongs together: a film, a patient.")] = None,
+    run_length: Annotated[float, Option(help="Items to a false alarm, at least, on average.")] = 100_000,
+) -> None:
+    """Watch a stream of scores for a change; exit code 3 where there was an alarm."""
+    from outfield.guard.bundle import Bundle
+    from outfield.guard.monitor import CLUMPED
+    from outfield.guard.scores import read
+
+    watch = Bundle.load(bundle).monitor(run_length=run_length)
+    values, named = read(scores, groups)
+    watch.update(values, named)
+    what = "items" if groups is None else f"groups ({groups})"
+    print(f"{watch.items:,.0f} {what} in {watch.blocks:,} blocks; false alarms: one in {run_length:,.0f} at most.")
+    for place, rate in enumerate(watch.ladder.rates):
+        low, high = watch.flag_rate(place)
+        print(f"Certified {rate:.1%}: {watch.flags[place] / max(watch.items, 1):.2%} flagged [{low:.2%}, {high:.2%}].")
+    if watch.clumps() > CLUMPED and groups is None:
+        print(
+            f"Flags come in clumps (variance {watch.clumps():.1f} times the binomial's): items that follow each other "
+            "are alike, and the promise on false alarms does not hold. Name what belongs together with --groups."
+        )
+    if watch.alarm:
+        print(f"ALARM after {watch.alarmed_at:,.0f} {what}: the stream is no longer like the calibration data.")
+        raise Exit(FAILED)
+    print("No alarm.")
+
+
+@group.command()
+def accuracy(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    data: Annotated[Path, Argument(help="Inputs without labels.")],
+    *,
+    id: Annotated[Path, Option(help="Labelled ID data that the model was not trained on.")],
+    model: Annotated[str, Option(help="The model that the bundle was built with.")],
+) -> None:
+    """How accurate the model probably is on data without labels; exit code 3 where that cannot be said."""
+    from outfield.guard.accuracy import of_data
+    from outfield.guard.guarded import guarded
+
+    found = of_data(guarded(model, bundle), data, id)
+    print(f"On the labelled ID data: {_percent(found.known)} of {found.known.n:,}.")
+    for name, one in found.estimates.items():
+        print(f"{name}: {_percent(one)}")
+    print(found.trust)
+    if found.refused:
+        raise Exit(FAILED)
+
+
+def _percent(found: Estimate) -> str:
+    return f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"
+
+
+@group.command()
+def export(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    *,
+    onnx: Annotated[Path | None, Option(help="The .onnx file.")] = None,
+    output: Annotated[Path | None, Option("--output", "-o", help="Folder of a bundle that holds the graph.")] = None,
+    model: Annotated[str | None, Option(help="The model; without it the graph reads logits and features.")] = None,
+    data: Annotated[Path | None, Option(help="Some inputs of the model: the graph is compared on 256 of them.")] = None,
+) -> None:
+    """Model, detector and thresholds as one ONNX graph, which is served without torch."""
+    from outfield.errors import UserError
+    from outfield.guard.bundle import Bundle
+    from outfield.guard.export import export as exported
+    from outfield.store.write import atomically
+
+    if onnx is None and output is None:
+        raise UserError("Expected where to write the graph, but got nothing. Pass --onnx FILE or -o FOLDER.")
+    if onnx is not None and onnx.suffix != ".onnx":
+        raise UserError(f"Expected a file of .onnx, but got {onnx.name!r}. Choose that ending.")
+    source = Bundle.load(bundle)
+    graph = exported(source, model, data)
+    if onnx is not None:
+        with atomically(onnx) as temporary:
+            temporary.write_bytes(graph.content)
+        print(f"Graph: {onnx}")
+    if output is not None:
+        print(f"Bundle: {source.with_onnx(graph.content).save(output)}")
+    print(
+        f"Compared with Python on {graph.compared:,} inputs: {graph.changed:,} decisions differ; scores by at most "
+        f"{graph.largest:.1g} standard deviations of the calibration scores."
+    )
+
+
+@group.command()
+def recheck(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    data: Annotated[Path, Argument(help="Inputs as they come in production.")],
+    *,
+    original: Annotated[str, Option(help="The model that the bundle was built with.")],
+    model: Annotated[str, Option(help="The same model in another precision, on another device, or re-exported.")],
+    limit: Annotated[float, Option(help="The share of changed verdicts that passes.")] = 0.01,
+    device: Annotated[str | None, Option(help="Where the other model computes.")] = None,
+    output: Annotated[Path | None, Option("--output", "-o", help="Folder of a bundle for the other model.")] = None,
+) -> None:
+    """Count the decisions that change with another form of the model; exit code 3 where too many may."""
+    from outfield.guard.bundle import Bundle
+    from outfield.guard.recheck import recheck as rechecked
+
+    found, made = rechecked(Bundle.load(bundle), data, original=original, other=model, limit=limit, device=device)
+    print(found.said)
+    print(found.verdict)
+    if not found.passed:
+        raise Exit(FAILED)
+    if output is not None:
+        print(f"Bundle: {made.save(output)}")
+
+
+@group.command()
+def serve(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle, or an .onnx file of `guard export`.")],
+    *,
+    model: Annotated[str | None, Option(help="The model; without it requests bring logits and features.")] = None,
+    name: Annotated[str, Option(help="The model's name in addresses.")] = "model",
+    host: Annotated[str, Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option(min=0, max=65535, help="Port to listen on.")] = 8643,
+    token: Annotated[str | None, Option(help="What a request must show; made and printed where one is needed.")] = None,
+) -> None:
+    """Answer over HTTP: scores, verdicts, a monitor, metrics; see docs/guard.md."""
+    from importlib.util import find_spec
+
+    from outfield.errors import MissingExtra
+
+    for package in ("fastapi", "uvicorn", "prometheus_client"):
+        if find_spec(package) is None:
+            raise MissingExtra(package, extra="serve")
+    from outfield.cli._plain import say
+    from outfield.dashboard.server import listening, run, settled
+    from outfield.guard.service import Service, app_of
+
+    token = settled(host, token)
+    service = Service(bundle, model, name=name)
+    with listening(host, port) as door:
+        where = f"http://{host or 'localhost'}:{door.getsockname()[1]}"
+        shown = "" if token is None else f"  Token: {token}"
+        try:
+            run(app_of(service, token), door, lambda: say(f"Guard: {where}  (Ctrl-C ends it){shown}"))
+        finally:
+            service.close()

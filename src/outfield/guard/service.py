@@ -1,0 +1,392 @@
+"""The guard as a service: scores and verdicts over HTTP, in the Open Inference Protocol and in plain JSON.
+
+One thread computes, a bounded queue waits for it: where it is full the answer is 429 at once. Nothing waits for a
+larger batch. A reload swaps the bundle after it has loaded and scored its canaries; every answer names the digest that
+gave it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from fastapi import FastAPI, Request
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.responses import JSONResponse, Response
+
+from outfield.errors import UserError
+from outfield.guard.http_token import Token
+from outfield.guard.monitor import Monitor
+from outfield.guard.onnx_backend import OnnxGuard
+from outfield.guard.verdicts import Verdicts
+from outfield.types import Array
+
+if TYPE_CHECKING:
+    from outfield.guard.bundle import Bundle
+    from outfield.guard.guarded import Guarded
+
+    Loaded: TypeAlias = tuple[Bundle | OnnxGuard, Guarded | OnnxGuard | None, Monitor]
+
+DATATYPES = {"FP32": np.float32, "FP64": np.float64, "FP16": np.float16, "INT64": np.int64, "UINT8": np.uint8}
+"""Of the Open Inference Protocol, those that are read."""
+FIELDS = ("logits", "features")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may ask.
+
+    Parameters
+    ----------
+    bytes, items : int
+        Of a request's body, and its inputs.
+    depth : int
+        Lists within lists of its JSON.
+    waiting : int
+        Requests in the queue; one more is answered with 429.
+    seconds : float
+        Until an answer must be there; then the answer is 504.
+    """
+
+    bytes: int = 32 * 2**20
+    items: int = 4096
+    depth: int = 12
+    waiting: int = 64
+    seconds: float = 30.0
+
+
+class Refused(Exception):
+    """A request that is not answered, with the status that says why."""
+
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        super().__init__(text)
+
+
+class Service:
+    """A guard, the monitor of what it answers, and its counts.
+
+    Parameters
+    ----------
+    bundle : path of a bundle, or of a graph (.onnx) that ``guard export`` wrote: it is served without torch
+    model : Model or object, optional
+        The guarded model; without one, requests bring ``logits`` and ``features``.
+    name : str
+        The model's name in addresses.
+    """
+
+    def __init__(
+        self,
+        bundle: Path | str,
+        model: Any = None,
+        *,
+        name: str = "model",
+        limits: Limits | None = None,
+        **options: Any,
+    ) -> None:
+        self.path, self.name, self.limits = Path(bundle), name, limits or Limits()
+        self._model, self._options = model, options
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="guard")
+        self.waiting, self.draining = 0, False
+        self.counts = _Counts()
+        self.bundle, self.guard, self.monitor = self._loaded()
+        self.counts.say(self.bundle)
+
+    def _loaded(self) -> Loaded:
+        if self.path.suffix == ".onnx":
+            graph = OnnxGuard.load(self.path)
+            return graph, graph, graph.monitor()
+        from outfield.guard.bundle import Bundle
+        from outfield.guard.guarded import Guarded
+
+        bundle = Bundle.load(self.path)
+        guard = None if self._model is None else Guarded(self._model, bundle, self._options)
+        return bundle, guard, bundle.monitor()
+
+    async def asked(self, work: Callable[[], Any]) -> Any:
+        """What ``work`` gives, from the one thread that computes.
+
+        Raises
+        ------
+        Refused
+            The queue is full (429), the service is going down (503), or the answer takes too long (504).
+        """
+        if self.draining:
+            raise Refused(503, "Expected a service that takes requests, but this one is shutting down. Ask another.")
+        if self.waiting >= self.limits.waiting:
+            raise Refused(429, f"Expected room in the queue, but {self.waiting} requests wait. Ask again later.")
+        self.waiting += 1
+        loop = asyncio.get_running_loop()
+        task = loop.run_in_executor(self._worker, work)
+        task.add_done_callback(lambda _: self._left())
+        try:
+            return await asyncio.wait_for(asyncio.shield(task), self.limits.seconds)
+        except TimeoutError:
+            raise Refused(
+                504, f"Expected an answer within {self.limits.seconds:g} s, but there is none. Send less."
+            ) from None
+
+    def _left(self) -> None:
+        self.waiting -= 1
+
+    async def reload(self) -> str:
+        """Load the bundle's folder again, and answer from it once it is known to be whole; its digest."""
+        loaded = await asyncio.get_running_loop().run_in_executor(None, self._loaded)
+        await self.asked(partial(self._swap, loaded))
+        return self.bundle.manifest.digest
+
+    def _swap(self, loaded: Loaded) -> None:
+        same = loaded[0].manifest.digest == self.bundle.manifest.digest
+        self.bundle, self.guard, monitor = loaded
+        self.monitor = self.monitor if same else monitor
+        self.counts.say(self.bundle)
+
+    def of_values(self, fields: Mapping[str, Array]) -> dict[str, Any]:
+        """Verdicts of logits and features."""
+        return self._told(self.bundle, self.bundle.score(None, **fields), None)
+
+    def of_inputs(self, inputs: Array) -> dict[str, Any]:
+        """Predictions and verdicts of inputs of the model."""
+        if self.guard is None:
+            raise UserError(
+                f"Expected {' and '.join(FIELDS)}, for this service has no model, but got inputs. Send those."
+            )
+        found = self.guard(inputs)
+        return self._told(self.guard.bundle, found.verdicts, found.prediction)
+
+    def _told(self, bundle: Bundle | OnnxGuard, found: Verdicts, predicted: Array | None) -> dict[str, Any]:
+        self.monitor.update(found.score)
+        self.counts.add(found, self.monitor)
+        said = {} if predicted is None else {"prediction": predicted.tolist()}
+        return said | {
+            "score": _plain(found.score), "p": _plain(found.p), "verdict": found.verdict.tolist(),
+            "threshold": bundle.threshold, "digest": bundle.manifest.digest,
+        }  # fmt: skip
+
+    def close(self) -> None:
+        """Answer what waits, and take nothing more."""
+        self.draining = True
+        self._worker.shutdown(wait=True)
+
+
+def _plain(values: Array) -> list[float | None]:
+    """Numbers as JSON knows them: NaN is null."""
+    return [None if math.isnan(one) else one for one in values.tolist()]
+
+
+class _Counts:
+    """What Prometheus reads."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.inputs = Counter("outfield_inputs_total", "Inputs by verdict.", ["verdict"], registry=self.registry)
+        self.requests = Counter("outfield_requests_total", "Requests by status.", ["status"], registry=self.registry)
+        self.seconds = Histogram("outfield_request_seconds", "Seconds of a request.", registry=self.registry)
+        self.p = Histogram(
+            "outfield_p",
+            "The p of inputs.",
+            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 1.0),
+            registry=self.registry,
+        )
+        self.threshold = Gauge("outfield_threshold", "The threshold.", ["digest", "detector"], registry=self.registry)
+        self.alarm = Gauge("outfield_alarm", "Whether the stream has changed.", registry=self.registry)
+
+    def say(self, bundle: Bundle | OnnxGuard) -> None:
+        """Of which bundle the counts are."""
+        self.threshold.clear()
+        self.threshold.labels(bundle.manifest.digest, bundle.manifest.detector.name).set(bundle.threshold)
+
+    def add(self, found: Verdicts, monitor: Monitor) -> None:
+        for verdict, count in zip(*np.unique(found.verdict, return_counts=True), strict=True):
+            self.inputs.labels(str(verdict)).inc(int(count))
+        for p in found.p[~np.isnan(found.p)]:
+            self.p.observe(float(p))
+        self.alarm.set(float(monitor.alarm))
+
+
+def app_of(service: Service, token: str | None = None) -> FastAPI:
+    """The HTTP application of a service.
+
+    ``/v2/models/NAME/infer`` is of the Open Inference Protocol; ``/score`` takes ``{"logits": ..., "features": ...}``
+    or ``{"inputs": ...}``; ``/bundle``, ``/monitor``, ``/metrics``, ``/healthz``, ``/readyz`` and ``/reload`` say
+    and do what they are called.
+
+    Parameters
+    ----------
+    token : str, optional
+        What every request but those of health must show, as ``Authorization: Bearer``.
+    """
+    app = FastAPI(title="outfield guard", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Token, token=token, free=("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"))
+
+    @app.middleware("http")
+    async def counted(request: Request, call: Any) -> Response:
+        start = time.perf_counter()
+        answer: Response = await call(request)
+        service.counts.seconds.observe(time.perf_counter() - start)
+        service.counts.requests.labels(str(answer.status_code)).inc()
+        return answer
+
+    @app.exception_handler(Refused)
+    async def refused(_: Request, error: Refused) -> Response:
+        return JSONResponse({"error": str(error)}, error.status, {"Retry-After": "1"} if error.status == 429 else {})
+
+    @app.exception_handler(UserError)
+    async def mistaken(_: Request, error: UserError) -> Response:
+        return JSONResponse({"error": str(error)}, 400)
+
+    _health(app, service)
+    _answers(app, service)
+    return app
+
+
+def _health(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz")
+    @app.get("/v2/health/live")
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/readyz")
+    @app.get("/v2/health/ready")
+    @app.get(f"/v2/models/{service.name}/ready")
+    async def ready() -> Response:
+        return JSONResponse({"ready": not service.draining}, 503 if service.draining else 200)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(service.counts.registry), media_type="text/plain; version=0.0.4")
+
+    @app.get("/bundle")
+    async def bundle() -> Any:
+        return service.bundle.manifest.model_dump()
+
+    @app.get("/monitor")
+    async def monitor() -> Any:
+        watch = service.monitor
+        return {
+            "items": watch.items, "alarm": watch.alarm, "alarmed_at": watch.alarmed_at,
+            "clumps": None if math.isnan(watch.clumps()) else watch.clumps(),
+            "rungs": [
+                {"rate": float(rate), "flags": float(watch.flags[place]), "interval": watch.flag_rate(place)}
+                for place, rate in enumerate(watch.ladder.rates)
+            ],
+        }  # fmt: skip
+
+    @app.post("/reload")
+    async def reload() -> dict[str, str]:
+        return {"digest": await service.reload()}
+
+
+def _answers(app: FastAPI, service: Service) -> None:
+    @app.get(f"/v2/models/{service.name}")
+    async def about() -> Any:
+        return {
+            "name": service.name, "platform": "outfield", "versions": [service.bundle.manifest.digest],
+            "inputs": [{"name": one, "datatype": "FP32", "shape": [-1, -1]} for one in ("inputs", *FIELDS)],
+            "outputs": [{"name": one, "datatype": kind, "shape": [-1]} for one, kind in _OUTPUTS.items()],
+        }  # fmt: skip
+
+    @app.post(f"/v2/models/{service.name}/infer")
+    async def infer(request: Request) -> Any:
+        body = await _body(request, service.limits)
+        said = await service.asked(_work(service, _tensors(body, service.limits)))
+        outputs = [_output(name, said[name]) for name in _OUTPUTS if name in said]
+        return {"model_name": service.name, "model_version": said["digest"], "id": body.get("id"), "outputs": outputs}
+
+    @app.post("/score")
+    async def score(request: Request) -> Any:
+        body = await _body(request, service.limits)
+        fields = {name: _array(body[name], name, service.limits) for name in (*FIELDS, "inputs") if name in body}
+        return await service.asked(_work(service, fields))
+
+
+_OUTPUTS = {"prediction": "BYTES", "score": "FP64", "p": "FP64", "verdict": "BYTES"}
+
+
+def _output(name: str, values: list[Any]) -> dict[str, Any]:
+    told = [str(one) for one in values] if name == "prediction" else values
+    return {"name": name, "datatype": _OUTPUTS[name], "shape": [len(values)], "data": told}
+
+
+def _work(service: Service, fields: Mapping[str, Array]) -> Callable[[], dict[str, Any]]:
+    if "inputs" in fields:
+        return partial(service.of_inputs, fields["inputs"])
+    if not fields:
+        raise UserError(f"Expected {', '.join(FIELDS)} or inputs in the request, but got none. Send one of them.")
+    return partial(service.of_values, fields)
+
+
+async def _body(request: Request, limits: Limits) -> dict[str, Any]:
+    """The JSON of a request, read within limits."""
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > limits.bytes:
+            raise Refused(
+                413, f"Expected a request of at most {limits.bytes:,} bytes, but got more. Send fewer inputs."
+            )
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        raise UserError("Expected a request of JSON, but it cannot be read. Send an object.") from None
+    if not isinstance(body, dict):
+        raise UserError(f"Expected a JSON object, but got {type(body).__name__}. Send an object.")
+    return body
+
+
+def _tensors(body: Mapping[str, Any], limits: Limits) -> dict[str, Array]:
+    """The inputs of the Open Inference Protocol."""
+    given = body.get("inputs")
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise UserError("Expected inputs as a list of tensors with name, shape, datatype and data. Send those.")
+    found = {}
+    for one in given:
+        kind, shape = one.get("datatype"), one.get("shape")
+        if kind not in DATATYPES:
+            raise UserError(f"Expected a datatype of {', '.join(DATATYPES)}, but got {kind!r}. Convert it.")
+        values = _array(one.get("data"), str(one.get("name")), limits, DATATYPES[kind], flat=True)
+        if not isinstance(shape, list) or not all(isinstance(n, int) and n >= 0 for n in shape):
+            raise UserError(f"Expected a shape of whole numbers, but got {shape!r}. Send one.")
+        if math.prod(shape) != values.size:
+            raise UserError(
+                f"Expected {math.prod(shape)} numbers for the shape {shape}, but got {values.size}. Send all."
+            )
+        _check_items(shape[0] if shape else 0, limits)
+        found[str(one.get("name"))] = values.reshape(shape)
+    if strange := sorted(set(found) - {*FIELDS, "inputs"}):
+        raise UserError(f"Expected tensors called {', '.join(FIELDS)} or inputs, but got {strange[0]!r}. Rename it.")
+    return found
+
+
+def _array(values: Any, name: str, limits: Limits, kind: Any = np.float32, *, flat: bool = False) -> Array:
+    if not isinstance(values, list) or _depth(values, limits.depth) > limits.depth:
+        raise UserError(f"Expected {name} as lists of numbers, at most {limits.depth} deep. Send those.")
+    try:
+        found = np.asarray(values, dtype=kind)
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"Expected {name} as numbers in rows of equal length, but got others. Send those.") from None
+    if not flat:
+        _check_items(len(found), limits)
+    return found
+
+
+def _check_items(n: int, limits: Limits) -> None:
+    if not 0 < n <= limits.items:
+        raise UserError(f"Expected 1 to {limits.items:,} inputs, but got {n:,}. Send them in parts.")
+
+
+def _depth(values: Any, most: int) -> int:
+    """How deep lists nest, counted to one above the limit, along the first of each."""
+    depth = 0
+    while isinstance(values, list) and values and depth <= most:
+        values, depth = values[0], depth + 1
+    return depth

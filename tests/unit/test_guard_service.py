@@ -1,0 +1,177 @@
+"""The guard over HTTP: the same answers as in Python, limits, reload, metrics."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+import outfield
+from outfield.guard.bundle import Bundle
+from outfield.guard.service import Limits, Service, app_of
+from tests.unit.test_guard_bundle import bundle_of, network, rows
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("served")
+    return bundle_of(network(), place).save(place / "a.guard")
+
+
+@pytest.fixture
+def service(folder: Path) -> Iterator[Service]:
+    made = Service(folder, network(), limits=Limits(bytes=200_000, items=50, waiting=2, seconds=20))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(service: Service) -> TestClient:
+    return TestClient(app_of(service), raise_server_exceptions=True)
+
+
+def test_answers_are_those_of_python(client: TestClient, folder: Path) -> None:
+    x = np.concatenate([rows(2)[0][:20], rows(3)[0][:10] - 9])
+    expected = outfield.guard(network(), folder)(x)
+    net = network()
+    values = {"features": net[:2](torch.from_numpy(x)).tolist(), "logits": net(torch.from_numpy(x)).tolist()}
+    by_inputs = client.post("/score", json={"inputs": x.tolist()}).json()
+    by_values = client.post("/score", json=values).json()
+    assert by_inputs["verdict"] == by_values["verdict"] == expected.verdict.tolist()
+    np.testing.assert_allclose(by_inputs["score"], expected.score, atol=1e-6)
+    assert by_inputs["prediction"] == expected.prediction.tolist()
+    tensor = {"name": "inputs", "shape": [30, 6], "datatype": "FP32", "data": x.ravel().tolist()}
+    answer = client.post("/v2/models/model/infer", json={"id": "7", "inputs": [tensor]}).json()
+    assert (answer["id"], answer["model_version"]) == ("7", by_inputs["digest"])
+    by_name = {one["name"]: one for one in answer["outputs"]}
+    assert by_name["verdict"]["data"] == expected.verdict.tolist()
+    assert by_name["score"]["shape"] == [30]
+    assert client.get("/v2/models/model").json()["versions"] == [by_inputs["digest"]]
+
+
+def test_one_input_and_missing_scores(client: TestClient) -> None:
+    nothing = {"features": [[float("nan")] * 16], "logits": [[0.0] * 3]}
+    said = client.post("/score", content=str(nothing).replace("'", '"').replace("nan", "NaN")).json()
+    assert said["verdict"] == ["no verdict"]
+    assert said["score"] == [None]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "text"),
+    [
+        ("/score", "{", 400, "cannot be read"),
+        ("/score", "[1]", 400, "JSON object"),
+        ("/score", "{}", 400, "or inputs in the request"),
+        ("/score", '{"inputs": "x"}', 400, "lists of numbers"),
+        ("/score", '{"inputs": [[1, 2], [3]]}', 400, "rows of equal length"),
+        ("/score", '{"inputs": []}', 400, "1 to 50 inputs"),
+        ("/score", '{"inputs": ' + "[" * 500 + "1" + "]" * 500 + "}", 400, "deep"),
+        ("/score", "[" * 90_000, 400, "cannot be read"),
+        ("/score", '{"inputs": [' + ", ".join(["[0, 0, 0, 0, 0, 0]"] * 51) + "]}", 400, "1 to 50 inputs, but got 51"),
+        ("/score", '{"logits": [[1, 2]], "features": [[1]]}', 400, "width"),
+        ("/score", '{"inputs": "' + "x" * 250_000 + '"}', 413, "at most 200,000 bytes"),
+        ("/v2/models/model/infer", "{}", 400, "list of tensors"),
+        ("/v2/models/model/infer", '{"inputs": [{"name": "inputs", "datatype": "BF16"}]}', 400, "datatype"),
+        (
+            "/v2/models/model/infer",
+            '{"inputs": [{"name": "inputs", "datatype": "FP32", "shape": [2, 6], "data": [1, 2]}]}',
+            400,
+            "12 numbers",
+        ),
+        (
+            "/v2/models/model/infer",
+            '{"inputs": [{"name": "evil", "datatype": "FP32", "shape": [1], "data": [1]}]}',
+            400,
+            "Rename it",
+        ),
+    ],
+)
+def test_requests_that_cannot_be_answered_say_why(
+    client: TestClient, path: str, body: str, status: int, text: str
+) -> None:
+    answer = client.post(path, content=body)
+    assert answer.status_code == status
+    assert text in answer.json()["error"]
+
+
+def test_a_full_queue_is_told_at_once_and_recovers(service: Service, client: TestClient) -> None:
+    blocked, free = threading.Event(), threading.Event()
+
+    def work() -> None:
+        blocked.set()
+        free.wait(20)
+
+    service._worker.submit(work)
+    blocked.wait(5)
+    x = {"inputs": rows(2)[0][:1].tolist()}
+    answers: list[int] = []
+    asking = [
+        threading.Thread(target=lambda: answers.append(client.post("/score", json=x).status_code)) for _ in range(5)
+    ]
+    for one in asking:
+        one.start()
+    for one in asking:
+        one.join(1)
+    assert answers.count(429) == 3
+    free.set()
+    for one in asking:
+        one.join(20)
+    assert sorted(answers) == [200, 200, 429, 429, 429]
+    assert client.post("/score", json=x).status_code == 200
+    assert service.waiting == 0
+
+
+def test_reload_swaps_a_whole_bundle_and_keeps_the_old_one_where_the_new_is_damaged(tmp_path: Path) -> None:
+    folder = bundle_of(network(), tmp_path).save(tmp_path / "r.guard")
+    service = Service(folder, network())
+    client = TestClient(app_of(service))
+    first = client.get("/bundle").json()["digest"]
+    (folder / "state.safetensors").write_bytes(b"damaged")
+    refused = client.post("/reload")
+    assert (refused.status_code, client.get("/bundle").json()["digest"]) == (400, first)
+    assert "not as it was written" in refused.json()["error"]
+    bundle_of(network(), tmp_path, alpha=0.1).save(folder)
+    assert client.post("/reload").json()["digest"] != first
+    assert client.post("/score", json={"inputs": rows(2)[0][:3].tolist()}).json()["digest"] != first
+    service.close()
+    assert client.get("/readyz").status_code == 503
+    assert client.post("/score", json={"inputs": rows(2)[0][:3].tolist()}).status_code == 503
+    assert client.get("/healthz").status_code == 200
+
+
+def test_token_is_asked_for_but_not_of_health(service: Service) -> None:
+    client = TestClient(app_of(service, "a secret of the house"))
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/bundle").status_code == 401
+    assert client.post("/reload", headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert client.get("/bundle", headers={"Authorization": "Bearer a secret of the house"}).status_code == 200
+
+
+def test_monitor_and_metrics_tell_of_the_stream(client: TestClient) -> None:
+    for start in range(0, 600, 50):
+        client.post("/score", json={"inputs": rows(2)[0][start : start + 50].tolist()})
+    assert client.get("/monitor").json()["alarm"] is False
+    for start in range(0, 300, 50):
+        client.post("/score", json={"inputs": (rows(3)[0][start : start + 50] - 9).tolist()})
+    watch = client.get("/monitor").json()
+    assert watch["alarm"] is True
+    assert 600 < watch["alarmed_at"] <= 700
+    text = client.get("/metrics").text
+    assert 'outfield_inputs_total{verdict="ood"}' in text
+    assert "outfield_alarm 1.0" in text
+    assert 'detector="vim"' in text
+
+
+def test_a_service_without_a_model_takes_values_alone(folder: Path) -> None:
+    service = Service(folder)
+    client = TestClient(app_of(service))
+    assert "has no model" in client.post("/score", json={"inputs": [[0.0] * 6]}).json()["error"]
+    given = {"features": [[0.0] * 16], "logits": [[0.0] * 3]}
+    assert client.post("/score", json=given).json()["verdict"][0] in ("id", "ood")
+    assert Bundle.load(folder).manifest.digest == client.get("/bundle").json()["digest"]
+    service.close()
