@@ -15,7 +15,7 @@ import polars as pl
 
 from outfield.errors import UserError
 from outfield.reports.comparison.base import Comparison
-from outfield.reports.spreadsheet import without_formulas
+from outfield.store.spreadsheet import without_formulas
 from outfield.store.write import write_text
 
 SCHEMA = "0.2.2"
