@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import polars as pl
 from scipy import stats as theory
 
 from outfield import registry, stats
 from outfield.errors import UserError
+from outfield.guard.feedback import certified_rate, findings, prediction_powered_mean
 from outfield.metrics.base import Metric
 from outfield.stats import intervals
 from outfield.stats.smooth import residuals
@@ -574,6 +576,27 @@ def _(rng: Rng) -> bool:
     means = unit_means(x, group)
     low, high = intervals.jackknife(means.mean(), (means.sum() - means) / 11)
     return bool(low <= 0 <= high)
+
+
+@case("prediction-powered rate, 400 of 20,000 labelled, rate .1, flags right in 90%", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    wrong = rng.random(20_000) < 0.1
+    flag = np.where(rng.random(20_000) < 0.9, wrong, ~wrong)
+    return inside(prediction_powered_mean(wrong[:400], flag[:400], flag[400:]), 0.1)
+
+
+@case("audited rate, Clopper-Pearson, 400 labelled, rate .04", "coverage", (0.94, 1.0))
+def _(rng: Rng) -> bool:
+    return inside(certified_rate(int(rng.binomial(400, 0.04)), 400), 0.04)
+
+
+@case("audit confirms a promise that is broken: rate .051 against .05, 3,000 labelled", "size", HOLDS)
+def _(rng: Rng) -> bool:
+    flag = rng.random(3_000) < 0.051
+    ids = [str(row) for row in range(len(flag))]
+    known = pl.DataFrame({"answer": ids, "verdict": np.where(flag, "ood", "id"), "audited": True})
+    known = known.with_columns(prediction=pl.lit("a"), label=pl.lit("a"))
+    return findings(known, known).verdict == "confirmed"
 
 
 def main(repetitions: int = 2000) -> None:

@@ -162,7 +162,7 @@ def test_monitor_and_metrics_tell_of_the_stream(client: TestClient) -> None:
     assert watch["alarm"] is True
     assert 600 < watch["alarmed_at"] <= 700
     text = client.get("/metrics").text
-    assert 'outfield_inputs_total{verdict="ood"}' in text
+    assert 'outfield_inputs_total{detector="vim",verdict="ood"' in text
     assert "outfield_alarm 1.0" in text
     assert 'detector="vim"' in text
 
