@@ -72,10 +72,10 @@ class World:
     detector: str
 
 
-def _pictures(name: str, **options: int) -> tuple[np.ndarray, np.ndarray]:
+def pictures(name: str, **options: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pictures of a set and their labels."""
     found = in_memory(registry.create("sources", "zip", path=str(DATA / "vision" / f"{name}.zip"), **options).load())
-    pictures = np.stack([np.asarray(one) for one in found.read(slice(None))])
-    return pictures, np.asarray(found.labels)
+    return np.stack([np.asarray(one) for one in found.read(slice(None))]), np.asarray(found.labels)
 
 
 def world() -> World:
@@ -86,11 +86,11 @@ def world() -> World:
         half = len(x) // 2
         network = digits_network()
         return World("digits", f"{here}:digits_network", network, fit, x[:half], (x[half:], y[half:]), strange, "knn")
-    x, y = _pictures("cifar10_test")
+    x, y = pictures("cifar10_test")
     order = np.random.default_rng(0).permutation(len(x))
     held, later = order[:5000], order[5000:]
-    strange, _ = _pictures("tiny_imagenet_openood", channels=3, side=32)
-    fit = _pictures("cifar10_train500")
+    strange, _ = pictures("tiny_imagenet_openood", channels=3, side=32)
+    fit = pictures("cifar10_train500")
     known = x[later], y[later]
     return World("CIFAR-10, ResNet-20", f"{here}:resnet20", resnet20(), fit, x[held], known, strange, "energy")
 
@@ -116,10 +116,10 @@ def stream(given: World, seed: int = 1) -> Stream:
 
 
 @contextmanager
-def service(bundle: Path, model: str, audit: Path) -> Iterator[int]:
-    """The port of a service in a process of its own."""
-    command = [sys.executable, "-m", "outfield", "guard", "serve", str(bundle), "--model", model, "--port", "0"]
-    command += ["--audit", str(audit), "--audit-share", str(AUDITED)]
+def service(bundle: Path, model: str | None, audit: Path) -> Iterator[tuple[int, int]]:
+    """The port and the number of a service in a process of its own."""
+    command = [sys.executable, "-m", "outfield", "guard", "serve", str(bundle), "--port", "0"]
+    command += ["--audit", str(audit), "--audit-share", str(AUDITED), *([] if model is None else ["--model", model])]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         assert process.stdout is not None
@@ -127,7 +127,7 @@ def service(bundle: Path, model: str, audit: Path) -> Iterator[int]:
         for line in process.stdout:
             said += line
             if found := re.search(r"localhost:(\d+)|127\.0\.0\.1:(\d+)", line):
-                yield int(found[1] or found[2])
+                yield int(found[1] or found[2]), process.pid
                 break
         else:
             raise RuntimeError(f"The service did not start:\n{said}")
@@ -145,6 +145,13 @@ class Client:
     def post(self, path: str, body: object) -> dict:
         self._connection.request("POST", path, json.dumps(body))
         return self._read()
+
+    def status(self, path: str, body: object) -> int:
+        """The status of an answer, whatever it is."""
+        self._connection.request("POST", path, json.dumps(body))
+        answer = self._connection.getresponse()
+        answer.read()
+        return answer.status
 
     def get(self, path: str) -> dict:
         self._connection.request("GET", path)
@@ -382,7 +389,7 @@ def demonstrated(folder: Path) -> Run:
     place = made.save(folder / "demo.guard")
     done("build the bundle")
     sent = stream(given)
-    with service(place, given.served, log) as port:
+    with service(place, given.served, log) as (port, _):
         done("start the service")
         took, told = asked(Client(port), sent)
         done("ask and label")

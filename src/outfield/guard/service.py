@@ -380,6 +380,14 @@ def _array(values: Any, name: str, limits: Limits, kind: Any = np.float32, *, fl
         raise UserError(f"Expected {name} as numbers in rows of equal length, but got others. Send those.") from None
     if not flat:
         _check_items(len(found), limits)
+    return _bytes(values, found) if name == "inputs" and found.ndim == 4 else found
+
+
+def _bytes(values: list[Any], found: Array) -> Array:
+    """Pictures of whole numbers from 0 to 255 as bytes, for models scale these and take other numbers as they are."""
+    given = np.asarray(values)
+    if given.dtype.kind == "i" and given.min() >= 0 and given.max() <= 255:
+        return given.astype(np.uint8)
     return found
 
 
