@@ -1,6 +1,6 @@
 """What the guard costs, and what it bears: beside the bare model in one process, then as a service on loopback.
 
-    python benchmarks/guard.py [--minutes M]
+    python benchmarks/guard.py [--minutes M] [--rounds N]
 
 The published ResNet-20 on CIFAR-10 where the data are ($OUTFIELD_DATA), else a small network on digits. Times of the
 guarded and of the bare model are taken in turns, so that what else the machine does falls on both.
@@ -27,7 +27,6 @@ from outfield.guard.build import build
 from outfield.guard.bundle import Bundle
 from outfield.guard.guarded import Guarded
 
-ROUNDS = 150
 WAITING = 64
 """Requests that the service lets wait."""
 
@@ -59,7 +58,7 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def beside_the_model(bundle: Bundle, model: object, items: np.ndarray) -> list[Row]:
+def beside_the_model(bundle: Bundle, model: object, items: np.ndarray, rounds: int) -> list[Row]:
     """Medians in turns, and the guard's stage alone."""
     guard = Guarded(model, bundle, {})
     found = []
@@ -73,7 +72,7 @@ def beside_the_model(bundle: Bundle, model: object, items: np.ndarray) -> list[R
         out = bare()
         steps = {"bare": bare, "guarded": lambda part=part: guard(part), "stage": lambda out=out: bundle.score(out)}
         times = {name: [] for name in steps}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for name, step in steps.items():
                 times[name].append(timed(step))
         found += _rows(n, {name: np.array(one) for name, one in times.items()})
@@ -193,20 +192,21 @@ def _rss(pid: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=2.0, help="of the long run")
-    minutes = parser.parse_args().minutes
+    parser.add_argument("--rounds", type=int, default=150, help="turns of the guarded and the bare model")
+    args = parser.parse_args()
     torch.set_num_threads(1)
     model, served, items, fit = setting()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bundle = build(model, fit=fit, calibrate=items, detector="energy", cache=Cache(folder / "cache"))
         place = bundle.save(folder / "bench.guard")
-        found = beside_the_model(bundle, model, items)
+        found = beside_the_model(bundle, model, items, args.rounds)
         out = Guarded(model, bundle, {})
         with torch.inference_mode():
             outputs = out._said(items[:8])
         body = {"logits": outputs.logits.tolist(), "features": outputs.features.tolist()}
         with service(place, None, folder / "audit") as (port, pid):
-            found += [reloads(port, body), *overload(port, body, 5.0), *long_run(port, pid, body, minutes)]
+            found += [reloads(port, body), *overload(port, body, 5.0), *long_run(port, pid, body, args.minutes)]
     print(served.rpartition(":")[2], "on", "real data" if DATA.is_dir() else "digits")
     for row in found:
         mark = "" if row.kept is None else "kept" if row.kept else "NOT KEPT"

@@ -12,6 +12,7 @@ import argparse
 import http.client
 import json
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -415,7 +416,8 @@ def main() -> None:
     at = "no alarm" if run.alarmed_at is None else f"alarm {run.alarmed_at - CHANGE:,.0f} inputs after the change"
     print(f"{run.world.name}: {at}; median of {STREAMS} streams {_delay(run.delays, 0.5)}, {run.early} early")
     print(run.audit.said)
-    print(f"Report: {report} ({time.perf_counter() - start:.0f} s in all)")
+    spent = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(f"Report: {report} ({time.perf_counter() - start:.0f} s in all, {spent:.0f} s of processors)")
 
 
 if __name__ == "__main__":
