@@ -230,13 +230,22 @@ class Run:
     bundle: Bundle
     history: pl.DataFrame
     table: pl.DataFrame
-    strange: np.ndarray
+    sent: Stream
     told: int | None
     alarmed_at: float | None
     audit: Findings
     delays: np.ndarray
     early: int
     seconds: dict[str, float]
+
+    @property
+    def strange(self) -> np.ndarray:
+        return self.sent.strange
+
+    @property
+    def wrong(self) -> float:
+        """Share of wrong answers among all."""
+        return float((self.table["prediction"] != pl.Series(self.sent.labels)).mean())
 
     @property
     def flagged(self) -> np.ndarray:
@@ -260,7 +269,13 @@ def flag_rate(run: Run) -> Display:
         f"Vertical: the change after {CHANGE:,} inputs (grey) and the alarm (red)."
     )
     title = "After the change more inputs are flagged than was certified"
-    return Display("flag-rate", title, caption, run.history, (Figure(alt.layer(*layers).properties(height=280)),))
+    return Display(
+        "flag-rate",
+        title,
+        caption,
+        run.history,
+        (Figure(alt.layer(*layers).properties(height=280, width="container")),),
+    )
 
 
 def evidence(run: Run) -> Display:
@@ -269,7 +284,9 @@ def evidence(run: Run) -> Display:
     limit = run.bundle.monitor().run_length / run.bundle.monitor().block
     scale = alt.Scale(type="log")
     layers = [
-        base.mark_line(color=BLUE).encode(alt.Y("evidence:Q", scale=scale, title="Shiryaev-Roberts statistic")),
+        base.mark_line(color=BLUE).encode(
+            alt.Y("evidence:Q", scale=scale, title="Shiryaev-Roberts statistic", axis=alt.Axis(format=".0e"))
+        ),
         alt.Chart(alt.Data(values=[{"y": limit}])).mark_rule(strokeDash=[4, 4]).encode(y="y:Q"),
         *_rules(run),
     ]
@@ -279,7 +296,7 @@ def evidence(run: Run) -> Display:
     )
     return Display(
         "evidence", "The evidence grows until it alarms", caption, run.history.select("inputs", "evidence"),
-        (Figure(alt.layer(*layers).properties(height=220)),),
+        (Figure(alt.layer(*layers).properties(height=220, width="container")),),
     )  # fmt: skip
 
 
@@ -319,8 +336,8 @@ def audit(run: Run) -> Display:
     named = {
         "flagged among ID inputs": (found.false_alarms, run.flagged[known].mean()),
         "passed among OOD inputs": (found.misses, (~run.flagged)[run.strange].mean()),
-        "wrong answers": (found.wrong, None),
-        "wrong answers, prediction-powered": (found.wrong_powered, None),
+        "wrong answers": (found.wrong, run.wrong),
+        "wrong answers, prediction-powered": (found.wrong_powered, run.wrong),
     }
     table = pl.DataFrame([
         {"rate": name, "labelled": one.n, "value": one.value, "low": one.low, "high": one.high, "truth": truth}
@@ -403,7 +420,7 @@ def demonstrated(folder: Path) -> Run:
     watch = bundle.monitor().update(scores)
     seen = history(bundle, scores)
     done("look at the log")
-    return Run(given, bundle, seen, table, sent.strange, told, watch.alarmed_at, audited(log), found, early, seconds)
+    return Run(given, bundle, seen, table, sent, told, watch.alarmed_at, audited(log), found, early, seconds)
 
 
 def main() -> None:
