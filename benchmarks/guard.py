@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _guard_models import DATA, WEIGHTS, digits, digits_network, resnet20
+from _guard_models import WEIGHTS, digits, digits_network, resnet20
 from guard_demo import Client, pictures, service
 
 from outfield.features.cache import Cache
@@ -41,15 +41,14 @@ class Row:
     kept: bool | None
 
 
-def setting() -> tuple[object, str, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """The model, what a service calls it, items to calibrate on, and labelled items to fit on."""
-    here = str(Path(__file__).resolve().with_name("_guard_models.py"))
+def setting() -> tuple[str, object, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Its name, the model, items to calibrate on, and labelled items to fit on."""
     if WEIGHTS.is_file():
         x, _ = pictures("cifar10_test")
         y, labels = pictures("cifar10_train500")
-        return resnet20(), f"{here}:resnet20", x[:1000], (y[::5], labels[::5])
+        return "ResNet-20 on CIFAR-10", resnet20(), x[:1000], (y[::5], labels[::5])
     fit, (x, _), _ = digits()
-    return digits_network(), f"{here}:digits_network", x, fit
+    return "a small network on digits", digits_network(), x, fit
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -71,19 +70,21 @@ def beside_the_model(bundle: Bundle, model: object, items: np.ndarray, rounds: i
 
         out = bare()
         steps = {"bare": bare, "guarded": lambda part=part: guard(part), "stage": lambda out=out: bundle.score(out)}
-        times = {name: [] for name in steps}
+        times, cpu = ({name: [] for name in steps} for _ in range(2))
         for _ in range(rounds):
             for name, step in steps.items():
+                spent = time.process_time()
                 times[name].append(timed(step))
-        found += _rows(n, {name: np.array(one) for name, one in times.items()})
+                cpu[name].append(time.process_time() - spent)
+        found += _rows(n, times, np.median(cpu["guarded"]) / np.median(cpu["bare"]))
     return found
 
 
-def _rows(n: int, times: dict[str, np.ndarray]) -> list[Row]:
+def _rows(n: int, times: dict[str, list[float]], processor: float) -> list[Row]:
     bare, guarded = np.median(times["bare"]), np.median(times["guarded"])
     limit = 1.05 if bare >= 0.01 else 1.10 if bare >= 0.002 else None
     share = np.quantile(times["stage"], 0.99) / np.quantile(times["bare"], 0.99)
-    said = f"{guarded / bare:.3f} ({1e3 * guarded:.2f} / {1e3 * bare:.2f} ms)"
+    said = f"{guarded / bare:.3f} ({1e3 * guarded:.2f} / {1e3 * bare:.2f} ms; processor {processor:.2f})"
     return [
         Row(
             f"p50, guarded / bare, {n} inputs",
@@ -152,6 +153,7 @@ def overload(port: int, body: dict, seconds: float) -> list[Row]:
     before = float(np.median([timed(lambda: client.post("/score", body)) for _ in range(40)]))
     with Load(port, body, clients=3 * WAITING) as load:
         time.sleep(seconds)
+    client = Client(port)
     start = time.perf_counter()
     while timed(lambda: client.post("/score", body)) > 2 * before and time.perf_counter() - start < 60:
         pass
@@ -195,22 +197,27 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=150, help="turns of the guarded and the bare model")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    model, served, items, fit = setting()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    name, model, items, fit = setting()
+    print(name)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         bundle = build(model, fit=fit, calibrate=items, detector="energy", cache=Cache(folder / "cache"))
-        place = bundle.save(folder / "bench.guard")
-        found = beside_the_model(bundle, model, items, args.rounds)
+        saved = bundle.save(folder / "bench.guard")
+        told(beside_the_model(bundle, model, items, args.rounds))
         out = Guarded(model, bundle, {})
         with torch.inference_mode():
             outputs = out._said(items[:8])
         body = {"logits": outputs.logits.tolist(), "features": outputs.features.tolist()}
-        with service(place, None, folder / "audit") as (port, pid):
-            found += [reloads(port, body), *overload(port, body, 5.0), *long_run(port, pid, body, args.minutes)]
-    print(served.rpartition(":")[2], "on", "real data" if DATA.is_dir() else "digits")
-    for row in found:
+        with service(saved, None, folder / "audit") as (port, pid):
+            told([reloads(port, body)])
+            told(overload(port, body, 5.0))
+            told(long_run(port, pid, body, args.minutes))
+
+
+def told(rows: list[Row]) -> None:
+    for row in rows:
         mark = "" if row.kept is None else "kept" if row.kept else "NOT KEPT"
-        print(f"{row.what:44} {row.found:34} target {row.target:20} {mark}")
+        print(f"{row.what:44} {row.found:44} target {row.target:20} {mark}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""A guard from a model to its alarm: bundle, service, 20,000 inputs of which 10% are OOD after 10,000, and a report.
+"""A guard from a model to its alarm: bundle, service, 20,000 inputs of which a share is OOD after 10,000, and a report.
 
     python benchmarks/guard_demo.py [FOLDER]
 
-The published ResNet-20 on CIFAR-10 and Tiny-ImageNet where the real data are (``$OUTFIELD_DATA``), else a small network
-on eight of the ten digits, the other two being OOD. Writes the bundle, the audit log and ``report.html`` to FOLDER.
+The published ResNet-20 on CIFAR-10, with 10% Tiny-ImageNet, where the real data are (``$OUTFIELD_DATA``), else a small
+network on eight of the ten digits, with 50% of the other two. Writes the bundle, the audit log and ``report.html`` to
+FOLDER.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from outfield.reports.displays.base import Display, Figure
 from outfield.reports.html import environment, render_sections, vega
 from outfield.store.write import write_text
 
-CHANGE, INPUTS, SHARE, BATCH = 10_000, 20_000, 0.1, 50
+CHANGE, INPUTS, BATCH = 10_000, 20_000, 50
 AUDITED = 0.05
 RUNG = 0.05
 STREAMS = 100
@@ -70,7 +71,7 @@ class World:
     calibrate: np.ndarray
     known: tuple[np.ndarray, np.ndarray]
     strange: np.ndarray
-    detector: str
+    share: float
 
 
 def pictures(name: str, **options: int) -> tuple[np.ndarray, np.ndarray]:
@@ -86,14 +87,14 @@ def world() -> World:
         fit, (x, y), strange = digits()
         half = len(x) // 2
         network = digits_network()
-        return World("digits", f"{here}:digits_network", network, fit, x[:half], (x[half:], y[half:]), strange, "knn")
+        return World("digits", f"{here}:digits_network", network, fit, x[:half], (x[half:], y[half:]), strange, 0.5)
     x, y = pictures("cifar10_test")
     order = np.random.default_rng(0).permutation(len(x))
     held, later = order[:5000], order[5000:]
     strange, _ = pictures("tiny_imagenet_openood", channels=3, side=32)
     fit = pictures("cifar10_train500")
     known = x[later], y[later]
-    return World("CIFAR-10, ResNet-20", f"{here}:resnet20", resnet20(), fit, x[held], known, strange, "energy")
+    return World("CIFAR-10, ResNet-20", f"{here}:resnet20", resnet20(), fit, x[held], known, strange, 0.1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +107,11 @@ class Stream:
 
 
 def stream(given: World, seed: int = 1) -> Stream:
-    """Known inputs drawn with replacement; after the change one in ten is strange."""
+    """Known inputs drawn with replacement; after the change a share is strange."""
     rng = np.random.default_rng(seed)
     rows = rng.integers(0, len(given.known[0]), INPUTS)
     inputs = given.known[0][rows].copy()
-    strange = (np.arange(INPUTS) >= CHANGE) & (rng.random(INPUTS) < SHARE)
+    strange = (np.arange(INPUTS) >= CHANGE) & (rng.random(INPUTS) < given.share)
     inputs[strange] = given.strange[rng.integers(0, len(given.strange), strange.sum())]
     labels = np.where(strange, "ood", given.known[1][rows].astype(str))
     return Stream(inputs, labels.tolist(), strange)
@@ -202,13 +203,15 @@ def history(bundle: Bundle, scores: np.ndarray) -> pl.DataFrame:
     return pl.DataFrame(rows).with_columns(pl.col("in_block").rolling_mean(10).alias("of_500"))
 
 
-def delays(bundle: Bundle, scores: np.ndarray, strange: np.ndarray, seed: int = 2) -> tuple[np.ndarray, int]:
+def delays(
+    bundle: Bundle, scores: np.ndarray, strange: np.ndarray, share: float, seed: int = 2
+) -> tuple[np.ndarray, int]:
     """Inputs from the change to the alarm in streams that are drawn from what was seen; and how many alarmed before."""
     rng, known, unknown = np.random.default_rng(seed), scores[~strange], scores[strange]
     found, early = [], 0
     for _ in range(STREAMS):
         drawn = rng.choice(known, INPUTS)
-        far = (np.arange(INPUTS) >= CHANGE) & (rng.random(INPUTS) < SHARE)
+        far = (np.arange(INPUTS) >= CHANGE) & (rng.random(INPUTS) < share)
         drawn[far] = rng.choice(unknown, int(far.sum()))
         at = first_alarm(bundle.monitor(), drawn)
         early += at <= CHANGE
@@ -362,8 +365,8 @@ def page(run: Run) -> str:
         f"{run.strange.sum():,} OOD ones.",
         "The monitor did not alarm."
         if run.alarmed_at is None
-        else f"After {CHANGE:,} inputs {SHARE:.0%} became OOD. The monitor alarmed {run.alarmed_at - CHANGE:,.0f} "
-        f"inputs later; of {STREAMS} such streams {run.early} alarmed before the change.",
+        else f"After {CHANGE:,} inputs {run.world.share:.0%} became OOD. The monitor alarmed "
+        f"{run.alarmed_at - CHANGE:,.0f} inputs later; of {STREAMS} such streams {run.early} alarmed before it.",
         run.audit.said,
     ]
     return environment().from_string(PAGE).render(
@@ -402,7 +405,7 @@ def demonstrated(folder: Path) -> Run:
     if log.exists():
         shutil.rmtree(log)
     made = build(
-        given.model, fit=given.fit, calibrate=given.calibrate, detector=given.detector, cache=Cache(folder / "cache")
+        given.model, fit=given.fit, calibrate=given.calibrate, detector="energy", cache=Cache(folder / "cache")
     )
     place = made.save(folder / "demo.guard")
     done("build the bundle")
@@ -416,7 +419,7 @@ def demonstrated(folder: Path) -> Run:
     scores = table["score"].to_numpy()
     if len(scores) != INPUTS:
         raise RuntimeError(f"The log holds {len(scores)} of {INPUTS} answers")
-    found, early = delays(bundle, scores, sent.strange)
+    found, early = delays(bundle, scores, sent.strange, given.share)
     watch = bundle.monitor().update(scores)
     seen = history(bundle, scores)
     done("look at the log")
