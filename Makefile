@@ -5,7 +5,7 @@ PROJECTS := pyproject.toml $(wildcard packages/*/pyproject.toml)
 PACKAGES := $(patsubst %/pyproject.toml,--editable %,$(wildcard packages/*/pyproject.toml))
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock
 
-.PHONY: quickstart test fuzz lint bench small-world coverage picture lock clean
+.PHONY: quickstart test fuzz lint bench small-world coverage guard-demo picture lock clean
 
 quickstart: .venv/quickstart.done
 	$(BIN)/outfield quickstart
@@ -33,6 +33,10 @@ small-world: .venv/dev.done
 # measured coverage of every interval and size of every test
 coverage: .venv/dev.done
 	$(BIN)/python benchmarks/coverage.py $(ARGS)
+
+# a guard from a model to its alarm, with a real service: results/guard_demo/report.html
+guard-demo: .venv/dev.done
+	$(BIN)/python benchmarks/guard_demo.py $(ARGS)
 
 # pip fetches torch, the one package for which people configure an own build; uv everything else
 $(BIN)/uv: requirements.lock

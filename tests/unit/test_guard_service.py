@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 import outfield
 from outfield.guard.bundle import Bundle
-from outfield.guard.service import Limits, Service, app_of
+from outfield.guard.service import Limits, Service, _array, app_of
 from tests.unit.test_guard_bundle import bundle_of, network, rows
 
 
@@ -162,7 +162,7 @@ def test_monitor_and_metrics_tell_of_the_stream(client: TestClient) -> None:
     assert watch["alarm"] is True
     assert 600 < watch["alarmed_at"] <= 700
     text = client.get("/metrics").text
-    assert 'outfield_inputs_total{verdict="ood"}' in text
+    assert 'outfield_inputs_total{detector="vim",verdict="ood"' in text
     assert "outfield_alarm 1.0" in text
     assert 'detector="vim"' in text
 
@@ -175,3 +175,12 @@ def test_a_service_without_a_model_takes_values_alone(folder: Path) -> None:
     assert client.post("/score", json=given).json()["verdict"][0] in ("id", "ood")
     assert Bundle.load(folder).manifest.digest == client.get("/bundle").json()["digest"]
     service.close()
+
+
+def test_pictures_of_whole_numbers_are_bytes() -> None:
+    picture = np.arange(48).reshape(1, 4, 4, 3)
+    assert _array(picture.tolist(), "inputs", Limits()).dtype == np.uint8
+    for other in (picture / 255, picture * 9, -picture):
+        assert _array(other.tolist(), "inputs", Limits()).dtype == np.float32
+    assert _array([[1, 2]], "inputs", Limits()).dtype == np.float32
+    assert _array(picture.tolist(), "features", Limits()).dtype == np.float32

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Exit, Option, Typer
 
+from outfield.errors import UserError
+
 if TYPE_CHECKING:
     from outfield.types import Estimate
 
@@ -151,19 +153,29 @@ def score(
 @group.command()
 def monitor(
     bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
-    scores: Annotated[Path, Argument(help="A table of `guard score` (.csv or .parquet), in the order of time.")],
+    scores: Annotated[
+        Path,
+        Argument(help="A table of `guard score` (.csv or .parquet), in the order of time, or a service's --audit."),
+    ],
     *,
     groups: Annotated[str | None, Option(help="Column of what belongs together: a film, a patient.")] = None,
     run_length: Annotated[float, Option(help="Items to a false alarm, at least, on average.")] = 100_000,
 ) -> None:
     """Watch a stream of scores for a change; exit code 3 where there was an alarm."""
+    from outfield.guard.audit import monitor_of
     from outfield.guard.bundle import Bundle
     from outfield.guard.monitor import CLUMPED
     from outfield.guard.scores import read
 
-    watch = Bundle.load(bundle).monitor(run_length=run_length)
-    values, named = read(scores, groups)
-    watch.update(values, named)
+    if scores.is_dir():
+        if groups is not None:
+            raise UserError("Expected a table for --groups, but an audit log has none. Leave --groups out.")
+        watch, lacking = monitor_of(Bundle.load(bundle), scores, run_length=run_length)
+        if lacking:
+            print(f"The log lacks {lacking:,} answers, which were lost or deleted.")
+    else:
+        watch = Bundle.load(bundle).monitor(run_length=run_length)
+        watch.update(*read(scores, groups))
     what = "items" if groups is None else f"groups ({groups})"
     print(f"{watch.items:,.0f} {what} in {watch.blocks:,} blocks; false alarms: one in {run_length:,.0f} at most.")
     for place, rate in enumerate(watch.ladder.rates):
@@ -263,6 +275,43 @@ def recheck(
 
 
 @group.command()
+def audit(
+    folder: Annotated[Path, Argument(help="A service's --audit.")],
+    *,
+    alpha: Annotated[float, Option(help="Share of ID items that was promised to be flagged at most.")] = 0.05,
+    delta: Annotated[float, Option(help="Share of audits in which the answer may be wrong.")] = 0.05,
+) -> None:
+    """What the labels that came back say: is the promise kept, how often is the model wrong; exit code 3 if broken."""
+    from outfield.guard.feedback import audited
+
+    found = audited(folder, alpha=alpha, delta=delta)
+    print(f"{found.answers:,} answers, {found.marked:,} marked for audit, {found.labelled:,} of them with a label.")
+    if found.volunteered:
+        print(f"{found.volunteered:,} labels of answers that were not marked count nowhere: they are no random sample.")
+    print(f"Flagged among ID inputs: {_known(found.false_alarms)}; certainly at most {found.bound:.2%}.")
+    print(f"Passed among OOD inputs: {_known(found.misses)}.")
+    if found.wrong is not None:
+        print(f"Wrong answers: {_known(found.wrong)}, certified.")
+    if found.wrong_powered is not None:
+        print(f"Wrong answers, with the flags of all answers: {_known(found.wrong_powered)}, prediction-powered.")
+    print(found.said)
+    if found.verdict == "broken":
+        raise Exit(FAILED)
+
+
+def _known(found: Estimate) -> str:
+    return f"{found.value:.2%} [{found.low:.2%}, {found.high:.2%}] of {found.n:,}" if found.n else "none labelled"
+
+
+@group.command()
+def grafana() -> None:
+    """The dashboard for Grafana, as JSON to import."""
+    from outfield.guard.metrics import grafana as dashboard
+
+    print(dashboard(), end="")
+
+
+@group.command()
 def serve(
     bundle: Annotated[Path, Argument(help="Folder of a bundle, or an .onnx file of `guard export`.")],
     *,
@@ -271,6 +320,12 @@ def serve(
     host: Annotated[str, Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Option(min=0, max=65535, help="Port to listen on.")] = 8643,
     token: Annotated[str | None, Option(help="What a request must show; made and printed where one is needed.")] = None,
+    admin_token: Annotated[str | None, Option(help="What requests for /reload and /bundle must show instead.")] = None,
+    audit: Annotated[
+        Path | None, Option(help="Folder of the audit log; with it the monitor survives a restart.")
+    ] = None,
+    audit_share: Annotated[float, Option(help="Share of answers that are marked for audit, at random.")] = 0.01,
+    audit_key: Annotated[Path | None, Option(help="Key of the hashes in the log; made in its folder.")] = None,
 ) -> None:
     """Answer over HTTP: scores, verdicts, a monitor, metrics; see docs/guard.md."""
     from importlib.util import find_spec
@@ -282,14 +337,17 @@ def serve(
             raise MissingExtra(package, extra="serve")
     from outfield.cli._plain import say
     from outfield.dashboard.server import listening, run, settled
+    from outfield.guard.audit import Audit
     from outfield.guard.service import Service, app_of
 
     token = settled(host, token)
-    service = Service(bundle, model, name=name)
+    admin = None if admin_token is None else settled(host, admin_token)
+    log = None if audit is None else Audit(audit, probability=audit_share, key=audit_key)
+    service = Service(bundle, model, name=name, audit=log)
     with listening(host, port) as door:
         where = f"http://{host or 'localhost'}:{door.getsockname()[1]}"
         shown = "" if token is None else f"  Token: {token}"
         try:
-            run(app_of(service, token), door, lambda: say(f"Guard: {where}  (Ctrl-C ends it){shown}"))
+            run(app_of(service, token, admin), door, lambda: say(f"Guard: {where}  (Ctrl-C ends it){shown}"))
         finally:
             service.close()

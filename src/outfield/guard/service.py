@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from fastapi import FastAPI, Request
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import generate_latest
 from starlette.responses import JSONResponse, Response
 
 from outfield.errors import UserError
+from outfield.guard.audit import Audit, pairs
 from outfield.guard.http_token import Token
+from outfield.guard.metrics import Counts
 from outfield.guard.monitor import Monitor
 from outfield.guard.onnx_backend import OnnxGuard
 from outfield.guard.verdicts import Verdicts
@@ -82,6 +84,8 @@ class Service:
         The guarded model; without one, requests bring ``logits`` and ``features``.
     name : str
         The model's name in addresses.
+    audit : Audit, optional
+        The log of what is answered; with it the monitor survives a restart. It is closed with the service.
     """
 
     def __init__(
@@ -91,14 +95,16 @@ class Service:
         *,
         name: str = "model",
         limits: Limits | None = None,
+        audit: Audit | None = None,
         **options: Any,
     ) -> None:
-        self.path, self.name, self.limits = Path(bundle), name, limits or Limits()
+        self.path, self.name, self.limits, self.audit = Path(bundle), name, limits or Limits(), audit
         self._model, self._options = model, options
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="guard")
         self.waiting, self.draining = 0, False
-        self.counts = _Counts()
-        self.bundle, self.guard, self.monitor = self._loaded()
+        self.counts = Counts()
+        self.bundle, self.guard, monitor = self._loaded()
+        self.monitor = monitor if audit is None else audit.resumed(monitor, self.bundle.manifest.digest)
         self.counts.say(self.bundle)
 
     def _loaded(self) -> Loaded:
@@ -152,7 +158,7 @@ class Service:
 
     def of_values(self, fields: Mapping[str, Array]) -> dict[str, Any]:
         """Verdicts of logits and features."""
-        return self._told(self.bundle, self.bundle.score(None, **fields), None)
+        return self._told(fields, self.bundle, self.bundle.score(None, **fields), _classes(self.bundle, fields))
 
     def of_inputs(self, inputs: Array) -> dict[str, Any]:
         """Predictions and verdicts of inputs of the model."""
@@ -161,12 +167,17 @@ class Service:
                 f"Expected {' and '.join(FIELDS)}, for this service has no model, but got inputs. Send those."
             )
         found = self.guard(inputs)
-        return self._told(self.guard.bundle, found.verdicts, found.prediction)
+        return self._told({"inputs": inputs}, self.guard.bundle, found.verdicts, found.prediction)
 
-    def _told(self, bundle: Bundle | OnnxGuard, found: Verdicts, predicted: Array | None) -> dict[str, Any]:
+    def _told(
+        self, fields: Mapping[str, Array], bundle: Bundle | OnnxGuard, found: Verdicts, predicted: Array | None
+    ) -> dict[str, Any]:
         self.monitor.update(found.score)
         self.counts.add(found, self.monitor)
         said = {} if predicted is None else {"prediction": predicted.tolist()}
+        if self.audit is not None:
+            marks = self.audit.add(fields, found, predicted, bundle.manifest.digest, self.monitor)
+            said |= {"answer": marks.answer, "audit": marks.audit}
         return said | {
             "score": _plain(found.score), "p": _plain(found.p), "verdict": found.verdict.tolist(),
             "threshold": bundle.threshold, "digest": bundle.manifest.digest,
@@ -176,6 +187,18 @@ class Service:
         """Answer what waits, and take nothing more."""
         self.draining = True
         self._worker.shutdown(wait=True)
+        if self.audit is not None:
+            self.audit.keep(self.monitor, self.bundle.manifest.digest)
+            self.audit.close()
+
+
+def _classes(bundle: Bundle | OnnxGuard, fields: Mapping[str, Array]) -> Array | None:
+    """The predicted classes, by name where the bundle knows them; None without logits of classes."""
+    logits, model = fields.get("logits"), bundle.manifest.model
+    if logits is None or model.n_classes is None:
+        return None
+    numbers: Array = np.asarray(logits).argmax(axis=1)
+    return numbers if model.classes is None else np.array(model.classes, dtype=object)[numbers]
 
 
 def _plain(values: Array) -> list[float | None]:
@@ -183,50 +206,28 @@ def _plain(values: Array) -> list[float | None]:
     return [None if math.isnan(one) else one for one in values.tolist()]
 
 
-class _Counts:
-    """What Prometheus reads."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.inputs = Counter("outfield_inputs_total", "Inputs by verdict.", ["verdict"], registry=self.registry)
-        self.requests = Counter("outfield_requests_total", "Requests by status.", ["status"], registry=self.registry)
-        self.seconds = Histogram("outfield_request_seconds", "Seconds of a request.", registry=self.registry)
-        self.p = Histogram(
-            "outfield_p",
-            "The p of inputs.",
-            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 1.0),
-            registry=self.registry,
-        )
-        self.threshold = Gauge("outfield_threshold", "The threshold.", ["digest", "detector"], registry=self.registry)
-        self.alarm = Gauge("outfield_alarm", "Whether the stream has changed.", registry=self.registry)
-
-    def say(self, bundle: Bundle | OnnxGuard) -> None:
-        """Of which bundle the counts are."""
-        self.threshold.clear()
-        self.threshold.labels(bundle.manifest.digest, bundle.manifest.detector.name).set(bundle.threshold)
-
-    def add(self, found: Verdicts, monitor: Monitor) -> None:
-        for verdict, count in zip(*np.unique(found.verdict, return_counts=True), strict=True):
-            self.inputs.labels(str(verdict)).inc(int(count))
-        for p in found.p[~np.isnan(found.p)]:
-            self.p.observe(float(p))
-        self.alarm.set(float(monitor.alarm))
-
-
-def app_of(service: Service, token: str | None = None) -> FastAPI:
+def app_of(service: Service, token: str | None = None, admin: str | None = None) -> FastAPI:
     """The HTTP application of a service.
 
     ``/v2/models/NAME/infer`` is of the Open Inference Protocol; ``/score`` takes ``{"logits": ..., "features": ...}``
-    or ``{"inputs": ...}``; ``/bundle``, ``/monitor``, ``/metrics``, ``/healthz``, ``/readyz`` and ``/reload`` say
-    and do what they are called.
+    or ``{"inputs": ...}``; ``/feedback`` takes true labels; ``/bundle``, ``/monitor``, ``/metrics``,
+    ``/healthz``, ``/readyz`` and ``/reload`` say and do what they are called.
 
     Parameters
     ----------
     token : str, optional
         What every request but those of health must show, as ``Authorization: Bearer``.
+    admin : str, optional
+        What requests for ``/reload`` and ``/bundle`` must show instead; it opens the others too.
     """
     app = FastAPI(title="outfield guard", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Token, token=token, free=("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"))
+    app.add_middleware(
+        Token,
+        token=token,
+        free=("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"),
+        admin=admin,
+        of_admin=("/reload", "/bundle"),
+    )
 
     @app.middleware("http")
     async def counted(request: Request, call: Any) -> Response:
@@ -259,10 +260,12 @@ def _health(app: FastAPI, service: Service) -> None:
     @app.get("/v2/health/ready")
     @app.get(f"/v2/models/{service.name}/ready")
     async def ready() -> Response:
-        return JSONResponse({"ready": not service.draining}, 503 if service.draining else 200)
+        audit = {} if service.audit is None else {"audit": service.audit.health()}
+        return JSONResponse({"ready": not service.draining} | audit, 503 if service.draining else 200)
 
     @app.get("/metrics")
     async def metrics() -> Response:
+        service.counts.look(service.monitor, service.waiting, service.audit)
         return Response(generate_latest(service.counts.registry), media_type="text/plain; version=0.0.4")
 
     @app.get("/bundle")
@@ -308,8 +311,21 @@ def _answers(app: FastAPI, service: Service) -> None:
         fields = {name: _array(body[name], name, service.limits) for name in (*FIELDS, "inputs") if name in body}
         return await service.asked(_work(service, fields))
 
+    @app.post("/feedback")
+    async def feedback(request: Request) -> dict[str, int]:
+        if service.audit is None:
+            raise Refused(404, "Expected an audit log, but this service keeps none. Start it with --audit FOLDER.")
+        body = await _body(request, service.limits)
+        told = pairs(body["feedback"] if isinstance(body.get("feedback"), list) else [body])
+        _check_items(len(told), service.limits)
+        answers, labels = zip(*told, strict=True)
+        service.audit.feedback.add({"answer": answers, "label": labels})
+        return {"taken": len(told)}
 
-_OUTPUTS = {"prediction": "BYTES", "score": "FP64", "p": "FP64", "verdict": "BYTES"}
+
+_OUTPUTS = {
+    "prediction": "BYTES", "score": "FP64", "p": "FP64", "verdict": "BYTES", "answer": "BYTES", "audit": "BOOL",
+}  # fmt: skip
 
 
 def _output(name: str, values: list[Any]) -> dict[str, Any]:
@@ -376,6 +392,14 @@ def _array(values: Any, name: str, limits: Limits, kind: Any = np.float32, *, fl
         raise UserError(f"Expected {name} as numbers in rows of equal length, but got others. Send those.") from None
     if not flat:
         _check_items(len(found), limits)
+    return _bytes(values, found) if name == "inputs" and found.ndim == 4 else found
+
+
+def _bytes(values: list[Any], found: Array) -> Array:
+    """Pictures of whole numbers from 0 to 255 as bytes, for models scale these and take other numbers as they are."""
+    given = np.asarray(values)
+    if given.dtype.kind == "i" and given.min() >= 0 and given.max() <= 255:
+        return given.astype(np.uint8)
     return found
 
 

@@ -319,11 +319,17 @@ def plan(
         )
     expected = (k + 1) / (n + 1)
     share = (alpha - expected) / (detected - expected) if detected > alpha else 1.0
-    return Plan(n, alpha, delta, expected, traffic * expected, share, _audit(expected, alpha, delta, power))
+    return Plan(n, alpha, delta, expected, traffic * expected, share, audit_size(expected, alpha, delta, power))
 
 
-def _audit(rate: float, alpha: float, delta: float, power: float) -> int:
-    """The fewest items whose flags, at ``rate``, show with ``power`` that the rate is at most alpha; to 20 items."""
+def audit_size(rate: float, alpha: float, delta: float = 0.05, power: float = 0.9) -> int:
+    """The fewest items whose flags, at ``rate``, show with ``power`` that the rate is at most alpha; to 20 items.
+
+    Examples
+    --------
+    >>> audit_size(0.04, 0.05), audit_size(0.005, 0.01)
+    (3800, 2800)
+    """
     low, high = smallest_n(alpha, delta), 10_000_000
     while high - low > 20:
         middle = (low + high) // 2
