@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from outfield import registry
@@ -16,6 +17,9 @@ from outfield.errors import UserError
 from outfield.estimators.base import Estimator
 from outfield.features.cache import InMemory
 from outfield.models.sklearn import SklearnModel
+from outfield.reports.displays.estimates import ESTIMATED as SHOWN
+from outfield.reports.displays.estimates import errors, estimated_accuracy, estimates
+from outfield.reports.results import Results
 from outfield.store import schema
 from outfield.store.subject import Subject
 from outfield.studies.bench import ESTIMATED, Measured, measure
@@ -24,6 +28,7 @@ from outfield.studies.plan import Basis, jobs_of
 from outfield.studies.sets import Sets
 from outfield.studies.spec import Spec
 from outfield.tasks.classify import Classify
+from outfield.testing import simulated
 from outfield.trajectory.nli.spec import Nli
 
 CHEAP = ("average_confidence", "difference_of_confidences")
@@ -134,3 +139,67 @@ def test_trajectories_of_nli_take_estimators() -> None:
         Nli.parse(study | {"estimators": list(CHEAP), "items": {}})
     with pytest.raises(UserError, match="compares two models"):
         Nli.parse(study | {"estimators": ["agreement"]})
+
+
+def pairs(truth: np.ndarray, estimate: np.ndarray, seeds: int = 1) -> pl.DataFrame:
+    """Estimates of models [models, sets], ``seeds`` models a strategy."""
+    models, sets = truth.shape
+    rows = [
+        {
+            "model": f"m{i}", "strategy": f"s{i // seeds}", "family": "other", "estimator": "doc", "ood": f"set {j}",
+            "truth": truth[i, j], "estimate": estimate[i, j], "low": estimate[i, j] - 0.05,
+            "high": estimate[i, j] + 0.05,
+        }
+        for i in range(models)
+        for j in range(sets)
+    ]  # fmt: skip
+    return pl.DataFrame(rows)
+
+
+def test_errors_are_those_of_the_highest_replicated_unit() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0.3, 0.9, (6, 5))
+    over = np.repeat(rng.uniform(0, 0.2, 3), 2)[:, None] + np.zeros((6, 5))
+    (found,) = errors(pairs(truth, truth + over, seeds=2)).to_dicts()
+    assert found["units"] == 3
+    of_strategies = over[::2, 0]
+    half = stats.t.ppf(0.975, 2) * stats.sem(of_strategies)
+    assert found["error"] == pytest.approx(of_strategies.mean())
+    assert (found["low_error"], found["high_error"]) == pytest.approx(
+        (of_strategies.mean() - half, of_strategies.mean() + half)
+    )
+    assert found["agreement"] == pytest.approx(1.0)
+    assert found["excess"] == pytest.approx(over.max())
+    assert found["held"] == pytest.approx((over < 0.05).mean())
+
+
+def test_rank_agreement_knows_its_direction_and_needs_values_that_differ() -> None:
+    truth = np.array([[0.3, 0.5, 0.7, 0.9], [0.4, 0.5, 0.6, 0.8]])
+    (turned,) = errors(pairs(truth, 1 - truth)).to_dicts()
+    assert turned["agreement"] == pytest.approx(-1.0)
+    (level,) = errors(pairs(truth, np.full_like(truth, 0.5))).to_dicts()
+    assert level["agreement"] is None
+    (two,) = errors(pairs(truth[:, :2], truth[:, :2])).to_dicts()
+    assert two["agreement"] is None
+
+
+def test_one_model_has_no_interval() -> None:
+    truth = np.array([[0.3, 0.5, 0.7]])
+    (found,) = errors(pairs(truth, truth + 0.1)).to_dicts()
+    assert found["error"] == pytest.approx(0.1)
+    assert found["low_error"] is None
+    assert found["high_error"] is None
+
+
+def test_the_report_shows_estimates_beside_the_truth() -> None:
+    rows = simulated.estimates(simulated.rows(seeds=2, detectors=("msp", "knn"), shifts=("blur",)))
+    shown = estimated_accuracy(Results.of(rows))
+    assert "12 strategies" in shown.caption
+    assert [figure.title for figure in shown.figures] == ["average confidence"]
+    assert estimates(rows).height == 24 * 5
+    with pytest.raises(UserError, match="Name `estimators:`"):
+        estimated_accuracy(Results.of(simulated.rows(seeds=1, detectors=("msp",))))
+
+
+def test_the_metric_of_the_rows_is_the_one_that_is_shown() -> None:
+    assert ESTIMATED == SHOWN

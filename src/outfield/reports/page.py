@@ -20,6 +20,7 @@ from outfield.reports.displays import (
     densities,
     detectors,
     errors,
+    estimates,
     performance,
     sets,
     shifts,
@@ -52,7 +53,7 @@ SECTIONS: dict[str, tuple[Callable[[Results], Display], ...]] = {
     ),
     "Calibration": (calibration.ece_against_auroc,),
     "Features": (calibration.feature_statistics,),
-    "Under shift": (shifts.under_shift, shifts.generalisation_against_detection),
+    "Under shift": (shifts.under_shift, shifts.generalisation_against_detection, estimates.estimated_accuracy),
     "Cost": (cost.cost,),
 }
 """The page's sections in the order of a reader's questions, and the displays of each."""

@@ -48,7 +48,7 @@ HALVES = {"auroc_half_1": slice(0, None, 2), "auroc_half_2": slice(1, None, 2)}
 """Metrics: AUROCs on every second item of both sides; those of different halves have no item in common."""
 ESTIMATED = "estimated_accuracy"
 """Metric: accuracy on a set as an estimator sees it without the labels; ``params`` name the estimator."""
-DRAWS = 100
+DRAWS = 50
 """Resamples behind the interval of an estimated accuracy."""
 
 
