@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from outfield import registry
+from outfield.card.page import html
+from outfield.card.run import evaluate
 from outfield.data.datasets import ArrayDataset
 from outfield.data.member import Member
 from outfield.errors import UserError
 from outfield.estimators.base import Estimator
-from outfield.features.cache import InMemory
+from outfield.features.cache import Cache, InMemory
 from outfield.models.sklearn import SklearnModel
 from outfield.reports.displays.estimates import ESTIMATED as SHOWN
 from outfield.reports.displays.estimates import errors, estimated_accuracy, estimates
@@ -203,3 +207,21 @@ def test_the_report_shows_estimates_beside_the_truth() -> None:
 
 def test_the_metric_of_the_rows_is_the_one_that_is_shown() -> None:
     assert ESTIMATED == SHOWN
+
+
+def test_a_card_with_held_out_labels_says_what_estimators_would_have_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(600, 8, 8, 1)).astype(np.float32)
+    y = (x.mean(axis=(1, 2, 3)) + rng.normal(0, 0.02, 600) > 0.5).astype(int)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+    given = {"id_train": (x[:200], y[:200]), "id_test": (x[200:400], y[200:400]), "ood": {"far": 1 - 0.1 * x[:60]}}
+    asked: dict[str, Any] = {"shifts": ["gaussian_noise"], "detectors": ["msp"], "cache": Cache(tmp_path), "batch": 100}
+    plain = evaluate(net, **given, **asked)
+    assert plain.rows.filter(pl.col("metric") == ESTIMATED).is_empty()
+    card = evaluate(net, **given, **asked, id_val=(x[400:], y[400:]))
+    assert estimates(card.rows).height == 3 * 3
+    assert "estimated without labels" in html(card)
+    assert "estimated without labels" not in html(plain)
+    same = ["set_kind", "ood", "detector", "metric", "value"]
+    both = [one.rows.filter(pl.col("metric") == "accuracy").select(same) for one in (plain, card)]
+    assert both[0].equals(both[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import altair as alt
 import polars as pl
@@ -28,8 +29,7 @@ def estimated_accuracy(results: Results) -> Display:
     """Estimated against true accuracy of every model under every shift, and how far each estimator is off."""
     pairs = estimates(results.rows)
     table = errors(pairs)
-    several = table["units"].max()
-    off = f"{table['error'].min():.3f} to {table['error'].max():.3f}"
+    several, off = int(table["units"].to_numpy().max()), table["error"].to_numpy()
     sets = pairs["ood"].n_unique()
     over = f"with 95% intervals over {several} {_units(pairs)} (Student)"
     unit = over if several > 1 else "without interval: one model"
@@ -41,9 +41,10 @@ def estimated_accuracy(results: Results) -> Display:
         "every shift."
     )
     figures = tuple(
-        Figure(_chart(of, results), str(name), 230) for (name,), of in pairs.group_by("estimator", maintain_order=True)
+        Figure(chart(of, results.families), str(name), 230)
+        for (name,), of in pairs.group_by("estimator", maintain_order=True)
     )
-    title = f"Without labels, accuracy under shift is estimated with a mean error of {off}"
+    title = f"Without labels, accuracy under shift is estimated with a mean error of {off.min():.3f} to {off.max():.3f}"
     columns = {name: heading for name, heading in COLUMNS.items() if table[name].is_not_null().any()}
     return Display("estimates", title, caption, table.select(*columns), figures, columns, open=True, legend="family")
 
@@ -145,7 +146,7 @@ def _units(pairs: pl.DataFrame) -> str:
     return "models" if per_strategy.max() == 1 else "strategies"
 
 
-def _chart(of: pl.DataFrame, results: Results) -> alt.TopLevelMixin:
+def chart(of: pl.DataFrame, families: Sequence[str]) -> alt.TopLevelMixin:
     """Estimates of one estimator over the truth, with the line on which they are right."""
     scale = alt.Scale(domain=[0, 1])
     tips = [style.name("model", "model"), style.name("ood", "set")]
@@ -155,7 +156,7 @@ def _chart(of: pl.DataFrame, results: Results) -> alt.TopLevelMixin:
         line.encode(x=alt.X("at:Q", scale=scale), y=alt.Y("at:Q", scale=scale)),
         alt.Chart(style.rows(of)).mark_point(filled=True, size=28, opacity=0.7).encode(
             x=alt.X("truth:Q", title="accuracy", scale=scale), y=alt.Y("estimate:Q", title="estimate", scale=scale),
-            tooltip=tips, **style.family(results.families),
+            tooltip=tips, **style.family(families),
         ),
     ).properties(width="container", height=200)  # fmt: skip
     return drawn
