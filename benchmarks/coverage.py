@@ -615,6 +615,25 @@ def _(rng: Rng) -> bool:
     return bool(low <= mean_error() <= high)
 
 
+@case("mean rank agreement of an estimator, Student over 7 models of 14 sets", "coverage", (0.88, 0.975))
+def _(rng: Rng) -> bool:
+    means = agreements(rng, 7)
+    low, high = intervals.jackknife(means.mean(), (means.sum() - means) / 6)
+    return bool(low <= mean_agreement() <= high)
+
+
+def agreements(rng: Rng, models: int) -> np.ndarray:
+    """Spearman of truth and a noisy estimate over 14 sets of each model."""
+    truth = rng.normal(size=(models, 14))
+    ranks = [theory.rankdata(some, axis=1) - 7.5 for some in (truth, truth + rng.normal(0, 0.5, (models, 14)))]
+    return np.asarray((ranks[0] * ranks[1]).sum(axis=1) / (ranks[0] ** 2).sum(axis=1))
+
+
+@cache
+def mean_agreement() -> float:
+    return float(agreements(np.random.default_rng(99), 100_000).mean())
+
+
 @cache
 def mean_error() -> float:
     rng = np.random.default_rng(99)

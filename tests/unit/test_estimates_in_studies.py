@@ -170,9 +170,10 @@ def test_errors_are_those_of_the_highest_replicated_unit() -> None:
     half = stats.t.ppf(0.975, 2) * stats.sem(of_strategies)
     assert found["error"] == pytest.approx(of_strategies.mean())
     assert (found["low_error"], found["high_error"]) == pytest.approx(
-        (of_strategies.mean() - half, of_strategies.mean() + half)
+        (max(0.0, of_strategies.mean() - half), of_strategies.mean() + half)
     )
     assert found["agreement"] == pytest.approx(1.0)
+    assert found["high_agreement"] == pytest.approx(1.0)
     assert found["excess"] == pytest.approx(over.max())
     assert found["held"] == pytest.approx((over < 0.05).mean())
 
@@ -185,6 +186,16 @@ def test_rank_agreement_knows_its_direction_and_needs_values_that_differ() -> No
     assert level["agreement"] is None
     (two,) = errors(pairs(truth[:, :2], truth[:, :2])).to_dicts()
     assert two["agreement"] is None
+
+
+def test_no_interval_reaches_beyond_what_a_measure_can_be() -> None:
+    truth = np.tile([0.3, 0.4, 0.5, 0.6], (3, 1))
+    estimate = truth.copy()
+    estimate[0] = truth[0][[0, 1, 3, 2]] + 0.3
+    (found,) = errors(pairs(truth, estimate)).to_dicts()
+    assert found["agreement"] == pytest.approx((0.8 + 1 + 1) / 3)
+    assert found["high_agreement"] == 1.0
+    assert found["low_error"] == 0.0
 
 
 def test_one_model_has_no_interval() -> None:

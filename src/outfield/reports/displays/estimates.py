@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 import altair as alt
+import numpy as np
 import polars as pl
 
 from outfield.errors import UserError
@@ -18,6 +19,8 @@ from outfield.types import Array
 
 ESTIMATED = "estimated_accuracy"
 """The metric of rows that estimate an accuracy; their ``params`` name the estimator."""
+RANGES = {"error": (0.0, 1.0), "agreement": (-1.0, 1.0)}
+"""What each measure of an estimator can be: no interval reaches further."""
 COLUMNS = {
     "estimator": "Estimator", "error": "Mean absolute error", "low_error": "Low", "high_error": "High",
     "bias": "Mean error", "excess": "Largest excess", "agreement": "Rank agreement", "low_agreement": "Low",
@@ -122,7 +125,7 @@ def errors(pairs: pl.DataFrame) -> pl.DataFrame:
 def _over_units(each: pl.DataFrame, measure: str) -> pl.DataFrame:
     known = each.filter(pl.col(measure).is_not_nan() & pl.col(measure).is_not_null())
     rows = [
-        (name, *_mean(panel(of, ("estimator",), metric=None, value=measure)))
+        (name, *_mean(panel(of, ("estimator",), metric=None, value=measure), RANGES[measure]))
         for (name,), of in known.group_by("estimator", maintain_order=True)
     ]
     ends = [f"low_{measure}", f"high_{measure}"]
@@ -131,13 +134,13 @@ def _over_units(each: pl.DataFrame, measure: str) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row").fill_nan(None)
 
 
-def _mean(found: Panel) -> tuple[float, float, float, int]:
+def _mean(found: Panel, within: tuple[float, float]) -> tuple[float, float, float, int]:
     """Mean over units, Student's interval of it, and how many units there are."""
     means: Array = found.means.ravel()
     n = len(means)
     if n < 2:
         return float(means.mean()), float("nan"), float("nan"), n
-    low, high = intervals.jackknife(means.mean(), (means.sum() - means) / (n - 1))
+    low, high = np.clip(intervals.jackknife(means.mean(), (means.sum() - means) / (n - 1)), *within)
     return float(means.mean()), float(low), float(high), n
 
 
