@@ -49,7 +49,7 @@ def _applies(build: Callable[[Facts], Display], card: Facts) -> bool:
     if build is displays.under_shift:
         return card.inputs in ("image", "") or not card.results.metric(card.results.performance, "shift").is_empty()
     if build is displays.without_labels:
-        return bool((card.rows["metric"] == ESTIMATED).any())
+        return card.results.performance == "accuracy" and bool((card.rows["metric"] == ESTIMATED).any())
     return build is not displays.parts or bool(card.rows["part"].is_not_null().any())
 
 
