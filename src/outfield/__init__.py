@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from outfield.card.card import Card
     from outfield.card.run import evaluate
     from outfield.features.fit_data import FitData
+    from outfield.guard.accuracy import estimate_accuracy
+    from outfield.guard.build import build as build_guard
     from outfield.models.open import open_model
     from outfield.models.torch import TorchModel
     from outfield.registry import create, names
@@ -29,8 +31,10 @@ __all__ = [
     "Outputs",
     "Spec",
     "TorchModel",
+    "build_guard",
     "compare",
     "create",
+    "estimate_accuracy",
     "evaluate",
     "names",
     "open_model",
@@ -46,8 +50,10 @@ _PLACES = {
     "Outputs": "types.Outputs",
     "Spec": "studies.spec.Spec",
     "TorchModel": "models.torch.TorchModel",
+    "build_guard": "guard.build.build",
     "compare": "reports.comparison.compare",
     "create": "registry.create",
+    "estimate_accuracy": "guard.accuracy.estimate_accuracy",
     "evaluate": "card.run.evaluate",
     "names": "registry.names",
     "open_model": "models.open.open_model",

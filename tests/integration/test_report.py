@@ -35,7 +35,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 @pytest.fixture(scope="module")
 def rows():
-    return simulated.rows(seeds=2, detectors=("msp", "energy", "mds", "knn", "gradnorm", "gram"), shifts=("blur",))
+    return simulated.estimates(
+        simulated.rows(seeds=2, detectors=("msp", "energy", "mds", "knn", "gradnorm", "gram"), shifts=("blur",))
+    )
 
 
 @pytest.fixture(scope="module")

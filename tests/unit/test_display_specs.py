@@ -40,6 +40,7 @@ NAMES = (*OF_A_STUDY, *OF_TWO, *TABLES)
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     detectors = ("msp", "energy", "mds", "knn", "gradnorm", "gram")
     rows = simulated.rows(seeds=2, detectors=detectors, shifts=("blur", "rotation"))
+    rows = simulated.estimates(rows, names=("average_confidence", "difference_of_confidences"))
     return Results.of(simulated.folder(tmp_path_factory.mktemp("study"), rows))
 
 

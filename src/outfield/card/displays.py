@@ -13,6 +13,7 @@ from outfield.errors import UserError, with_and
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.displays.charts import strip
+from outfield.reports.displays.estimates import chart, errors, estimates
 from outfield.store.performance import Performance
 
 OPEN = 12
@@ -255,6 +256,29 @@ def under_shift(card: Facts) -> Display:
         )
     title = f"{measure.label} under covariate shift"
     return Display("shifts", title, caption, table.select(*columns), figures, columns)
+
+
+def without_labels(card: Facts) -> Display:
+    """What estimators would have told of the accuracy under each shift, had it no labels."""
+    pairs = estimates(card.rows)
+    off = errors(pairs)
+    told = [f"{name} {error:.3f}" for name, error in off.select("estimator", "error").iter_rows()]
+    caption = (
+        f"A point a shift; on the line the estimate is right, above it too high. Mean absolute error: "
+        f"{', '.join(told)}. "
+        "Estimates are made from the labelled ID validation items, with 95% intervals over items of both. Under "
+        "another kind of shift another estimator may be nearer: none is right under every shift."
+    )
+    columns = {
+        "ood": "Shift", "truth": "Accuracy", "estimator": "Estimator", "estimate": "Estimate", "low": "Low",
+        "high": "High",
+    }  # fmt: skip
+    figures = tuple(
+        Figure(chart(of, card.results.families), str(name), 230)
+        for (name,), of in pairs.group_by("estimator", maintain_order=True)
+    )
+    table = pairs.select(*columns).sort("ood", "estimator")
+    return Display("estimates", "Accuracy under shift, estimated without labels", caption, table, figures, columns)
 
 
 def _with_clean(table: pl.DataFrame, clean: dict[str, float | None]) -> pl.DataFrame:

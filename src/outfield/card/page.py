@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from outfield.card import displays
 from outfield.card.facts import Facts
 from outfield.reports.displays.base import Display
+from outfield.reports.displays.estimates import ESTIMATED
 from outfield.reports.findings import told
 from outfield.reports.html import environment, legends, render_sections, tally, vega
 from outfield.reports.page import provenance
 
 SECTIONS: dict[str, tuple[Callable[[Facts], Display], ...]] = {
     "Which detector to take": (displays.which_detector,),
-    "On ID data and under shift": (displays.on_id_data, displays.under_shift),
+    "On ID data and under shift": (displays.on_id_data, displays.under_shift, displays.without_labels),
     "On OOD data": (displays.by_set, displays.parts),
     "Blind spots": (displays.blind_spots, displays.weak_classes, displays.known_classes),
     "Cost": (displays.cost,),
@@ -47,6 +48,8 @@ def _applies(build: Callable[[Facts], Display], card: Facts) -> bool:
     """Whether a display's question can be asked of these inputs at all."""
     if build is displays.under_shift:
         return card.inputs in ("image", "") or not card.results.metric(card.results.performance, "shift").is_empty()
+    if build is displays.without_labels:
+        return card.results.performance == "accuracy" and bool((card.rows["metric"] == ESTIMATED).any())
     return build is not displays.parts or bool(card.rows["part"].is_not_null().any())
 
 

@@ -29,6 +29,7 @@ from outfield.data.views import shifted
 from outfield.detectors._requirements import asks
 from outfield.detectors.base import Detector
 from outfield.errors import Problems, UserError
+from outfield.estimators.base import LEAST
 from outfield.features.cache import Cache, default_folder
 from outfield.features.extract import extract
 from outfield.models.base import Model, lacking
@@ -49,6 +50,8 @@ from outfield.temporary_files import work_folder
 PROBED = 2000
 SHIFTED = 1000
 SEVERITIES = (1, 3, 5)
+ESTIMATORS = ("average_confidence", "average_thresholded_confidence", "difference_of_confidences")
+"""Of accuracy without labels: those that cost next to nothing beside the passes under shift."""
 Tell = Callable[[str, int, int], None]
 
 
@@ -80,7 +83,8 @@ def evaluate(
     id_test, id_train, id_val : data
         ID data with labels: paths, sources, data sets, or ``(items, labels)``, where items are an array, a tensor, a
         frame of any library, a list of pictures or texts, or a mapping of input names to arrays; or a torch data set.
-        Detectors are fitted on the training data; without it, on a part of the test data.
+        Detectors are fitted on the training data; without it, on a part of the test data. With ``id_val``, which the
+        model must not have seen, the card says what estimators of accuracy without labels tell of each shift.
     ood : mapping
         ``{"near": data, "far": [data, data]}``, ``{"near": {"NAME": data}}`` or ``{"NAME": ("near", data)}``.
     shifts : "standard" or sequence of str
@@ -147,7 +151,8 @@ def evaluate(
     sets = _sets(known.parts, members, shifts, seed)
     sets = _limited(replace(sets, task=Regress(id={}) if numbers else sets.task), probe_limit, seed)
     chosen, left_out = _applicable(opened, _detectors(detectors))
-    bench = _Bench(opened, sets, cache or Cache(default_folder()), id_name, batch, probe_limit, seed)
+    shelf = cache or Cache(default_folder())
+    bench = _Bench(opened, sets, shelf, id_name, batch, probe_limit, seed, held_out=id_val is not None)
     with work_folder("card") as folder:
         done = bench.done(chosen, Path(folder), tell)
         left_out |= done.failed
@@ -265,6 +270,13 @@ class _Bench:
     batch: int
     limit: int
     seed: int
+    held_out: bool = False
+
+    @property
+    def unseen(self) -> bool:
+        """Whether labelled ID items are held out from which accuracy under shift can be estimated."""
+        sizes = [len(self.sets.val), *map(len, self.sets.shifts)]
+        return self.held_out and bool(self.sets.shifts) and "logits" in self.model.offers and min(sizes) >= LEAST
 
     @cached_property
     def digest(self) -> str:
@@ -279,7 +291,8 @@ class _Bench:
         limit = self.limit if self.sets.probed else None
         task = registry.name_of("tasks", self.sets.task)
         basis = Basis.of("card", self.id_name, self.sets, task=task, limit=limit, seed=self.seed)
-        jobs = tuple(jobs_of({"model": self.digest}, self.model.name, detectors, basis))
+        estimators = tuple(registry.create("estimators", name) for name in ESTIMATORS if self.unseen)
+        jobs = tuple(jobs_of({"model": self.digest}, self.model.name, detectors, basis, estimators=estimators))
         shelf = Shelf(self.cache, folder, self.model.name)
         taken = {job: warned for job in jobs if (warned := shelf.take(job)) is not None}
         failed: dict[str, str] = {}

@@ -20,6 +20,7 @@ from outfield.reports.displays import (
     densities,
     detectors,
     errors,
+    estimates,
     performance,
     sets,
     shifts,
@@ -52,7 +53,7 @@ SECTIONS: dict[str, tuple[Callable[[Results], Display], ...]] = {
     ),
     "Calibration": (calibration.ece_against_auroc,),
     "Features": (calibration.feature_statistics,),
-    "Under shift": (shifts.under_shift, shifts.generalisation_against_detection),
+    "Under shift": (shifts.under_shift, shifts.generalisation_against_detection, estimates.estimated_accuracy),
     "Cost": (cost.cost,),
 }
 """The page's sections in the order of a reader's questions, and the displays of each."""
@@ -109,7 +110,13 @@ def html(
     balanced: Trajectories | None = None,
 ) -> str:
     """The page as text; ``balanced`` are the tracked runs by balanced accuracy."""
-    parts = render_sections(sections(), results)
+    asked = sections()
+    if results.performance != "accuracy":
+        asked |= {
+            title: tuple(one for one in builds if one is not estimates.estimated_accuracy)
+            for title, builds in asked.items()
+        }
+    parts = render_sections(asked, results)
     cautions = list(results.cautions)
     if tracked is not None:
         parts |= {
@@ -152,7 +159,7 @@ def findings_or_reason(results: Results) -> tuple[list[Told], str]:
 def sections() -> dict[str, tuple[Callable[[Results], Display], ...]]:
     """The page's sections with the analyses that other packages contribute, where there are some."""
     further = analyses.others((*PREDICTION, ERRORS))
-    return SECTIONS | ({analyses.FURTHER: further} if further else {})
+    return {**SECTIONS, **({analyses.FURTHER: further} if further else {})}
 
 
 def _title(results: Results) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property, partial
 from time import perf_counter
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from outfield.data.member import Member
 from outfield.detectors._requirements import asks
 from outfield.detectors.base import Detector
 from outfield.errors import UserError
+from outfield.estimators.base import Answered
 from outfield.features.cache import Entries
 from outfield.features.extract import Values, check_labels, extract, extract_shard
 from outfield.features.fit_data import FitData
@@ -45,6 +46,10 @@ Found = tuple[Member, str, Estimate, dict[str, Any]]
 
 HALVES = {"auroc_half_1": slice(0, None, 2), "auroc_half_2": slice(1, None, 2)}
 """Metrics: AUROCs on every second item of both sides; those of different halves have no item in common."""
+ESTIMATED = "estimated_accuracy"
+"""Metric: accuracy on a set as an estimator sees it without the labels; ``params`` name the estimator."""
+DRAWS = 50
+"""Resamples behind the interval of an estimated accuracy."""
 
 
 @dataclass(frozen=True)
@@ -274,7 +279,7 @@ class _Bench:
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always", UserWarning)
             try:
-                rows, items = self._of_model(ready) if job.detector is None else self._of_detector(job, ready)
+                rows, items = self._of_model(job, ready) if job.detector is None else self._of_detector(job, ready)
             except UserError as error:
                 return Measured(job, failure=str(error), warnings=_texts(heard))
         spent = {"seconds": perf_counter() - start}
@@ -287,7 +292,7 @@ class _Bench:
     def _row(self, member: Member, metric: str, found: Estimate, **columns: Any) -> dict[str, Any]:
         return self.subject.row(member, metric, found, **{**self._common, **columns})
 
-    def _of_model(self, ready: _Ready) -> tuple[Rows, pl.DataFrame]:
+    def _of_model(self, job: Job, ready: _Ready) -> tuple[Rows, pl.DataFrame]:
         """Performance and calibration on the ID test set and under shift, and what the features look like."""
         rows: Rows = []
         merits = {}
@@ -299,7 +304,20 @@ class _Bench:
         for name, value in _described(ready.values[test]).items():
             found = Estimate(value, n=len(test))
             rows.append(self._row(test, name, found, n_id=len(test), passes=1.0 if name in _CLASSES else None))
-        return rows, _table(merits)
+        return [*rows, *self._estimated(job, ready)], _table(merits)
+
+    def _estimated(self, job: Job, ready: _Ready) -> Iterator[dict[str, Any]]:
+        """Accuracy on the ID test set and under shift without their labels, from the labelled ID validation set."""
+        if not job.estimators:
+            return
+        known = _answered(ready.values[ready.sets.val], labelled=True)
+        for member, values in ready.values.items():
+            if member.role in ("test", "shift"):
+                batch = _answered(values, labelled=False)
+                for one in job.estimators:
+                    params = {"estimator": registry.name_of("estimators", one), **asdict(one)}
+                    found = one.estimate(known, batch, draws=DRAWS)
+                    yield self._row(member, ESTIMATED, found, params=params, n_id=len(ready.sets.test), passes=1.0)
 
     def _performance(self, member: Member, values: Values, merits: NDArray[np.float64]) -> Iterator[dict[str, Any]]:
         common = {"n_id": len(self.sets.test), "passes": 1.0}
@@ -390,6 +408,15 @@ def _predictions(values: Values, rows: NDArray[np.int64] | slice = slice(None)) 
     if "logits" not in arrays or "labels" not in arrays:
         return None
     return Predictions(arrays["logits"][rows], arrays["labels"][rows])
+
+
+def _answered(values: Values, *, labelled: bool) -> Answered:
+    arrays = values.arrays
+    if "logits" not in arrays:
+        raise UserError(
+            "Expected a classifier to estimate the accuracy of, but the model has no logits. Leave estimators out."
+        )
+    return Answered(np.asarray(arrays["logits"]), np.asarray(arrays["labels"]) if labelled else None)
 
 
 def _of_answers(

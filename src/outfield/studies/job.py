@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from outfield import registry
 from outfield.data.member import Member
 from outfield.detectors.base import Detector
+from outfield.estimators.base import Estimator
 from outfield.features.probes.base import Probe
 from outfield.studies.sets import Sets
 
@@ -30,6 +31,8 @@ class Job:
     key: str
     detector: Detector | None
     tuned: bool = False
+    estimators: tuple[Estimator, ...] = ()
+    """Of accuracy without labels: the model's own job then reads the labelled ID validation set too."""
 
     @property
     def title(self) -> str:
@@ -78,7 +81,7 @@ class Job:
         ([False, True], [True, False])
         """
         if self.detector is None:
-            return member.role in ("test", "shift")
+            return member.role in ("test", "shift") or (bool(self.estimators) and member.role == "val")
         if member.role in ("train", "val", "test"):
             return True
         return member.scored or (self.tuned and member.role == "tuning")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from outfield import keys, registry
 from outfield.data.member import Member
 from outfield.detectors.base import Detector
 from outfield.errors import Problems
+from outfield.estimators.base import Estimator
 from outfield.features.extract import extract
 from outfield.studies.bench import measure
 from outfield.studies.job import Job, ModelJobs, parts, read_by
@@ -66,11 +67,15 @@ def plan(spec: Spec, sets: Sets) -> Plan:
         No model is there.
     """
     detectors = [one.build("detectors") for one in spec.detectors]
+    estimators = tuple(one.build("estimators") for one in spec.estimators)
     absent = tuple(missing(spec))
     task = None if spec.task is None else spec.task.model_dump(mode="json")
     basis = Basis.of(spec.name, spec.id_name, sets, task=task, half=spec.half, limit=spec.probe_limit, seed=spec.seed)
+    tunes = spec.tuning is not None
     tasks = tuple(
-        ModelJobs(recipe, tuple(jobs_of(recipe.stated, recipe.name, detectors, basis, tunes=spec.tuning is not None)))
+        ModelJobs(
+            recipe, tuple(jobs_of(recipe.stated, recipe.name, detectors, basis, tunes=tunes, estimators=estimators))
+        )
         for recipe in recipes(spec, sets)
     )
     if not tasks:
@@ -121,8 +126,9 @@ def _visits(task: ModelJobs, sets: Sets) -> Iterator[_Visit]:
 
 
 def jobs_of(
-    model: Mapping[str, Any], name: str, detectors: Iterable[Detector], basis: Basis, *, tunes: bool = False
-) -> Iterator[Job]:
+    model: Mapping[str, Any], name: str, detectors: Iterable[Detector], basis: Basis, *, tunes: bool = False,
+    estimators: tuple[Estimator, ...] = (),
+) -> Iterator[Job]:  # fmt: skip
     """A model's own job and those of detectors on it, each under the key of what it rests on and what its rows say.
 
     Parameters
@@ -134,6 +140,8 @@ def jobs_of(
     basis : Basis
     tunes : bool
         Detectors with a grid are also tuned.
+    estimators : tuple of Estimator
+        Of accuracy without labels, of which the model's own job makes rows.
 
     Examples
     --------
@@ -143,7 +151,8 @@ def jobs_of(
     [('model', False), ('msp', False), ('knn', False), ('knn', True)]
     """
     made = keys.key(**model, **basis.every)
-    yield Job(keys.key(model=made, name=name), None)
+    asked = {"estimators": [_of_estimator(one) for one in estimators]} if estimators else {}
+    yield Job(keys.key(model=made, name=name, **asked), None, estimators=estimators)
     for detector in detectors:
         stated: dict[str, Any] = {"detector": registry.name_of("detectors", detector), "params": detector.params}
         stated |= basis.probing if detector.probes() else {}
@@ -151,6 +160,10 @@ def jobs_of(
         for tuned in (False, True) if tunes and detector.grid else (False,):
             tuning = basis.tuning if tuned else None
             yield Job(keys.key(model=made, name=name, code=code, tuning=tuning, **stated), detector, tuned)
+
+
+def _of_estimator(one: Estimator) -> list[Any]:
+    return [registry.name_of("estimators", one), asdict(one), keys.of_code(type(one))]
 
 
 @dataclass(frozen=True)

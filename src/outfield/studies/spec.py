@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import fields
 from functools import cache
@@ -353,6 +353,11 @@ class Spec(_Strict):
         min_length=1,
         description="By default all of outfield's own; those of other packages are named.",
     )
+    estimators: tuple[Named, ...] = Field(
+        (),
+        description="Of accuracy without labels: what they say of the ID test set and of every shift, from the labels "
+        "of ID-val, which no model should have seen. By default none.",
+    )
     tuning: Tuning | None = None
     half: bool = Field(False, description="Keep features as float16.")
     batch: int = Field(256, ge=1, description="Inputs of one forward pass.")
@@ -512,6 +517,7 @@ def _plugins(spec: Spec) -> Iterator[tuple[str, str, Plugin]]:
     yield from ((f"shifted[{i}].source", "sources", one.source) for i, one in enumerate(spec.shifted))
     yield from ((f"shifts[{i}]", "shifts", shift.shift) for i, shift in enumerate(spec.shifts))
     yield from ((f"detectors[{i}]", "detectors", detector) for i, detector in enumerate(spec.detectors))
+    yield from ((f"estimators[{i}]", "estimators", estimator) for i, estimator in enumerate(spec.estimators))
     yield from (
         (f"models[{i}].strategy", "strategies", model.strategy)
         for i, model in enumerate(spec.models)
@@ -584,6 +590,8 @@ def _stored_faults(where: str, model: Stored) -> Iterator[str]:
 def _fault(where: str, kind: str, plugin: Plugin) -> Iterator[str]:
     try:
         made = plugin.build(kind)
+        if kind == "estimators" and made.needs_second:
+            yield f"{where}: {plugin.name!r} compares two models, and a study measures each alone; leave it out"
         if kind == "tasks":
             for _ in made.wanted(0):
                 pass
@@ -593,12 +601,24 @@ def _fault(where: str, kind: str, plugin: Plugin) -> Iterator[str]:
         yield f"{where}: {error}"
 
 
+def unfit_estimators(estimators: Iterable[Plugin]) -> Iterator[str]:
+    """What keeps estimators of accuracy from a study.
+
+    Examples
+    --------
+    >>> [*unfit_estimators([Plugin(name="agreement")])]
+    ["estimators[0]: 'agreement' compares two models, and a study measures each alone; leave it out"]
+    """
+    for i, estimator in enumerate(estimators):
+        yield from _fault(f"estimators[{i}]", "estimators", estimator)
+
+
 def _unusable_parts(content: dict[str, Any]) -> Iterator[str]:
     """Faults of the plug-ins of a file that does not validate as a whole: they are told together with the rest."""
     for where, kind, named in _written(content):
         with suppress(ValidationError):
             plugin = _plugin().validate_python(named)
-            yield from _unfit(where, plugin) if kind == "estimators" else _fault(where, kind, plugin)
+            yield from _unfit(where, plugin) if kind == "sklearn" else _fault(where, kind, plugin)
 
 
 def _written(content: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
@@ -606,8 +626,9 @@ def _written(content: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     yield "task", "tasks", content.get("task")
     splits = _map(content.get("id"))
     yield from ((f"id.{split}", "sources", splits.get(split)) for split in ("train", "val", "test"))
-    yield from ((f"detectors[{i}]", "detectors", member) for i, member in enumerate(_list(content.get("detectors"))))
-    kinds = {"ood": {"source": "sources"}, "models": {"strategy": "strategies", "estimator": "estimators"}}
+    for kind in ("detectors", "estimators"):
+        yield from ((f"{kind}[{i}]", kind, member) for i, member in enumerate(_list(content.get(kind))))
+    kinds = {"ood": {"source": "sources"}, "models": {"strategy": "strategies", "estimator": "sklearn"}}
     for field, inner in kinds.items():
         members = enumerate(map(_map, _list(content.get(field))))
         yield from ((f"{field}[{i}].{key}", inner[key], one[key]) for i, one in members for key in inner if key in one)

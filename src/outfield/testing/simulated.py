@@ -83,6 +83,24 @@ def rows(
     return schema.frame(found)
 
 
+def estimates(table: pl.DataFrame, *, names: Sequence[str] = ("average_confidence",), seed: int = 0) -> pl.DataFrame:
+    """The rows with estimates of every accuracy under shift: too high by .02 and more, the lower the truth."""
+    rng = np.random.default_rng(seed)
+    shifted = table.filter(pl.col("set_kind") == "shift", pl.col("metric") == "accuracy")
+    made = [table]
+    for number, name in enumerate(names):
+        noise = pl.Series(rng.normal(0, 0.02, shifted.height))
+        value = (0.02 + 0.9 * pl.col("value") + 0.1 * (1 + number) * 0.9 + noise).clip(0, 1)
+        columns = {
+            "metric": pl.lit("estimated_accuracy"),
+            "params": pl.lit(f'{{"estimator":"{name}"}}'),
+            "value": value,
+        }
+        ends = (pl.col("value") - 0.03).alias("low"), (pl.col("value") + 0.03).alias("high")
+        made.append(shifted.with_columns(**columns).with_columns(*ends))
+    return pl.concat(made)
+
+
 def _model_rows(common: Row, accuracy: float, shifts: Sequence[str], rng: np.random.Generator) -> Iterator[Row]:
     measures = {
         "accuracy": accuracy,

@@ -99,7 +99,9 @@ def _training(spec: Trajectory, folder: Path, sets: Sets) -> Iterator[TrainingRu
     """A run for each strategy and seed, on any task."""
     sets = replace(sets, shifts=(*sets.shifts, *_same_labels(spec, sets)))
     settings = Settings(batch=spec.batch, half=spec.half, against="val", halves=True)
-    jobs = (Job("model", None), *(Job(one.name, one.build("detectors")) for one in spec.detectors))
+    estimators = tuple(one.build("estimators") for one in spec.estimators)
+    own = Job("model", None, estimators=estimators)
+    jobs = (own, *(Job(one.name, one.build("detectors")) for one in spec.detectors))
     for recipe in recipes(spec, sets):
         assert isinstance(recipe, TrainedRecipe)  # the study has no others
         tracker = Tracker(_run(spec, sets, recipe), (sets.test, *sets.shifts, *sets.ood), folder)
@@ -111,7 +113,8 @@ def _training(spec: Trajectory, folder: Path, sets: Sets) -> Iterator[TrainingRu
 def _run(spec: Trajectory, sets: Sets, recipe: TrainedRecipe) -> Run:
     detectors = [[one.name, one.params] for one in spec.detectors]
     code = keys.of_code(TrainingRun, *(registry.find("detectors", one.name) for one in spec.detectors))
-    held = keys.key(val=sets.val.data.digest(), detectors=detectors, recipe=recipe.key, code=code)
+    asked = {"estimators": [[one.name, one.params] for one in spec.estimators]} if spec.estimators else {}
+    held = keys.key(val=sets.val.data.digest(), detectors=detectors, recipe=recipe.key, code=code, **asked)
     return Run(spec.name, recipe.strategy, recipe.seed, spec.id_name, recipe.family, held, spec.task_name)
 
 

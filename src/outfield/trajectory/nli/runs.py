@@ -131,9 +131,13 @@ def _fine_tuning(
     if detectors:
         parts = {"fit": spec.items.fit, "val": sets.val.data.digest(), "code": keys.of_code(*map(type, detectors))}
         held = keys.key(recipe=held, detectors=[[one.name, one.params] for one in spec.detectors], **parts)
+    if spec.estimators:
+        named = [[one.name, one.params] for one in spec.estimators]
+        held = keys.key(held=held, estimators=named, val=sets.val.data.digest())
     about = Run(spec.name, recipe.strategy, recipe.seed, spec.id.name, recipe.family, held, TASK)
     tracker = Tracker(about, (sets.test, *sets.shifts, *sets.ood), folder)
-    jobs = (Job("model", None), *(Job(one.name, made) for one, made in zip(spec.detectors, detectors, strict=True)))
+    own = Job("model", None, estimators=tuple(one.build("estimators") for one in spec.estimators))
+    jobs = (own, *(Job(one.name, made) for one, made in zip(spec.detectors, detectors, strict=True)))
     measured = replace(sets, train=sets.train.sampled(spec.items.fit or len(sets.train), spec.seed))
     settings = Settings(batch=max(map(len, measured)), against="val", halves=True)
     steps = spec.checkpoints.steps(recipe.training.total_steps(len(sets.train)))

@@ -15,7 +15,7 @@ from outfield.data.nli_sets import FORMATS
 from outfield.errors import Problems
 from outfield.models.pair_models import ACCELERATE, PATTERN, Lora, Mode, Verbaliser
 from outfield.places import home
-from outfield.studies.spec import ROOT_VARIABLE, Named, OodSet, sources_below
+from outfield.studies.spec import ROOT_VARIABLE, Named, OodSet, sources_below, unfit_estimators
 from outfield.trajectory.spec import Checkpoints, Strict, unfit
 
 
@@ -84,6 +84,9 @@ class Nli(Strict):
     id: NliSet
     ood: tuple[NliSet, ...] = Field(min_length=1)
     detectors: tuple[Named, ...] = Field((), description="Measured at every checkpoint on `ood_sets`.")
+    estimators: tuple[Named, ...] = Field(
+        (), description="Of accuracy without labels, on every set at every checkpoint, from pairs of the ID set."
+    )
     ood_sets: tuple[OodSet, ...] = Field(
         (), description="Texts without a right answer, such as neutral pairs: an AUROC for each detector."
     )
@@ -121,6 +124,9 @@ class Nli(Strict):
         yield from unfit(self.detectors, {f"ood_sets[{i}]": one.source for i, one in enumerate(self.ood_sets)})
         if bool(self.detectors) != bool(self.ood_sets):
             yield "detectors: they are measured on ood_sets; give both, or none"
+        yield from unfit_estimators(self.estimators)
+        if self.estimators and self.items.id is None:
+            yield "items.id: missing; estimators read labelled pairs of the ID set that are not measured"
         if self.detectors and self.items.id is None:
             yield "items.id: missing; detectors rank OOD sets against pairs of the ID set that are not measured there"
         if self.device == ACCELERATE and self.resources.processes > 1:
