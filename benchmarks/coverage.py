@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from types import SimpleNamespace
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -24,8 +26,12 @@ from outfield.card.recommendation import choose
 from outfield.errors import UserError
 from outfield.metrics._ranking import Placements
 from outfield.metrics.base import Metric
+from outfield.reports.comparison import logs
 from outfield.reports.comparison.inputs import _Sum
+from outfield.reports.comparison.models import _mean
+from outfield.reports.comparison.sets import _published
 from outfield.reports.comparison.studies import differences
+from outfield.reports.findings.outliers import _far
 from outfield.stats import intervals
 from outfield.stats.reml import Reml
 from outfield.stats.smooth import SMOOTHERS, residuals
@@ -248,6 +254,21 @@ for _count in (12, 40, 238):
 def _(rng: Rng) -> bool:
     values, family = kin_rows(rng, 12, KIN["half shared"])
     return inside(stats.correlation_by_cluster(*values.T, family, kind="kendall").estimate, 2 / np.pi * np.arcsin(0.6))
+
+
+@case("slope of the line of accuracies by cluster, 40 clusters, half shared", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    values, family = kin_rows(rng, 40, KIN["half shared"])
+    line = stats.accuracy_on_the_line(*theory.norm.cdf(values / 2).T)
+    return inside(stats.clusters.line_by_cluster(line, family).slope, 0.6)
+
+
+for _count in (12, 40):
+
+    @case(f"test of a correlation by cluster, {_count} clusters, half shared, truth 0", "size", HOLDS)
+    def _(rng: Rng, count: int = _count) -> bool:
+        values, family = kin_rows(rng, count, (0.5, 0.0, 0.0))
+        return stats.correlation_by_cluster(*values.T, family).p < 0.05
 
 
 @case("pearson by cluster, 12 clusters, rows taken as independent", "coverage", None, "what the usual way covers")
@@ -499,6 +520,18 @@ def _(rng: Rng) -> bool:
 @case("noise floor, sd of 3 reruns of 60 steps, phi = .5", "coverage", (0.90, 0.975))
 def _(rng: Rng) -> bool:
     return inside(stats.noise_floor(list(ar(rng, 60, 0.5, 3) * np.sqrt(2))).sd, 1.0)
+
+
+@case("two reruns differ by less than the smallest difference, sd of 3 reruns of 60 steps", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    floor = stats.noise_floor(list(rng.normal(0, np.sqrt(2), (3, 60))))
+    return bool(abs(np.diff(rng.normal(size=2))[0]) < floor.smallest_difference)
+
+
+@case("two steps differ by less than the smallest step, sd of 3 reruns of 60 steps about trends", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    floor = stats.noise_floor(list(rng.normal(0, np.sqrt(2), (3, 60)) + np.linspace(0, 3, 60)))
+    return bool(abs(np.diff(rng.normal(size=2))[0]) < floor.smallest_step)
 
 
 @case("run permutation, 6 runs, phi = .9", "size", HOLDS)
@@ -1226,13 +1259,45 @@ for _phi, _n in ((0.5, 60), (0.8, 100), (0.9, 100)):
         return None if np.isnan(found.low) else inside(found, 0.0)
 
 
+for _kind in ("pearson", "spearman"):
+
+    @case(f"published {_kind} correlation of .6, n = 48", "coverage", COVERS)
+    def _(rng: Rng, kind: Literal["pearson", "spearman"] = _kind) -> bool:
+        x, y = normal_pair(rng, 48, 0.6)
+        value = float(theory.pearsonr(x, y)[0] if kind == "pearson" else theory.spearmanr(x, y)[0])
+        truth = 0.6 if kind == "pearson" else 6 / np.pi * np.arcsin(0.3)
+        return inside(stats.published_correlation(value, 48, kind=kind).estimate, truth)
+
+
+@case("mean of 200 items from its published standard error", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    right = rng.random(200) < 0.8
+    found = logs.ends(right.mean(), float(right.std(ddof=1) / np.sqrt(200)))
+    return bool(found["low"] <= 0.8 <= found["high"])
+
+
+@case("mean of 200 items of a log, for want of the other's items", "coverage", COVERS)
+def _(rng: Rng) -> bool:
+    right = (rng.random(200) < 0.8).astype(float)
+    items = pl.DataFrame({"set": "a", "metric": "accuracy", "score": right})
+    return inside(_published(logs.Log("m", items, pl.DataFrame(schema=logs.VALUES)), ("a", "accuracy")), 0.8)
+
+
+@case("mean AUROC of 4 sets from their intervals, ID inputs in common", "coverage", (0.93, 1.0))
+def _(rng: Rng) -> bool:
+    known = rng.normal(size=200)
+    found = [stats.delong(known, rng.normal(shift, 1, 200)).estimate for shift in (0.5, 1.0, 1.5, 2.0)]
+    rows = [{"first": each.value, "first_low": each.low, "first_high": each.high} for each in found]
+    truth = theory.norm.cdf(np.array([0.5, 1.0, 1.5, 2.0]) / np.sqrt(2)).mean()
+    return inside(_mean(pl.DataFrame(rows), "first"), float(truth))
+
+
 @case("published mean of 5 runs, Student", "coverage", COVERS)
 def _(rng: Rng) -> bool:
     x = rng.normal(size=5)
     return inside(stats.published_mean(x.mean(), x.std(ddof=1), 5), 0.0)
 
 
-@case("jackknife of a mean, n = 20", "coverage", COVERS)
 @case("bootstrap of a mean, BCa, n = 30", "coverage", (0.88, 0.975), covers=("stats.intervals.bootstrap",))
 def _(rng: Rng) -> bool:
     found = intervals.bootstrap(np.mean, rng.exponential(size=30), draws=300, seed=int(rng.integers(1e9)))
@@ -1449,6 +1514,13 @@ def _(rng: Rng) -> bool:
 @case("a row out of line in a table without one, n = 60, r = .9", "size", (0.0, 0.05))
 def _(rng: Rng) -> bool:
     return len(stats.out_of_line(*normal_pair(rng, 60, 0.9)).rows) > 0
+
+
+@case("an accuracy far from its kin's in a family without one, 24 rows", "size", HOLDS)
+def _(rng: Rng) -> bool:
+    accuracy = theory.logistic.cdf(1 + 0.3 * rng.normal(size=24))
+    measures = SimpleNamespace(id="accuracy", column=lambda _: accuracy, names=[f"m{i}" for i in range(24)])
+    return bool(list(_far(SimpleNamespace(measures=measures), "f", np.arange(24))))  # type: ignore[arg-type]
 
 
 def _row(job: tuple[str, int]) -> tuple[str, bool]:
