@@ -32,7 +32,7 @@ small-world: .venv/dev.done
 
 # measured coverage of every interval and size of every test
 coverage: .venv/dev.done
-	$(BIN)/python benchmarks/coverage.py $(ARGS)
+	$(BIN)/python -m benchmarks.coverage $(ARGS)
 
 # pip fetches torch, the one package for which people configure an own build; uv everything else
 $(BIN)/uv: requirements.lock
