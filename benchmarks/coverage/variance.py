@@ -28,7 +28,7 @@ FACTORS = ("model", "detector", "category")
 @cache
 def true_shares() -> dict[str, dict[str, float]]:
     """The shares that many models tend to."""
-    many = stats.anova(design(np.random.default_rng(0), 20_000), FACTORS, interval="none")
+    many = stats.anova(design(np.random.default_rng(0), 5_000), FACTORS, interval="none")
     return {row["term"]: row for row in many.frame().to_dicts()}
 
 
