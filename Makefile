@@ -32,7 +32,7 @@ small-world: .venv/dev.done
 
 # measured coverage of every interval and size of every test
 coverage: .venv/dev.done
-	$(BIN)/python benchmarks/coverage.py $(ARGS)
+	$(BIN)/python -m benchmarks.coverage $(ARGS)
 
 # a guard from a model to its alarm, with a real service: results/guard_demo/report.html
 guard-demo: .venv/dev.done

@@ -30,6 +30,7 @@ from outfield.reports.findings.outliers import one_row, out_of_line_with_kin, un
 from outfield.reports.results import Results
 from outfield.stats.influence import influence
 from outfield.stats.outliers import out_of_line
+from outfield.stats.partial import PartialCorrelation
 from outfield.stats.winner import winner
 from outfield.tables.directions import directions
 from outfield.types import Estimate
@@ -489,6 +490,16 @@ def test_a_smoother_without_a_value_is_said_to_be_undefined() -> None:
     assert said(every.smoother_decides, analysis) == [  # type: ignore[arg-type]  # as much as it reads
         "a and b given acc: linear +0.40, rank not defined, spline -0.10 (plain +0.50)."
     ]
+
+
+@pytest.mark.parametrize("values", [(np.nan, 0.4, -0.1), (0.4, -0.1, np.nan)])
+def test_smoothers_differ_in_sign_beside_one_without_a_value(values: tuple[float, ...]) -> None:
+    estimates = {kind: Estimate(value) for kind, value in zip(("linear", "rank", "cubic"), values, strict=True)}
+    assert PartialCorrelation(estimates, {}, {}).sign_differs
+
+
+def test_smoothers_without_values_do_not_differ_in_sign() -> None:
+    assert not PartialCorrelation({"plain": Estimate(0.5), "linear": Estimate(np.nan)}, {}, {}).sign_differs
 
 
 def test_the_terminal_has_the_notes_of_the_page(tmp_path: Path) -> None:

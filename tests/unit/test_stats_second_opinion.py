@@ -737,6 +737,8 @@ def test_multiplicity_is_statsmodels_and_keeps_unknown_p():
     p = [0.001, np.nan, 0.02, 0.04]
     assert stats.holm(p)[[0, 2, 3]] == pytest.approx(sm.stats.multipletests([0.001, 0.02, 0.04], method="holm")[1])
     assert np.isnan(stats.benjamini_hochberg(p)[1])
+    ties = np.random.default_rng(0).permutation([0.001, 0.02, 0.02, 0.04, 0.3, 0.3, 0.9, 1.0])
+    assert stats.holm(ties) == pytest.approx(sm.stats.multipletests(ties, method="holm")[1])
 
 
 @pytest.mark.parametrize("engine", ["pandas", "duckdb", "lazy", "parquet"])

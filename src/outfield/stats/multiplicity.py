@@ -19,9 +19,15 @@ def holm(p: Any) -> Array:
     >>> holm([0.01, 0.02, 0.5]).tolist()
     [0.03, 0.04, 0.5]
     """
-    from statsmodels.stats.multitest import multipletests
+    return _corrected(p, _step_down)
 
-    return _corrected(p, lambda known: multipletests(known, method="holm")[1])
+
+def _step_down(p: Array) -> Array:
+    """As statsmodels' multipletests, which collects all garbage of the process at each call: .1 s and more."""
+    order = np.argsort(p)
+    found = np.empty(len(p))
+    found[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    return np.minimum(found, 1.0)
 
 
 def benjamini_hochberg(p: Any) -> Array:

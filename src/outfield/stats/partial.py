@@ -43,9 +43,9 @@ class PartialCorrelation(Result):
 
     @property
     def sign_differs(self) -> bool:
-        """Whether the smoothers disagree about the sign, by at least .1."""
-        values = [estimate.value for kind, estimate in self.estimates.items() if kind != "plain"]
-        return min(values) < 0 < max(values) and max(values) - min(values) >= 0.1
+        """Whether the smoothers that have a value disagree about the sign, by at least .1."""
+        values = [each.value for kind, each in self.estimates.items() if kind != "plain" and not np.isnan(each.value)]
+        return bool(values) and min(values) < 0 < max(values) and max(values) - min(values) >= 0.1
 
     def frame(self) -> pl.DataFrame:
         import polars as pl

@@ -22,7 +22,6 @@ from outfield.reports.findings.runs import of_runs
 from outfield.stats import spearman
 from outfield.stats.recommend import TIE
 from outfield.stats.relate import Correlation
-from outfield.stats.smooth import SMOOTHERS
 from outfield.stats.units import Panel
 from outfield.tables.directions import unknown
 from outfield.types import Estimate
@@ -198,7 +197,7 @@ def smoother_decides(analysis: Analysis) -> Iterator[Finding]:
     """OF008: partial correlations by several smoothers differ in sign."""
     turned = {pair: found.estimates for pair, found in analysis.pairs.items() if found.sign_differs}
     for (a, b), values in list(turned.items())[:3]:
-        each = ", ".join(f"{kind} {_value(values[kind].value)}" for kind in SMOOTHERS)
+        each = ", ".join(f"{kind} {_value(found.value)}" for kind, found in values.items() if kind != "plain")
         plain = f"(plain {_value(values['plain'].value)})"
         yield Finding("OF008", "warning", f"{a} and {b} given {analysis.measures.id_word}: {each} {plain}.")
     if len(turned) > 3:
