@@ -52,6 +52,7 @@ ATTACKS = (
     "cifar10 L2",
     "cifar10 corruptions",
     "cifar100 Linf",
+    "cifar100 corruptions",
     "imagenet Linf",
     "imagenet corruptions",
 )
