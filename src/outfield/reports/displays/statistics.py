@@ -192,8 +192,8 @@ def _how_ranked(analysis: Analysis) -> str:
     found, tied = analysis.friedman, "Rows of one place tie exactly."
     if analysis.measures.rows is None:
         return (
-            f"Mean ranks over {found.blocks} OOD measures; Kendall's W {found.w:.3f} says how far they agree (1: wholly)."
-            " They are of the same models and no independent replicates, so ranks have no test here. " + tied
+            f"Mean ranks over {found.blocks} OOD measures; Kendall's W {found.w:.3f} says how far they agree. "
+            f"They are of the same models and no independent replicates, so ranks have no test here. {tied}"
         )
     return (
         f"Friedman over {found.blocks} blocks ({found.level}) and {found.treatments} treatments: chi2 "
