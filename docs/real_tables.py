@@ -362,13 +362,15 @@ class Page:
             analysis, found = self.tables.of(name), None
             if len(analysis.sets) > 1:
                 found = pairs(self.tables, name)
-                claimed, held = claimed + found.by_rows, held + found.both
+                kindred = analysis.along is not None or bool(analysis.measures.clusters)
+                claimed, held = claimed + kindred * found.by_rows, held + kindred * found.both
             rows.append((*self._sizes(name, analysis), *_counts(found)))
         kin = sum(bool(self.tables.of(name).measures.clusters) for name in PLACES)
         return "\n\n".join([
-            f"Of {claimed} correlations between test sets given ID performance that the usual way of counting calls "
-            f"significant, {held} are borne out once rows that share what made them count as one unit. The rest are "
-            "not refuted: the tables are smaller than they look, so they cannot tell.",
+            f"In tables whose rows are kin, the usual way of counting calls {claimed} correlations between test sets "
+            f"given ID performance significant. {held} of them are borne out once rows that share what made them "
+            "count as one unit. The rest are not refuted: the tables are smaller than they look, so they cannot "
+            "tell.",
             f"{kin} of the {len(PLACES)} published tables have rows that are not independent: sizes and weights of "
             "one architecture, detectors on one network, checkpoints of one run. *Rows* is how many the usual way "
             "counts, *units* how many there are, *worth* how many independent rows would tell as much of a mean, "

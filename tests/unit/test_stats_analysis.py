@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from outfield.errors import UnknownName, UserError
 from outfield.reports import analysis_page
 from outfield.reports.analysis import Analysis, analyse
-from outfield.reports.displays.statistics import mean_ranks
+from outfield.reports.displays.statistics import mean_ranks, shapes
 from outfield.reports.findings import TITLES, Finding, findings, frame
 from outfield.reports.paper_statements import side_by_side
 from outfield.stats.smooth import SMOOTHERS
@@ -110,6 +110,11 @@ def test_measures_of_the_same_models_have_ranks_and_no_test_of_them(resnets):
     shown = mean_ranks(resnets)
     assert "Kendall's W" in shown.caption and "p =" not in shown.caption and not shown.figures
     assert "p =" in mean_ranks(analyse(rows())).caption
+
+
+def test_shapes_of_kin_say_that_rows_count_as_independent(resnets):
+    assert "p is too small" in shapes(analyse(example="boards", study="cifar10")).caption
+    assert "p is too small" not in shapes(resnets).caption
 
 
 def test_findings_make_a_table(study):

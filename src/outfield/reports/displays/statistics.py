@@ -105,11 +105,17 @@ def on_the_line(analysis: Analysis) -> Display:
     return Display("line", "Accuracy on the line", caption, analysis.line_frame(), tuple(figures))
 
 
+def by_rows(analysis: Analysis) -> str:
+    """What to know of a test that takes rows as independent, where they are kin."""
+    return " Rows that are kin count as independent here: p is too small." if analysis.measures.clusters else ""
+
+
 def shapes(analysis: Analysis) -> Display:
     """Is it monotonic? Quadratic with end slopes, two lines, a break given in advance."""
     caption = (
         "Lind-Mehlum: slopes of a quadratic at both ends (HC3), p the larger one-sided one. Two lines: slopes on both "
         "sides of a break set by the data. Interrupted: the break is the baseline. Each repeated without every family."
+        f"{by_rows(analysis)}"
     )
     return Display("shape", "Is the relation monotonic?", caption, analysis.shape_frame(), open=True)
 

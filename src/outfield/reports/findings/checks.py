@@ -272,7 +272,8 @@ def not_monotonic(analysis: Analysis) -> Iterator[Finding]:
         yield Finding(
             "OF012", "info",
             f"{analysis.main} against {analysis.measures.id_word} is an {shape} with its turn near {at:.3f} "
-            f"(Lind-Mehlum p = {p[0]:.2g}, two lines p = {p[1]:.2g}){tail}.",
+            f"(Lind-Mehlum p = {p[0]:.2g}, two lines p = {p[1]:.2g}){tail}."
+            + (" Rows that are kin count as independent here: p is too small." if analysis.measures.clusters else ""),
         )  # fmt: skip
 
 
