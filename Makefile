@@ -5,7 +5,7 @@ PROJECTS := pyproject.toml $(wildcard packages/*/pyproject.toml)
 PACKAGES := $(patsubst %/pyproject.toml,--editable %,$(wildcard packages/*/pyproject.toml))
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock
 
-.PHONY: quickstart test fuzz lint bench small-world coverage guard-demo picture lock clean
+.PHONY: quickstart test fuzz lint bench small-world coverage guard-demo picture real-tables lock clean
 
 quickstart: .venv/quickstart.done
 	$(BIN)/outfield quickstart
@@ -61,6 +61,10 @@ $(BIN)/uv: requirements.lock
 picture: .venv/dev.done
 	$(BIN)/outfield report digits
 	$(BIN)/python docs/picture.py results/digits
+
+# docs/real-tables.md and its pictures, from the extracts; ARGS=FOLDER reads the published files
+real-tables: .venv/dev.done
+	$(BIN)/python docs/real_tables.py $(ARGS)
 
 # the packages that torch brings for one platform's accelerators are left to torch
 lock: $(BIN)/uv

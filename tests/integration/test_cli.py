@@ -149,3 +149,14 @@ def test_ctrl_c_says_how_to_go_on(study: Path) -> None:
     assert running.returncode == 130
     assert b"run the same command again to go on" in said
     assert b"Traceback" not in said
+
+
+def test_no_heading_of_a_table_is_cut_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert typed("analyse", "--example", "resnet50-48") == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 80
+    words = set(said.split())
+    assert {"spearman", "kendall", "pearson", "carried", "partial", "omega2", "differs"} <= words

@@ -112,8 +112,8 @@ def test_the_clean_table(tmp_path):
         pytest.param(f"Table 3,,,\n{CLEAN}", "a title above the header", id="title"),
         pytest.param(f"{CLEAN}{LINES[0]}\n{LINES[3]}\n", "Dropped 2 duplicate rows", id="duplicated rows"),
         pytest.param(CLEAN.replace("alpha", "  alpha ").replace("sketch", " sketch "), "", id="blanks around names"),
-        pytest.param(f"{CLEAN}eta,50,n/a,NaN\n", "1 rows that miss a measure (empty or infinite): eta", id="no number"),
-        pytest.param(f"{CLEAN}eta,50,-,inf\n", "1 rows that miss a measure (empty or infinite): eta", id="infinite"),
+        pytest.param(f"{CLEAN}eta,50,n/a,NaN\n", "miss a measure (empty or infinite): 'eta'", id="no number"),
+        pytest.param(f"{CLEAN}eta,50,-,inf\n", "miss a measure (empty or infinite): 'eta'", id="infinite"),
         pytest.param(f"{CLEAN}eta,5", "eta line 8 has 2 of 4 cells: cut short", id="a row cut short"),
         pytest.param(CLEAN.replace("alpha", "<b>alpha</b>").replace(",real", ",<i>real</i>"), "", id="HTML"),
         pytest.param(

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from outfield.errors import UnknownName, UserError
 from outfield.reports import analysis_page
 from outfield.reports.analysis import Analysis, analyse
+from outfield.reports.displays.statistics import mean_ranks, shapes
 from outfield.reports.findings import TITLES, Finding, findings, frame
 from outfield.reports.paper_statements import side_by_side
 from outfield.stats.smooth import SMOOTHERS
@@ -71,7 +72,7 @@ def rows(strategies: int = 8, seeds: int = 3, seed: int = 0, **more: object) -> 
 
 
 def test_the_study_gets_its_findings(study):
-    assert codes(study) == {"OF001", "OF002", "OF003", "OF004", "OF010", "OF012", "OF014"}
+    assert codes(study) == {"OF001", "OF002", "OF003", "OF004", "OF010", "OF012"}
     assert "9,408" in sentences(study, "OF001")[0] and "p = 0.93" in sentences(study, "OF001")[0]
     assert any("Adversarial" in text and "-0.33" in text for text in sentences(study, "OF002"))
     assert "'StyleAugment' and 'ShapeNet (SIN+IN -> IN)'" in sentences(study, "OF004")[0]
@@ -98,6 +99,22 @@ def test_every_code_has_a_title_and_a_page():
         page = ROOT / "docs" / Finding(code, "info", "").page
         assert page.is_file(), code
         assert page.read_text().startswith(f"# {code}"), code
+
+
+def test_strategies_are_missed_where_models_are_strategies_alone(study, resnets):
+    assert "OF003" in codes(study) & codes(resnets)
+    assert "OF003" not in codes(analyse(example="boards", study="cifar10"))
+
+
+def test_measures_of_the_same_models_have_ranks_and_no_test_of_them(resnets):
+    shown = mean_ranks(resnets)
+    assert "Kendall's W" in shown.caption and "p =" not in shown.caption and not shown.figures
+    assert "p =" in mean_ranks(analyse(rows())).caption
+
+
+def test_shapes_of_kin_say_that_rows_count_as_independent(resnets):
+    assert "p is too small" in shapes(analyse(example="boards", study="cifar10")).caption
+    assert "p is too small" not in shapes(resnets).caption
 
 
 def test_findings_make_a_table(study):
@@ -376,7 +393,7 @@ def test_a_cell_without_a_number_is_missing_and_named(cell):
     table = pl.DataFrame(FIVE | {"near": ["0.2", cell, "0.3", "0.6", "0.5"]})
     found = measures(table, id="acc", ood=["near"])
     assert found.names == list("acde") and found.column("near").tolist() == [0.2, 0.3, 0.6, 0.5]
-    assert "Left out 1 rows that miss a measure (empty or infinite): b." in found.notes
+    assert "Left out 1 rows that miss a measure (empty or infinite): 'b'." in found.notes
 
 
 def test_percent_signs_are_read_beside_shares():

@@ -763,3 +763,14 @@ def test_every_kind_of_table_gives_the_same_anova(engine, tmp_path):
 
 def test_pandas_frames_are_not_needed_for_arrays():
     assert isinstance(pandas.DataFrame(), object) and stats.anova(normal(38, 5, 3, 2), ("model", "d")).n == 30
+
+
+@pytest.mark.parametrize("tied", [slice(-6, -3), slice(-4, None), slice(-8, None)])
+def test_two_lines_break_where_ties_leave_units_on_both_sides(tied):
+    x = np.linspace(0, 1, 16)
+    x[tied] = x[tied][0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = stats.two_lines(x, -((x - x[-2]) ** 2) + np.sin(99 * np.arange(16)) / 99)
+    for side in (x[x <= found.at], x[x > found.at]):
+        assert len(side) >= 4 and len(np.unique(side)) >= 2

@@ -400,7 +400,8 @@ def test_checkpoints_are_followed_along_their_runs(name: str, runs: int, kin: in
     assert found.along is not None and found.profile is load(name)
     assert (found.measures.units.height, len(set(found.measures.clusters))) == (runs, kin)
     assert found.measures.notes[0] == load(name).cited
-    assert f"{kin} units by the profile {name}" in found.measures.clustering
+    assert f"{kin} sizes by the profile {name}" in found.measures.clustering
+    assert found.level == "size"
 
 
 def test_replicates_are_independent_and_said_to_be() -> None:
@@ -452,3 +453,19 @@ def test_the_page_on_tables_has_every_profile(name: str) -> None:
     profile = load(name)
     licence = {"krumpl2026": "facts"}.get(name, profile.licence.split(" (")[0])
     assert licence in row and profile.commit in row and (not profile.commit or profile.date in row)
+
+
+def test_a_profile_says_what_kin_share_and_on_which_scale() -> None:
+    found = analyse(example="boards", study="cifar10")
+    assert found.level == "network" and "of 23 networks by the profile boards" in found.measures.clustering
+    assert "hold for new networks" in found.measures.clustering
+    assert not any("percent" in note for note in found.measures.notes)
+
+
+def test_a_unit_of_ones_own_is_not_called_by_the_profiles_word() -> None:
+    assert analyse(example="boards", unit="Arch").level == "architecture"
+
+
+def test_kin_of_few_rows_are_related_without_the_largest_of_them() -> None:
+    found = analyse(example="robustbench", study="cifar100 corruptions").relations["corruptions"]
+    assert found.whole.n_units == 5 and found.without == {}

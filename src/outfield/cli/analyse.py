@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from outfield.reports.displays.base import Display
 
 
-NARROW = 9
-"""Letters of a cell up to which a column is not broken over lines."""
+WIDEST = 28
+"""Letters of a cell beyond which it is broken over lines."""
 
 
 def analyse(
@@ -135,15 +135,39 @@ def _tables(sections: dict[str, list[Display]], console: Console) -> None:
             if display.missing:
                 console.print(f"{display.title}: {plain(display.missing)}", markup=False)
                 continue
-            table = Table(
-                title=display.title, caption=display.caption, box=None, padding=(0, 1, 0, 0), title_justify="left"
-            )
             rows = text_table(display.table.select(list(display.headings())))
-            for place, heading in enumerate(display.headings().values()):
-                short = all(len(row[place]) <= NARROW for row in rows)
-                table.add_column(heading, no_wrap=short or place == 0, overflow="fold")
-            for row in rows:
-                table.add_row(*row)
-            console.print(table)
-            if (hidden := display.table.height - table.row_count) > 0:
+            blocks = _blocks(list(display.headings().values()), rows, console.width)
+            for block in blocks:
+                first = display.title if block is blocks[0] else None
+                table = Table(title=first, box=None, padding=(0, 1, 0, 0), title_justify="left")
+                for heading, width in block.values():
+                    table.add_column(heading, min_width=width, overflow="fold")
+                for row in rows:
+                    table.add_row(*[row[place] for place in block])
+                console.print(table)
+            if (hidden := display.table.height - len(rows)) > 0:
                 console.print(f"... and {hidden} rows more: --html shows all.", style="dim")
+            console.print(f"{display.caption}\n", style="dim italic")
+
+
+def _blocks(headings: list[str], rows: list[list[str]], room: int) -> list[dict[int, tuple[str, int]]]:
+    """Columns in blocks that fit a line, each led by the first one: place to heading and width.
+
+    Examples
+    --------
+    >>> [list(block.values()) for block in _blocks(["set", "low", "high"], [["a", ".1", ".2"]], 9)]
+    [[('set', 3), ('low', 3)], [('set', 3), ('high', 4)]]
+    """
+    widths = [_width(heading, [row[place] for row in rows]) for place, heading in enumerate(headings)]
+    columns = list(enumerate(zip(headings, widths, strict=True)))
+    blocks = [dict(columns[:1])]
+    for place, column in columns[1:]:
+        if len(blocks[-1]) > 1 and sum(width + 1 for _, width in (*blocks[-1].values(), column)) > room:
+            blocks.append(dict(columns[:1]))
+        blocks[-1][place] = column
+    return blocks
+
+
+def _width(heading: str, cells: list[str]) -> int:
+    """What a column needs: its longest cell, or as much of it as a line gets, and the longest word of its heading."""
+    return max(min(max(map(len, cells), default=0), WIDEST), *map(len, heading.split(" ")), 1)

@@ -67,6 +67,8 @@ from outfield.trajectory.analysis import Trajectories
 from outfield.types import Array
 
 MOST_PAIRS = 15
+LEAST_ROWS = 4
+"""Rows below which there is no correlation."""
 MOST_LEFT_OUT = 8
 """Families found from names that are left out in turn, the largest."""
 GIVEN = "__given"
@@ -184,7 +186,7 @@ class Analysis:
         kin, names = np.asarray(table.clusters), (GIVEN, *table.ood)
         found = {}
         for name, rows in kept.items():
-            if len(set(kin[rows])) > 1:
+            if len(set(kin[rows])) > 1 and rows.sum() >= LEAST_ROWS:
                 every = correlations_by_cluster(self._columns[rows], kin[rows], names=names, level=self.level)
                 found[name] = (np.flatnonzero(rows), every)
         return found

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
     import polars as pl
 
 Level: TypeAlias = Literal[
-    "strategy", "configuration", "family", "architecture", "cluster", "model", "run", "sample", "block", "pooled"
+    "strategy",
+    "configuration",
+    "family",
+    "architecture",
+    "network",
+    "size",
+    "source",
+    "cluster",
+    "model",
+    "run",
+    "sample",
+    "block",
+    "pooled",
 ]
 """What the independent units are. ``pooled`` says that rows were taken as units although they are none."""
 
@@ -33,8 +45,9 @@ class Result:
     Parameters
     ----------
     level : str
-        ``strategy``, ``configuration`` (seeds averaged), ``family``, ``architecture`` or ``cluster`` (rows stay, which
-        are kin), ``model``, ``run``, ``sample`` or ``block``; ``pooled`` is a warning.
+        ``strategy``, ``configuration`` (seeds averaged), ``family``, ``architecture``, ``network``, ``size``,
+        ``source`` or ``cluster`` (rows stay, which are kin), ``model``, ``run``, ``sample`` or ``block``; ``pooled``
+        is a warning.
     n_units : int
         How many independent units of that level there are.
     correction : str

@@ -328,8 +328,13 @@ def _robin_hood(x: Array, y: Array) -> float:
 
 
 def _allowed(x: Array, at: float) -> float:
-    """The break moved so that four units, of two values at least, lie on either side."""
-    return float(np.clip(at, max(x[3], x[x > x[0]][0]), x[x < x[-5:].max()][-1] if len(x) < 9 else x[-5]))
+    """The break moved so that four units, of two values at least, lie on either side; x rises, with ties."""
+    values = np.unique(x)
+    below, place = np.searchsorted(x, values, side="right"), np.arange(len(values))
+    enough = (np.minimum(below, len(x) - below) >= 4) & (place >= 1) & (place <= len(values) - 3)
+    if not enough.any():
+        raise UserError("Expected a break with four units of two values on each side, but ties allow none. Add units.")
+    return float(np.clip(at, values[enough][0], values[enough][-1]))
 
 
 def _local_smooth(x: Array, y: Array) -> tuple[Array, Array]:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from outfield import strict_yaml
 from outfield.errors import Problems, UnknownName, UserError, listed
+from outfield.stats.base import Level
 
 PACKAGE = Path(str(files("outfield")))
 SHIPPED = PACKAGE / "tables" / "profiles"
@@ -150,6 +151,8 @@ class Reading(_Strict):
     model: Text = Name(of="model")
     family: Text | None = None
     kin: Text | None = Field(None, description="What tells rows that are not independent: they share this text.")
+    kinship: Level = Field("cluster", description="What rows that are kin share: a family, a network, a size.")
+    strategies: bool = Field(False, description="Each model is one network, trained in another way.")
     independent: bool = Field(False, description="No rows are kin: each is a replicate of its own.")
     run: Text | None = Field(None, description="The training run of a row that is a checkpoint.")
     rerun: Pattern | None = Field(None, description="What a rerun's name has beyond that of the run it repeats.")

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from outfield.errors import UnknownName, UserError, listed, reading
+from outfield.errors import UnknownName, UserError, listed, plural, reading
 from outfield.stats.frames import require
 from outfield.tables.base import Measures
 from outfield.tables.kin import ROW
@@ -21,6 +21,8 @@ from outfield.tables.text import sheet
 ENDS = (".csv", ".csv.gz")
 ERROR = "standard error"
 """What stands after a measure's name in the name of the column of its errors."""
+AS_PERCENT = re.compile(r"Read .+ as percent \(largest")
+"""What is said of a guessed scale: a profile that states it needs no guess."""
 IGNORED = {"what": pl.String, "name": pl.String, "why": pl.String}
 
 
@@ -75,12 +77,16 @@ class Published:
         """Measures of the frame with what is known of the table: whose it is, what was left out, who is kin."""
         ignored = [each for each in (self.ignored, read.ignored) if each is not None and each.height]
         says = f"the profile {self.profile.name}"
+        by_profile = "the column kin" in read.clustering
         kin = read.clustering.replace("the column kin, as asked", says).replace("the column kin", says)
+        word = self.reading.kinship if by_profile else read.kinship
+        kin = kin.replace(" units", f" {plural(word)}") if by_profile and word != "cluster" else kin
         if self.reading.independent and not read.clusters:
             kin = kin.replace("as asked", f"as {says} says")
         whole = pl.concat(ignored, how="diagonal_relaxed") if ignored else None
         items = read.items or self.reading.items
-        return replace(read, notes=(*self.notes, *read.notes), ignored=whole, clustering=kin, items=items)
+        known = [note for note in read.notes if not (self.reading.scale and AS_PERCENT.match(note))]
+        return replace(read, notes=(*self.notes, *known), ignored=whole, clustering=kin, items=items, kinship=word)
 
 
 def known(

@@ -311,7 +311,7 @@ def _without_gaps(tidy: pl.DataFrame, columns: Sequence[str], unit: str) -> tupl
         return tidy, ()
     lost = gaps["unit"].unique(maintain_order=True)
     kept = tidy.filter(~pl.col("unit").is_in(lost.to_list()))
-    named = f"{', '.join(lost.head(5))}{', ...' if len(lost) > 5 else ''}"
+    named = listed([repr(name) for name in lost])
     also = (
         f"; with all rows of these {plural(unit)}, {tidy.height - kept.height} rows"
         if lost.len() != gaps.height or (tidy.height - kept.height > gaps.height)

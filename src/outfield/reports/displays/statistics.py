@@ -105,11 +105,17 @@ def on_the_line(analysis: Analysis) -> Display:
     return Display("line", "Accuracy on the line", caption, analysis.line_frame(), tuple(figures))
 
 
+def by_rows(analysis: Analysis) -> str:
+    """What to know of a test that takes rows as independent, where they are kin."""
+    return " Rows that are kin count as independent here: p is too small." if analysis.measures.clusters else ""
+
+
 def shapes(analysis: Analysis) -> Display:
     """Is it monotonic? Quadratic with end slopes, two lines, a break given in advance."""
     caption = (
         "Lind-Mehlum: slopes of a quadratic at both ends (HC3), p the larger one-sided one. Two lines: slopes on both "
         "sides of a break set by the data. Interrupted: the break is the baseline. Each repeated without every family."
+        f"{by_rows(analysis)}"
     )
     return Display("shape", "Is the relation monotonic?", caption, analysis.shape_frame(), open=True)
 
@@ -178,18 +184,28 @@ def _stratum(analysis: Analysis) -> str:
 def mean_ranks(analysis: Analysis) -> Display:
     """Mean ranks and the critical-difference diagram."""
     found = analysis.friedman
-    figures = list(_rank_figures(analysis))
+    figures = list(_rank_figures(analysis)) if analysis.measures.rows is not None else []
     order = np.argsort(found.mean_ranks)
     means = pl.Series("mean rank", found.mean_ranks[order])
     table = pl.DataFrame(
         {"place": means.round(9).rank("min"), "name": [found.names[i] for i in order], "mean rank": means}
     )
-    caption = (
+    return Display("ranks", "Who ranks best", _how_ranked(analysis), table, tuple(figures))
+
+
+def _how_ranked(analysis: Analysis) -> str:
+    """The test of ranks over units; measures of the same models are no replicates, and have none."""
+    found, tied = analysis.friedman, "Rows of one place tie exactly."
+    if analysis.measures.rows is None:
+        return (
+            f"Mean ranks over {found.blocks} OOD measures; Kendall's W {found.w:.3f} says how far they agree. "
+            f"They are of the same models and no independent replicates, so ranks have no test here. {tied}"
+        )
+    return (
         f"Friedman over {found.blocks} blocks ({found.level}) and {found.treatments} treatments: chi2 "
         f"{found.chi2:.2f}, Kendall's W {found.w:.3f}, Iman-Davenport F {found.f:.2f} (p = {found.p:.2g}); critical "
-        f"difference {found.critical_difference:.2f}. Rows of one place tie exactly."
+        f"difference {found.critical_difference:.2f}. {tied}"
     )
-    return Display("ranks", "Who ranks best", caption, table, tuple(figures))
 
 
 def _rank_figures(analysis: Analysis) -> Iterator[Figure]:
@@ -200,8 +216,7 @@ def _rank_figures(analysis: Analysis) -> Iterator[Figure]:
     shown = "" if found.treatments <= 24 else f" (the best 24 of {found.treatments})"
     chart = _plots.critical_difference(names, found.mean_ranks[best], found.critical_difference)
     yield _figure(chart, f"Critical-difference diagram{shown}: a bar joins what differs by less than {near:.2f}", 480)
-    if analysis.measures.rows is not None:
-        yield _figure(analysis.ranks.plot(), "Mean ranks over units, 95% intervals; dashed: best + critical difference")
+    yield _figure(analysis.ranks.plot(), "Mean ranks over units, 95% intervals; dashed: best + critical difference")
 
 
 def recommendation(analysis: Analysis) -> Display:

@@ -38,7 +38,7 @@ def findings(analysis: Analysis) -> tuple[Finding, ...]:
     --------
     >>> from outfield.reports.analysis import analyse
     >>> sorted({found.code for found in findings(analyse(example="krumpl2026"))})
-    ['OF001', 'OF002', 'OF003', 'OF004', 'OF010', 'OF012', 'OF014']
+    ['OF001', 'OF002', 'OF003', 'OF004', 'OF010', 'OF012']
     """
     return ordered(found for check in CHECKS for found in _run(check, analysis))
 
@@ -126,13 +126,19 @@ def _shape_carried(analysis: Analysis) -> Iterator[Finding]:
 
 def one_checkpoint(analysis: Analysis) -> Iterator[Finding]:
     """OF003: strategies are not repeated, so that strategy and checkpoint cannot be told apart."""
-    if analysis.measures.level == "model":
+    if analysis.measures.level == "model" and _of_strategies(analysis):
         n = analysis.measures.units.height
         yield Finding(
             "OF003", "info",
             f"Each of {n} strategies has one checkpoint: what is the strategy's and what is the seed's cannot be told. "
             "Train three seeds of some.",
         )  # fmt: skip
+
+
+def _of_strategies(analysis: Analysis) -> bool:
+    """Whether models are one network trained in different ways; those of a board differ in all."""
+    rows, known = analysis.measures.rows, analysis.profile
+    return (rows is not None and "strategy" in rows.columns) or (known is not None and known.strategies)
 
 
 SOURCES = {
@@ -265,7 +271,8 @@ def not_monotonic(analysis: Analysis) -> Iterator[Finding]:
         yield Finding(
             "OF012", "info",
             f"{analysis.main} against {analysis.measures.id_word} is an {shape} with its turn near {at:.3f} "
-            f"(Lind-Mehlum p = {p[0]:.2g}, two lines p = {p[1]:.2g}){tail}.",
+            f"(Lind-Mehlum p = {p[0]:.2g}, two lines p = {p[1]:.2g}){tail}."
+            + (" Rows that are kin count as independent here: p is too small." if analysis.measures.clusters else ""),
         )  # fmt: skip
 
 
