@@ -438,3 +438,48 @@ def test_accuracies_in_a_row_each_are_joined_by_set(value, tmp_path):
 def test_aurocs_of_long_rows_may_name_their_set_otherwise():
     found = measures(long().rename({"ood": "dataset"}))
     assert found.column("mean AUROC") == pytest.approx(measures(long()).column("mean AUROC"))
+
+
+LINKED = """# Board
+
+Ours is **best**. "Net" is what the authors call it.
+
+| **Net** | [val](https://a.b) | `sketch` | real |
+|:--|--:|--:|--:|
+"""
+
+
+def test_links_and_type_of_markdown_are_no_part_of_a_name(tmp_path):
+    rows = "".join(
+        f"| [{net}](../nets/x-{net}.md) | {a} | **{b}** | {c}\n"
+        for net, a, b, c in zip(NETS, ID, NEAR, FAR, strict=True)
+    )
+    found = of(f"{LINKED}{rows}\nThe end\n", tmp_path, "t.md", id="val", ood=["sketch", "real"])
+    assert found.names == list(NETS) and found.column("sketch") == pytest.approx(np.array(NEAR) / 100)
+    assert "line 3: Ours is **best**" in said(found) and "text beside the table" in said(found)
+
+
+def test_two_tables_of_markdown_are_not_mixed(tmp_path):
+    with pytest.raises(UserError, match="holds 2 .*lines 2, 12"):
+        of(f"{MARKDOWN}\nAnd:\n{MARKDOWN}", tmp_path, "t.md", id="val", ood=["sketch"])
+
+
+def test_latex_is_read(tmp_path):
+    rows = "".join(
+        rf"{net}~\cite{{x{net}}} & {a} & \textbf{{{b}}} & {c} \\" + "\n"
+        for net, a, b, c in zip(NETS, ID, NEAR, FAR, strict=True)
+    )
+    head = "\\begin{tabular}{lrrr}\n\\toprule\nNet & val & \\textbf{sketch} & real $\\uparrow$ \\\\ \\midrule\n"
+    found = of(f"{head}{rows}\\end{{tabular}}\n", tmp_path, "t.tex", id="val", ood=["sketch", "real ↑"])
+    assert found.names == list(NETS) and found.column("sketch") == pytest.approx(np.array(NEAR) / 100)
+
+
+def test_blanks_align_a_table(tmp_path):
+    lines = "".join(
+        f"{net:<12}{a} +/- 0.5   {b} +/- 0.3   {c} +/- 0.1\n" for net, a, b, c in zip(NETS, ID, NEAR, FAR, strict=True)
+    )
+    found = of(
+        f"Net         val           sketch        real\n{lines}", tmp_path, "t.txt", id="val", ood=["sketch", "real"]
+    )
+    assert found.column("real") == pytest.approx(np.array(FAR) / 100)
+    assert found.errors["sketch"].to_list() == pytest.approx([0.003] * 6)
