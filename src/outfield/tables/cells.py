@@ -11,7 +11,7 @@ import polars as pl
 
 from outfield.errors import UserError, listed
 
-ABSENT = frozenset({"", "na", "n/a", "n.a.", "nan", "null", "none", "-", "--", "–", "—", "?", "/", "−"})  # noqa: RUF001  # dashes that tables write
+ABSENT = frozenset({"", "na", "n/a", "n.a.", "nan", "null", "none", "tbd", "-", "--", "–", "—", "?", "/", "−"})  # noqa: RUF001  # dashes that tables write
 """What tables write where there is no number."""
 MARK = r"(?:[*†‡§¶#↑↓¹²³]|\^\{?\w+\}?|\[\w\])*"
 """Footnote marks."""

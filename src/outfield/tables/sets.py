@@ -10,9 +10,9 @@ from outfield.stats.frames import select_rows
 from outfield.tables.cells import names
 from outfield.tables.text import Sheet
 
-SETS = ("ood", "dataset", "set", "test_set", "benchmark", "task", "split")
+SETS = ("ood", "dataset", "downstream_dataset", "set", "test_set", "benchmark", "task", "split")
 """Columns that may name the set of a row."""
-VALUES = ("value", "accuracy", "acc", "top1", "top-1", "score")
+VALUES = ("value", "accuracy", "acc", "acc1", "top1", "top-1", "score")
 """Columns that may hold its value."""
 LABELS = ("strategy", "family", "category", "seed", "step")
 ID = "id"

@@ -10,7 +10,7 @@ import polars as pl
 
 from outfield.errors import UserError, listed, plural, with_and
 from outfield.stats.frames import require
-from outfield.tables.base import FAMILY, NO_FAMILY, OWN, Measures
+from outfield.tables.base import FAMILY, NO_FAMILY, OWN, Measures, errors_of_means
 from outfield.tables.cells import Numbers, names, numbers, without_name
 from outfield.tables.columns import Roles, is_standard_error, joined, one, roles
 from outfield.tables.directions import directions, unknown
@@ -63,7 +63,7 @@ def wide(
     frame, read = _as_shares(frame, asked, found, runs, duplicates)
     others = [name for name in duplicates if name not in asked]
     frame = frame.with_columns([numbers(frame, name).values for name in others])
-    units, level, averaged, gaps = _units(frame, found, [*asked, *others])
+    units, level, averaged, gaps = _units(frame, found, [*asked, *others], (*nameless, *steps))
     detection = kind == "auroc" if kind else any("auroc" in name.lower() for name in found.ood)
     known = directions(found.ood, higher, lower, True if kind else None)
     errors = [name for name in units.columns if name.startswith(ERROR)]
@@ -253,7 +253,7 @@ def _on_spreads(measured: Sequence[str], runs: int | None) -> tuple[str, ...]:
 
 
 def _units(
-    frame: pl.DataFrame, found: Roles, asked: Sequence[str]
+    frame: pl.DataFrame, found: Roles, asked: Sequence[str], said: Sequence[str]
 ) -> tuple[pl.DataFrame, str, tuple[str, ...], tuple[Ignored, ...]]:
     """A row a unit, its level, what was averaged, and the units that were left out."""
     word = "strategy" if found.strategy else "model"
@@ -271,14 +271,11 @@ def _units(
             f"rows of one are not independent.{_apart(frame, found, asked)}",
             *torn(tidy),
         )
-        of_means = (pl.col(errors) ** 2).sum().sqrt() / pl.len()
-        tidy = tidy.group_by("unit", maintain_order=True).agg(
-            FAMILY, pl.col(asked).mean(), *([of_means] if errors else [])
-        )
+        tidy = tidy.group_by("unit", maintain_order=True).agg(FAMILY, pl.col(asked).mean(), *errors_of_means(errors))
     if tidy.height < 4:
+        why = " ".join((*said, *notes))
         raise UserError(
-            f"Expected at least four {plural(word)} with all measures, but got {tidy.height}. Add rows. "
-            f"{' '.join(notes)}"
+            f"Expected at least four {plural(word)} with all measures, but got {tidy.height}. {why or 'Add rows.'}"
         )
     return tidy, "strategy" if repeated else "model", notes, gaps
 
