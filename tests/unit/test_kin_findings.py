@@ -10,6 +10,7 @@ from outfield.reports.analysis import Analysis, analyse
 from outfield.reports.displays import statistics
 from outfield.reports.findings import findings
 from outfield.stats import correlation_by_cluster, pearson
+from outfield.stats.smooth import SMOOTHERS
 
 
 def table(names: list[str], *columns: np.ndarray, **more: object) -> pl.DataFrame:
@@ -92,7 +93,7 @@ def test_partial_correlations_have_their_intervals_by_family():
     found = run(shared())
     pair = found.pairs["a", "b"]
     naive = run(shared(), unit="row").pairs["a", "b"]
-    assert set(pair.estimates) == {"plain", "linear", "rank", "spline"}
+    assert set(pair.estimates) == {"plain", *SMOOTHERS}
     for kind, each in pair.estimates.items():
         assert each.value == pytest.approx(naive.estimates[kind].value, abs=1e-6)
         assert each.high - each.low > 1.5 * (naive.estimates[kind].high - naive.estimates[kind].low), kind

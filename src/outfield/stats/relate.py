@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -422,8 +422,3 @@ def clip_share(values: Array, margin: float) -> tuple[Array, int]:
     """
     inside = np.clip(values, margin, 1 - margin)
     return inside, int((inside != values).sum())
-
-
-def without_p(found: Correlation) -> Correlation:
-    """The same correlation with its p-value withheld (NaN), where none is valid."""
-    return replace(found, p=float("nan"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from outfield.errors import UserError, listed, plural, with_and
 from outfield.stats.frames import require
 from outfield.tables.base import FAMILY, NO_FAMILY, OWN, Measures, errors_of_means
 from outfield.tables.cells import Numbers, names, numbers, without_name
-from outfield.tables.columns import Roles, is_standard_error, joined, one, roles
+from outfield.tables.columns import Roles, is_standard_error, joined, roles
 from outfield.tables.directions import directions, unknown
 from outfield.tables.kin import ROW, with_kin
 from outfield.tables.shares import scales
@@ -20,7 +19,6 @@ from outfield.tables.summary_rows import summary_rows
 from outfield.tables.text import Ignored, Sheet, sheet
 
 UNIT = "__unit"
-CLUSTER = "__cluster"
 ERROR = "__error "
 """What stands before a measure's name in the column of its errors."""
 SECOND = "__second "
@@ -110,44 +108,6 @@ def torn(rows: pl.DataFrame) -> tuple[str, ...]:
         return ()
     each = [f"{unit} ({', '.join(families)})" for unit, families in by_unit.iter_rows()]
     return (f"Several families are named for {with_and(each)}: the first of each is kept.",)
-
-
-def with_clusters(frame: pl.DataFrame, named: str, unit: str | None) -> tuple[pl.DataFrame, str]:
-    """The table with what each row is kin to, and how that was found; no column where ``unit`` is None.
-
-    Parameters
-    ----------
-    frame, named : the table and its column of names
-    unit : a column, or a pattern on names with a group ``unit``
-
-    Examples
-    --------
-    >>> table = pl.DataFrame({"model": ["a_seed0", "b_seed1"]})
-    >>> with_clusters(table, "model", "(?P<unit>.+)_seed")[0][CLUSTER].to_list()
-    ['a', 'b']
-    """
-    if unit in (None, ROW):
-        return frame, ""
-    if "(?P<unit>" in unit:
-        pattern = _compiled(unit)
-        made = [match["unit"] if (match := pattern.search(name)) else name for name in map(str, frame[named])]
-        said = f"Kin by the part of their names that {unit} finds."
-        return frame.with_columns(pl.Series(CLUSTER, made, dtype=pl.String)), said
-    column = str(one("--unit", unit, frame.columns))
-    require(frame, [column])
-    return frame.with_columns(
-        names(frame, column).fill_null(frame[named]).alias(CLUSTER)
-    ), f"Kin by the column {column}."
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise UserError(
-            f"Expected a regular expression after --unit, but got {pattern!r} ({error}). "
-            r"Write for example --unit '(?P<unit>.+)_seed\d+'."
-        ) from None
 
 
 def _distinct(frame: pl.DataFrame, asked: Sequence[str], labels: Sequence[str]) -> None:
