@@ -542,3 +542,20 @@ def test_one_accuracy_a_row_under_the_names_of_clip_benchmarks(tmp_path):
     ]
     found = of("\n".join(["net,downstream_dataset,acc1", *rows]), tmp_path, model="net", id="in1k", ood=["sketch"])
     assert found.column("sketch") == pytest.approx(np.array(NEAR) / 100)
+
+
+def test_a_mark_before_a_spread_is_taken_off():
+    found = measures(
+        pl.DataFrame({"model": NETS, "val": ID, "sketch": [f"{x}* (0.5)" for x in NEAR]}), id="val", ood=["sketch"]
+    )
+    assert found.column("sketch") == pytest.approx(np.array(NEAR) / 100) and "footnote marks" in said(found)
+
+
+def test_fewer_than_four_runs_are_told_as_runs():
+    rows = [
+        {"run": run, "step": i, "val": a, "sketch": b}
+        for run in "ab"
+        for i, (a, b) in enumerate(zip(ID, NEAR, strict=True))
+    ]
+    with pytest.raises(UserError, match="at least 4 runs along step, .* but got 2"):
+        analyse(pl.DataFrame(rows), model="run", step="step", id="val", ood=["sketch"])
