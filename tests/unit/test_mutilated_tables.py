@@ -540,7 +540,13 @@ def test_one_accuracy_a_row_under_the_names_of_clip_benchmarks(tmp_path):
         for net, a, b in zip(NETS, ID, NEAR, strict=True)
         for of_, value in (("in1k", a), ("sketch", b))
     ]
-    found = of("\n".join(["net,downstream_dataset,acc1", *rows]), tmp_path, model="net", id="in1k", ood=["sketch"])
+    found = of(
+        "\n".join(["net,downstream_dataset,acc1,task", *(f"{row},zeroshot" for row in rows)]),
+        tmp_path,
+        model="net",
+        id="in1k",
+        ood=["sketch"],
+    )
     assert found.column("sketch") == pytest.approx(np.array(NEAR) / 100)
 
 

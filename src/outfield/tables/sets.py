@@ -32,7 +32,7 @@ def by_set(table: Sheet, model: str = "model") -> Sheet | None:
     [('a', 0.8, 0.4), ('b', 0.7, 0.3)]
     """
     frame = table.frame
-    sets = [name for name in SETS if name in frame.columns]
+    sets = [name for name in SETS if name in frame.columns and frame[name].n_unique() > 1]
     values = [name for name in VALUES if name in frame.columns]
     if model not in frame.columns or len(sets) != 1 or len(values) != 1:
         return None
