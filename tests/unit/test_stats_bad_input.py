@@ -255,3 +255,10 @@ def test_a_smoother_without_a_value_does_not_hide_that_signs_differ():
 @pytest.mark.parametrize(("n", "least"), [(4, 2 / 24), (6, 2 / 720)])
 def test_p_of_a_perfect_rank_correlation_is_no_less_than_permutations_allow(n, least):
     assert stats.spearman(np.arange(n), np.arange(n) ** 3).p == pytest.approx(least)
+
+
+def test_a_straight_line_has_no_turn():
+    with pytest.raises(UserError, match="off a straight line"):
+        stats.lind_mehlum(X, 0.5 * X + 0.1)
+    with pytest.raises(UserError, match="off a straight line"):
+        stats.lind_mehlum(X, X)
