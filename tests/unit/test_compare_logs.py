@@ -319,3 +319,16 @@ def test_the_command_shows_and_writes(tmp_path: Path) -> None:
     both.select("id", pl.col("a", "b").cast(int)).write_csv(tmp_path / "both.csv")
     done = CliRunner().invoke(cli.app(), ["compare", str(tmp_path / "both.csv"), "a", "b"])
     assert done.exit_code == 0 and "b is better" in done.output
+
+
+def test_cells_of_rows_are_read_as_those_of_any_table():
+    rows = {
+        "model": ["a", "b"],
+        "acc": ["**88.3** (0.4)", "85.1* (0.5)"],
+        "far auroc": ["0,61", "0,52"],
+        "f1": ["80%", "0.7"],
+    }
+    found = compare(pl.DataFrame({"model": ["a", "b"]} | rows), model="a", versus="b").frame()
+    firsts = dict(zip(found["metric"], zip(found["first"], found["second"], strict=True), strict=True))
+    assert firsts == {"acc": (88.3, 85.1), "far auroc": (0.61, 0.52), "f1": (0.8, 0.7)}
+    assert found.filter(pl.col("metric") == "acc")["error"].item() == pytest.approx((0.4**2 + 0.5**2) ** 0.5)

@@ -414,7 +414,7 @@ def test_models_without_a_measure_are_listed():
 
 def test_a_table_that_joins_no_set_says_so():
     table = pl.DataFrame({"model": NETS, "top1": ID, "top1_err": [100 - x for x in ID], "top5": FAR})
-    with pytest.raises(UserError, match="top5 seem to be of the set of top1.. Join the columns of other sets"):
+    with pytest.raises(UserError, match="top5 seem to be of the set of top1.* Join the columns of other sets"):
         measures(table)
 
 
@@ -438,3 +438,130 @@ def test_accuracies_in_a_row_each_are_joined_by_set(value, tmp_path):
 def test_aurocs_of_long_rows_may_name_their_set_otherwise():
     found = measures(long().rename({"ood": "dataset"}))
     assert found.column("mean AUROC") == pytest.approx(measures(long()).column("mean AUROC"))
+
+
+LINKED = """# Board
+
+Ours is **best**. "Net" is what the authors call it.
+
+| **Net** | [val](https://a.b) | `sketch` | real |
+|:--|--:|--:|--:|
+"""
+
+
+def test_links_and_type_of_markdown_are_no_part_of_a_name(tmp_path):
+    rows = "".join(
+        f"| [{net}](../nets/x-{net}.md) | {a} | **{b}** | {c}\n"
+        for net, a, b, c in zip(NETS, ID, NEAR, FAR, strict=True)
+    )
+    found = of(f"{LINKED}{rows}\nThe end\n", tmp_path, "t.md", id="val", ood=["sketch", "real"])
+    assert found.names == list(NETS) and found.column("sketch") == pytest.approx(np.array(NEAR) / 100)
+    assert "line 3: Ours is **best**" in said(found) and "text beside the table" in said(found)
+
+
+def test_two_tables_of_markdown_are_not_mixed(tmp_path):
+    with pytest.raises(UserError, match="holds 2 .*lines 2, 12"):
+        of(f"{MARKDOWN}\nAnd:\n{MARKDOWN}", tmp_path, "t.md", id="val", ood=["sketch"])
+
+
+def test_latex_is_read(tmp_path):
+    rows = "".join(
+        rf"{net}~\cite{{x{net}}} & {a} & \textbf{{{b}}} & {c} \\" + "\n"
+        for net, a, b, c in zip(NETS, ID, NEAR, FAR, strict=True)
+    )
+    head = "\\begin{tabular}{lrrr}\n\\toprule\nNet & val & \\textbf{sketch} & real $\\uparrow$ \\\\ \\midrule\n"
+    found = of(f"{head}{rows}\\end{{tabular}}\n", tmp_path, "t.tex", id="val", ood=["sketch", "real ↑"])
+    assert found.names == list(NETS) and found.column("sketch") == pytest.approx(np.array(NEAR) / 100)
+
+
+def test_blanks_align_a_table(tmp_path):
+    lines = "".join(
+        f"{net:<12}{a} +/- 0.5   {b} +/- 0.3   {c} +/- 0.1\n" for net, a, b, c in zip(NETS, ID, NEAR, FAR, strict=True)
+    )
+    found = of(
+        f"Net         val           sketch        real\n{lines}", tmp_path, "t.txt", id="val", ood=["sketch", "real"]
+    )
+    assert found.column("real") == pytest.approx(np.array(FAR) / 100)
+    assert found.errors["sketch"].to_list() == pytest.approx([0.003] * 6)
+
+
+SHARES = [f"{net},{a},{b / 100:.4f},{c / 100:.4f}" for net, a, b, c in zip(NETS, ID, NEAR, FAR, strict=True)]
+SOME = [
+    f"{net},{a},{b / 100:.4f},{c if net < 'd' else c / 100}" for net, a, b, c in zip(NETS, ID, NEAR, FAR, strict=True)
+]
+
+
+@pytest.mark.parametrize("lines", [SHARES, SOME], ids=["whole columns", "some cells"])
+def test_shares_beside_percentages_are_refused_where_their_decimals_tell_them(lines, tmp_path):
+    with pytest.raises(UserError, match="they seem to be shares"):
+        of("\n".join(["model,val,sketch,real", *lines]), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (CLEAN.replace("61.5", "61.5/9").replace("real", "rank"), "'sketch', for it holds text, as '61.5/9'"),
+        (CLEAN.replace("val,sketch,real", "val,rank,params"), "not 'rank', for its name is not that of a measure"),
+    ],
+)
+def test_why_a_column_is_no_measure_is_said_where_none_is_left(content, says, tmp_path):
+    with pytest.raises(UserError, match="no column holds one") as error:
+        of(content, tmp_path)
+    assert says in str(error.value)
+
+
+def test_too_few_models_say_where_the_rows_went(tmp_path):
+    with pytest.raises(UserError, match="got 0. Left out 6 of 6 rows without a name"):
+        of(
+            "".join(f",{line.partition(',')[2]}\n" if i else f"{line}\n" for i, line in enumerate(CLEAN.splitlines())),
+            tmp_path,
+            model="model",
+        )
+    run = "run,step,val,sketch\n" + "".join(f"a,{i},{a},{b}\n" for i, (a, b) in enumerate(zip(ID, NEAR, strict=True)))
+    with pytest.raises(UserError, match="Took the last checkpoint of each run by step: 1 of 6 rows"):
+        of(run, tmp_path, step="step", model="run", id="val", ood=["sketch"])
+
+
+def test_an_error_that_is_not_known_is_not_zero_in_a_mean(tmp_path):
+    rows = "".join(
+        f"{net},{a},{b},{'' if net == 'beta' and twice else 2}\n"
+        for net, a, b in zip(NETS, ID, NEAR, strict=True)
+        for twice in (0, 1)
+    )
+    found = of(f"model,val,sketch,sketch_stderr\n{rows.replace('70.1', '70.2', 1)}", tmp_path, unit="row")
+    assert found.errors is not None
+    errors = dict(zip(found.names, found.errors["sketch"], strict=True))
+    assert errors["zeta"] == pytest.approx(0.02 / 2**0.5) and errors["beta"] is None
+
+
+def test_one_accuracy_a_row_under_the_names_of_clip_benchmarks(tmp_path):
+    rows = [
+        f"{net},{of_},{value}"
+        for net, a, b in zip(NETS, ID, NEAR, strict=True)
+        for of_, value in (("in1k", a), ("sketch", b))
+    ]
+    found = of(
+        "\n".join(["net,downstream_dataset,acc1,task", *(f"{row},zeroshot" for row in rows)]),
+        tmp_path,
+        model="net",
+        id="in1k",
+        ood=["sketch"],
+    )
+    assert found.column("sketch") == pytest.approx(np.array(NEAR) / 100)
+
+
+def test_a_mark_before_a_spread_is_taken_off():
+    found = measures(
+        pl.DataFrame({"model": NETS, "val": ID, "sketch": [f"{x}* (0.5)" for x in NEAR]}), id="val", ood=["sketch"]
+    )
+    assert found.column("sketch") == pytest.approx(np.array(NEAR) / 100) and "footnote marks" in said(found)
+
+
+def test_fewer_than_four_runs_are_told_as_runs():
+    rows = [
+        {"run": run, "step": i, "val": a, "sketch": b}
+        for run in "ab"
+        for i, (a, b) in enumerate(zip(ID, NEAR, strict=True))
+    ]
+    with pytest.raises(UserError, match="at least 4 runs along step, .* but got 2"):
+        analyse(pl.DataFrame(rows), model="run", step="step", id="val", ood=["sketch"])

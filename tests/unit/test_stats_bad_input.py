@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import altair as alt
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from outfield import stats
 from outfield.errors import UserError
 from outfield.stats.frames import as_frame, select_rows
+from outfield.types import Estimate
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(2, 20))
@@ -235,3 +237,28 @@ def test_a_unit_without_all_conditions_is_left_out_and_counted():
     found = stats.repeated_measures(GROUPED[1:], "family", "set", "model")
     assert found.n_units == 29
     assert found.notes == ("Left out 1 of 30 models without all values of set.",)
+
+
+def test_a_smooth_that_leaves_one_degree_of_freedom_gives_no_correlation():
+    a, b, x = np.random.default_rng(3).normal(size=(3, 6))
+    found = stats.partial_correlation(a, b, x)
+    assert np.isnan(found.estimates["natural"].value) and np.isnan(found.p["natural"])
+    assert all(abs(each.value) < 1 for kind, each in found.estimates.items() if kind != "natural")
+
+
+def test_a_smoother_without_a_value_does_not_hide_that_signs_differ():
+    found = stats.partial_correlation(*np.random.default_rng(3).normal(size=(3, 30)))
+    values = {"plain": 0.5, "linear": np.nan, "rank": 0.5, "cubic": -0.5}
+    assert replace(found, estimates={kind: Estimate(value) for kind, value in values.items()}).sign_differs
+
+
+@pytest.mark.parametrize(("n", "least"), [(4, 2 / 24), (6, 2 / 720)])
+def test_p_of_a_perfect_rank_correlation_is_no_less_than_permutations_allow(n, least):
+    assert stats.spearman(np.arange(n), np.arange(n) ** 3).p == pytest.approx(least)
+
+
+def test_a_straight_line_has_no_turn():
+    with pytest.raises(UserError, match="off a straight line"):
+        stats.lind_mehlum(X, 0.5 * X + 0.1)
+    with pytest.raises(UserError, match="off a straight line"):
+        stats.lind_mehlum(X, X)

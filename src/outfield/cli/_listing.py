@@ -48,8 +48,6 @@ ADDRESSES = (
 )
 """Models that can be brought: address, the extra that it needs, and what it is."""
 BETTER: dict[Any, str] = {True: "higher", False: "lower"}
-ORIGINS = ("ships", "yours", "made")
-"""Where data come from, in the order in which they are shown."""
 MADE = ("part", "shifted")
 """Sources that are made of another."""
 

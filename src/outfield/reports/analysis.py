@@ -72,6 +72,7 @@ LEAST_ROWS = 4
 MOST_LEFT_OUT = 8
 """Families found from names that are left out in turn, the largest."""
 GIVEN = "__given"
+LEAST_RUNS = 4
 OF_ROWS = ("strategy", "configuration", "run")
 """Levels of rows that are no models."""
 NAIVE = {"spearman": spearman, "pearson": pearson, "kendall": kendall}
@@ -590,6 +591,11 @@ def _only_along_runs(options: Mapping[str, Any]) -> None:
 def _along_runs(frame: pl.DataFrame, options: Mapping[str, Any], name: str) -> Analysis:
     """The last checkpoints of runs as models, and the runs along training."""
     found = of_options(frame, **options)
+    if len(found.runs) < LEAST_RUNS:
+        raise UserError(
+            f"Expected at least {LEAST_RUNS} runs along {options['step']}, for models are compared at the last "
+            f"checkpoint of each, but got {len(found.runs)}. Name the column of runs with --model, or add runs."
+        )
     chosen = {name: options[name] for name in ("higher", "lower", "kind", "baseline") if name in options}
     unit = "kin" if 1 < len(set(found.kin)) < len(found.runs) else ROW
     last = measures(found.last, model="run", unit=unit, id=found.id, ood=found.ood, **chosen)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
+LEAST_FREE = 1.5
+"""Degrees of freedom of residuals from which their correlation is not 1 or -1 whatever the measures are."""
+
 
 @dataclass(frozen=True, eq=False)
 class PartialCorrelation(Result):
@@ -85,9 +88,9 @@ def partial_correlation(
     Smooths: a line; a line through ranks; a cubic polynomial; a natural cubic spline with knots at the ends and
     quartiles; a smoothing spline. Each one's residuals are correlated. Intervals by Fisher z, with one unit fewer for
     the ID measure, of a curve as many as it took degrees of freedom (rank: Bonett and Wright's). Not known where a
-    smooth leaves nothing over. The sign can differ between smoothers: read all of them. A noisy ID
-    measure fakes a positive value: see :func:`errors_in_variables`. Points of a trajectory are no
-    independent units: see :func:`within_runs`.
+    smooth leaves nothing over, or one degree of freedom, in which any two residuals correlate by 1 or -1. The sign can
+    differ between smoothers: read all of them. A noisy ID measure fakes a positive value: see
+    :func:`errors_in_variables`. Points of a trajectory are no independent units: see :func:`within_runs`.
 
     Parameters
     ----------
@@ -115,7 +118,7 @@ def partial_correlation(
     spent = {"plain": 0.0} | {kind: max(first[1], second[1]) for kind, (first, second) in smooths.items()}
     every = {"plain": _plain(u, v, confidence)}
     for kind, pair in left.items():
-        value = float(correlations(*pair, "pearson"))
+        value = float(correlations(*pair, "pearson")) if len(u) - 1 - spent[kind] >= LEAST_FREE else float("nan")
         every[kind] = _partial_estimate(value, len(u), kind, spent[kind], confidence)
     p = {kind: _p_of(each.value, len(u) - spent[kind]) for kind, each in every.items()}
     kept = tuple(name for name, stays in zip(names, keep, strict=True) if stays) if len(names) else ()

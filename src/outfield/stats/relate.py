@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -61,6 +62,8 @@ def spearman(
     names: Sequence[str] = (),
 ) -> Correlation:
     """Spearman's rank correlation of two measures of the same units.
+
+    p by Student's t, but no less than 2 / n!, the least that a permutation test of n units can give.
 
     Parameters
     ----------
@@ -154,6 +157,7 @@ def _correlate(
     )
     _, _, _ = paired(units_x, units_y, least=_LEAST[kind])
     value, p = map(float, _TESTS[kind](units_x, units_y))
+    p = max(p, 2 / math.factorial(min(len(units_x), 99))) if kind == "spearman" else p
     if interval == "bootstrap":
         samples = _resampled(kind, rows_x, rows_y, group, draws=draws, seed=seed)
         ends = intervals.resampled(value, samples, kind="bc", confidence=confidence)
@@ -418,8 +422,3 @@ def clip_share(values: Array, margin: float) -> tuple[Array, int]:
     """
     inside = np.clip(values, margin, 1 - margin)
     return inside, int((inside != values).sum())
-
-
-def without_p(found: Correlation) -> Correlation:
-    """The same correlation with its p-value withheld (NaN), where none is valid."""
-    return replace(found, p=float("nan"))

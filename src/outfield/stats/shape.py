@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Shape = TypeVar("Shape", bound="_Shape")
 
+STRAIGHT = 1e-9
+"""How far from a straight line, as a share of the range of y, rounding alone takes points."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Shape(Result):
@@ -126,6 +129,8 @@ def lind_mehlum(x: Any, y: Any, *, families: Any = None, level: Level = "model")
     (u, v), keep, notes = paired(x, y, least=8)
     if len(np.unique(u)) < 3:
         raise UserError("Expected at least three different values of x for a quadratic. Use a comparison of groups.")
+    if np.ptp(v - np.polyval(np.polyfit(u, v, 1), u)) <= STRAIGHT * np.ptp(v):
+        raise UserError("Expected points off a straight line for a quadratic, but y is one of x: it is monotonic.")
     fit, centre = _quadratic(u, v), u.mean()
     n, low, high = len(u), u.min() - centre, u.max() - centre
     slopes = [_linear(fit, np.array([0.0, 1.0, 2 * at]), n) for at in (low, high)]

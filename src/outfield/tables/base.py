@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -17,6 +17,18 @@ OWN = ("unit", "family")
 NO_FAMILY = "none"
 FAMILY = pl.col("family").filter(pl.col("family") != NO_FAMILY).first().fill_null(NO_FAMILY)
 """The family of a unit: the first that its rows name."""
+
+
+def errors_of_means(columns: Sequence[str]) -> list[pl.Expr]:
+    """Standard errors of the means of independent values; null where that of one value is not known.
+
+    Examples
+    --------
+    >>> pl.DataFrame({"a": [0.3, 0.4], "b": [0.3, None]}).select(errors_of_means(["a", "b"])).row(0)
+    (0.25, None)
+    """
+    sums = {name: (pl.col(name) ** 2).sum().sqrt() / pl.len() for name in columns}
+    return [pl.when(pl.col(name).null_count() == 0).then(each).alias(name) for name, each in sums.items()]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,13 +11,13 @@ import polars as pl
 
 from outfield.errors import UserError, listed
 
-ABSENT = frozenset({"", "na", "n/a", "n.a.", "nan", "null", "none", "-", "--", "–", "—", "?", "/", "−"})  # noqa: RUF001  # dashes that tables write
+ABSENT = frozenset({"", "na", "n/a", "n.a.", "nan", "null", "none", "tbd", "-", "--", "–", "—", "?", "/", "−"})  # noqa: RUF001  # dashes that tables write
 """What tables write where there is no number."""
 MARK = r"(?:[*†‡§¶#↑↓¹²³]|\^\{?\w+\}?|\[\w\])*"
 """Footnote marks."""
 PLAIN = r"[-+]?(?:[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?inf(?:inity)?"
 CELL = re.compile(
-    rf"(?P<before>{MARK})\s*(?P<value>{PLAIN})\s*(?P<percent>%?)\s*"
+    rf"(?P<before>{MARK})\s*(?P<value>{PLAIN})\s*(?P<percent>%?)\s*(?P<between>{MARK})\s*"
     rf"(?:±\s*(?P<spread>{PLAIN})\s*(?P<of>%?)|\(\s*±?\s*(?P<inside>{PLAIN})\s*%?\s*\))?\s*(?P<after>{MARK})",
     re.IGNORECASE,
 )
@@ -105,7 +105,7 @@ def _written(values: pl.Series, column: str) -> Numbers:
             f"Expected one scale in the column {column}, but {sum(signed)} of its {len(signed)} cells end in %, and "
             "the others do not. Write all in percent with the sign, or none."
         )
-    if marked := [known[i] for i, each in parsed.items() if each["before"] or each["after"]]:
+    if marked := [known[i] for i, each in parsed.items() if each["before"] or each["between"] or each["after"]]:
         notes += (f"Took footnote marks off cells of {column}: {listed(marked)}.",)
     spreads = {i: each["spread"] or each["inside"] for i, each in parsed.items()}
     return Numbers(

@@ -262,7 +262,8 @@ class _Guess:
         if alone := next((name for name in usual if self._distinct([name]) > NEARLY), None):
             return (alone,), (f"Guessed: {alone} names the models.",)
         several = self._telling_apart()
-        return several, (f"Guessed: {with_and(several)} together name the models.",)
+        together = "together name" if len(several) > 1 else "names"
+        return several, (f"Guessed: {with_and(several)} {together} the models.",)
 
     def _telling_apart(self) -> tuple[str, ...]:
         """The columns of names that tell more rows apart, each with those before it."""
@@ -293,12 +294,12 @@ class _Guess:
         candidates, ignored = self._candidates((*known.labels, known.id, *known.ood, *filter(None, [known.ece])))
         ece = known.ece or next((name for name in candidates if name.casefold() == "ece"), None)
         candidates = [name for name in candidates if name != ece]
-        id, notes = (known.id, ()) if known.id else _id(candidates)
+        id, notes = (known.id, ()) if known.id else _id(candidates, ignored)
         if known.ood:
             return replace(known, id=id, ece=ece, notes=notes, ignored=ignored)
         others = [name for name in candidates if name != id]
         ood, same = _ood(others, id)
-        _enough(ood, others, id)
+        _enough(ood, others, id, ignored)
         notes += (f"Guessed: the OOD measures are {listed(list(ood), most=12)}.",)
         family = known.family or next(
             (each for each in self.text if each.casefold() in FAMILY and each not in known.model), None
@@ -329,7 +330,9 @@ class _Guess:
         found = self.numbers(name)
         if found is None:
             kind = self.frame.schema[name]
-            return "it holds text" if kind == pl.String else f"it holds no numbers ({kind})"
+            return (
+                f"it holds text, as {self.frame[name].drop_nulls()[0]!r}" if kind == pl.String else f"it holds {kind}"
+            )
         known = found.values.drop_nulls().to_numpy()
         if len(known) < FILLED * self.frame.height:
             return f"{self.frame.height - len(known)} of its {self.frame.height} cells are empty"
@@ -353,13 +356,13 @@ def _copy(values: Array, found: Mapping[str, Array]) -> str:
     return ""
 
 
-def _enough(ood: Sequence[str], others: Sequence[str], id: str) -> None:
+def _enough(ood: Sequence[str], others: Sequence[str], id: str, ignored: Sequence[Ignored]) -> None:
     """``UserError`` where no OOD measure is known, or so many that the user should choose."""
     if not ood:
         same = f" ({listed(list(others))} seem to be of the set of {id})" if others else ""
         raise UserError(
-            f"Expected OOD measures beside {id}, but no column holds one{same}. Join the columns of other sets to the "
-            f"table, or write: outfield analyse TABLE --id {id!r} --ood COLUMN COLUMN."
+            f"Expected OOD measures beside {id}, but no column holds one{same}{_reasons(ignored)}. Join the columns of "
+            f"other sets to the table, or write: outfield analyse TABLE --id {id!r} --ood COLUMN COLUMN."
         )
     if len(ood) > MOST_MEASURES:
         raise UserError(
@@ -387,14 +390,20 @@ def _bare(name: str) -> str:
     return re.sub(r"[(\[]?[%↑↓][)\]]?", "", name.casefold()).strip(" _")
 
 
-def _id(candidates: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+def _reasons(ignored: Sequence[Ignored]) -> str:
+    """Why columns are no measures, in a list that begins with a colon; empty where there are none."""
+    each = [f"{name!r}, for {why}" for what, name, why in ignored if what == "column"]
+    return f": not {listed(each)}" if each else ""
+
+
+def _id(candidates: Sequence[str], ignored: Sequence[Ignored]) -> tuple[str, tuple[str, ...]]:
     """The ID measure by its name."""
     for tier in TIERS:
         if found := [name for name in candidates if re.fullmatch(tier, _bare(name))]:
             if len(found) > 1:
-                raise UserError(_ask("which of several columns is the ID measure", found))
+                raise UserError(_ask("which of several columns is the ID measure", found, ignored))
             return found[0], (f"Guessed: {found[0]} is the ID measure.",)
-    raise UserError(_ask("the ID measure, for no column's name tells it", candidates))
+    raise UserError(_ask("the ID measure, for no column's name tells it", candidates, ignored))
 
 
 def _ood(candidates: Sequence[str], id: str) -> tuple[tuple[str, ...], list[Ignored]]:
@@ -408,9 +417,10 @@ def _ood(candidates: Sequence[str], id: str) -> tuple[tuple[str, ...], list[Igno
     return tuple(detection or left), ignored
 
 
-def _ask(what: str, candidates: Sequence[str]) -> str:
+def _ask(what: str, candidates: Sequence[str], ignored: Sequence[Ignored]) -> str:
     """A question on the ID measure, its candidates, and the command that answers it."""
-    of = f"Candidates: {listed([*candidates], most=12)}." if candidates else "No column holds shares or percent."
+    none = f"No column holds shares or percent{_reasons(ignored)}."
+    of = f"Candidates: {listed([*candidates], most=12)}." if candidates else none
     first = repr(candidates[0]) if candidates else "COLUMN"
     return f"Expected to be told {what}. {of} Write: outfield analyse TABLE --id {first} --ood COLUMN COLUMN."
 

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from outfield.errors import UserError, listed, near, plural
 from outfield.stats.base import Level
-from outfield.tables.base import FAMILY, OWN, Measures
+from outfield.tables.base import FAMILY, OWN, Measures, errors_of_means
 from outfield.types import Array
 
 ROW = "row"
@@ -201,8 +201,8 @@ def _averaged(found: Measures, kin: Kin) -> Measures:
     measured = [name for name in found.units.columns if name not in OWN]
     errors = None
     if found.errors is not None:
-        squared = found.errors.with_columns(pl.all() ** 2, marks).group_by("unit", maintain_order=True)
-        errors = squared.agg(pl.all().sum().sqrt() / pl.len()).drop("unit")
+        of_units = found.errors.with_columns(marks).group_by("unit", maintain_order=True)
+        errors = of_units.agg(errors_of_means(found.errors.columns)).drop("unit")
     return replace(
         found, units=units.agg(FAMILY, pl.col(measured).mean()), errors=errors, level="configuration",
         repeated=found.units.height, clustering=kin.sentence,

@@ -13,10 +13,11 @@ from outfield.stats.relate import as_share
 from outfield.store.performance import Performance, performance
 from outfield.tables.base import FAMILY, NO_FAMILY, OWN, Measures
 from outfield.tables.cells import names, numbers, without_name
+from outfield.tables.kin import ROW, Kin, clusters
 from outfield.tables.sets import SETS
 from outfield.tables.summary_rows import summary_of, summary_rows
 from outfield.tables.text import Ignored, Sheet
-from outfield.tables.wide import CLUSTER, deduplicated, ignored_frame, torn, with_clusters
+from outfield.tables.wide import deduplicated, ignored_frame, torn
 from outfield.types import Array
 
 MEAN = "mean AUROC"
@@ -66,8 +67,7 @@ def long(table: Sheet, baseline: str | None, columns: Mapping[str, str | None], 
     sets = tuple(str(each) for each in every["ood"].unique(maintain_order=True))
     if taken := [name for name in sets if name in (*OWN, good.metric, "ece", MEAN)]:
         raise UserError(f"Expected another name than {taken[0]} for an OOD set, for the tables use it. Rename it.")
-    rows, clusters = with_clusters(rows, "unit", unit)
-    base = rows.group_by("unit", maintain_order=True).agg(FAMILY, *([pl.col(CLUSTER).first()] if clusters else []))
+    base = rows.group_by("unit", maintain_order=True).agg(FAMILY)
     for column in dict.fromkeys((good.metric, "ece")):
         base = base.join(_mean(_of(rows, column, "id"), []).rename({"value": column}), on="unit", how="left")
     aurocs, shared = _of_shared_detectors(every)
@@ -77,15 +77,23 @@ def long(table: Sheet, baseline: str | None, columns: Mapping[str, str | None], 
     gaps = [("row", str(unit), "misses a measure") for unit in whole["unit"] if unit not in set(units["unit"])]
     seeds = rows.select("unit", "model").unique().height
     repeated = seeds > rows["unit"].n_unique()
-    units = units.with_columns(pl.mean_horizontal(sets).alias(MEAN))
+    units, kin = units.with_columns(pl.mean_horizontal(sets).alias(MEAN)), _kin(rows, units["unit"].to_list(), unit)
     return Measures(
-        units.drop(CLUSTER, strict=False), good.metric, (MEAN, *sets), "strategy" if repeated else "model", True, ece,
-        baseline, rows.drop(CLUSTER, strict=False), _items(every), (good.metric, *sets),
+        units, good.metric, (MEAN, *sets), "strategy" if repeated else "model", True, ece,
+        baseline, rows, _items(every), (good.metric, *sets),
         (*table.notes, *notes, *nameless, *shared, *said, *torn(rows), *_repeated(rows)),
         seeds if repeated else 0, _tuned_on(frame), dict.fromkeys((MEAN, *sets), True), good,
-        clusters=tuple(units[CLUSTER].to_list()) if clusters else (), clustering=clusters,
+        clusters=kin.clusters, clustering=kin.sentence, kinship=kin.level if kin.clusters else "cluster",
         ignored=ignored_frame((*table.ignored, *summaries, *gaps)),
     )  # fmt: skip
+
+
+def _kin(rows: pl.DataFrame, names: list[str], unit: str | None) -> Kin:
+    """What units are kin to, where it is said: detectors and seeds of one are averaged already."""
+    if unit in (None, ROW):
+        return Kin((), "")
+    first = pl.DataFrame({"unit": names}).join(rows.unique("unit", keep="first"), on="unit", maintain_order="left")
+    return clusters(first, names, unit=unit)
 
 
 def _with_ood(frame: pl.DataFrame) -> pl.DataFrame:

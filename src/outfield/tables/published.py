@@ -134,13 +134,15 @@ def read(profile: Profile, path: Path | str | None = None, study: str = "") -> P
     how = profile.reading(study)
     tables = [(part, _table(place, part)) for part in how.files or (Part(file=place.name),)]
     whole, lost, torn = _joined(tables, how)
+    read = whole.height
     whole, left = _kept(whole, how)
     measured = measured_columns(whole, how)
     whole, errors, silent = _with_errors(whole, place, how, measured)
     frame, ood = _measures(whole, measured), tuple(name for name in measured if name not in (*how.id, how.ece))
     frame = _names(whole, how, frame)
     if frame.is_empty():
-        raise UserError(f"Expected rows of {profile.title} at {place}, but none is left. {' '.join(torn)}")
+        why = " ".join(torn) or f"The profile's keep and leave_out take all of its {read} rows: mend them."
+        raise UserError(f"Expected rows of {profile.title} at {place}, but none is left. {why}")
     _on_scale(frame, [*how.id, *ood], how)
     notes = (profile.cited, *_note(profile, path), *said, *how.notes, *torn, *silent, *_told(left))
     ignored = pl.DataFrame([*lost, *left], schema=IGNORED, orient="row")

@@ -10,9 +10,9 @@ from outfield.stats.frames import select_rows
 from outfield.tables.cells import names
 from outfield.tables.text import Sheet
 
-SETS = ("ood", "dataset", "set", "test_set", "benchmark", "task", "split")
+SETS = ("ood", "dataset", "downstream_dataset", "set", "test_set", "benchmark", "task", "split")
 """Columns that may name the set of a row."""
-VALUES = ("value", "accuracy", "acc", "top1", "top-1", "score")
+VALUES = ("value", "accuracy", "acc", "acc1", "top1", "top-1", "score")
 """Columns that may hold its value."""
 LABELS = ("strategy", "family", "category", "seed", "step")
 ID = "id"
@@ -32,7 +32,7 @@ def by_set(table: Sheet, model: str = "model") -> Sheet | None:
     [('a', 0.8, 0.4), ('b', 0.7, 0.3)]
     """
     frame = table.frame
-    sets = [name for name in SETS if name in frame.columns]
+    sets = [name for name in SETS if name in frame.columns and frame[name].n_unique() > 1]
     values = [name for name in VALUES if name in frame.columns]
     if model not in frame.columns or len(sets) != 1 or len(values) != 1:
         return None

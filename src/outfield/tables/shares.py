@@ -90,6 +90,7 @@ def _scale(columns: Sequence[pl.Series]) -> tuple[float, tuple[str, ...]]:
     _, said = as_share(known, "the measures" if len(columns) > 1 else columns[0].name)
     if not said:
         return 1.0, ()
+    _alike(columns)
     small = [values.name for values in columns if float(values.max() or 0) <= 1]  # type: ignore[arg-type]  # a column of numbers
     told = [f"{name} is at most 1 among percentages: read as percent too." for name in small]
     return PERCENT, (*said, *told, *_mixed(columns))
@@ -105,3 +106,23 @@ def _mixed(columns: Sequence[pl.Series]) -> Iterator[str]:
                 f"{len(small)} of {len(known)} values of {values.name} are at most {small.max():g} and all others at "
                 f"least {large.min():g}: read as percent too. Write them in percent if they are shares."
             )
+
+
+def _alike(columns: Sequence[pl.Series]) -> None:
+    """``UserError`` where values up to 1 have the decimals of shares: two more than percentages beside them."""
+    beside = pl.concat([values.drop_nulls().rename("") for values in columns])
+    for values in columns:
+        known = values.drop_nulls()
+        small, large = known.filter((known > 0) & (known <= 1)), known.filter(known > 1)
+        shares, percent = _decimals(small), _decimals(large if len(large) else beside.filter(beside > 1))
+        if len(small) and shares >= percent + 2:
+            raise UserError(
+                f"Expected {values.name} on one scale with the other measures, but {len(small)} of its {len(known)} "
+                f"values are at most 1 ({small[0]:g} is the first) with {shares} decimals, where percentages have "
+                f"{percent}: they seem to be shares. Write all in percent, or all as shares."
+            )
+
+
+def _decimals(values: pl.Series) -> int:
+    """Decimals that values are written with, at most six."""
+    return max((len(f"{value:.6f}".rstrip("0").partition(".")[2]) for value in values), default=0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import html
 import io
 import json
 import re
@@ -19,16 +18,18 @@ import polars as pl
 
 from outfield.errors import UserError, listed, reading
 from outfield.stats.frames import as_frame
+from outfield.tables.markup import BETWEEN, in_text, unmarked
 
 SEPARATORS = ",;\t|"
-WRITTEN = frozenset({".csv", ".tsv", ".txt", ".md"})
+WRITTEN = frozenset({".csv", ".tsv", ".txt", *BETWEEN})
 """Endings of tables that are written as lines of cells."""
 NESTED = frozenset({".json", ".jsonl"})
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
-TAG = re.compile(r"</?[A-Za-z][^<>]*>")
+ALIGNED = re.compile(r" {2,}|\t+")
+"""What stands between the cells of a table that is aligned by blanks."""
 RULE = re.compile(r":?-{2,}:?")
 """A cell of the line below the header of a Markdown table."""
 NUMBER = re.compile(r"[-+−]?(\d+\.?\d*|\.\d+)%?")  # noqa: RUF001  # the minus of typesetters
@@ -60,11 +61,11 @@ class Sheet:
 
 
 def sheet(path: Path | str) -> Sheet:
-    """The table of a CSV (separated by comma, semicolon, tab or bar), Markdown, JSON or Parquet file.
+    """The table of a CSV (separated by comma, semicolon, tab, bar or blanks), Markdown, LaTeX, JSON or Parquet file.
 
     UTF-8 and UTF-16 are told apart, other text is read as Windows-1252 and noted. Comments, titles, blank rows,
     repeated headers and empty columns are left out, a header of two lines is joined, decimal commas become points, and
-    HTML tags go.
+    the markup of HTML, Markdown and LaTeX goes.
 
     Raises
     ------
@@ -134,22 +135,24 @@ def _agreement(lines: Sequence[str], delimiter: str) -> tuple[float, int]:
 
 
 def _written(text: str, name: str) -> Sheet:
-    delimiter = separator(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
-    lines = [(reader.line_num, [_plain(cell) for cell in cells]) for cells in reader]
-    lines, ignored = _without_remarks(lines)
+    ending = Path(name).suffix.lower()
+    lines, beside = in_text(text, BETWEEN[ending], name) if ending in BETWEEN else (_separated(text, ending), [])
+    comma = ending == ".csv" and separator(text) == ","
+    lines, ignored = _without_remarks([(number, [unmarked(cell) for cell in cells]) for number, cells in lines])
     header, body, notes = _header(lines)
     header, body = _without_empty_columns(header, body)
     rows, left = _whole(header, body, name)
-    rows, said = _decimal_points(rows) if delimiter != "," else (rows, ())
-    return Sheet(_typed(header, rows), (*notes, *said), (*ignored, *left))
+    rows, said = _decimal_points(rows) if not comma else (rows, ())
+    return Sheet(_typed(header, rows), (*notes, *said), (*beside, *ignored, *left))
 
 
-def _plain(cell: str) -> str:
-    """A cell without HTML and without blanks around it."""
-    if "<" in cell or "&" in cell:
-        cell = html.unescape(TAG.sub("", cell))
-    return cell.strip()
+def _separated(text: str, ending: str) -> list[Line]:
+    """The cells of each line, with its number; two blanks or more are a separator where there is no other."""
+    delimiter = separator(text)
+    if ending == ".txt" and not any(delimiter in line for line in text.splitlines()):
+        return [(number, ALIGNED.split(line.strip())) for number, line in enumerate(text.splitlines(), 1)]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
+    return [(reader.line_num, cells) for cells in reader]
 
 
 def _without_remarks(lines: Sequence[Line]) -> tuple[list[Line], list[Ignored]]:
@@ -318,5 +321,5 @@ def _flat(row: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 def _series(cells: list[Any]) -> pl.Series:
     """A column; numbers beside text are text, as in a CSV."""
     if any(isinstance(cell, str) for cell in cells):
-        return pl.Series([None if cell is None else _plain(str(cell)) for cell in cells], dtype=pl.String)
+        return pl.Series([None if cell is None else unmarked(str(cell)) for cell in cells], dtype=pl.String)
     return pl.Series(cells, strict=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +9,9 @@ import polars as pl
 
 from outfield.errors import UserError, listed, plural, with_and
 from outfield.stats.frames import require
-from outfield.tables.base import FAMILY, NO_FAMILY, OWN, Measures
+from outfield.tables.base import FAMILY, NO_FAMILY, OWN, Measures, errors_of_means
 from outfield.tables.cells import Numbers, names, numbers, without_name
-from outfield.tables.columns import Roles, is_standard_error, joined, one, roles
+from outfield.tables.columns import Roles, is_standard_error, joined, roles
 from outfield.tables.directions import directions, unknown
 from outfield.tables.kin import ROW, with_kin
 from outfield.tables.shares import scales
@@ -20,7 +19,6 @@ from outfield.tables.summary_rows import summary_rows
 from outfield.tables.text import Ignored, Sheet, sheet
 
 UNIT = "__unit"
-CLUSTER = "__cluster"
 ERROR = "__error "
 """What stands before a measure's name in the column of its errors."""
 SECOND = "__second "
@@ -63,7 +61,7 @@ def wide(
     frame, read = _as_shares(frame, asked, found, runs, duplicates)
     others = [name for name in duplicates if name not in asked]
     frame = frame.with_columns([numbers(frame, name).values for name in others])
-    units, level, averaged, gaps = _units(frame, found, [*asked, *others])
+    units, level, averaged, gaps = _units(frame, found, [*asked, *others], (*nameless, *steps))
     detection = kind == "auroc" if kind else any("auroc" in name.lower() for name in found.ood)
     known = directions(found.ood, higher, lower, True if kind else None)
     errors = [name for name in units.columns if name.startswith(ERROR)]
@@ -110,44 +108,6 @@ def torn(rows: pl.DataFrame) -> tuple[str, ...]:
         return ()
     each = [f"{unit} ({', '.join(families)})" for unit, families in by_unit.iter_rows()]
     return (f"Several families are named for {with_and(each)}: the first of each is kept.",)
-
-
-def with_clusters(frame: pl.DataFrame, named: str, unit: str | None) -> tuple[pl.DataFrame, str]:
-    """The table with what each row is kin to, and how that was found; no column where ``unit`` is None.
-
-    Parameters
-    ----------
-    frame, named : the table and its column of names
-    unit : a column, or a pattern on names with a group ``unit``
-
-    Examples
-    --------
-    >>> table = pl.DataFrame({"model": ["a_seed0", "b_seed1"]})
-    >>> with_clusters(table, "model", "(?P<unit>.+)_seed")[0][CLUSTER].to_list()
-    ['a', 'b']
-    """
-    if unit in (None, ROW):
-        return frame, ""
-    if "(?P<unit>" in unit:
-        pattern = _compiled(unit)
-        made = [match["unit"] if (match := pattern.search(name)) else name for name in map(str, frame[named])]
-        said = f"Kin by the part of their names that {unit} finds."
-        return frame.with_columns(pl.Series(CLUSTER, made, dtype=pl.String)), said
-    column = str(one("--unit", unit, frame.columns))
-    require(frame, [column])
-    return frame.with_columns(
-        names(frame, column).fill_null(frame[named]).alias(CLUSTER)
-    ), f"Kin by the column {column}."
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise UserError(
-            f"Expected a regular expression after --unit, but got {pattern!r} ({error}). "
-            r"Write for example --unit '(?P<unit>.+)_seed\d+'."
-        ) from None
 
 
 def _distinct(frame: pl.DataFrame, asked: Sequence[str], labels: Sequence[str]) -> None:
@@ -253,7 +213,7 @@ def _on_spreads(measured: Sequence[str], runs: int | None) -> tuple[str, ...]:
 
 
 def _units(
-    frame: pl.DataFrame, found: Roles, asked: Sequence[str]
+    frame: pl.DataFrame, found: Roles, asked: Sequence[str], said: Sequence[str]
 ) -> tuple[pl.DataFrame, str, tuple[str, ...], tuple[Ignored, ...]]:
     """A row a unit, its level, what was averaged, and the units that were left out."""
     word = "strategy" if found.strategy else "model"
@@ -271,14 +231,11 @@ def _units(
             f"rows of one are not independent.{_apart(frame, found, asked)}",
             *torn(tidy),
         )
-        of_means = (pl.col(errors) ** 2).sum().sqrt() / pl.len()
-        tidy = tidy.group_by("unit", maintain_order=True).agg(
-            FAMILY, pl.col(asked).mean(), *([of_means] if errors else [])
-        )
+        tidy = tidy.group_by("unit", maintain_order=True).agg(FAMILY, pl.col(asked).mean(), *errors_of_means(errors))
     if tidy.height < 4:
+        why = " ".join((*said, *notes))
         raise UserError(
-            f"Expected at least four {plural(word)} with all measures, but got {tidy.height}. Add rows. "
-            f"{' '.join(notes)}"
+            f"Expected at least four {plural(word)} with all measures, but got {tidy.height}. {why or 'Add rows.'}"
         )
     return tidy, "strategy" if repeated else "model", notes, gaps
 

@@ -13,14 +13,12 @@ from outfield.errors import UserError, listed, near
 from outfield.reports.comparison.logs import VALUES, Log, Reading, ends, frame_of, once
 from outfield.stats.frames import as_frame
 from outfield.stats.intervals import wilson
-from outfield.tables.cells import numbers
+from outfield.tables.cells import Numbers, numbers
 from outfield.tables.directions import higher_is_better
 from outfield.tables.summary_rows import summary_rows
 
 WORD = re.compile(r"[ _.-]+(stderr|std_?err(or)?|se|standard error|±)$", re.IGNORECASE)
 """How the column of a standard error ends."""
-WITH_ERROR = re.compile(r"^\s*(?P<value>[-+]?[\d.]+)\s*%?\s*(±|\+/-|\+-)\s*(?P<error>[\d.]+)\s*%?\s*$")  # the sign
-"""A cell that holds a value and its error."""
 
 
 def two_of(table: Any, first: str, second: str, how: Reading) -> tuple[Log, Log]:
@@ -129,7 +127,7 @@ def _rows(frame: pl.DataFrame, column: str, names: tuple[str, str], how: Reading
                 "column (--id), or leave the others out."
             )
     errors = {name: base for name in found.columns if (base := WORD.sub("", name)) != name and base in found.columns}
-    measures = [name for name in found.columns if name != column and name not in errors and _is_number(found, name)]
+    measures = [name for name in found.columns if name != column and name not in errors and _is_measure(found, name)]
     if absent := [name for name in how.metrics if name not in measures]:
         raise UserError(f"Expected columns of numbers in {called}, but {listed(absent)} is none of {listed(measures)}.")
     measures = [name for name in measures if not how.metrics or name in how.metrics]
@@ -141,42 +139,35 @@ def _rows(frame: pl.DataFrame, column: str, names: tuple[str, str], how: Reading
         logs.append((name, pl.DataFrame(values, schema=VALUES)))
     if how.items:
         notes.append(f"Shares are taken as of {how.items:,} items each, as said.")
-    if any(WITH_ERROR.match(cell) for measure in measures for cell in found[measure].cast(pl.String).drop_nulls()):
+    if any(_read(found, measure, at).spreads is not None for measure in measures for at in range(found.height)):
         notes.append("What stands behind ± in cells is taken as a standard error.")
     story = {"file": called, "kind": f"row of a table, by its column {column}"}
     first, second = (Log(name, values=values, notes=tuple(notes), story=story) for name, values in logs)
     return first, second
 
 
-def _is_number(frame: pl.DataFrame, name: str) -> bool:
-    if frame.schema[name].is_numeric():
-        return True
-    if frame.schema[name] != pl.String:
-        return False
-    cells = frame[name].drop_nulls().to_list()
-    return bool(cells) and all(WITH_ERROR.match(cell) or _plain(cell) is not None for cell in cells)
-
-
-def _plain(cell: str) -> float | None:
+def _is_measure(rows: pl.DataFrame, name: str) -> bool:
+    """Whether each row has a number in a column, or nothing; a number in one at least."""
     try:
-        return float(cell.strip().removesuffix("%"))
-    except ValueError:
-        return None
+        return any(_read(rows, name, at).values[0] is not None for at in range(rows.height))
+    except UserError:
+        return False
+
+
+def _read(rows: pl.DataFrame, name: str, at: int = 0) -> Numbers:
+    """One cell as a number, on its own: percent beside a share is no error here."""
+    return numbers(rows[at : at + 1], name)
 
 
 def _value(row: pl.DataFrame, name: str, error: str | None, how: Reading) -> Iterator[dict[str, Any]]:
-    cell = row[name][0]
-    if cell is None:
+    cell = _read(row, name)
+    value, beside = cell.values[0], None if cell.spreads is None else cell.spreads[0]
+    if value is None:
         return
-    beside = None if error is None else row[error][0]
-    percent = isinstance(cell, str) and "%" in cell
-    if isinstance(cell, str) and (both := WITH_ERROR.match(cell)):
-        cell, beside = both["value"], both["error"]
-    value = _plain(str(cell))
-    if value is None or value - value != 0:
-        return
-    scale = 0.01 if percent or (how.items and value > 1) else 1.0
-    value, beside = value * scale, None if beside is None else float(beside) * scale
+    if error is not None and beside is None:
+        beside = _read(row, error).values[0]
+    scale = 0.01 if cell.percent or (how.items and value > 1) else 1.0
+    value, beside = value * scale, None if beside is None else beside * scale
     found = ends(value, beside)
     if how.items and beside is None:
         if not 0 <= value <= 1:
