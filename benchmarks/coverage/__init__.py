@@ -14,6 +14,7 @@ from . import (
     correlations,
     detectors,
     differences,
+    guard,
     kin,
     means,
     metrics,
@@ -27,5 +28,5 @@ from . import (
 from .case import SIMULATE, Case
 
 __all__ = ["SIMULATE", "Case"]
-__all__ += ["agreement", "aurc", "aurocs", "boards", "correlations", "detectors", "differences", "kin", "means"]
-__all__ += ["metrics", "partial", "ranks", "runs", "series", "shape", "variance"]
+__all__ += ["agreement", "aurc", "aurocs", "boards", "correlations", "detectors", "differences", "guard", "kin"]
+__all__ += ["means", "metrics", "partial", "ranks", "runs", "series", "shape", "variance"]

@@ -9,10 +9,9 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-from scipy import optimize, special
+from scipy import optimize, special, stats
 
 from outfield.errors import UserError
-from outfield.stats import intervals
 from outfield.types import Array, Estimate
 
 LEAST = 30
@@ -177,9 +176,9 @@ class Estimator(ABC):
 
 
 def between(value: float, drawn: Array, n: int) -> Estimate:
-    """The basic bootstrap interval of a share."""
-    low, high = np.clip(intervals.resampled(value, drawn, kind="basic"), 0.0, 1.0)
-    return Estimate(value, float(min(low, value)), float(max(high, value)), n)
+    """The normal interval of a share with the standard error of its resamples, within [0, 1]."""
+    half = float(stats.norm.ppf(0.975) * drawn.std(ddof=1))
+    return Estimate(value, max(value - half, 0.0), min(value + half, 1.0), n)
 
 
 def resamples(known: Answered, batch: Answered, draws: int, seed: int) -> Iterator[tuple[Answered, Answered]]:
