@@ -23,6 +23,7 @@ from outfield.stats._closed_form import Cells, left_out, sums_of_squares, unifor
 from outfield.stats.least_squares import least_squares
 from outfield.stats.local_regression import lowess_curves
 from outfield.stats.measurement_error import binomial_error, item_error
+from outfield.stats.outliers import _biweight_line
 from outfield.stats.reml import Reml
 from outfield.stats.shape import _local_smooth
 from outfield.stats.smooth import SMOOTHERS, natural, residuals, spline
@@ -642,6 +643,18 @@ def test_coefficients_and_their_errors_are_statsmodels(seed, n):
     assert np.allclose(ours.robust, theirs.cov_params())
     assert np.allclose(ours.t, theirs.tvalues)
     assert np.allclose(ours.fit_errors, sm.OLS(y, design).fit().get_prediction().se_mean)
+
+
+@few
+@given(seeds, st.integers(20, 80))
+def test_the_robust_line_is_statsmodels(seed, n):
+    x = normal(seed, n)
+    y = x + 0.3 * normal(seed + 1, n)
+    y[: n // 10] += 9
+    theirs = sm.RLM(y, sm.add_constant(x), M=sm.robust.norms.TukeyBiweight()).fit(tol=1e-12, maxiter=200)
+    residuals, scale = _biweight_line(y, x)
+    assert np.allclose(residuals, theirs.resid, atol=1e-4)
+    assert np.isclose(scale, theirs.scale, rtol=1e-3)
 
 
 def bent(kind: str, n: int) -> tuple[np.ndarray, np.ndarray]:
