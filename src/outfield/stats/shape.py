@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
+LEAST_SMOOTHED = 8
+"""Units that a smooth takes at least."""
 Shape = TypeVar("Shape", bound="_Shape")
 
 
@@ -387,7 +389,7 @@ def lowess(
     >>> found.frame().height, bool(np.abs(found.value - found.grid**2).max() < 0.1)
     (60, True)
     """
-    (u, v), keep, notes = paired(x, y, least=8)
+    (u, v), keep, notes = paired(x, y, least=LEAST_SMOOTHED)
     grid = np.linspace(u.min(), u.max(), points)
     rng = np.random.default_rng(seed)
     rows = rng.integers(len(u), size=(draws, len(u)))
