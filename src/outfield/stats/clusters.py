@@ -156,11 +156,12 @@ def _rank_covariances(columns: Array, clusters: Clusters) -> tuple[Array, Array]
     """As :func:`_covariances`, of ranks that are made anew without each cluster."""
     ranks, rising = stats.rankdata(columns, axis=1), np.sort(columns, axis=1)
     codes = clusters.codes[np.argsort(columns, axis=1)]
-    below, upto = (_places(rising, columns, side) for side in ("left", "right"))
+    starts = (columns.shape[1] + 1) * np.arange(len(columns))[:, None]
+    below, upto = (starts + _places(rising, columns, side) for side in ("left", "right"))
     without, passed = [], np.zeros((len(columns), columns.shape[1] + 1))
     for cluster in range(clusters.count):
         np.cumsum(codes == cluster, axis=1, out=passed[:, 1:])
-        lost = (np.take_along_axis(passed, below, 1) + np.take_along_axis(passed, upto, 1)) / 2
+        lost = (passed.take(below) + passed.take(upto)) / 2
         without.append(_products((ranks - lost)[:, clusters.codes != cluster]))
     return _products(ranks), np.stack(without)
 
