@@ -246,13 +246,12 @@ def _critical(sizes: tuple[int, ...], confidence: float) -> float:
     """
     size, count = np.array(sizes, float), len(sizes)
     draws = np.random.default_rng(0).normal(size=(int(np.clip(5e5 / count, 1000, 4000)), count))
-    found = []
-    for shared in SHARED:
-        sums = draws * np.sqrt(size * (1 + (size - 1) * shared))
-        total = sums.sum(axis=1, keepdims=True) / size.sum()
-        moved = (sums - size * total) / (size.sum() - size)
-        error = np.sqrt((count - 1) / count * (moved**2).sum(axis=1))
-        found.append(float(np.quantile(abs(total[:, 0]) / error, confidence)))
+    spread = np.sqrt(size * (1 + (size - 1) * np.array(SHARED)[:, None])).T
+    part, left = size[:, None] / (size.sum() - size)[:, None], (size.sum() - size)[:, None]
+    total = draws @ spread / size.sum()
+    moved = draws**2 @ (spread / left) ** 2 - 2 * total * (draws @ (spread * part / left)) + total**2 * (part**2).sum()
+    ratios = abs(total) / np.sqrt((count - 1) / count * moved)
+    found = np.quantile(ratios, confidence, axis=0).tolist()
     return max(found) * (1 + 1.5 / count)
 
 
