@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from outfield.errors import UserError
 from outfield.stats.base import Level, Result, paired
@@ -152,7 +152,7 @@ def _quadratic(x: Array, y: Array) -> LeastSquares:
 
 def _linear(fit: LeastSquares, weights: Array, n: int) -> Estimate:
     value, error = float(weights @ fit.params), float(np.sqrt(weights @ fit.robust @ weights))
-    half = stats.t.ppf(0.975, n - len(weights)) * error
+    half = special.stdtrit(n - len(weights), 0.975) * error
     return Estimate(value, value - half, value + half, n=n)
 
 
@@ -162,7 +162,7 @@ def _u_test(fit: LeastSquares, low: float, high: float, n: int) -> float:
     for at, wanted in ((low, -sign), (high, sign)):
         weights = np.array([0.0, 1.0, 2 * at])
         t = wanted * (weights @ fit.params) / np.sqrt(weights @ fit.robust @ weights)
-        ps.append(float(stats.t.sf(t, n - 3)))
+        ps.append(float(special.stdtr(n - 3, -t)))
     return max(ps)
 
 
@@ -170,7 +170,7 @@ def _fieller(fit: LeastSquares, n: int) -> Estimate:
     """Interval of ``-b / (2 c)``; unbounded when c is not clearly away from 0."""
     b, c = float(fit.params[1]), float(fit.params[2])
     cov = fit.robust
-    t2 = stats.t.ppf(0.975, n - 3) ** 2
+    t2 = special.stdtrit(n - 3, 0.975) ** 2
     square, linear, rest = c**2 - t2 * cov[2, 2], b * c - t2 * cov[1, 2], b**2 - t2 * cov[1, 1]
     value = -b / (2 * c)
     inner = linear**2 - square * rest
@@ -236,7 +236,7 @@ def interrupted(x: Any, y: Any, at: float, *, families: Any = None, level: Level
             raise UserError(f"Expected at least four units {side} {at:g}, but got {len(part)}. Choose another break.")
     fit = _two_slopes(u, v, at, low)
     n = len(u)
-    p_below, p_above = 2 * stats.t.sf(np.abs(fit.t[1:3]), n - 4)
+    p_below, p_above = 2 * special.stdtr(n - 4, -np.abs(fit.t[1:3]))
     each = [_linear(fit, np.eye(4)[i], n) for i in (1, 2, 3)]
     found = Interrupted(
         float(at), each[0], each[1], each[2], float(p_below), float(p_above), int(low.sum()),
