@@ -251,7 +251,7 @@ def _critical(sizes: tuple[int, ...], confidence: float) -> float:
     total = draws @ spread / size.sum()
     moved = draws**2 @ (spread / left) ** 2 - 2 * total * (draws @ (spread * part / left)) + total**2 * (part**2).sum()
     ratios = abs(total) / np.sqrt((count - 1) / count * moved)
-    found = np.quantile(ratios, confidence, axis=0).tolist()
+    found: list[float] = np.quantile(ratios, confidence, axis=0).tolist()
     return max(found) * (1 + 1.5 / count)
 
 
