@@ -14,7 +14,7 @@ from outfield.errors import UserError
 from outfield.registry import create
 from outfield.reports import trajectory_page as page
 from outfield.store import query, write
-from outfield.studies.bench import HALVES
+from outfield.store.schema import HALVES
 from outfield.temporary_files import tag
 from outfield.trajectory.spec import Trajectory
 from outfield.trajectory.track import load, track

@@ -162,5 +162,11 @@ def test_the_help_text_imports_no_torch() -> None:
     assert not modules & {"torch", "numpy", "polars", "pydantic"}
 
 
+def test_the_analysis_of_a_table_imports_no_torch_and_no_statsmodels() -> None:
+    read = "from outfield.reports import analysis, analysis_page as page; found = analysis.analyse(example='timm')"
+    modules = loaded(f"{read}; page.stated(found); page.displays(found)")
+    assert not modules & {"torch", "statsmodels", "pandas", "sklearn"}
+
+
 def test_importing_outfield_imports_nothing_heavy() -> None:
     assert not loaded("import outfield") & {"torch", "numpy", "polars", "pydantic", "typer"}

@@ -20,7 +20,10 @@ from statsmodels.stats.meta_analysis import combine_effects
 from outfield import stats
 from outfield.stats import intervals
 from outfield.stats._closed_form import Cells, left_out, sums_of_squares, uniform
+from outfield.stats.least_squares import least_squares
+from outfield.stats.local_regression import lowess_curves
 from outfield.stats.measurement_error import binomial_error, item_error
+from outfield.stats.outliers import _biweight_line
 from outfield.stats.reml import Reml
 from outfield.stats.shape import _local_smooth
 from outfield.stats.smooth import SMOOTHERS, natural, residuals, spline
@@ -628,6 +631,62 @@ def test_lind_mehlum_is_a_regression_with_hc3():
     assert (found.slope_high.high - found.slope_high.low) / 2 == pytest.approx(theory.t.ppf(0.975, 47) * error)
     assert found.turn.value == pytest.approx(-fit.params[1] / (2 * fit.params[2]))
     assert found.turn.low < 0 < found.turn.high
+
+
+@few
+@given(seeds, st.integers(8, 60))
+def test_coefficients_and_their_errors_are_statsmodels(seed, n):
+    design = np.column_stack([np.ones(n), normal(seed, n, 2)])
+    y = normal(seed + 1, n) * (1 + design[:, 1] ** 2)
+    ours, theirs = least_squares(design, y), sm.OLS(y, design).fit(cov_type="HC3", use_t=True)
+    assert np.allclose(ours.params, theirs.params)
+    assert np.allclose(ours.robust, theirs.cov_params())
+    assert np.allclose(ours.t, theirs.tvalues)
+    assert np.allclose(ours.fit_errors, sm.OLS(y, design).fit().get_prediction().se_mean)
+
+
+@few
+@given(seeds, st.integers(20, 80))
+def test_the_robust_line_is_statsmodels(seed, n):
+    x = normal(seed, n)
+    y = x + 0.3 * normal(seed + 1, n)
+    y[: n // 10] += 9
+    theirs = sm.RLM(y, sm.add_constant(x), M=sm.robust.norms.TukeyBiweight()).fit(tol=1e-12, maxiter=200)
+    residuals, scale = _biweight_line(y, x)
+    assert np.allclose(residuals, theirs.resid, atol=1e-4)
+    assert np.isclose(scale, theirs.scale, rtol=1e-3)
+
+
+def bent(kind: str, n: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(n)
+    x = {"even": rng.uniform(size=n), "tied": rng.integers(9, size=n) / 8, "skewed": rng.lognormal(size=n)}[kind]
+    return x, np.sin(4 * x / x.max()) + 0.2 * rng.standard_t(3, size=n)
+
+
+def statsmodels_lowess(x: np.ndarray, y: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    return sm.nonparametric.lowess(y, x, frac=2 / 3, it=1, xvals=grid)
+
+
+@pytest.mark.parametrize("kind", ["even", "tied", "skewed"])
+@pytest.mark.parametrize(("n", "off"), [(12, 1e-6), (40, 1e-6), (150, 0.003), (900, 0.005)])
+def test_lowess_is_statsmodels(kind, n, off):
+    """Exactly where every point is a fit of its own; beyond, within a part of the standard deviation."""
+    x, y = bent(kind, n)
+    grid = np.linspace(x.min(), x.max(), 60)
+    ours = lowess_curves(x, y, np.arange(n)[None], grid)[0]
+    assert np.abs(ours - statsmodels_lowess(x, y, grid)).max() < off * y.std()
+
+
+@pytest.mark.parametrize("kind", ["even", "skewed"])
+@pytest.mark.parametrize("n", [30, 300])
+def test_the_band_of_a_smooth_is_statsmodels_of_the_same_resamples(kind, n):
+    x, y = bent(kind, n)
+    found = stats.lowess(x, y, draws=40)
+    rows = np.random.default_rng(0).integers(n, size=(40, n))
+    drawn = [statsmodels_lowess(x[row], y[row], found.grid) for row in rows]
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    assert np.abs(found.low - low).max() < 0.03 * y.std()
+    assert np.abs(found.high - high).max() < 0.03 * y.std()
 
 
 def test_interrupted_regression_is_two_lines_apart():

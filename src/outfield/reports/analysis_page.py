@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,12 @@ def answer(analysis: Analysis) -> tuple[str, ...]:
     return () if analysis.along is None else trajectory_page.sentences(analysis.along)
 
 
+@lru_cache(maxsize=1)
 def stated(analysis: Analysis) -> tuple[Finding, ...]:
-    """The findings of the checks, and those of the analyses where the table holds the rows of a study."""
+    """The findings of the checks, and those of the analyses where the table holds the rows of a study.
+
+    Those of the last analysis are kept: a terminal and a page show the same.
+    """
     further = () if analysis.results is None else tuple(analyses.findings(analysis.results))
     return ordered((*findings(analysis), *further))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import altair as alt
 import numpy as np
@@ -226,8 +227,27 @@ def matrix(
     return styled(alt.layer(*layers).properties(title=title, width=size, height=size * 2 // 3))
 
 
+class _Inline(alt.Data):
+    """Inline data, validated with the chart that it is in, and not before by itself."""
+
+    _class_is_valid_at_instantiation = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Rows that altair takes as they are, where it would copy and walk through a list at every step."""
+
+    values: list[dict[str, Any]]
+    _schema: ClassVar[dict[str, Any]] = {"type": "array"}
+    """What altair knows its own kind by."""
+
+    def to_dict(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        return self.values
+
+
 def data(rows: list[dict[str, Any]]) -> alt.Data:
-    return alt.Data(values=rows)  # type: ignore[no-untyped-call]  # altair leaves this constructor untyped
+    """Rows as inline data."""
+    return _Inline(values=_Rows(rows))  # type: ignore[no-untyped-call]  # altair leaves this constructor untyped
 
 
 def network(names: Sequence[str], values: Array, *, title: str = "", least: float = 0.1) -> alt.TopLevelMixin:

@@ -156,11 +156,12 @@ def _rank_covariances(columns: Array, clusters: Clusters) -> tuple[Array, Array]
     """As :func:`_covariances`, of ranks that are made anew without each cluster."""
     ranks, rising = stats.rankdata(columns, axis=1), np.sort(columns, axis=1)
     codes = clusters.codes[np.argsort(columns, axis=1)]
-    below, upto = (_places(rising, columns, side) for side in ("left", "right"))
+    starts = (columns.shape[1] + 1) * np.arange(len(columns))[:, None]
+    below, upto = (starts + _places(rising, columns, side) for side in ("left", "right"))
     without, passed = [], np.zeros((len(columns), columns.shape[1] + 1))
     for cluster in range(clusters.count):
         np.cumsum(codes == cluster, axis=1, out=passed[:, 1:])
-        lost = (np.take_along_axis(passed, below, 1) + np.take_along_axis(passed, upto, 1)) / 2
+        lost = (passed.take(below) + passed.take(upto)) / 2
         without.append(_products((ranks - lost)[:, clusters.codes != cluster]))
     return _products(ranks), np.stack(without)
 
@@ -245,13 +246,12 @@ def _critical(sizes: tuple[int, ...], confidence: float) -> float:
     """
     size, count = np.array(sizes, float), len(sizes)
     draws = np.random.default_rng(0).normal(size=(int(np.clip(5e5 / count, 1000, 4000)), count))
-    found = []
-    for shared in SHARED:
-        sums = draws * np.sqrt(size * (1 + (size - 1) * shared))
-        total = sums.sum(axis=1, keepdims=True) / size.sum()
-        moved = (sums - size * total) / (size.sum() - size)
-        error = np.sqrt((count - 1) / count * (moved**2).sum(axis=1))
-        found.append(float(np.quantile(abs(total[:, 0]) / error, confidence)))
+    spread = np.sqrt(size * (1 + (size - 1) * np.array(SHARED)[:, None])).T
+    part, left = size[:, None] / (size.sum() - size)[:, None], (size.sum() - size)[:, None]
+    total = draws @ spread / size.sum()
+    moved = draws**2 @ (spread / left) ** 2 - 2 * total * (draws @ (spread * part / left)) + total**2 * (part**2).sum()
+    ratios = abs(total) / np.sqrt((count - 1) / count * moved)
+    found: list[float] = np.quantile(ratios, confidence, axis=0).tolist()
     return max(found) * (1 + 1.5 / count)
 
 

@@ -18,16 +18,20 @@ def holm(p: Any) -> Array:
     --------
     >>> holm([0.01, 0.02, 0.5]).tolist()
     [0.03, 0.04, 0.5]
+
+    References
+    ----------
+    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 1979.
     """
     return _corrected(p, _step_down)
 
 
 def _step_down(p: Array) -> Array:
-    """As statsmodels' multipletests, which collects all garbage of the process at each call: .1 s and more."""
-    order = np.argsort(p)
-    found = np.empty(len(p))
-    found[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    return np.minimum(found, 1.0)
+    """The smallest by as many as there are, the next by one fewer, and so on; none below the one before."""
+    order = np.argsort(p, kind="stable")
+    found = np.empty_like(p)
+    found[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return found
 
 
 def benjamini_hochberg(p: Any) -> Array:

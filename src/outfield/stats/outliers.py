@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,11 @@ LEAST = 20
 DOUBTFUL = 3.0
 """Robust standard deviations from which a row is doubtful: 1 in 370 rows at random, and both ways fewer."""
 EDGE = 1e-3
+BIWEIGHT = 4.685
+"""Standard deviations from which a row has no weight: the line is then 95% as efficient as least squares."""
+MOST_TURNS = 50
+STILL = 1e-9
+"""Part of the range that is no more than rounding."""
 EFFICIENCY = 0.37
 """Of the median absolute deviation at the normal distribution: it knows a spread as well as .37 n rows do otherwise."""
 
@@ -129,14 +133,34 @@ def _scale(*columns: Array) -> tuple[Any, Any]:
 
 def _residuals(y: Array, x: Array) -> tuple[Array, Array]:
     """Residuals of y given x in robust standard deviations, and the line's values."""
-    import statsmodels.api as sm
-
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        found = sm.RLM(y, sm.add_constant(x), M=sm.robust.norms.TukeyBiweight()).fit()
-    if not np.isfinite(found.scale) or found.scale <= np.ptp(y) * 1e-9:
+    residuals, scale = _biweight_line(y, x)
+    if not np.isfinite(scale) or scale <= np.ptp(y) * STILL:
         raise UserError("Expected rows that scatter about their line, but more than half of them lie on it exactly.")
-    return found.resid / found.scale, found.fittedvalues
+    return residuals / scale, y - residuals
+
+
+def _biweight_line(y: Array, x: Array) -> tuple[Array, float]:
+    """Residuals from the line of Tukey's biweight, and their scale; weights and line in turn, from least squares."""
+    residuals, still = _left_of_line(y, x, np.ones_like(y)), np.ptp(y) * STILL
+    for _ in range(MOST_TURNS):
+        if (scale := _deviation(residuals)) <= still:
+            break
+        weights = np.clip(1 - (residuals / (BIWEIGHT * scale)) ** 2, 0, None) ** 2
+        residuals, last = _left_of_line(y, x, weights), residuals
+        if np.abs(residuals - last).max() <= still:
+            break
+    return residuals, _deviation(residuals)
+
+
+def _deviation(residuals: Array) -> float:
+    """The median absolute residual, as the standard deviation of a normal distribution that has it."""
+    return float(np.median(np.abs(residuals)) / stats.norm.ppf(0.75))
+
+
+def _left_of_line(y: Array, x: Array, weights: Array) -> Array:
+    u, v = x - np.average(x, weights=weights), y - np.average(y, weights=weights)
+    spread = (weights * u**2).sum()
+    return np.asarray(v - (weights * u * v).sum() / spread * u if spread > 0 else v)
 
 
 def _spread(values: Array, keep: Array) -> Array:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from outfield.errors import UserError
 from outfield.stats.base import Level, Result, paired
+from outfield.stats.least_squares import LeastSquares, least_squares
+from outfield.stats.local_regression import lowess_curves
 from outfield.stats.smooth import natural_basis
 from outfield.types import Array, Estimate
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
+LEAST_SMOOTHED = 8
+"""Units that a smooth takes at least."""
 Shape = TypeVar("Shape", bound="_Shape")
 
 STRAIGHT = 1e-9
@@ -139,41 +143,39 @@ def lind_mehlum(x: Any, y: Any, *, families: Any = None, level: Level = "model")
     turn = _fieller(fit, n)
     turn = Estimate(float(turn.value + centre), float(turn.low + centre), float(turn.high + centre), n=n)
     found = LindMehlum(
-        shape, _u_test(fit, low, high, n), curve, slopes[0], slopes[1], turn, np.asarray(fit.params),
+        shape, _u_test(fit, low, high, n), curve, slopes[0], slopes[1], turn, fit.params,
         x=u, y=v, level=level, n_units=n, notes=notes,
     )  # fmt: skip
     kept = None if families is None else np.asarray(families)[keep]
     return _each_left_out(found, lind_mehlum, u, v, kept, level=level)
 
 
-def _quadratic(x: Array, y: Array) -> Any:
-    import statsmodels.api as sm
-
+def _quadratic(x: Array, y: Array) -> LeastSquares:
     moved = x - x.mean()
-    return sm.OLS(y, np.stack([np.ones_like(moved), moved, moved**2], axis=1)).fit(cov_type="HC3")
+    return least_squares(np.stack([np.ones_like(moved), moved, moved**2], axis=1), y)
 
 
-def _linear(fit: Any, weights: Array, n: int) -> Estimate:
-    value, error = float(weights @ fit.params), float(np.sqrt(weights @ fit.cov_params() @ weights))
-    half = stats.t.ppf(0.975, n - len(weights)) * error
+def _linear(fit: LeastSquares, weights: Array, n: int) -> Estimate:
+    value, error = float(weights @ fit.params), float(np.sqrt(weights @ fit.robust @ weights))
+    half = special.stdtrit(n - len(weights), 0.975) * error
     return Estimate(value, value - half, value + half, n=n)
 
 
-def _u_test(fit: Any, low: float, high: float, n: int) -> float:
+def _u_test(fit: LeastSquares, low: float, high: float, n: int) -> float:
     sign = 1.0 if fit.params[2] > 0 else -1.0
     ps = []
     for at, wanted in ((low, -sign), (high, sign)):
         weights = np.array([0.0, 1.0, 2 * at])
-        t = wanted * (weights @ fit.params) / np.sqrt(weights @ fit.cov_params() @ weights)
-        ps.append(float(stats.t.sf(t, n - 3)))
+        t = wanted * (weights @ fit.params) / np.sqrt(weights @ fit.robust @ weights)
+        ps.append(float(special.stdtr(n - 3, -t)))
     return max(ps)
 
 
-def _fieller(fit: Any, n: int) -> Estimate:
+def _fieller(fit: LeastSquares, n: int) -> Estimate:
     """Interval of ``-b / (2 c)``; unbounded when c is not clearly away from 0."""
     b, c = float(fit.params[1]), float(fit.params[2])
-    cov = np.asarray(fit.cov_params())
-    t2 = stats.t.ppf(0.975, n - 3) ** 2
+    cov = fit.robust
+    t2 = special.stdtrit(n - 3, 0.975) ** 2
     square, linear, rest = c**2 - t2 * cov[2, 2], b * c - t2 * cov[1, 2], b**2 - t2 * cov[1, 1]
     value = -b / (2 * c)
     inner = linear**2 - square * rest
@@ -238,7 +240,8 @@ def interrupted(x: Any, y: Any, at: float, *, families: Any = None, level: Level
         if len(part) < 4 or len(np.unique(part)) < 2:
             raise UserError(f"Expected at least four units {side} {at:g}, but got {len(part)}. Choose another break.")
     fit = _two_slopes(u, v, at, low)
-    n, (p_below, p_above) = len(u), fit.pvalues[1:3]
+    n = len(u)
+    p_below, p_above = 2 * special.stdtr(n - 4, -np.abs(fit.t[1:3]))
     each = [_linear(fit, np.eye(4)[i], n) for i in (1, 2, 3)]
     found = Interrupted(
         float(at), each[0], each[1], each[2], float(p_below), float(p_above), int(low.sum()),
@@ -248,13 +251,11 @@ def interrupted(x: Any, y: Any, at: float, *, families: Any = None, level: Level
     return _each_left_out(found, interrupted, u, v, kept, at=at, level=level)
 
 
-def _two_slopes(x: Array, y: Array, at: float, low: Array) -> Any:
-    import statsmodels.api as sm
-
+def _two_slopes(x: Array, y: Array, at: float, low: Array) -> LeastSquares:
     design = np.stack(
         [np.ones_like(x), np.where(low, x - at, 0), np.where(low, 0, x - at), (~low).astype(float)], axis=1
     )
-    return sm.OLS(y, design).fit(cov_type="HC3", use_t=True)
+    return least_squares(design, y)
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,7 +329,7 @@ def _robin_hood(x: Array, y: Array) -> float:
     region = u[flat]
     middle = _allowed(u, float(np.median(region)))
     fit = _two_slopes(u, v, middle, u <= middle)
-    z = np.abs(fit.tvalues[1:3])
+    z = np.abs(fit.t[1:3])
     return _allowed(u, float(np.quantile(region, z[1] / z.sum())))
 
 
@@ -344,10 +345,8 @@ def _allowed(x: Array, at: float) -> float:
 
 def _local_smooth(x: Array, y: Array) -> tuple[Array, Array]:
     """Natural cubic spline on x (knots at the ends and quartiles) and the standard error of its fit."""
-    import statsmodels.api as sm
-
-    fit = sm.OLS(y, natural_basis(x)).fit()
-    return np.asarray(fit.fittedvalues), np.asarray(fit.get_prediction().se_mean)
+    fit = least_squares(natural_basis(x), y)
+    return y - fit.residuals, fit.fit_errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -400,23 +399,15 @@ def lowess(
     >>> found.frame().height, bool(np.abs(found.value - found.grid**2).max() < 0.1)
     (60, True)
     """
-    (u, v), keep, notes = paired(x, y, least=8)
+    (u, v), keep, notes = paired(x, y, least=LEAST_SMOOTHED)
     grid = np.linspace(u.min(), u.max(), points)
     rng = np.random.default_rng(seed)
     rows = rng.integers(len(u), size=(draws, len(u)))
-    drawn = np.stack([_lowess(u[row], v[row], grid, share) for row in rows])
+    drawn = lowess_curves(u, v, rows, grid, share)
     low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
     labels = tuple(np.asarray(names)[keep].tolist()) if len(names) else ()
-    found = Smooth(
-        grid, _lowess(u, v, grid, share), low, high, labels, x=u, y=v, level=level, n_units=len(u), notes=notes
-    )
+    value = lowess_curves(u, v, np.arange(len(u))[None], grid, share)[0]
+    found = Smooth(grid, value, low, high, labels, x=u, y=v, level=level, n_units=len(u), notes=notes)
     kept = None if families is None else np.asarray(families)[keep]
     options = {"share": share, "points": points, "draws": draws, "seed": seed, "level": level}
     return _each_left_out(found, lowess, u, v, kept, **options)
-
-
-def _lowess(x: Array, y: Array, grid: Array, share: float) -> Array:
-    from statsmodels.nonparametric.smoothers_lowess import lowess as smooth
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(smooth(y, x, frac=share, it=1, xvals=grid))

@@ -14,6 +14,8 @@ from outfield.errors import OutfieldError
 
 ROLES = ("test", "curve", "baseline", "group")
 SET_KINDS = ("id", "ood", "shift")
+HALVES = {"auroc_half_1": slice(0, None, 2), "auroc_half_2": slice(1, None, 2)}
+"""Metrics: AUROCs on every second item of both sides; those of different halves have no item in common."""
 
 COLUMNS: dict[str, pl.DataType] = {
     "study": pl.String(),

@@ -31,6 +31,7 @@ from outfield.features.fit_data import FitData
 from outfield.features.statistics import feature_statistics
 from outfield.metrics.base import IdScores, MeritMetric, Merits, Metric, Predictions, Ranking, check_identities
 from outfield.models.base import Model, lacking
+from outfield.store.schema import HALVES
 from outfield.store.subject import Subject
 from outfield.studies.job import Job, parts, read_by
 from outfield.studies.scoring import score
@@ -44,8 +45,6 @@ Progress = Callable[[int, int], None]
 Found = tuple[Member, str, Estimate, dict[str, Any]]
 """A measure of a set: its name, its value, and columns of its row beside."""
 
-HALVES = {"auroc_half_1": slice(0, None, 2), "auroc_half_2": slice(1, None, 2)}
-"""Metrics: AUROCs on every second item of both sides; those of different halves have no item in common."""
 ESTIMATED = "estimated_accuracy"
 """Metric: accuracy on a set as an estimator sees it without the labels; ``params`` name the estimator."""
 DRAWS = 50

@@ -22,12 +22,12 @@ from outfield.stats.smooth import SMOOTHERS, Smoother
 from outfield.stats.windows import Windows
 from outfield.store import query
 from outfield.store.performance import Performance, of_metric, performance
+from outfield.store.schema import HALVES
 from outfield.store.settings import told_apart
 from outfield.store.write import whole as whole_rows
-from outfield.studies.bench import HALVES
 from outfield.tables.runs import Checkpoints
 from outfield.trajectory.model import ID, Model
-from outfield.trajectory.tracker import ITEMS, SKIPPED, merits_of
+from outfield.trajectory.rows import ITEMS, SKIPPED, merits_of
 from outfield.types import Array
 
 

@@ -20,12 +20,8 @@ from outfield.metrics._intervals import mean_recall, wilson
 from outfield.store import write
 from outfield.store.subject import Subject
 from outfield.studies.bench import Measured
+from outfield.trajectory.rows import ITEMS, SKIPPED, merits_of
 from outfield.types import Estimate
-
-ITEMS = "items"
-"""Folder, beside ``rows``, of the files that say how good the answer to each item was."""
-SKIPPED = "skipped"
-"""Metric of the row that stands for a checkpoint, or a detector, that could not be measured: ``params`` has why."""
 
 Loaded = TypeVar("Loaded")
 
@@ -336,13 +332,6 @@ def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a row is about: of two that are about the same, the later counts."""
     names = ("ood", "set_kind", "metric", "detector", "role", "part", "group")
     return (*(row.get(name) for name in names), keys.canonical(row.get("params")))
-
-
-def merits_of(table: pl.DataFrame) -> pl.DataFrame:
-    """Items with their merits, also of files of versions that wrote whether each was ``correct``."""
-    if "correct" in table.columns:
-        return table.select("set", "row", merit=pl.col("correct").cast(pl.Float32))
-    return table
 
 
 def balanced(correct: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Estimate:

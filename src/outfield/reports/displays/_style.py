@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import altair as alt
 import numpy as np
 import polars as pl
 
 from outfield.reports.results import CATEGORIES, FAMILIES, INFORMATION, in_order
+from outfield.stats import _plots
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
     *("#2b7bba", "#e08a00", "#139e77", "#d1495b", "#b07aa1", "#56b4e9", "#8a8f98"),
@@ -46,29 +46,11 @@ LABEL = (0.2, 0.06)
 """Width and height that a label takes, as shares of a chart."""
 
 
-class _Inline(alt.Data):
-    """Inline data, validated with the chart that it is in, and not before by itself."""
-
-    _class_is_valid_at_instantiation = False
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """Rows that altair takes as they are, where it would copy and walk through a list at every step."""
-
-    values: list[dict[str, Any]]
-    _schema: ClassVar[dict[str, Any]] = {"type": "array"}
-    """What altair knows its own kind by."""
-
-    def to_dict(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
-        return self.values
-
-
 def rows(table: pl.DataFrame, digits: int = 5) -> alt.Data:
     """A frame as inline data, floats rounded."""
     floats = [name for name, kind in table.schema.items() if kind.is_float()]
     values = table.with_columns(pl.col(floats).round(digits)).to_dicts()
-    return _Inline(values=_Rows(values))  # type: ignore[no-untyped-call]  # altair leaves this constructor untyped
+    return _plots.data(values)
 
 
 def family(present: Sequence[str]) -> dict[str, Any]:

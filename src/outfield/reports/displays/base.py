@@ -6,8 +6,9 @@ be served raises ``UserError``: the page then shows what is missing, in its plac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import altair as alt
@@ -28,9 +29,14 @@ class Figure:
     {'type': 'point'}
     """
 
-    chart: alt.TopLevelMixin
+    drawn: alt.TopLevelMixin | Callable[[], alt.TopLevelMixin]
     title: str = ""
     min_width: int = 280
+
+    @cached_property
+    def chart(self) -> alt.TopLevelMixin:
+        """The chart; one that a function draws is drawn when it is first looked at, which a terminal never does."""
+        return self.drawn() if callable(self.drawn) else self.drawn
 
     def spec(self) -> dict[str, Any]:
         """The Vega-Lite specification, without colours of page and text: the page adds them, light or dark.

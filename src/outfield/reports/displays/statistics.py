@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial as partial_of
 
 import altair as alt
 import numpy as np
@@ -15,6 +16,9 @@ from outfield.reports.displays.base import Display, Figure
 from outfield.reports.displays.noise import reliability, without_noise
 from outfield.reports.headline import undecided
 from outfield.stats import _plots, lowess
+from outfield.stats.base import paired
+from outfield.stats.shape import LEAST_SMOOTHED
+from outfield.tables.base import Measures
 
 MOST_FIGURES = 6
 UNITS = {
@@ -25,31 +29,35 @@ UNITS = {
 VARIANCE_COLUMNS = ("scale", "term", "df", "f", "eta2", "eta2_low", "eta2_high", "partial_eta2", "omega2")
 
 
-def _figure(chart: alt.TopLevelMixin, title: str = "", min_width: int = 320) -> Figure:
+def _figure(draw: Callable[[], alt.TopLevelMixin], title: str = "", min_width: int = 320) -> Figure:
     """A chart as wide as its place on the page, its title beside it."""
-    return Figure(style.contained(chart), title, min_width)
+    return Figure(lambda: style.contained(draw()), title, min_width)
 
 
 def relation(analysis: Analysis) -> Display:
     """ID against OOD: each unit a point, a LOWESS curve with its bootstrap band."""
     table = analysis.measures
-    families = table.families if table.has_families else ()
     figures = []
     for ood in table.ood[:MOST_FIGURES]:
-        found = lowess(table.column(table.id), table.column(ood), names=table.names, draws=200)
-        curve = np.stack([found.grid, found.value], axis=1)
-        band = np.stack([found.grid, found.low, found.high], axis=1)
-        chart = _plots.scatter(
-            found.x, found.y, table.names, x_title=table.id_word, y_title=ood, colour=families, curve=curve, band=band
-        )
+        paired(table.column(table.id), table.column(ood), least=LEAST_SMOOTHED)
         rho = analysis.relations[ood].whole.estimate
-        figures.append(_figure(chart, f"{ood}: Spearman {rho}"))
+        figures.append(_figure(partial_of(_scatter, table, ood), f"{ood}: Spearman {rho}"))
     caption = (
         f"{table.units.height} {_units(analysis)}{_in_clusters(analysis)}; curve: LOWESS with a pointwise 95% band "
         f"from resampled units (a picture, not a test). Spearman with {_interval(analysis)}; p by Holm over the OOD "
         "measures."
     )
     return Display("relation", "ID against OOD", caption, analysis.relation_frame(), tuple(figures), open=True)
+
+
+def _scatter(table: Measures, ood: str) -> alt.TopLevelMixin:
+    found = lowess(table.column(table.id), table.column(ood), names=table.names, draws=200)
+    curve = np.stack([found.grid, found.value], axis=1)
+    band = np.stack([found.grid, found.low, found.high], axis=1)
+    families = table.families if table.has_families else ()
+    return _plots.scatter(
+        found.x, found.y, table.names, x_title=table.id_word, y_title=ood, colour=families, curve=curve, band=band
+    )
 
 
 def _units(analysis: Analysis) -> str:
@@ -90,7 +98,7 @@ def families_left_out(analysis: Analysis) -> Display:
     if not analysis.measures.has_families and not analysis.measures.clusters:
         raise UserError("Expected families, but the table names none. Pass --family COLUMN.")
     chosen = list(analysis.relations.items())[:MOST_FIGURES]
-    figures = tuple(_figure(found.plot(), ood) for ood, found in chosen)
+    figures = tuple(_figure(found.plot, ood) for ood, found in chosen)
     table = pl.concat([found.frame().select(pl.lit(ood).alias("measure"), pl.all()) for ood, found in chosen])
     left_out = "each family" if analysis.measures.has_families else "each of the largest families"
     caption = f"Spearman's rho of the ID with the OOD measure: all units, then without {left_out}; 95% intervals."
@@ -99,7 +107,7 @@ def families_left_out(analysis: Analysis) -> Display:
 
 def on_the_line(analysis: Analysis) -> Display:
     """Accuracy on the line, both axes in probit scale."""
-    figures = [_figure(line.plot(), f"{ood}: slope {line.slope}, R2 {line.r2:.3f}")
+    figures = [_figure(line.plot, f"{ood}: slope {line.slope}, R2 {line.r2:.3f}")
                for ood, line in list(analysis.lines.items())[:MOST_FIGURES]]  # fmt: skip
     caption = "Least-squares line in probit scale with its 95% band; the distance from it is effective robustness."
     return Display("line", "Accuracy on the line", caption, analysis.line_frame(), tuple(figures))
@@ -134,20 +142,22 @@ def calibration(analysis: Analysis) -> Display:
     """Calibration error against the OOD measure."""
     table, found = analysis.measures, analysis.ece
     families = table.families if table.has_families else ()
-    chart = _plots.scatter(found.x, found.y, table.names, x_title="ECE", y_title=analysis.main, colour=families)
+    draw = partial_of(
+        _plots.scatter, found.x, found.y, table.names, x_title="ECE", y_title=analysis.main, colour=families
+    )
     apart = analysis.ece_apart
     caption = (
         f"Expected calibration error against {analysis.main}: Spearman {found.estimate}. In strength this exceeds "
         f"{table.id_word}'s by {apart.difference} (p = {apart.p:.2g}; same models, Zou's interval)."
     )
     columns = ["unit", "family", str(table.ece), analysis.main]
-    return Display("ece", "Calibration against OOD", caption, table.units.select(columns), (_figure(chart),))
+    return Display("ece", "Calibration against OOD", caption, table.units.select(columns), (_figure(draw),))
 
 
 def variance(analysis: Analysis) -> Display:
     """Shares of variance with intervals, on several scales."""
     parts = analysis.variance
-    figures = tuple(_figure(found.plot(), f"{name} scale") for name, found in parts.items())
+    figures = tuple(_figure(found.plot, f"{name} scale") for name, found in parts.items())
     table = pl.concat(
         [each.frame().select(pl.lit(name).alias("scale"), pl.all()) for name, each in parts.items()], how="diagonal"
     )
@@ -169,7 +179,7 @@ def within_models(analysis: Analysis) -> Display:
         "and family x set against what a model leaves over. p gg: for sets that differ in spread "
         f"(Greenhouse-Geisser epsilon {found.epsilon:.2f}). Partial eta2 with 95% jackknife intervals over models."
     )
-    return Display("within", "Do families rank the sets differently?", caption, found.frame(), (_figure(found.plot()),))
+    return Display("within", "Do families rank the sets differently?", caption, found.frame(), (_figure(found.plot),))
 
 
 def _stratum(analysis: Analysis) -> str:
@@ -214,16 +224,16 @@ def _rank_figures(analysis: Analysis) -> Iterator[Figure]:
     best = np.argsort(found.mean_ranks)[:24]
     names = tuple(found.names[i] for i in best)
     shown = "" if found.treatments <= 24 else f" (the best 24 of {found.treatments})"
-    chart = _plots.critical_difference(names, found.mean_ranks[best], found.critical_difference)
-    yield _figure(chart, f"Critical-difference diagram{shown}: a bar joins what differs by less than {near:.2f}", 480)
-    yield _figure(analysis.ranks.plot(), "Mean ranks over units, 95% intervals; dashed: best + critical difference")
+    draw = partial_of(_plots.critical_difference, names, found.mean_ranks[best], found.critical_difference)
+    yield _figure(draw, f"Critical-difference diagram{shown}: a bar joins what differs by less than {near:.2f}", 480)
+    yield _figure(analysis.ranks.plot, "Mean ranks over units, 95% intervals; dashed: best + critical difference")
 
 
 def recommendation(analysis: Analysis) -> Display:
     """The detector of best worst-case mean rank, judged on OOD sets that it was not chosen on."""
     found = analysis.recommendation
     if said := undecided(found):
-        return Display("recommendation", "Which detector to take", said, found.frame(), (_figure(found.plot()),))
+        return Display("recommendation", "Which detector to take", said, found.frame(), (_figure(found.plot),))
     first = " and ".join(found.safest)
     caption = (
         f"{first} {'has' if len(found.safest) == 1 else 'tie exactly for'} the best worst-case mean rank "
@@ -231,15 +241,17 @@ def recommendation(analysis: Analysis) -> Display:
         f"{found.held_out} and AUROC {found.held_out_value}; choosing and judging on the same sets would hide "
         f"{found.optimism} ranks. {found.stability_sentence}"
     )
-    return Display("recommendation", "Which detector to take", caption, found.frame(), (_figure(found.plot()),))
+    return Display("recommendation", "Which detector to take", caption, found.frame(), (_figure(found.plot),))
 
 
 def partial(analysis: Analysis) -> Display:
     """Partial correlations given the ID measure: heat map and network; every smoother in the table."""
     found = analysis.partial
     figures = (
-        _figure(found.plot(), "Partial correlation (linear)"),
-        _figure(_plots.network(found.names, found.values), "As a network: blue positive, red negative", 420),
+        _figure(found.plot, "Partial correlation (linear)"),
+        _figure(
+            partial_of(_plots.network, found.names, found.values), "As a network: blue positive, red negative", 420
+        ),
     )
     caption = (
         f"Correlation of two OOD measures given {analysis.measures.id_word}, over {found.n_units} units; p by "
