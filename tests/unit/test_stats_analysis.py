@@ -180,7 +180,8 @@ def test_seeds_of_a_wide_table_are_averaged():
 
 
 def test_a_low_accuracy_among_percentages_is_a_percentage():
-    table = pl.DataFrame({"model": list("abcde"), "id": [70.0, 71, 72, 73, 74], "a": [0.02, 0.5, 0.3, 0.9, 0.7]})
+    known = [70.02, 71.15, 72.3, 73.44, 74.9]
+    table = pl.DataFrame({"model": list("abcde"), "id": known, "a": [0.02, 0.5, 0.3, 0.9, 0.7]})
     found = measures(table, id="id", ood=["a"])
     assert found.column("a").max() == pytest.approx(0.009)
     assert "a is at most 1 among percentages: read as percent too." in found.notes
@@ -510,7 +511,9 @@ def mixed(*shown):
 
 
 def test_shares_among_the_percentages_of_one_column_are_told():
-    assert "2 of 6 values of top1 v2 are at most 0.7 and all others at least 40" in mixed(40.0, 50, 52, 60, 0.65, 0.7)
+    assert "2 of 6 values of top1 v2 are at most 0.7 and all others at least 40" in mixed(40.25, 50, 52, 60, 0.65, 0.7)
+    with pytest.raises(UserError, match="they seem to be shares"):
+        mixed(40.0, 50, 52, 60, 0.65, 0.7)
     assert "values of top1 v2" not in mixed(0.4, 0.9, 1.2, 3.0, 9.0, 20.0)
 
 

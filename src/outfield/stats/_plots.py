@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -55,10 +56,11 @@ def scatter(
 ) -> alt.TopLevelMixin:  # fmt: skip
     """Units as points, names on hover; optionally a curve [m, 2] with a band [m, 3] (x, low, high)."""
     rows = [{"x": float(a), "y": float(b)} for a, b in zip(x, y, strict=True)]
+    shown = _largest(colour)
     for i, row in enumerate(rows):
-        row.update(name=names[i] if len(names) else str(i), group=colour[i] if len(colour) else "all")  # type: ignore[call-overload]  # numbers and names in one row
+        row.update(name=names[i] if len(names) else str(i), group=shown[i] if len(shown) else "all")  # type: ignore[call-overload]  # numbers and names in one row
     points = alt.Chart(data(rows)).mark_point(filled=True, size=55, opacity=0.85).encode(
-        x=_x("x", x_title), y=_y("y", y_title), tooltip=["name:N", "group:N", _f("x"), _f("y")], **_groups(colour),
+        x=_x("x", x_title), y=_y("y", y_title), tooltip=["name:N", "group:N", _f("x"), _f("y")], **_groups(shown),
     )  # fmt: skip
     layers: list[Any] = []
     if band is not None:
@@ -304,11 +306,24 @@ def _f(field: str) -> alt.Tooltip:
     return alt.Tooltip(f"{field}:Q", format=".4~g")
 
 
+OTHERS = "others"
+"""The group of all that are too small for a colour of their own."""
+
+
+def _largest(groups: Sequence[str]) -> list[str]:
+    """Groups as many as there are colours: where there are more, the largest, and all others as one."""
+    sizes = Counter(groups)
+    if len(sizes) <= len(PALETTE):
+        return list(groups)
+    kept = {name for name, _ in sizes.most_common(len(PALETTE) - 1)}
+    return [name if name in kept else OTHERS for name in groups]
+
+
 def _groups(groups: Sequence[str]) -> dict[str, Any]:
     """Colour and shape by group, one legend."""
     if not len(groups):
         return {"color": alt.value(BLUE)}
-    names = list(dict.fromkeys(groups))
+    names = sorted(dict.fromkeys(groups), key=OTHERS.__eq__)
     below = alt.Legend(orient="bottom", columns=4, symbolOpacity=1)
     return {
         "color": alt.Color("group:N", scale=alt.Scale(domain=names, range=PALETTE), title=None, legend=below),

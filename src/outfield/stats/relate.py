@@ -157,7 +157,7 @@ def _correlate(
     )
     _, _, _ = paired(units_x, units_y, least=_LEAST[kind])
     value, p = map(float, _TESTS[kind](units_x, units_y))
-    p = max(p, 2 / math.factorial(min(len(units_x), 99))) if kind == "spearman" else p
+    p = max(p, 2 / math.factorial(min(len(units_x), 170))) if kind == "spearman" else p
     if interval == "bootstrap":
         samples = _resampled(kind, rows_x, rows_y, group, draws=draws, seed=seed)
         ends = intervals.resampled(value, samples, kind="bc", confidence=confidence)
