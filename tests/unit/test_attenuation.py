@@ -57,7 +57,7 @@ def test_a_noisy_id_measure_alone_is_errors_in_variables():
     seen = true + RNG.normal(0, 0.04, 80)
     ours = stats.disattenuated_correlation(100 * a, b, seen, errors=[None, None, np.full(80, 0.04)])
     theirs = stats.errors_in_variables(a, b, seen, error_variance=0.04**2)
-    assert (ours.raw.value, ours.corrected.value) == (pytest.approx(theirs.raw), pytest.approx(theirs.corrected))
+    assert (ours.raw.value, ours.corrected.value) == (pytest.approx(theirs.raw), pytest.approx(theirs.corrected.value))
 
 
 def test_of_a_measure_without_errors_nothing_is_taken_off():

@@ -100,4 +100,4 @@ def grafana() -> str:
     >>> json.loads(grafana())["title"]
     'outfield guard'
     """
-    return files("outfield.guard").joinpath("grafana.json").read_text()
+    return files("outfield.guard").joinpath("grafana.json").read_text(encoding="utf-8")

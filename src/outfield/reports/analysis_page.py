@@ -129,7 +129,7 @@ def level(analysis: Analysis) -> str:
     --------
     >>> from outfield.reports.analysis import analyse
     >>> level(analyse(example="resnet50-48"))
-    'Inference is at the level of the model: 48 independent units. Each of 48 rows is taken as independent, as asked.'
+    'Inference is at the level of the model: 48 independent units. Each of 48 rows is taken as independent, as the ...'
     """
     table = analysis.measures
     if not table.clusters:

@@ -49,7 +49,7 @@ def least_squares(design: Array, y: Array) -> LeastSquares:
     --------
     >>> found = least_squares(np.array([[1.0, 0], [1, 1], [1, 2], [1, 3]]), np.array([1.0, 3, 5, 8]))
     >>> found.params.round(2).tolist(), np.sqrt(np.diag(found.robust)).round(3).tolist()
-    ([0.8, 2.3], [0.469, 0.325])
+    ([0.8, 2.3], [0.514, 0.365])
 
     References
     ----------
