@@ -11,9 +11,8 @@ from scipy import stats as theory
 from outfield import registry
 from outfield.estimators.base import Answered
 from outfield.guard.feedback import certified_rate, findings, prediction_powered_mean
-from outfield.guard.recheck import clopper_pearson
 from outfield.reports.displays.estimates import _mean
-from outfield.stats import Panel
+from outfield.stats import Panel, intervals
 
 from .case import COVERS, HOLDS, Rng, case, inside
 
@@ -41,9 +40,12 @@ def _(rng: Rng) -> bool:
 
 for _share, _inputs in ((0.002, 1_000), (0.01, 2_000), (0.2, 100)):
 
-    @case(f"share of changed verdicts {_share:g}, Clopper-Pearson, {_inputs:,}", "coverage", (0.95, 1.0))
+    @case(
+        f"share of changed verdicts {_share:g}, Clopper-Pearson, {_inputs:,}", "coverage", (0.95, 1.0),
+        covers=("stats.intervals.clopper_pearson",),
+    )  # fmt: skip
     def _(rng: Rng, share: float = _share, n: int = _inputs) -> bool:
-        low, high = clopper_pearson(int(rng.binomial(n, share)), n)
+        low, high = intervals.clopper_pearson(int(rng.binomial(n, share)), n)
         return low <= share <= high
 
 

@@ -15,10 +15,11 @@ import outfield
 from outfield.data.base import Items
 from outfield.errors import UserError
 from outfield.guard.bundle import Bundle
-from outfield.guard.recheck import clopper_pearson, compared, recheck
+from outfield.guard.recheck import compared, recheck
 from outfield.guard.verdicts import Answers, Verdicts
 from outfield.models.open import open_model
 from outfield.models.preprocess import Table
+from outfield.stats.intervals import clopper_pearson
 from tests.integration.test_cli import typed
 from tests.unit.test_guard_bundle import bundle_of, network, rows
 

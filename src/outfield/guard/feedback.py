@@ -20,6 +20,7 @@ from outfield.guard.audit import answers
 from outfield.guard.row_log import files, rows
 from outfield.guard.thresholds import audit_size
 from outfield.places import home
+from outfield.stats import intervals
 from outfield.types import Array, Estimate
 
 OOD = "ood"
@@ -38,8 +39,7 @@ def certified_rate(hits: int, n: int, *, level: float = 0.95) -> Estimate:
     """
     if n == 0:
         return Estimate(float("nan"), 0.0, 1.0, 0, level)
-    found = stats.binomtest(hits, n).proportion_ci(level, "exact")
-    return Estimate(hits / n, float(found.low), float(found.high), n, level)
+    return Estimate(hits / n, *intervals.clopper_pearson(hits, n, confidence=level), n, level)
 
 
 def prediction_powered_mean(truth: Any, predicted: Any, predicted_others: Any, *, level: float = 0.95) -> Estimate:

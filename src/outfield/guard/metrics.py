@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from outfield.guard.audit import Audit
 from outfield.guard.monitor import Monitor
+from outfield.guard.thresholds import RUNGS
 from outfield.guard.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Counts:
             "outfield_p",
             "The p of inputs.",
             OF_BUNDLE,
-            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 1.0),
+            buckets=(*RUNGS, 1.0),
             registry=self.registry,
         )
         self.threshold = self._gauge("outfield_threshold", "The threshold.", *OF_BUNDLE)

@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from outfield.data.user_data import dataset
 from outfield.errors import UserError
@@ -21,28 +20,12 @@ from outfield.guard.manifest import ModelPart
 from outfield.guard.verdicts import Answers
 from outfield.models.base import Model
 from outfield.models.open import open_model
+from outfield.stats import intervals
 from outfield.types import Array, Estimate, Outputs
 
 MOST = 0.01
 """The share of changed decisions that passes, unless another is asked for."""
 CONFIDENCE = 0.95
-
-
-def clopper_pearson(successes: int, n: int, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The exact interval of a share: it holds the truth at least as often as it says, for every n and share.
-
-    Examples
-    --------
-    >>> [round(end, 4) for end in clopper_pearson(0, 368)]
-    [0.0, 0.01]
-
-    References
-    ----------
-    Clopper, Pearson. The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial.
-    Biometrika 26, 1934.
-    """
-    found = stats.binomtest(successes, n).proportion_ci(confidence, method="exact")
-    return float(found.low), float(found.high)
 
 
 @dataclass(frozen=True)
@@ -72,7 +55,7 @@ class Recheck:
     @cached_property
     def share(self) -> Estimate:
         """The share of inputs whose verdict changes, with its exact 95% interval."""
-        low, high = clopper_pearson(self.verdicts, self.n)
+        low, high = intervals.clopper_pearson(self.verdicts, self.n, confidence=CONFIDENCE)
         return Estimate(self.verdicts / self.n, low, high, self.n)
 
     @property

@@ -70,6 +70,23 @@ def wilson(successes: float, n: int, *, confidence: float = 0.95) -> tuple[float
     return float(low), float(high)
 
 
+def clopper_pearson(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact interval of a share: it holds the truth at least as often as it says, for every n and share.
+
+    Examples
+    --------
+    >>> [round(end, 4) for end in clopper_pearson(0, 368)]
+    [0.0, 0.01]
+
+    References
+    ----------
+    Clopper, Pearson. The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial.
+    Biometrika 26, 1934.
+    """
+    found = stats.binomtest(successes, n).proportion_ci(confidence, method="exact")
+    return float(found.low), float(found.high)
+
+
 def resampled(
     value: Array | float, draws: Array, *, jackknife: Array | None = None, kind: Kind = "bc", confidence: float = 0.95
 ) -> Array:
