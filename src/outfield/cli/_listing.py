@@ -36,6 +36,7 @@ OTHERS = {
     "models": "Models that can be brought: addresses, files and objects, and networks.",
     "datasets": "Data that ship, and files that can be read.",
     "tables": "Published tables of results whose reading is known.",
+    "systems": "Published systems: the paper, what stands for it here, what was measured.",
 }
 ADDRESSES = (
     ("timm:NAME", "vision", "A picture classifier of timm, by name or from a folder: timm:resnet18.a1_in1k."),
@@ -88,7 +89,7 @@ def _overview(width: int | None) -> str:
     if width is None:
         return "\n".join(lines)
     more = "One kind, a line each: outfield list detectors. One of them: outfield list detectors rmds."
-    also = "Also: outfield list models, outfield list datasets, outfield list tables, outfield list kinds."
+    also = f"Also: {', '.join(f'outfield list {kind}' for kind in (*OTHERS, 'kinds'))}."
     return "\n".join(
         [*(_wrapped(line, width, "  ") for line in lines), "", _wrapped(more, width), _wrapped(also, width)]
     )
@@ -162,6 +163,27 @@ def _known_table(name: str) -> Iterator[str]:
         yield f"What ships: outfield analyse --example {name}"
 
 
+def _systems(_: str) -> Iterator[Line]:
+    from outfield.systems.page import parts_of
+    from outfield.systems.system import systems
+
+    for one in systems():
+        yield one.id, one.status, f"{one.name} ({one.paper}). {parts_of(one)}".rstrip()
+
+
+def _system_page(_: str, name: str, width: int) -> str:
+    """A published system, found by its number, its name, a part or words of its title."""
+    from outfield.systems.page import parts_of
+    from outfield.systems.system import find
+
+    one = find(name)
+    said = {"Here": one.here, "Parts": parts_of(one), "Status": one.status, "Measured": one.measured}
+    said |= {"From the source": one.corrected, "Tests": "\n".join(one.tests)}
+    lines = [f"{one.id}: {one.name}. {one.title}. {one.paper}."]
+    lines += [f"{head}: {text}" for head, text in said.items() if text]
+    return "\n".join(_wrapped(line, min(width, WIDEST), "  ") for text in lines for line in text.splitlines())
+
+
 def _origin(page: _pages.Page) -> str:
     """Sources that need nothing ship with a package; all but those that are made of another read what is yours."""
     if page.name in MADE:
@@ -176,10 +198,11 @@ LINES: dict[str, Callable[[str], Iterator[Line]]] = {
     "models": _models,
     "datasets": _datasets,
     "tables": _tables,
+    "systems": _systems,
 }
 
 
-PAGES: dict[str, Callable[[str, str, int], str]] = {"tables": _table_page}
+PAGES: dict[str, Callable[[str, str, int], str]] = {"tables": _table_page, "systems": _system_page}
 HEADS: dict[str, Line] = {
     "": ("NAME", "WHAT IT IS (PAPER)"),
     "detectors": ("NAME", "RESTS ON", "NEEDS", "WHAT IT IS (PAPER)"),
@@ -187,6 +210,7 @@ HEADS: dict[str, Line] = {
     "metrics": ("NAME", "BETTER", "WHAT IT IS (PAPER)"),
     "datasets": ("NAME", "FROM", "WHAT IT IS (PAPER)"),
     "tables": ("NAME", "FROM", "WHAT IT IS (LICENCE)"),
+    "systems": ("NUMBER", "STATUS", "WHAT IT IS (PAPER), AND WHAT STANDS FOR IT"),
 }
 """What stands above the columns on a terminal."""
 

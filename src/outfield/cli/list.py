@@ -11,7 +11,7 @@ def list(
     kind: Annotated[
         str,
         Argument(
-            help="detectors, strategies, metrics, sources, models, datasets, tables ...; kinds shows all.",
+            help="detectors, strategies, metrics, sources, models, datasets, tables, systems ...; kinds shows all.",
             metavar="KIND",
         ),
     ] = "",

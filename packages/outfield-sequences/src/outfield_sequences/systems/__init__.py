@@ -1,0 +1,1 @@
+"""What stands for published systems in this package, and what was measured."""

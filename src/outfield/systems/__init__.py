@@ -1,0 +1,1 @@
+"""Published systems of the literature: one YAML file each says what stands for it here, and what was measured."""
