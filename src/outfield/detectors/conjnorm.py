@@ -64,7 +64,7 @@ class ConjNorm(Detector):
     information: ClassVar[str] = "features"
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     fits_with: ClassVar[frozenset[str]] = frozenset({"classes"})
-    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"p": (1.5, 2.0, 2.2, 2.5, 3.0)}
+    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"p": (1.8, 2.0, 2.2, 2.5, 3.0)}
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {
         "p": (1.001, 1e3),
         "temperature": (1e-6, 1e6),

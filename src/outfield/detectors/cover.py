@@ -22,7 +22,8 @@ class CoVer(Detector):
     """Mean of a detector's scores of an input and its corrupted versions, ``(s(x) + sum_c s(c(x))) / (|C| + 1)`` [1].
 
     Mild corruption takes away what an OOD input shares with a class in its high frequencies, and with it the
-    confidence; an ID input keeps more of its own. The detector is fitted on clean inputs. Each corruption costs a forward pass.
+    confidence; an ID input keeps more of its own. The detector is fitted on clean inputs. Each corruption takes a
+    forward pass.
 
     Parameters
     ----------
