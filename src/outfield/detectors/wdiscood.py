@@ -26,7 +26,7 @@ class WDiscOOD(Detector):
     Parameters
     ----------
     alpha : float
-        Weight of the residual; the authors' for ResNet-50, who take 1 for ViT.
+        Weight of the residual; the authors take 1 for ViT and 5 for ResNet-50.
 
     Raises
     ------
@@ -47,7 +47,7 @@ class WDiscOOD(Detector):
         ICCV 2023.
     """
 
-    alpha: float = 5.0
+    alpha: float = 1.0
 
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
     information: ClassVar[str] = "features"
