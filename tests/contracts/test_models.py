@@ -96,6 +96,7 @@ def test_what_it_offers_is_there(case: Case) -> None:
 def test_the_step_of_the_preprocessing_is_known(case: Case) -> None:
     x = case.model.prepare(case.data.read(slice(0, 1)))
     assert (case.model.input_std > 0).all()
+    assert case.model.input_mean.isfinite().all()
     if "gradients" in case.model.offers:
         assert (x / case.model.input_std).shape == x.shape
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from outfield.detectors._gaussian import distance, nearest, tied
+from outfield.detectors._gaussian import relative, tied_with_background
 from outfield.detectors.base import Detector
 from outfield.features.fit_data import FitData
 from outfield.features.folds import Fold
@@ -50,13 +50,8 @@ class RMDS(Detector):
         return (Moments(),)
 
     def fit(self, data: FitData) -> State:
-        background = data.moments.total_whitener
-        centre = data.moments.mean @ background
-        return {**tied(data.moments), "background_whitener": background, "background_mean": centre}
+        return tied_with_background(data.moments)
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        def relative(rows: Tensor) -> Tensor:
-            nearest_class = nearest(rows, state["whitener"], state["means"])
-            return nearest_class - distance(rows, state["background_whitener"], state["background_mean"])
-
-        return in_pieces(relative, 2 * len(state["whitener"]) + len(state["means"]), out.features)
+        width = 2 * len(state["whitener"]) + len(state["means"])
+        return in_pieces(lambda rows: relative(rows, state), width, out.features)

@@ -19,13 +19,15 @@ from outfield.types import Outputs, State
 class VRA(Detector):
     """Variational rectified activations, then energy: ``-logsumexp(W f' + b)`` [1], as published.
 
-    ``f'`` is 0 where f is below alpha, beta where f is above beta, and f in between; alpha and beta are quantiles of
-    all activations of the training rows.
+    ``f'`` is 0 where f is below alpha, beta where f is above beta, and ``f + gamma`` in between (VRA, and VRA+ where
+    gamma is not 0); alpha and beta are quantiles of all activations of the training rows.
 
     Parameters
     ----------
     low, high : float
         The quantiles, from 0 to 1: the paper's for CIFAR-10; its other choice of ``high`` is 0.95.
+    gamma : float
+        Of VRA+: the paper takes 0.6 for CIFAR, 0.3 for ImageNet.
 
     Raises
     ------
@@ -47,12 +49,13 @@ class VRA(Detector):
 
     low: float = 0.6
     high: float = 0.9
+    gamma: float = 0.0
 
     needs: ClassVar[frozenset[str]] = frozenset({"features", "head"})
     information: ClassVar[str] = "hybrid"
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"high": (0.9, 0.95)}
-    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"low": (0, 1), "high": (0, 1)}
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"low": (0, 1), "high": (0, 1), "gamma": (0, 1e6)}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -66,5 +69,6 @@ class VRA(Detector):
         return {"alpha": torch.tensor([data.quantile(self.low)]), "beta": torch.tensor([data.quantile(self.high)])}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        rectified = out.features.minimum(state["beta"]).where(out.features >= state["alpha"], 0.0)
+        f, alpha, beta = out.features, state["alpha"], state["beta"]
+        rectified = torch.where(f > beta, beta, f + self.gamma).where(f >= alpha, 0.0)
         return -torch.logsumexp(out.head(rectified), dim=1)

@@ -45,6 +45,11 @@ class Model(Protocol):
         """What the preprocessing divides by, broadcastable to one input; ones where it does not."""
         ...
 
+    @property
+    def input_mean(self) -> Tensor:
+        """What the preprocessing subtracts, broadcastable to one input; zeros where it does not."""
+        ...
+
     def prepare(self, batch: Items) -> Tensor:
         """The preprocessing: items of a data set to the model's input, on the model's device."""
         ...

@@ -332,6 +332,11 @@ class OnnxModel:
         scale: Tensor = getattr(self.preprocess, "scale", torch.ones(()))
         return scale.to(self.device)
 
+    @property
+    def input_mean(self) -> Tensor:
+        offset: Tensor = getattr(self.preprocess, "offset", torch.zeros(()))
+        return offset.to(self.device)
+
     def prepare(self, batch: Items) -> Tensor:
         """The items in the type that the graph reads.
 

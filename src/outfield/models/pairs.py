@@ -101,6 +101,10 @@ class PairClassifier:
     def input_std(self) -> Tensor:
         return torch.ones(1, device=self.of.device)
 
+    @property
+    def input_mean(self) -> Tensor:
+        return torch.zeros(1, device=self.of.device)
+
     def prepare(self, batch: Items) -> Tensor:
         """Tokens [n, 3, T]."""
         return self.of.tokens([pair_of(item) for item in batch])

@@ -82,6 +82,11 @@ class Pictures:
         """``std``, shaped to divide one input [C, H, W]."""
         return _column(self.std)
 
+    @property
+    def offset(self) -> Tensor:
+        """``mean``, shaped to be subtracted from one input [C, H, W]."""
+        return _column(self.mean)
+
     def _channelled(self, picture: NDArray[Any]) -> NDArray[Any]:
         if self.channels is None or picture.shape[2] == self.channels:
             return picture

@@ -140,6 +140,10 @@ class SklearnModel:
     def input_std(self) -> Tensor:
         return torch.ones(())
 
+    @property
+    def input_mean(self) -> Tensor:
+        return torch.zeros(())
+
     def prepare(self, batch: Items) -> Tensor:
         """The rows after the steps of the pipeline that come before the features, [n, D].
 

@@ -189,6 +189,12 @@ class TorchModel:
         scale = getattr(self.preprocess, "scale", None)
         return torch.ones(()) if scale is None else scale.to(self.device)
 
+    @cached_property
+    def input_mean(self) -> Tensor:
+        """What the preprocessing subtracts, [C, 1, 1]."""
+        offset = getattr(self.preprocess, "offset", None)
+        return torch.zeros(()) if offset is None else offset.to(self.device)
+
     def prepare(self, batch: Items) -> Tensor:
         x = self.preprocess(batch).to(self.device)
         whole = not getattr(self.preprocess, "fractions", True)

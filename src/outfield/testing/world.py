@@ -26,6 +26,7 @@ class TinyModel:
 
     layers = ("conv", "hidden")
     input_std = torch.tensor([[[0.5]]])
+    input_mean = torch.tensor([[[0.25]]])
 
     def __init__(self, width: int = 64) -> None:
         with torch.random.fork_rng():

@@ -58,6 +58,10 @@ class PolicyModel:
     def input_std(self) -> Tensor:
         return torch.ones((), device=next(self.module.parameters()).device)
 
+    @property
+    def input_mean(self) -> Tensor:
+        return torch.zeros((), device=next(self.module.parameters()).device)
+
     def prepare(self, batch: Items) -> Tensor:
         return Table(columns=len(COLUMNS))(batch).to(next(self.module.parameters()).device)
 
