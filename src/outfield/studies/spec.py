@@ -358,6 +358,9 @@ class Spec(_Strict):
         description="Of accuracy without labels: what they say of the ID test set and of every shift, from the labels "
         "of ID-val, which no model should have seen. By default none.",
     )
+    analyses: tuple[Named, ...] = Field(
+        (), description="Analyses whose parameters are not the defaults; a report shows every other one as it is."
+    )
     tuning: Tuning | None = None
     half: bool = Field(False, description="Keep features as float16.")
     batch: int = Field(256, ge=1, description="Inputs of one forward pass.")
@@ -518,6 +521,7 @@ def _plugins(spec: Spec) -> Iterator[tuple[str, str, Plugin]]:
     yield from ((f"shifts[{i}]", "shifts", shift.shift) for i, shift in enumerate(spec.shifts))
     yield from ((f"detectors[{i}]", "detectors", detector) for i, detector in enumerate(spec.detectors))
     yield from ((f"estimators[{i}]", "estimators", estimator) for i, estimator in enumerate(spec.estimators))
+    yield from ((f"analyses[{i}]", "analyses", analysis) for i, analysis in enumerate(spec.analyses))
     yield from (
         (f"models[{i}].strategy", "strategies", model.strategy)
         for i, model in enumerate(spec.models)
