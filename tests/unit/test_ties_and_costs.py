@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import combinations
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy import stats as theory
-from typer.testing import CliRunner
 
 from outfield import registry
+from outfield.cli import main
 from outfield.errors import UserError
 from outfield.reports.displays import analyses
 from outfield.reports.results import Results
@@ -152,9 +153,16 @@ def test_costs_that_cannot_be_are_refused(given: dict[str, float], says: str) ->
         ask("detector_cost", Results.of(simulated.rows(seeds=1, detectors=("msp",))), **given)
 
 
-def test_a_study_file_and_the_command_give_an_analysis_its_parameters(tmp_path: Path) -> None:
-    from outfield.cli import app
+def typed(*words: str) -> int:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(sys, "argv", ["outfield", *words])
+        main()
+    return int(end.value.code or 0)
 
+
+def test_a_study_file_and_the_command_give_an_analysis_its_parameters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     spec = {
         "name": "s",
         "models": [{"strategy": "baseline"}],
@@ -170,10 +178,10 @@ def test_a_study_file_and_the_command_give_an_analysis_its_parameters(tmp_path: 
     stated = Results(Results.of(rows).rows, {"study": {"analyses": [{"name": "detector_cost", "rate": 0.5}]}})
     assert "Of 1,000 inputs 500 are OOD" in " ".join(analyses.answer("detector_cost", stated).sentences())
     folder = simulated.folder(tmp_path / "study", rows)
-    asked = CliRunner().invoke(app, ["analyse", str(folder), "--ask", "detector_cost: {rate: 0.25}"])
-    assert asked.exit_code == 0 and "Of 1,000 inputs 250 are OOD" in " ".join(asked.output.split())
-    wrong = CliRunner().invoke(app, ["analyse", str(folder), "--ask", "detector_cost: {rates: 0.25}"])
-    assert wrong.exit_code != 0
+    assert typed("analyse", str(folder), "--ask", "detector_cost: {rate: 0.25}") == 0
+    assert "Of 1,000 inputs 250 are OOD" in " ".join(capsys.readouterr().out.split())
+    assert typed("analyse", str(folder), "--ask", "detector_cost: {rates: 0.25}") == 2
+    assert "no parameter 'rates'" in " ".join(capsys.readouterr().err.split())
 
 
 # --- inputs that all models fail on -----------------------------------------------------------------

@@ -362,6 +362,14 @@ class Spec(_Strict):
         (), description="Analyses whose parameters are not the defaults; a report shows every other one as it is."
     )
     tuning: Tuning | None = None
+    full_spectrum: bool = Field(
+        False,
+        description="Detectors also score the shifted ID inputs. Rows whose metric ends in `_full_spectrum` set ID and "
+        "shifted ID inputs together against each OOD set (OpenOOD v1.5).",
+    )
+    fit_on: Literal["all", "right"] = Field(
+        "all", description="Training inputs that detectors learn from: `all`, or those that the model gets `right`."
+    )
     half: bool = Field(False, description="Keep features as float16.")
     batch: int = Field(256, ge=1, description="Inputs of one forward pass.")
     probe_limit: int | None = Field(

@@ -183,6 +183,7 @@ def _measures(z: float) -> dict[str, float]:
         "fpr_at_95_id": 1 - _squash(z - 1),
         "fpr_at_95_ood": 1 - _squash(z - 1),
         "auroc_correct_vs_ood": _squash(z + 0.1),
+        "auroc_out_of_scope": _squash(z - 0.1),
         "auroc_incorrect_vs_ood": _squash(z - 1.8),
     }
 

@@ -60,6 +60,8 @@ def _others(found: Ties) -> str:
     sets = [some for some in found.sets if len(some) > 1]
     if not sets:
         return "Every pair is told apart."
+    if len(sets) == 1 and len(sets[0]) == len(found.names):
+        return ""
     if len(sets) > MOST_SAID:
         return f"The ties overlap in {len(sets)} sets; names that share a letter of the table are in one."
     return f"Tied are {'; '.join('{' + ', '.join(some) + '}' for some in sets)}."
