@@ -45,6 +45,8 @@ DRAWN = {"exact_match": binary_merits}
 FEWEST = {
     "auroc_correct_vs_incorrect": (np.array([0.0, 1.0]), np.array([True, False])),
     "auroc_correct_vs_ood": (np.zeros(1), np.array([True]), np.ones(1)),
+    "auroc_out_of_scope": (np.zeros(1), np.array([True]), np.ones(1)),
+    "fpr_out_of_scope": (np.zeros(1), np.array([True]), np.ones(1)),
     "auroc_incorrect_vs_ood": (np.zeros(1), np.array([False]), np.ones(1)),
     "error_correlation": (-np.arange(3.0), np.array([0.0, 2.0, 1.0])),
 }

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -46,6 +46,10 @@ def analyse(
     baseline: Annotated[str | None, Option(help="Name of the baseline model: the break given in advance.")] = None,
     study: Annotated[str | None, Option(help="Value of the column study to keep.")] = None,
     rerun: Annotated[str | None, Option(help="Pattern of what a rerun's name has beyond that of its original.")] = None,
+    ask: Annotated[
+        list[str] | None,
+        Option(help="One analysis of a study: its name, or 'detector_cost: {rate: 0.01, miss: 50}'; may stand again."),
+    ] = None,
     html: Annotated[Path | None, Option(help="Write a self-contained HTML report with the figures.")] = None,
 ) -> None:
     """Statistics on our rows or on anyone's table: findings first, then the tables."""
@@ -61,13 +65,49 @@ def analyse(
     given = {name: value for name, value in options.items() if value}
     found = run(table, example=example, profile=profile, **given)
     console = terminal()
-    _findings(found, console)
-    _tables(analysis_page.displays(found), console)
-    _answer(analysis_page.answer(found), console)
-    _tables(_short(analysis_page.along(found)), console)
+    if ask:
+        _tables({"Analyses": _asked(found, ask)}, console)
+    else:
+        _findings(found, console)
+        _tables(analysis_page.displays(found), console)
+        _answer(analysis_page.answer(found), console)
+        _tables(_short(analysis_page.along(found)), console)
     if html is not None:
         title = example or (table.name if table else "")
         console.print(f"Report: {analysis_page.write(found, html, title=title)}")
+
+
+def _asked(analysis: Analysis, asked: list[str]) -> list[Display]:
+    """The analyses that are asked for, with their parameters."""
+    from outfield.errors import UserError
+    from outfield.reports.displays import analyses
+
+    if (results := analysis.results) is None:
+        raise UserError("Expected a study's folder or rows to put an analysis to, but got another table. Pass a study.")
+    questions = dict(map(_question, asked))
+    results.questions.update(questions)
+    return [analyses.display(name)(results) for name in questions]
+
+
+def _question(text: str) -> tuple[str, dict[str, Any]]:
+    """An analysis with its parameters, of a name alone or of ``name: {parameter: value}``.
+
+    Examples
+    --------
+    >>> _question("detector_cost"), _question("detector_cost: {rate: 0.5}")
+    (('detector_cost', {}), ('detector_cost', {'rate': 0.5}))
+    """
+    from outfield.errors import UserError
+    from outfield.strict_yaml import parse
+    from outfield.studies.spec import Plugin
+
+    said = parse(text, "--ask")
+    named = {said: {}} if isinstance(said, str) else said
+    if not isinstance(named, dict) or len(named) != 1 or not isinstance(next(iter(named.values())), dict):
+        raise UserError(f"Expected a name, or 'name: {{parameter: value}}' for --ask, but got {text!r}. Write one.")
+    ((name, params),) = named.items()
+    Plugin(name=name, **params).build("analyses")
+    return name, params
 
 
 def _findings(analysis: Analysis, console: Console) -> None:

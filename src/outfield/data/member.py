@@ -40,6 +40,8 @@ class Member:
     severity : int, optional
     rows : array [n], optional
         Numbers of the rows in the whole set, where this is a sample of it.
+    full_spectrum : bool
+        Of a shift: detectors score it, and its inputs are counted among the ID inputs by full-spectrum measures.
 
     Examples
     --------
@@ -56,6 +58,7 @@ class Member:
     shift: str | None = None
     severity: int | None = None
     rows: NDArray[np.int64] | None = None
+    full_spectrum: bool = False
 
     def __len__(self) -> int:
         return len(self.data)
@@ -72,8 +75,9 @@ class Member:
 
     @property
     def scored(self) -> bool:
-        """Whether detectors score it: the ID test set, OOD sets, and shifts that have a category."""
-        return self.role in ("test", "ood") or (self.role == "shift" and self.category is not None)
+        """Whether detectors score it: the ID test set, OOD sets, and shifts of a category or full-spectrum."""
+        placed = self.category is not None or self.full_spectrum
+        return self.role in ("test", "ood") or (self.role == "shift" and placed)
 
     @property
     def numbers(self) -> NDArray[np.int64]:

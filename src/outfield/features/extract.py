@@ -19,6 +19,7 @@ from torch import Tensor
 from outfield import keys
 from outfield.data.base import Dataset
 from outfield.data.datasets import targets_of
+from outfield.data.views import subset
 from outfield.errors import UserError
 from outfield.features.cache import Entries
 from outfield.features.cache import Rows as Entry
@@ -121,6 +122,19 @@ class Values:
         """Rows of a chunk of at most ``CELLS`` numbers."""
         width = sum(math.prod(array.shape[1:]) for array in self.arrays.values())
         return max(1, min(8192, CELLS // width))
+
+    def at_rows(self, rows: NDArray[np.int64]) -> Values:
+        """Some rows as values of their own, in memory.
+
+        Examples
+        --------
+        >>> len(Values({"logits": np.eye(3, dtype=np.float32)}).at_rows(np.array([0, 2])))
+        2
+        """
+        inputs = None if self.inputs is None else Inputs(subset(self.inputs.data, rows), self.inputs.prepare)
+        return replace(
+            self, arrays={name: np.asarray(array[rows]) for name, array in self.arrays.items()}, inputs=inputs
+        )
 
     def rows(self, rows: slice | NDArray[np.int64]) -> Outputs:
         """Some rows in memory."""

@@ -46,6 +46,7 @@ from outfield.stats.runs import conditional_p, mean_over_runs, run_permutation_t
 from outfield.stats.selective import risk_coverage
 from outfield.stats.series import block_bootstrap, circular_shift_test, effective_checkpoints
 from outfield.stats.shape import interrupted, lind_mehlum, lowess, two_lines
+from outfield.stats.ties import Ties, ties
 from outfield.stats.units import Panel, panel, unit_means
 from outfield.stats.windows import windows
 from outfield.stats.winner import winner
@@ -56,6 +57,7 @@ __all__ = [
     "Panel",
     "Recommendation",
     "Result",
+    "Ties",
     "accuracy_on_the_line",
     "agreement",
     "anova",
@@ -120,6 +122,7 @@ __all__ = [
     "slope_by_cluster",
     "spearman",
     "stratum",
+    "ties",
     "two_lines",
     "unit_means",
     "unshared_correlation",

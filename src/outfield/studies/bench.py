@@ -31,7 +31,7 @@ from outfield.features.fit_data import FitData
 from outfield.features.statistics import feature_statistics
 from outfield.metrics.base import IdScores, MeritMetric, Merits, Metric, Predictions, Ranking, check_identities
 from outfield.models.base import Model, lacking
-from outfield.store.schema import HALVES
+from outfield.store.schema import FULL_SPECTRUM, HALVES
 from outfield.store.subject import Subject
 from outfield.studies.job import Job, parts, read_by
 from outfield.studies.scoring import score
@@ -69,6 +69,8 @@ class Settings:
         performance is in an AUROC.
     halves : bool
         Also the AUROCs of ``HALVES``: how far an AUROC depends on the items.
+    fit_on : ``all`` or ``right``
+        The training inputs that detectors learn from: all, or those that the model classifies rightly [1].
     baselines : bool
         An untuned detector that can be tuned is a baseline, since its tuned self is measured too.
 
@@ -77,6 +79,10 @@ class Settings:
     >>> at_a_checkpoint = Settings(against="val", halves=True)
     >>> at_a_checkpoint.against, list(HALVES)
     ('val', ['auroc_half_1', 'auroc_half_2'])
+
+    References
+    ----------
+    [1] Guerin, Delmas, Ferreira, Guiochet. Out-Of-Distribution Detection Is Not All You Need. AAAI 2023.
     """
 
     batch: int = 256
@@ -86,6 +92,7 @@ class Settings:
     against: Literal["test", "val"] = "test"
     halves: bool = False
     baselines: bool = False
+    fit_on: Literal["all", "right"] = "all"
 
 
 @dataclass(frozen=True)
@@ -256,7 +263,7 @@ class _Bench:
             for member in members:
                 values[member] = self._values(member, some, partial(_after, progress, before, total))
                 before += len(member)
-            found = _Ready(data, values, _fit_data(data, values, some))
+            found = _Ready(data, values, _fit_data(data, values, some, self.settings.fit_on))
             ready |= dict.fromkeys({job.probing for job in some}, found)
             if self.sets.probed is None:
                 ready = dict.fromkeys((False, True), found)
@@ -363,25 +370,38 @@ class _Bench:
         merits = Merits(_merits(self.task, values), scores[known])
         yield from ((known, name, found, n) for name, found in _of_merits(merits, self.task, of_detector=True))
         for member, found in scores.items():
-            if member is not known:
+            if member is not known and not member.full_spectrum:
                 names = parts_of(member.data)
                 check_identities(sorted_once, found, names)
                 for part, some in _parts(found, names):
                     yield from _against(sorted_once.against(some), member, part)
                 if self.settings.halves:
                     yield from _halved(scores[known], found, member)
+        yield from _full_spectrum(known, scores, ready)
 
 
 def _after(progress: Progress, before: int, total: int, done: int, _: int) -> None:
     progress(before + done, total)
 
 
-def _fit_data(sets: Sets, values: Mapping[Member, Values], jobs: Sequence[Job]) -> FitData | None:
+def _fit_data(sets: Sets, values: Mapping[Member, Values], jobs: Sequence[Job], on: str) -> FitData | None:
     if not any(job.detector for job in jobs):
         return None
-    fit = FitData(values[sets.train], values[sets.val])
+    train = values[sets.train]
+    fit = FitData(_right(train) if on == "right" else train, values[sets.val])
     fit.prepare(fold for job in jobs if job.detector for fold in job.detector.folds_on(fit))
     return fit
+
+
+def _right(train: Values) -> Values:
+    """The training inputs that the model classifies rightly; ``UserError`` where it is no classifier or errs always."""
+    said = _predictions(train)
+    if said is None or not said.correct.any():
+        raise UserError(
+            "Expected training inputs that the model classifies rightly, but there is none. Fit detectors on all: "
+            "leave out `fit_on: right`."
+        )
+    return train.at_rows(np.flatnonzero(said.correct))
 
 
 def _texts(heard: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
@@ -455,6 +475,24 @@ def _against(ranking: Ranking, member: Member, part: str | None) -> Iterator[Fou
         if inputs == "ranking" or ranking.id.correct is not None:
             for name, found in _defined(inputs, ranking, per_set=True):
                 yield member, name, found, sizes
+
+
+def _full_spectrum(known: Member, scores: Mapping[Member, NDArray[np.float64]], ready: _Ready) -> Iterator[Found]:
+    """The measures of each OOD set with the shifted ID inputs counted among the ID inputs, where they are scored.
+
+    No intervals: shifted versions of one input are not independent of each other.
+    """
+    familiar = [known, *(member for member in scores if member.full_spectrum)]
+    if len(familiar) == 1:
+        return
+    said = [_predictions(ready.values[member]) for member in familiar]
+    right = [one.correct for one in said if one is not None]
+    correct = np.concatenate(right) if len(right) == len(familiar) else None
+    together = IdScores(np.concatenate([scores[member] for member in familiar]), correct)
+    for member, found in scores.items():
+        if member not in familiar:
+            for _, name, value, sizes in _against(together.against(found), member, None):
+                yield member, f"{name}{FULL_SPECTRUM}", Estimate(value.value, n=value.n), sizes | {"n_id": len(known)}
 
 
 def _halved(known: NDArray[np.float64], found: NDArray[np.float64], member: Member) -> Iterator[Found]:

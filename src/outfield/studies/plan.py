@@ -70,7 +70,16 @@ def plan(spec: Spec, sets: Sets) -> Plan:
     estimators = tuple(one.build("estimators") for one in spec.estimators)
     absent = tuple(missing(spec))
     task = None if spec.task is None else spec.task.model_dump(mode="json")
-    basis = Basis.of(spec.name, spec.id_name, sets, task=task, half=spec.half, limit=spec.probe_limit, seed=spec.seed)
+    basis = Basis.of(
+        spec.name,
+        spec.id_name,
+        sets,
+        task=task,
+        half=spec.half,
+        limit=spec.probe_limit,
+        seed=spec.seed,
+        fit_on=spec.fit_on,
+    )
     tunes = spec.tuning is not None
     tasks = tuple(
         ModelJobs(
@@ -177,7 +186,7 @@ class Basis:
     @classmethod
     def of(
         cls, study: str, id_name: str, sets: Sets, *, task: Any = None, half: bool = False, limit: int | None = None,
-        seed: int = 0,
+        seed: int = 0, fit_on: str = "all",
     ) -> Basis:  # fmt: skip
         """Of the sets as they are measured; ``limit`` and ``seed`` are those of the inputs that probes read."""
         metrics = (registry.find("metrics", name) for name in registry.names("metrics"))
@@ -189,9 +198,11 @@ class Basis:
             "half": half,
             "code": keys.of_code(measure, extract, *metrics),
         }
+        every |= {"fit_on": fit_on} if fit_on != "all" else {}
         probing = {"limit": limit, "seed": seed} if limit else {}
         return cls(every, [_stated(member) for member in sets.tuning], probing)
 
 
 def _stated(member: Member) -> list[Any]:
-    return [member.name, member.category, member.shift, member.severity, member.data.digest()]
+    stated = [member.name, member.category, member.shift, member.severity, member.data.digest()]
+    return [*stated, "full spectrum"] if member.full_spectrum else stated

@@ -69,10 +69,11 @@ class Sets:
         return replace(self.task.batch(self.train), streams={one.role: self.task.batch(one) for one in self.streams})
 
     def sampled(self, limit: int, seed: int) -> Sets:
-        """The same sets, each with at most ``limit`` inputs; shifts are left as they are."""
+        """The same sets, each with at most ``limit`` inputs; shifts that no detector scores are left as they are."""
         train, val, test = (one.sampled(limit, seed) for one in (self.train, self.val, self.test))
         ood, tuning = (tuple(one.sampled(limit, seed) for one in some) for some in (self.ood, self.tuning))
-        return replace(self, train=train, val=val, test=test, ood=ood, tuning=tuning)
+        shifts = tuple(one.sampled(limit, seed) if one.full_spectrum else one for one in self.shifts)
+        return replace(self, train=train, val=val, test=test, ood=ood, tuning=tuning, shifts=shifts)
 
 
 @dataclass
@@ -105,6 +106,8 @@ class Found:
         (train,), (val,), (test,) = (self._of(role) for role in ("train", "val", "test"))
         made = [*_shifts(self.spec, test), *self.task.derived(self.members, self.spec.seed)]
         shifts, ood = ((*_of(made, role), *self._of(role)) for role in ("shift", "ood"))
+        if self.spec.full_spectrum:
+            shifts = tuple(replace(one, full_spectrum=True) for one in shifts)
         task, streams = self.task.informed(train), tuple(one for one in self.members if one.role in STREAMS)
         sets = Sets(train, val, test, ood, self._of("tuning"), shifts, tuple(self.missing), task=task, streams=streams)
         limit = self.spec.probe_limit

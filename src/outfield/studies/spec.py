@@ -358,7 +358,18 @@ class Spec(_Strict):
         description="Of accuracy without labels: what they say of the ID test set and of every shift, from the labels "
         "of ID-val, which no model should have seen. By default none.",
     )
+    analyses: tuple[Named, ...] = Field(
+        (), description="Analyses whose parameters are not the defaults; a report shows every other one as it is."
+    )
     tuning: Tuning | None = None
+    full_spectrum: bool = Field(
+        False,
+        description="Detectors also score the shifted ID inputs. Rows whose metric ends in `_full_spectrum` set ID and "
+        "shifted ID inputs together against each OOD set (OpenOOD v1.5).",
+    )
+    fit_on: Literal["all", "right"] = Field(
+        "all", description="Training inputs that detectors learn from: `all`, or those that the model gets `right`."
+    )
     half: bool = Field(False, description="Keep features as float16.")
     batch: int = Field(256, ge=1, description="Inputs of one forward pass.")
     probe_limit: int | None = Field(
@@ -518,6 +529,7 @@ def _plugins(spec: Spec) -> Iterator[tuple[str, str, Plugin]]:
     yield from ((f"shifts[{i}]", "shifts", shift.shift) for i, shift in enumerate(spec.shifts))
     yield from ((f"detectors[{i}]", "detectors", detector) for i, detector in enumerate(spec.detectors))
     yield from ((f"estimators[{i}]", "estimators", estimator) for i, estimator in enumerate(spec.estimators))
+    yield from ((f"analyses[{i}]", "analyses", analysis) for i, analysis in enumerate(spec.analyses))
     yield from (
         (f"models[{i}].strategy", "strategies", model.strategy)
         for i, model in enumerate(spec.models)

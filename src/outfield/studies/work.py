@@ -74,6 +74,7 @@ class Study:
             device=resources.device,
             shards=resources.shards,
             baselines=self.spec.tuning is not None,
+            fit_on=self.spec.fit_on,
         )
 
     def model(self, task: ModelJobs, notify: Notify) -> Model:
