@@ -17,7 +17,7 @@ from outfield.places import copies, place
 from outfield.stats import Anova, Panel, Recommendation, anova, leave_one_family_out, mean_ranks, panel, recommend
 from outfield.stats.ranks import MeanRanks
 from outfield.stats.relate import LeftOut
-from outfield.store import query
+from outfield.store import query, scores
 from outfield.store.performance import Performance, performance
 from outfield.store.schema import COLUMNS
 from outfield.store.settings import told_apart
@@ -46,16 +46,19 @@ class Results:
         How many of its jobs are done, and how many there are.
     folder : path or None
         The study's folder, where the scores of each input are.
+    items : frame, optional
+        The merit of each model's answer to each item, columns model, set, row, merit; by default the folder's.
     """
 
     rows: pl.DataFrame
     manifest: dict[str, Any]
     progress: tuple[int, int] = (0, 0)
     folder: Path | None = None
+    items: pl.DataFrame | None = None
 
     @classmethod
-    def of(cls, study: Path | str | pl.DataFrame) -> Results:
-        """Of a study's folder, of a Parquet file of rows, or of rows.
+    def of(cls, study: Path | str | pl.DataFrame, items: pl.DataFrame | None = None) -> Results:
+        """Of a study's folder, of a Parquet file of rows, or of rows; with the merits of items where they are apart.
 
         Raises
         ------
@@ -63,17 +66,34 @@ class Results:
             There are no rows, or they lack columns of the schema.
         """
         if isinstance(study, pl.DataFrame):
-            return cls(_complete(study), {})
+            return cls(_complete(study), {}, items=items)
         path = place(study)
         if path.is_file():
             with copies([path]) as (here,):
-                return cls(_complete(pl.read_parquet(here, glob=False)), {})
-        return cls(_complete(query.rows(path)), query.manifest(path), query.progress(path), path)
+                return cls(_complete(pl.read_parquet(here, glob=False)), {}, items=items)
+        return cls(_complete(query.rows(path)), query.manifest(path), query.progress(path), path, items)
 
     @cached_property
     def test(self) -> pl.DataFrame:
         """Rows that means, ranks and ANOVA read: role test, no part of a pooled set, with a value."""
         return self.rows.filter(pl.col("role") == "test", pl.col("part").is_null(), pl.col("value").is_not_null())
+
+    @cached_property
+    def merits(self) -> pl.DataFrame:
+        """The merit of each model's answer to each item: columns model, set (``test`` of ID), row, merit.
+
+        Raises
+        ------
+        UserError
+            The rows came without their items.
+        """
+        if self.items is not None:
+            return self.items
+        if self.folder is None:
+            raise UserError(
+                "Expected the merit of each item, but these rows come without it. Pass the folder of a study that ran."
+            )
+        return scores.merits(self.folder)
 
     def metric(self, name: str, kind: str) -> pl.DataFrame:
         """Test rows of one metric on one kind of set (id, ood, shift)."""
@@ -98,6 +118,12 @@ class Results:
     def higher_is_better(self) -> bool:
         """Whether more of it is better."""
         return self.measure.higher_is_better
+
+    @cached_property
+    def questions(self) -> dict[str, dict[str, Any]]:
+        """Parameters of analyses, by name, where they are not the defaults: those of the study file, or given later."""
+        asked = (self.manifest.get("study") or {}).get("analyses") or ()
+        return {one["name"]: {key: value for key, value in one.items() if key != "name"} for one in asked}
 
     @cached_property
     def answers(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from outfield.errors import UserError
 from outfield.errors import listed as listed_names
 from outfield.places import copies, is_there, listed, place
 from outfield.store import query
+from outfield.store.schema import SCORE_COLUMNS
 from outfield.store.settings import told_apart
 from outfield.store.write import ROWS, SCORES, scores_path, without_scores
 
@@ -136,6 +137,94 @@ def jobs(folder: Path | str, model: str) -> dict[str, str]:
         )
         table = told_apart(query.framed(found)).sort("detector", "job")
         return dict(table.select("detector", "job").iter_rows())
+
+
+def merits(folder: Path | str) -> pl.DataFrame:
+    """How good each model's answer to each item was, of all models of a study that kept it.
+
+    Returns
+    -------
+    frame
+        model, set (the ID test set is ``test``), row (in the whole set), merit.
+
+    Raises
+    ------
+    UserError
+        The study kept none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from outfield.store import write
+    >>> folder = place(tempfile.mkdtemp())
+    >>> row = {"study": "s", "model": "m", "metric": "accuracy", "value": 0.5, "role": "test", "set_kind": "id"}
+    >>> table = pl.DataFrame({"set": ["test"] * 2, "row": [0, 1], "score": [1.0, 0.0]})
+    >>> _ = write.rows(folder, "ab12", [row]), write.scores(folder, "m", "ab12", table)
+    >>> merits(folder).rows()
+    [('m', 'test', 0, 1.0), ('m', 'test', 1, 0.0)]
+    """
+    folder = place(folder)
+    known = _own_jobs(folder)
+    kept = {path.stem for path in listed(folder / SCORES, "*/*.parquet")}
+    found = [
+        query.merits(folder, model, job).select(pl.lit(model).alias("model"), "set", "row", "merit")
+        for model, job in known
+        if job in kept
+    ]
+    if not found:
+        raise UserError(f"Expected the merit of each item in {folder}, but none was kept. Run the study again.")
+    return pl.concat(found)
+
+
+def _own_jobs(folder: Path) -> list[tuple[str, str]]:
+    """Each model with the key of its own job; of a run's checkpoints that of the last."""
+    wanted = query.manifest(folder)["jobs"]
+    files = [path for path in listed(folder / ROWS, "*.parquet") if wanted is None or path.stem in wanted]
+    with copies(files) as here, duckdb.connect() as connection:
+        rows = query.some(query.sound(files, here), folder)
+        found = connection.sql(
+            "SELECT model, arg_max(parse_filename(filename, true), coalesce(step, 0)) AS job FROM "
+            "read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false) "
+            "WHERE detector IS NULL AND role = 'test' GROUP BY model ORDER BY model",
+            params=[[escape(str(path)) for path in rows]],
+        )
+        return list(query.framed(found).select("model", "job").iter_rows())
+
+
+def of_model(folder: Path | str, model: str) -> pl.DataFrame:
+    """The scores of one model's detectors on each item: columns detector, set, part, row, score.
+
+    Raises
+    ------
+    UserError
+        The study kept no scores of this model.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from outfield.store import write
+    >>> folder = place(tempfile.mkdtemp())
+    >>> row = {"study": "s", "model": "m", "metric": "auroc", "value": 1.0, "role": "test", "set_kind": "ood",
+    ...        "detector": "msp"}
+    >>> table = pl.DataFrame({"set": ["test", "far"], "row": [0, 0], "score": [0.5, 0.75]})
+    >>> _ = write.rows(folder, "ab12", [row]), write.scores(folder, "m", "ab12", table)
+    >>> of_model(folder, "m").rows()
+    [('msp', 'test', None, 0, 0.5), ('msp', 'far', None, 0, 0.75)]
+    """
+    folder = place(folder)
+    known = jobs(folder, model)
+    files = [scores_path(folder, model, job) for job in known.values()]
+    with copies(files) as here, duckdb.connect() as connection:
+        kept = query.some(query.sound(files, here, SCORES), folder)
+        found = connection.sql(
+            f"SELECT parse_filename(filename, true) AS job, {', '.join(map(query.quoted, SCORE_COLUMNS))} FROM "
+            "read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false)",
+            params=[[escape(str(path)) for path in kept]],
+        )
+        table = query.framed(found)
+    detectors = pl.DataFrame({"job": [*known.values()], "detector": [*known]})
+    named = table.join(detectors, on="job", maintain_order="left")
+    return named.select("detector", *SCORE_COLUMNS)
 
 
 def _tell_of_lost(folder: Path, model: str, jobs: Iterable[str]) -> None:

@@ -62,7 +62,7 @@ class Case:
 
     def asked(self, rows: pl.DataFrame) -> Result:
         """What it answers from these rows, as a report asks it."""
-        results = Results.of(rows)
+        results = Results.of(rows, simulated.items(rows))
         check_needs(self.analysis.needs, results)
         return self.analysis.of(results)
 

@@ -83,6 +83,32 @@ def rows(
     return schema.frame(found)
 
 
+def items(table: pl.DataFrame, *, n: int = 60, seed: int = 0) -> pl.DataFrame:
+    """The merit of each model's answer to n ID items, right as often as its accuracy says, hard items alike for all.
+
+    Examples
+    --------
+    >>> items(rows(seeds=1, detectors=("msp",)), n=5).select("model", "row", "merit").height
+    60
+    """
+    hard = np.random.default_rng(seed).normal(size=n)
+    known = table.filter(pl.col("set_kind") == "id", pl.col("metric") == "accuracy").unique("model").sort("model")
+    made = [
+        pl.DataFrame({"set": "test", "row": np.arange(n), "merit": _answers(value, hard, at)}).with_columns(
+            model=pl.lit(name)
+        )
+        for at, (name, value) in enumerate(known.select("model", "value").iter_rows())
+    ]
+    empty = pl.DataFrame(schema={"model": pl.String, "set": pl.String, "row": pl.Int64, "merit": pl.Float64})
+    return pl.concat([empty, *(one.select("model", "set", "row", "merit") for one in made)])
+
+
+def _answers(accuracy: float, hard: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Right (1) or wrong (0): the share of the items that are hardest for this model is wrong."""
+    own = hard + np.random.default_rng(seed).normal(size=len(hard))
+    return (own <= np.quantile(own, accuracy)).astype(float)
+
+
 def estimates(table: pl.DataFrame, *, names: Sequence[str] = ("average_confidence",), seed: int = 0) -> pl.DataFrame:
     """The rows with estimates of every accuracy under shift: too high by .02 and more, the lower the truth."""
     rng = np.random.default_rng(seed)

@@ -90,7 +90,7 @@ def _question(name: str) -> str:
 
 def _run(name: str, results: Results) -> Result:
     try:
-        analysis: Analysis = registry.create("analyses", name)
+        analysis: Analysis = registry.create("analyses", name, **results.questions.get(name, {}))
         check_needs(analysis.needs, results)
         return _whole(analysis.of(results))
     except UserError:
