@@ -79,14 +79,14 @@ def _strategies(results: Results, names: list[str]) -> list[str]:
 
 def _compared(answers: Floats, hidden: NDArray[np.bool_], fits: tuple[ItemResponse, ...], kin: list[str]) -> Difference:
     """The mean log-likelihood of each model's hidden answers by the second fit less that by the first."""
-    asked = hidden.any(axis=1)
+    asked = np.asarray(hidden.any(axis=1))
     first, second = (_likelihoods(answers[asked], hidden[asked], fit.probability()[asked]) for fit in fits)
     groups = [name for name, some in zip(kin, asked, strict=True) if some]
     return paired_difference(first, second, groups if len(set(groups)) < len(groups) else None)
 
 
 def _likelihoods(answers: Floats, hidden: NDArray[np.bool_], p: Floats) -> list[float]:
-    return [_likelihood(row[some], chance[some]) for row, some, chance in zip(answers, hidden, p, strict=True)]
+    return [_likelihood(answers[i, some], p[i, some]) for i, some in enumerate(hidden)]
 
 
 def _likelihood(right: Floats, p: Floats) -> float:
@@ -100,7 +100,7 @@ def _auroc(right: Floats, p: Floats) -> float:
     return Auroc()(p[right == 0], p[right == 1]).value
 
 
-def _answer(found: Difference, aurocs: tuple[float, float], models: int) -> str:
+def _answer(found: Difference, aurocs: tuple[float, ...], models: int) -> str:
     one = found.estimate
     verdict = "Whether the models differ in kind, these data do not settle"
     if one.low > 0:
@@ -133,4 +133,4 @@ def _chart(table: pl.DataFrame) -> alt.TopLevelMixin:
     tips: list[Any] = [style.name("set", "set"), style.tip("row", "row", "d"), style.tip("error", "error rate")]
     base = alt.Chart(style.rows(table)).mark_point(filled=True, size=40, opacity=0.5, color=style.BLUE)
     across, up = style.across("norm", "norm of the item's embedding (difficulty)"), style.up("error", "error rate")
-    return base.encode(x=across, y=up, tooltip=tips).properties(width="container", height=320)
+    return alt.layer(base.encode(x=across, y=up, tooltip=tips)).properties(width="container", height=320)
