@@ -28,6 +28,7 @@ MEASURED = {
     "accuracy": ("metrics.accuracy.Accuracy.of", "metrics._intervals.share"),
     "nll": ("metrics.nll.Nll.of", "metrics._intervals.of_mean", "metrics._intervals.of_influence"),
     "brier": ("metrics.brier.Brier.of", "metrics._intervals.of_mean"),
+    "distance_to_constant": ("metrics.distance_to_constant.DistanceToConstant.of",),
     "ece": ("metrics.ece.Ece.of", "metrics.ece._spread"),
     "balanced_accuracy": ("metrics._intervals.mean_recall",),
 }
@@ -139,6 +140,7 @@ for _size in (60, 300):
     _weighted_prediction("accuracy", _size, (0.92, 0.99))
     _weighted_prediction("nll", _size, (0.87, 0.985))
     _weighted_prediction("brier", _size, (0.90, 0.985))
+    _weighted_prediction("distance_to_constant", _size, (0.90, 0.99))
     _weighted_prediction("ece", _size, (0.92, 1.0))
     _weighted_prediction("balanced_accuracy", _size, (0.90, 0.99))
     _weighted_diagnostic("aurc", _size, (0.92, 0.99))
@@ -148,5 +150,5 @@ for _size in (60, 300):
 
 for _of in ("fpr_at_95_id", "aupr_in", "aupr_out"):
     _unweighted(_of, 200, (0.93, 1.0))
-for _of in ("accuracy", "balanced_accuracy", "nll", "brier", "ece"):
+for _of in ("accuracy", "balanced_accuracy", "nll", "brier", "ece", "distance_to_constant"):
     _unweighted(_of, 200, (0.90, 1.0))

@@ -19,7 +19,7 @@ ISSUE = {
     *("auroc", "fpr_at_95_id", "fpr_at_95_ood", "aupr_in", "aupr_out", "autc", "accuracy", "balanced_accuracy", "ece"),
     *("nll", "brier", "aurc", "auroc_correct_vs_incorrect", "auroc_correct_vs_ood", "auroc_incorrect_vs_ood"),
 }
-CEILING = {"nll": math.inf, "brier": 2.0} | dict.fromkeys(
+CEILING = {"nll": math.inf, "distance_to_constant": math.inf, "brier": 2.0} | dict.fromkeys(
     ("mean_absolute_error", "root_mean_squared_error", "mean_return"), math.inf
 )
 FLOOR = {"mean_return": -math.inf, "error_correlation": -1.0}

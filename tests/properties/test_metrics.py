@@ -22,7 +22,7 @@ NAMES = registry.own("metrics")
 METRICS = {name: registry.create("metrics", name) for name in NAMES}
 RANKED = [name for name in NAMES if METRICS[name].inputs == "ranking"]
 PREDICTED = [name for name in NAMES if METRICS[name].inputs == "predictions"]
-CEILING = {"nll": math.inf, "brier": 2.0}
+CEILING = {"nll": math.inf, "distance_to_constant": math.inf, "brier": 2.0}
 CONTAINERS = {
     "list": lambda array: array.tolist(),
     "array": lambda array: array,
@@ -75,6 +75,13 @@ def calibration(logits, labels):
     return sum(abs(np.sum((p.max(1) - right)[bins == b])) for b in range(15)) / len(labels)
 
 
+def constant_answer(logits, labels):
+    """KL of the probabilities from the shares of the labels, with a thousandth of uniform among these."""
+    p = softmax(logits)
+    shares = 0.999 * np.eye(logits.shape[1])[labels].mean(axis=0) + 0.001 / logits.shape[1]
+    return max(0.0, np.mean((p * np.log(p / shares)).sum(axis=1)))
+
+
 SECOND = {
     "auroc": pairwise,
     "fpr_at_95_id": accepted,
@@ -84,6 +91,7 @@ SECOND = {
     "autc": threshold_curve,
     "accuracy": lambda z, y: np.mean(z.argmax(1) == y),
     "balanced_accuracy": lambda z, y: np.mean([np.mean(z[y == c].argmax(1) == c) for c in set(y)]),
+    "distance_to_constant": constant_answer,
     "ece": calibration,
     "nll": lambda z, y: -np.mean(np.log(softmax(z)[np.arange(len(y)), y])),
     "brier": lambda z, y: np.mean(((softmax(z) - np.eye(z.shape[1])[y]) ** 2).sum(1)),

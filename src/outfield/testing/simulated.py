@@ -134,6 +134,7 @@ def _model_rows(common: Row, accuracy: float, shifts: Sequence[str], rng: np.ran
         "nll": 0.3,
         "brier": 0.1,
         "balanced_accuracy": accuracy,
+        "distance_to_constant": 2.0 * accuracy,
     }
     measures |= {name: rng.lognormal(0, 0.2) for name in FEATURES}
     yield from (common | {"set_kind": "id", "metric": name, "value": value} for name, value in measures.items())
@@ -142,6 +143,7 @@ def _model_rows(common: Row, accuracy: float, shifts: Sequence[str], rng: np.ran
             value = accuracy - 0.03 * severity * (1 + 0.4 * j) * rng.uniform(0.7, 1.3)
             columns = {"set_kind": "shift", "shift": shift, "severity": severity, "ood": f"{shift} {severity}"}
             yield common | columns | {"metric": "accuracy", "value": max(0.1, value)}
+            yield common | columns | {"metric": "distance_to_constant", "value": 2.0 * max(0.1, value)}
 
 
 def _detector_rows(

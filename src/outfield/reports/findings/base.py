@@ -48,6 +48,7 @@ TITLES: dict[str, str] = {
     "OF033": "Differences below the noise floor",
     "OF034": "Sampling noise of the cells limits what a table can tell",
     "OF035": "Cells are missing not at random",
+    "OF036": "Uncertainty misses far inputs",
 }
 """Code to its title; ``docs/findings/CODE.md`` is its page."""
 
