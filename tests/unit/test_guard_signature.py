@@ -16,7 +16,7 @@ from outfield.errors import MissingExtra, UserError
 from outfield.guard.export import export
 from outfield.guard.signature import sign, verify
 from tests.integration.test_cli import typed
-from tests.unit.test_guard_bundle import bundle_of, network, rows
+from tests.unit.test_guard_bundle import PICKLE, bundle_of, network, rows
 
 
 @pytest.fixture
@@ -46,11 +46,26 @@ def test_no_file_of_a_bundle_is_a_pickle_or_an_archive(folder: Path, tmp_path: P
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert {"manifest.json", "state.safetensors", "card.html"} <= {path.name for path in files}
     assert not [path.name for path in files if runs(path)]
-    (tmp_path / "x").write_bytes(b"\x80\x04cos\nsystem\n(S'true'\ntR.")
+    (tmp_path / "x").write_bytes(PICKLE)
     assert runs(tmp_path / "x")
     with zipfile.ZipFile(tmp_path / "y", "w") as archive:
         archive.writestr("data.pkl", b"x")
     assert runs(tmp_path / "y")
+
+
+@pytest.mark.filterwarnings("ignore")  # of the library's own imports
+def test_fickling_finds_nothing_in_a_bundle(folder: Path, tmp_path: Path) -> None:
+    """A scanner of pickles, which others wrote: it can read none of a bundle's files as one."""
+    loader = pytest.importorskip("fickling.fickle")
+    analysis = pytest.importorskip("fickling.analysis")
+    for path in (one for one in folder.rglob("*") if one.is_file()):
+        with path.open("rb") as content, pytest.raises(Exception, match=r".+"):
+            assert not len(loader.Pickled.load(content)), path.name
+            raise ValueError("an empty pickle")
+    (tmp_path / "x").write_bytes(PICKLE)
+    with (tmp_path / "x").open("rb") as content:
+        found = analysis.check_safety(loader.Pickled.load(content))
+    assert found.severity > analysis.Severity.LIKELY_SAFE
 
 
 # --- signatures ---

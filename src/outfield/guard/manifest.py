@@ -73,6 +73,8 @@ class ModelPart(_Part):
     dtype: Name
     device: Name
     """Its kind, as ``cpu`` or ``cuda``: another computes otherwise."""
+    inputs: list[TensorPart] | None = None
+    """Type and shape of two of its inputs, where these are arrays: a service opens the model with noise of such."""
 
 
 class DataPart(_Part):
