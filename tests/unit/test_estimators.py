@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import optimize, special
 
 from outfield import registry
 from outfield.errors import UserError
 from outfield.estimators.average_thresholded_confidence import AverageThresholdedConfidence
 from outfield.estimators.base import Answered
+from outfield.estimators.confidence_transport import _potentials
 from outfield.guard.accuracy import estimate_accuracy
 from outfield.guard.batches import verdict_of_batch
 from outfield.guard.thresholds import ladder
@@ -57,6 +59,28 @@ def test_intervals_cover_under_shifts_that_keep_the_labels(name: str, scale: flo
         for i in range(times)
     ]
     assert np.mean([one.low <= right <= one.high for one in found]) >= least - 0.08
+
+
+@pytest.mark.parametrize(("classes", "n", "known"), [(2, 40, 7), (6, 120, 90), (10, 60, 1777)])
+def test_transport_costs_what_a_linear_program_finds(classes: int, n: int, known: int) -> None:
+    rng = np.random.default_rng(classes)
+    cost = 1 - special.softmax(4 * rng.normal(size=(n, classes)) + np.eye(classes)[0], axis=1)
+    shares = np.bincount(rng.integers(classes, size=known), minlength=classes) / known
+    onto = [np.kron(np.eye(n), np.ones(classes)), np.kron(np.ones(n), np.eye(classes))]
+    least = optimize.linprog(cost.ravel() / n, A_eq=np.vstack(onto), b_eq=np.r_[np.ones(n), n * shares]).fun
+    potentials = _potentials(cost, shares)
+    assert (cost - potentials).min(axis=1).mean() + potentials @ shares == pytest.approx(least, abs=1e-10)
+
+
+def test_transport_of_many_classes_is_an_assignment_where_shares_are_whole() -> None:
+    """A hundred classes, 1,000 items, ties and classes of no item among them."""
+    rng = np.random.default_rng(0)
+    cost = 1 - special.softmax(np.round(3 * rng.normal(size=(1000, 100)) + 2 * np.eye(100)[0], 1), axis=1)
+    counts = rng.multinomial(1000, rng.dirichlet(np.full(100, 0.3)))
+    rows, columns = optimize.linear_sum_assignment(cost[:, np.repeat(np.arange(100), counts)])
+    least = cost[rows, np.repeat(np.arange(100), counts)[columns]].mean()
+    potentials = _potentials(cost, counts / 1000)
+    assert (cost - potentials).min(axis=1).mean() + potentials @ counts / 1000 == pytest.approx(least, abs=1e-9)
 
 
 def test_a_threshold_misses_what_a_fall_of_confidence_means() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -17,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import outfield
-from outfield import registry
+from outfield import keys, registry
 from outfield.errors import UserError
 from outfield.features.cache import Cache
 from outfield.guard.build import build
@@ -155,8 +156,10 @@ def test_another_model_is_refused(net: nn.Module, made: Bundle) -> None:
     other = network()
     with torch.no_grad():
         other[0].weight[0, 0] += 1
-    with pytest.raises(UserError, match="other weights or preprocessing"):
-        outfield.guard(other, made)(rows(2)[0])
+    guarded = outfield.guard(other, made)
+    for _ in range(2):
+        with pytest.raises(UserError, match="other weights or preprocessing"):
+            guarded(rows(2)[0])
     with pytest.raises(UserError, match="features of width 16"):
         made.score(features=torch.zeros(2, 5), logits=torch.zeros(2, 3))
 
@@ -206,11 +209,18 @@ def test_labels_of_the_fit_data_are_in_the_order_of_the_model(tmp_path: Path) ->
 # --- damage ---
 
 
-def damaged(folder: Path, rng: np.random.Generator) -> str:
-    """Damage one of the files of a bundle in one of many ways; which."""
-    path = folder / str(rng.choice(["manifest.json", "state.safetensors"]))
+PICKLE = b"\x80\x04cos\nsystem\n(S'true'\ntR."
+FILES = ("manifest.json", "state.safetensors")
+KINDS = (
+    "flip", "cut", "grow", "zeros", "pickle", "pickle inside", "swap", "header", "huge header", "traversal", "link",
+)  # fmt: skip
+PATHS = ("../other", "../../etc/passwd", "/etc/passwd", "other", "state.safetensors/../other", "")
+
+
+def damaged(folder: Path, kind: str, rng: np.random.Generator) -> str:
+    """Damage one of the files of a bundle; what was done."""
+    path = folder / str(rng.choice(FILES))
     content = bytearray(path.read_bytes())
-    kind = str(rng.choice(["flip", "cut", "grow", "zeros", "pickle", "swap", "header"]))
     at = int(rng.integers(len(content)))
     if kind == "flip":
         content[at] ^= 1 << int(rng.integers(8))
@@ -221,33 +231,75 @@ def damaged(folder: Path, rng: np.random.Generator) -> str:
     elif kind == "zeros":
         content[at : at + 40] = b"\0" * min(40, len(content) - at)
     elif kind == "pickle":
-        content = bytearray(b"\x80\x04cos\nsystem\n(S'true'\ntR.")
-    elif kind == "swap":
-        content = bytearray((folder / "other").read_bytes())
+        content = bytearray(PICKLE)
+    elif kind == "pickle inside":
+        content[at : at + len(PICKLE)] = PICKLE
+    elif kind in ("header", "traversal"):
+        return resealed(folder, kind, rng)
+    elif kind == "huge header":
+        content[:8] = int(rng.integers(2**27, 2**62)).to_bytes(8, "little")
     else:
-        content[:8] = int(rng.integers(2**40, 2**62)).to_bytes(8, "little")
+        content = bytearray((folder / "other").read_bytes())
+    if kind == "link":
+        path.unlink()
+        path.symlink_to(folder / "other")
+        return f"a link in the place of {path.name}"
     path.write_bytes(content)
     return f"{kind} of {path.name} at {at}"
 
 
+def resealed(folder: Path, kind: str, rng: np.random.Generator) -> str:
+    """Damage the state's header, or name a file elsewhere, and write digests that fit, as a forger would."""
+    record = json.loads((folder / "manifest.json").read_bytes())
+    if kind == "header":
+        content = (folder / "state.safetensors").read_bytes()
+        size = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + size])
+        name = str(rng.choice(sorted(header)))
+        part, far = header[name], int(rng.integers(1, 2**50))
+        change = {"shape": [far], "data_offsets": [far, far + 8], "dtype": "BOOL"}
+        field = str(rng.choice(list(change)))
+        part[field] = change[field]
+        text = json.dumps(header).encode()
+        forged = len(text).to_bytes(8, "little") + text + content[8 + size :]
+        (folder / "state.safetensors").write_bytes(forged)
+        record["state"]["sha256"] = hashlib.sha256(forged).hexdigest()
+        done = f"another {field} of {name}"
+    else:
+        steps = str(rng.choice(PATHS))
+        record["state"]["file"] = steps
+        done = f"the path {steps!r}"
+    content = {name: one for name, one in record.items() if name not in ("created", "digest", "seal")}
+    record["digest"] = keys.key(**content)
+    record["seal"] = keys.key(digest=record["digest"], created=record["created"])
+    (folder / "manifest.json").write_text(json.dumps(record), encoding="utf-8")
+    return done
+
+
 def test_no_damaged_bundle_is_loaded(made: Bundle, tmp_path: Path) -> None:
     folder = made.save(tmp_path / "c.guard")
-    whole = {name: (folder / name).read_bytes() for name in ("manifest.json", "state.safetensors")}
+    whole = {name: (folder / name).read_bytes() for name in FILES}
     (folder / "other").write_bytes(os.urandom(3000))
     rng = np.random.default_rng(int(os.environ.get("OUTFIELD_FUZZ_SEED", "0")))
-    for _ in range(int(os.environ.get("OUTFIELD_FUZZ", "200"))):
-        what = damaged(folder, rng)
-        if all((folder / name).read_bytes() == content for name, content in whole.items()):
-            continue
+    refused, same = dict.fromkeys(KINDS, 0), 0
+    for number in range(int(os.environ.get("OUTFIELD_FUZZ", "200"))):
+        kind = KINDS[number % len(KINDS)]
+        what = damaged(folder, kind, rng)
         try:
             found = Bundle.load(folder)
         except UserError:
-            pass
+            refused[kind] += 1
         else:
-            assert json.loads((folder / "manifest.json").read_bytes()) == json.loads(whole["manifest.json"]), what
-            assert found.manifest == made.manifest
+            same += 1
+            assert (folder / FILES[1]).read_bytes() == whole[FILES[1]], what
+            assert json.loads((folder / FILES[0]).read_bytes()) == json.loads(whole[FILES[0]]), what
+            assert found.manifest == made.manifest, what
         for name, content in whole.items():
+            (folder / name).unlink()
             (folder / name).write_bytes(content)
+    print(f"refused: {refused}; of equal content: {same}")
+    assert all(refused.values())
+    assert same <= 0.02 * sum(refused.values())
     Bundle.load(folder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fastapi.testclient import TestClient
 import outfield
 from outfield.guard.bundle import Bundle
 from outfield.guard.service import Limits, Service, _array, app_of
+from outfield.models.open import open_model
 from tests.unit.test_guard_bundle import bundle_of, network, rows
 
 
@@ -174,6 +176,52 @@ def test_a_service_without_a_model_takes_values_alone(folder: Path) -> None:
     given = {"features": [[0.0] * 16], "logits": [[0.0] * 3]}
     assert client.post("/score", json=given).json()["verdict"][0] in ("id", "ood")
     assert Bundle.load(folder).manifest.digest == client.get("/bundle").json()["digest"]
+    service.close()
+
+
+def until(client: TestClient, status: int) -> dict[str, object]:
+    """What readiness says once it has a status."""
+    for _ in range(500):
+        if (answer := client.get("/readyz")).status_code == status:
+            return dict(answer.json())
+        time.sleep(0.02)
+    raise AssertionError(answer.json())
+
+
+def test_the_model_is_opened_at_the_start_and_the_service_is_not_ready_before(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may, opened = threading.Event(), []
+
+    def slow(*given: object, **options: object) -> object:
+        may.wait(20)
+        opened.append(given)
+        return open_model(*given, **options)
+
+    monkeypatch.setattr("outfield.guard.guarded.open_model", slow)
+    service = Service(folder, network())
+    client = TestClient(app_of(service))
+    assert client.get("/healthz").status_code == 200
+    assert until(client, 503) == {"ready": False, "why": "The model is being opened."}
+    may.set()
+    assert until(client, 200) == {"ready": True}
+    assert client.post("/score", json={"inputs": rows(2)[0][:3].tolist()}).status_code == 200
+    assert len(opened) == 1
+    assert client.post("/reload").status_code == 200
+    assert len(opened) == 2
+    assert until(client, 200)
+    service.close()
+    assert until(client, 503) == {"ready": False, "why": "It is shutting down."}
+
+
+def test_a_model_that_cannot_be_opened_is_told_by_readiness(folder: Path) -> None:
+    torch.manual_seed(5)
+    other = torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
+    service = Service(folder, other)
+    client = TestClient(app_of(service))
+    said = str(client.post("/score", json={"inputs": rows(2)[0][:3].tolist()}).json()["error"])
+    assert "other weights" in said
+    assert until(client, 503)["why"] == said
     service.close()
 
 

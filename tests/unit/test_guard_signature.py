@@ -16,7 +16,7 @@ from outfield.errors import MissingExtra, UserError
 from outfield.guard.export import export
 from outfield.guard.signature import sign, verify
 from tests.integration.test_cli import typed
-from tests.unit.test_guard_bundle import bundle_of, network, rows
+from tests.unit.test_guard_bundle import PICKLE, bundle_of, network, rows
 
 
 @pytest.fixture
@@ -46,25 +46,49 @@ def test_no_file_of_a_bundle_is_a_pickle_or_an_archive(folder: Path, tmp_path: P
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert {"manifest.json", "state.safetensors", "card.html"} <= {path.name for path in files}
     assert not [path.name for path in files if runs(path)]
-    (tmp_path / "x").write_bytes(b"\x80\x04cos\nsystem\n(S'true'\ntR.")
+    (tmp_path / "x").write_bytes(PICKLE)
     assert runs(tmp_path / "x")
     with zipfile.ZipFile(tmp_path / "y", "w") as archive:
         archive.writestr("data.pkl", b"x")
     assert runs(tmp_path / "y")
 
 
+@pytest.mark.filterwarnings("ignore")  # of the library's own imports
+def test_fickling_finds_nothing_in_a_bundle(folder: Path, tmp_path: Path) -> None:
+    """A scanner of pickles, which others wrote: it can read none of a bundle's files as one."""
+    loader = pytest.importorskip("fickling.fickle")
+    analysis = pytest.importorskip("fickling.analysis")
+    for path in (one for one in folder.rglob("*") if one.is_file()):
+        with path.open("rb") as content, pytest.raises(loader.EmptyPickleError):
+            loader.Pickled.load(content)
+    (tmp_path / "x").write_bytes(PICKLE)
+    with (tmp_path / "x").open("rb") as content:
+        found = analysis.check_safety(loader.Pickled.load(content))
+    assert found.severity > analysis.Severity.LIKELY_SAFE
+
+
 # --- signatures ---
 
 
-@pytest.mark.skipif(importlib.util.find_spec("model_signing") is not None, reason="model-signing is installed")
-def test_without_the_library_the_extra_is_named(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("missing", "package"), [("model_signing", "model-signing"), ("OpenSSL", "pyopenssl")])
+def test_without_the_library_the_extra_is_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, package: str
+) -> None:
+    for name in [one for one in sys.modules if one.partition(".")[0] in ("model_signing", "OpenSSL")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    if missing == "OpenSSL" and importlib.util.find_spec("model_signing") is None:
+        pytest.skip("model-signing is not installed")
     for act in (sign, verify):
-        with pytest.raises(MissingExtra, match=r"outfield\[sign\]"):
+        with pytest.raises(MissingExtra, match=rf"{package}.*outfield\[sign\]"):
             act(folder, tmp_path / "key")
 
 
-def test_the_library_itself_signs_and_verifies(folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("model_signing")
+def test_the_library_itself_signs_and_verifies(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if importlib.util.find_spec("model_signing") is None:
+        pytest.skip("model-signing is not installed")
+    if importlib.util.find_spec("OpenSSL") is None:  # model-signing imports it for certificates, which nothing here has
+        monkeypatch.setitem(sys.modules, "OpenSSL", stand_in_for_certificates())
     from cryptography.hazmat.primitives import serialization as pem
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -78,9 +102,21 @@ def test_the_library_itself_signs_and_verifies(folder: Path, tmp_path: Path) -> 
     verify(folder, tmp_path / "key.pub")
     with pytest.raises(UserError, match="signature does not hold"):
         verify(folder, tmp_path / "other.pub")
-    (folder / "card.html").write_text("another")
-    with pytest.raises(UserError, match="signature does not hold"):
-        verify(folder, tmp_path / "key.pub")
+    card = (folder / "card.html").read_bytes()
+    for damage in (lambda: (folder / "card.html").write_text("another"), lambda: (folder / "more").write_text("x")):
+        damage()
+        with pytest.raises(UserError, match="signature does not hold"):
+            verify(folder, tmp_path / "key.pub")
+        (folder / "card.html").write_bytes(card)
+    (folder / "more").unlink()
+    verify(folder, tmp_path / "key.pub")
+
+
+def stand_in_for_certificates() -> ModuleType:
+    """What can be imported in the place of pyOpenSSL, and used for nothing."""
+    module = ModuleType("OpenSSL")
+    module.crypto = SimpleNamespace(X509=object, X509Store=object)
+    return module
 
 
 def stand_in() -> ModuleType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,46 @@ def test_names_of_classes_belong_to_the_logits() -> None:
 def test_what_is_no_model(what: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         open_model(what)
+
+
+WITH_A_DATACLASS = """
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass
+class Shape:
+    width: int
+    _: KW_ONLY
+    classes: int = 3
+
+
+def make() -> nn.Module:
+    torch.manual_seed(0)
+    shape = Shape(4)
+    return nn.Linear(shape.width, shape.classes)
+"""
+
+
+@pytest.mark.parametrize("name", ["a_net_of_mine", "wave"])
+def test_a_python_file_may_hold_dataclasses_and_hides_no_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The second has the name of a module of Python."""
+    (tmp_path / f"{name}.py").write_text(WITH_A_DATACLASS, encoding="utf-8")
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    for _ in range(2):
+        assert open_model(f"{tmp_path}/{name}.py:make", example=np.zeros((2, 4), np.float32)).name == "make"
+    assert (name in sys.modules) == (name == "a_net_of_mine")
+    sys.modules.pop(name, None)
+    (tmp_path / f"{name}.py").write_text("1 / 0", encoding="utf-8")
+    with pytest.raises(UserError, match="ZeroDivisionError"):
+        open_model(f"{tmp_path}/{name}.py:make")
+    assert name not in sys.modules
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typer import Argument, Exit, Option, Typer
 from outfield.errors import UserError
 
 if TYPE_CHECKING:
+    from outfield.guard.batches import BatchVerdict
     from outfield.types import Estimate
 
 FAILED = 3
@@ -128,26 +129,72 @@ def score(
     model: Annotated[str, Option(help="The model that the bundle was built with, as for `outfield evaluate`.")],
     output: Annotated[Path | None, Option("--output", "-o", help="A .csv or .parquet with a row an input.")] = None,
 ) -> None:
-    """Prediction, score, p and verdict of every input, and a verdict on all together; exit code 3 where that fails."""
-    from outfield.data.user_data import dataset
-    from outfield.guard.batches import verdict_of_batch
-    from outfield.guard.guarded import guarded
-    from outfield.guard.scores import written
+    """Prediction, score, p and verdict of every input, and a verdict on all together; exit code 3 where that fails.
 
-    guard = guarded(model, bundle)
-    inputs = dataset(data)
-    found = guard.answers(inputs)
+    Run it again after a kill, and it goes on where it was.
+    """
+    from outfield.guard.guarded import guarded
+    from outfield.guard.score_file import score_file
+
+    found = score_file(guarded(model, bundle), data, output)
+    if found.kept:
+        print(f"Went on after {found.kept:,} inputs that were scored before.")
     if output is not None:
-        print(f"Scores: {written(found, inputs, output)}")
-    whole = verdict_of_batch(found.score, guard.bundle.ladder)
-    flagged = (found.verdict == "ood").sum()
-    print(f"{flagged:,} of {whole.n:,} inputs flagged ({flagged / whole.n:.1%}); {whole.unscored:,} without a score.")
+        print(f"Scores: {output}")
+    _judge(found.whole, f"{found.flagged:,} of {found.whole.n:,} inputs flagged ({found.flagged / found.whole.n:.1%})")
+
+
+@group.command()
+def verdict(
+    bundle: Annotated[Path, Argument(help="Folder of a bundle.")],
+    scores: Annotated[Path, Argument(help="A table of `guard score` (.csv or .parquet).")],
+    *,
+    level: Annotated[float, Option(help="Share of ID batches that may fail.")] = 0.05,
+) -> None:
+    """The verdict on a batch from its scores; exit code 3 where it fails."""
+    from outfield.guard.batches import verdict_of_batch
+    from outfield.guard.bundle import Bundle
+    from outfield.guard.scores import read
+
+    loaded = Bundle.load(bundle)
+    values = read(scores)[0]
+    whole = verdict_of_batch(values, loaded.ladder, level=level)
+    above = int((values > loaded.threshold).sum())
+    _judge(whole, f"{above:,} of {whole.n:,} inputs above the threshold ({above / whole.n:.1%})")
+
+
+def _judge(whole: BatchVerdict, counted: str) -> None:
+    """Say what a batch is like, and end with 3 where it is not like the calibration data."""
+    print(f"{counted}; {whole.unscored:,} without a score.")
     if whole.shifted:
         print(
             f"This batch is not like the calibration data (p = {whole.p:.2g}): at least {whole.ood_share:.1%} is not."
         )
         raise Exit(FAILED)
     print(f"Nothing says that this batch is not like the calibration data (p = {whole.p:.2g}).")
+
+
+@group.command()
+def select(
+    table: Annotated[
+        Path, Argument(help="Labelled ID items that nothing saw before: a table (.csv or .parquet) with a row an item.")
+    ],
+    *,
+    uncertainty: Annotated[str, Option(help="Column of what is higher where an answer is less certain.")] = "score",
+    prediction: Annotated[str, Option(help="Column of the model's answers.")] = "prediction",
+    label: Annotated[str, Option(help="Column of the true classes.")] = "label",
+    rate: Annotated[float, Option(help="Share of the answers that may be wrong.")] = 0.02,
+    delta: Annotated[float, Option(help="Share of calibrations in which it may be more.")] = 0.05,
+    ood: Annotated[Path | None, Option(help="A table of OOD items: what they would do to the promise.")] = None,
+) -> None:
+    """When to answer and when to abstain, so that few answers are wrong; what OOD inputs do to that."""
+    from outfield.guard.abstention import of_tables
+
+    found = of_tables(
+        table, uncertainty=uncertainty, prediction=prediction, label=label, rate=rate, delta=delta, ood=ood
+    )
+    for said in found.sentences():
+        print(said)
 
 
 @group.command()

@@ -15,7 +15,7 @@ import numpy as np
 from outfield import registry
 from outfield.data import adapters, labels
 from outfield.data.base import Dataset, Source
-from outfield.data.datasets import targets_of
+from outfield.data.datasets import name_of, targets_of
 from outfield.data.folder_tree import Tree
 from outfield.data.member import Category, Member
 from outfield.data.sampling import split
@@ -23,7 +23,8 @@ from outfield.data.sources._names import is_foreign, is_picture
 from outfield.data.sources._rows import ending, header, records
 from outfield.data.sources.arrays import names_in
 from outfield.data.sources.table import Table
-from outfield.data.views import in_order, relabelled, with_targets
+from outfield.data.sources.text import Text
+from outfield.data.views import in_order, relabelled, subset, with_targets
 from outfield.errors import UserError, listed, reading
 from outfield.places import home
 
@@ -74,6 +75,41 @@ def dataset(what: Any, target: str | None = None, *, numbers: bool = False) -> D
         "Expected data as a path, a source, a data set, an array, a tensor, a frame, a list, a torch data set, or "
         f"(items, labels), but got {_called(what)}."
     )
+
+
+def pieces(what: Any, rows: int) -> Iterator[tuple[list[str], Dataset]]:
+    """Any data without labels, so many rows at a time, with what each row is called.
+
+    Of tables in ``.parquet``, ``.csv`` and ``.tsv``, and of texts in these and ``.jsonl``, no more than that is in
+    memory.
+
+    Parameters
+    ----------
+    what : data, as of ``dataset``
+    rows : int
+        Of every piece but the last.
+
+    Raises
+    ------
+    UserError
+        As ``dataset``, where the piece is reached.
+
+    Examples
+    --------
+    >>> [(names, len(part)) for names, part in pieces(np.zeros((3, 2)), 2)]
+    [(['row 0', 'row 1'], 2), (['row 2'], 1)]
+    """
+    source = _source(home(Path(what))) if isinstance(what, (str, Path)) else None
+    if isinstance(source, (Table, Text)):
+        start = 0
+        for part in source.pieces(rows):
+            yield [f"row {row}" for row in range(start, start + len(part))], part
+            start += len(part)
+        return
+    data = source.load() if source is not None else dataset(what)
+    for start in range(0, len(data), rows):
+        where = np.arange(start, min(start + rows, len(data)))
+        yield [name_of(data, int(row)) for row in where], subset(data, where)
 
 
 def _called(what: Any) -> str:

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 from scipy import stats
 
 from outfield.errors import UserError
-from outfield.types import Array
+from outfield.stats import intervals
+from outfield.stats.frames import as_frame, require
+from outfield.types import Array, Estimate
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,103 @@ def select(
     return Selective(
         float(tried[last]), rate, delta, count / len(u), float(errors[last]) / count, len(u), count
     )  # fmt: skip
+
+
+SHARES = (0.01, 0.05, 0.1)
+"""Of OOD items in a stream, for which it is told what they do to the promise."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A selection from tables, and how many OOD items it would answer.
+
+    Parameters
+    ----------
+    found : Selective
+    column : str
+        The uncertainty.
+    ood : Estimate, optional
+        Share of OOD items that would be answered.
+
+    Examples
+    --------
+    >>> one = Told(Selective(0.5, 0.02, 0.05, 0.8, 0.01, 5000, 4000), "score", Estimate(0.2, 0.18, 0.22, 1000))
+    >>> print(one.sentences()[-1])
+    Of the OOD items 20.0% [18.0%, 22.0%] would be answered. With 1%, 5%, 10% of these in the stream, up to about \
+2.2%, 3.3%, 4.6% of the answers are wrong.
+    """
+
+    found: Selective
+    column: str
+    ood: Estimate | None = None
+
+    def sentences(self) -> list[str]:
+        """What is promised, what it costs, and what OOD inputs do to it."""
+        one, accepted = self.found, 1.0 if self.ood is None else self.ood.value
+        errors = ", ".join(f"{one.error_under(share, accepted=accepted):.1%}" for share in SHARES)
+        shares = ", ".join(f"{share:.0%}" for share in SHARES)
+        answered = (
+            "At worst every OOD item is answered."
+            if self.ood is None
+            else f"Of the OOD items {accepted:.1%} [{self.ood.low:.1%}, {self.ood.high:.1%}] would be answered."
+        )
+        return [
+            f"Answer where {self.column} is at most {one.threshold!r}, else abstain.",
+            f"Promised: at most {one.rate:.1%} of the answers to ID items are wrong, with probability "
+            f"{1 - one.delta:.0%} over calibrations ({one.n:,} items).",
+            f"Of these items {one.coverage:.1%} are answered, and {one.error:.2%} of the answers are wrong.",
+            "Not promised: answers to OOD items, which are all wrong.",
+            f"{answered} With {shares} of these in the stream, up to about {errors} of the answers are wrong.",
+        ]
+
+
+def of_tables(
+    table: Any,
+    *,
+    uncertainty: str = "score",
+    prediction: str = "prediction",
+    label: str = "label",
+    rate: float = 0.02,
+    delta: float = 0.05,
+    ood: Any = None,
+) -> Told:
+    """``select`` on the columns of a table of labelled ID items; with ``ood`` a table of OOD items with uncertainties.
+
+    Parameters
+    ----------
+    table, ood : path or frame
+    uncertainty, prediction, label : str
+        Columns; an answer is wrong where prediction and label are not called alike.
+
+    Raises
+    ------
+    UserError
+        No such column, uncertainties that are no numbers, and as ``select``.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> table = pl.DataFrame({"score": range(400), "prediction": ["cat"] * 400, "label": ["cat"] * 399 + ["dog"]})
+    >>> of_tables(table, rate=0.02).found.answered
+    400
+    """
+    frame = as_frame(table)
+    require(frame, [uncertainty, prediction, label])
+    said, true = (frame[name].cast(pl.String).fill_null("") for name in (prediction, label))
+    found = select(_numbers(frame, uncertainty), (said != true).to_numpy(), rate=rate, delta=delta)
+    if ood is None:
+        return Told(found, uncertainty)
+    other = as_frame(ood)
+    require(other, [uncertainty])
+    values = _numbers(other, uncertainty)
+    n, answered = len(values), int((values <= found.threshold).sum())
+    return Told(found, uncertainty, Estimate(answered / n, *intervals.clopper_pearson(answered, n), n))
+
+
+def _numbers(frame: pl.DataFrame, name: str) -> Array:
+    if not frame[name].dtype.is_numeric() or not len(frame):
+        raise UserError(f"Expected numbers in the column {name}, but it holds {frame[name].dtype}. Name another.")
+    return frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
 def _counts(u: Array, wrong: Array, thresholds: Array) -> tuple[Array, Array]:

@@ -76,12 +76,37 @@ def verdict_of_batch(scores: Any, ladder: Ladder, *, level: float = 0.05) -> Bat
     """
     values = np.asarray(scores, dtype=float).ravel()
     known = values[~np.isnan(values)]
-    if not len(known):
-        raise UserError(f"Expected a batch with scores, but all {len(values)} are missing. Pass at least one item.")
-    counts = ladder.flags(known).sum(axis=0)
-    rungs = len(ladder.rates)
-    tails = stats.binom.sf(counts - 1, len(known), ladder.rates)
+    return verdict_of_counts(
+        ladder.flags(known).sum(axis=0), len(known), ladder, unscored=len(values) - len(known), level=level
+    )
+
+
+def verdict_of_counts(counts: Any, n: int, ladder: Ladder, *, unscored: int = 0, level: float = 0.05) -> BatchVerdict:
+    """The same from how many of a batch lie above each rung, which adds up over parts of it.
+
+    Parameters
+    ----------
+    counts : array of int [J]
+    n, unscored : int
+        Items with a score, and without.
+
+    Raises
+    ------
+    UserError
+        No item with a score.
+
+    Examples
+    --------
+    >>> from outfield.guard.thresholds import ladder
+    >>> rungs = ladder(np.arange(5000.0))
+    >>> verdict_of_counts([0] * len(rungs.rates), 500, rungs).p
+    1.0
+    """
+    if not n:
+        raise UserError(f"Expected a batch with scores, but all {unscored} are missing. Pass at least one item.")
+    counts, rungs = np.asarray(counts), len(ladder.rates)
+    tails = stats.binom.sf(counts - 1, n, ladder.rates)
     p = float(min(1.0, rungs * tails.min()))
-    lower = np.where(counts > 0, stats.beta.ppf(level / rungs, counts, len(known) - counts + 1), 0.0)
+    lower = np.where(counts > 0, stats.beta.ppf(level / rungs, counts, n - counts + 1), 0.0)
     share = float(np.clip((lower - ladder.rates) / (1 - ladder.rates), 0, 1).max())
-    return BatchVerdict(share, p, p <= level, counts, len(known), len(values) - len(known), level)
+    return BatchVerdict(share, p, p <= level, counts, n, unscored, level)

@@ -13,7 +13,7 @@ import torch
 from scipy import stats
 
 from outfield import registry
-from outfield.data.base import Dataset
+from outfield.data.base import Dataset, Items
 from outfield.data.datasets import groups_of, row_keys
 from outfield.data.sampling import split
 from outfield.data.user_data import aligned, dataset, ood_members
@@ -138,7 +138,7 @@ def build(
         "detector": {
             "name": registry.name_of("detectors", tuned), "params": _listed(tuned.params), "code": code_of(tuned),
         },
-        "model": made.model_part(passes.digest, named.classes),
+        "model": made.model_part(passes.digest, named.classes) | {"inputs": _kinds(held.read(slice(0, 2)))},
         "fit": {"source": _source(fit), "digest": seen.digest(), "n": len(seen)},
         "calibrate": {
             "source": _source(calibrate), "digest": held.digest(), "n": len(scores), "groups": kept.groups,
@@ -295,6 +295,13 @@ class _Made:
         some = self.values.rows(slice(0, CANARIES))
         fields = {f"canary/{n}": getattr(some, n).clone() for n in ("logits", "features") if n in some.present}
         return {**fields, "canary/scores": torch.as_tensor(self.scores[: len(some)], dtype=torch.float64)}
+
+
+def _kinds(items: Items) -> list[dict[str, Any]] | None:
+    """Type and shape of each item, where all are arrays."""
+    if not all(isinstance(one, np.ndarray) for one in items):
+        return None
+    return [{"dtype": str(one.dtype), "shape": list(one.shape)} for one in items]
 
 
 def _promise(one: Threshold, scope: str = "all") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from outfield.data.base import Dataset
+from outfield.data.base import Dataset, Items
+from outfield.data.datasets import stack
 from outfield.data.user_data import dataset
 from outfield.errors import UserError
 from outfield.guard.bundle import Bundle
+from outfield.guard.manifest import TensorPart
 from outfield.guard.verdicts import Answers, Verdicts
 from outfield.models.base import Model
 from outfield.models.open import open_model
@@ -111,9 +113,26 @@ class Guarded:
     def opened(self, items: Any) -> Model:
         """The model, opened with some items and checked to be that of the bundle."""
         if self._opened is None:
-            self._opened = open_model(self._given, **{"example": items[:2], **self._options})
-            self._check(self._opened)
+            example = {} if items is None else {"example": items[:2]}
+            model = open_model(self._given, **{**example, **self._options})
+            self._check(model)
+            self._opened = model
         return self._opened
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the model is open."""
+        return self._opened is not None
+
+    def open(self) -> None:
+        """Open the model before there are inputs, with noise of the kind that the bundle names.
+
+        Raises
+        ------
+        UserError
+            As for the first inputs.
+        """
+        self.opened(_noise(self.bundle.manifest.model.inputs))
 
     def _check(self, model: Model) -> None:
         expected = self.bundle.manifest.model
@@ -148,6 +167,16 @@ SAME = "Where it is the same model in another form, `outfield guard recheck` cou
 def device_of(model: Model) -> str:
     """The kind of device that a model computes on."""
     return str(getattr(model, "device", "cpu")).partition(":")[0]
+
+
+def _noise(kinds: Sequence[TensorPart] | None) -> Items | None:
+    """Seeded inputs of the given types and shapes."""
+    if kinds is None:
+        return None
+    rng = np.random.default_rng(0)
+    return stack(
+        [(rng.uniform(size=one.shape) * (255 if one.dtype == "uint8" else 1)).astype(one.dtype) for one in kinds]
+    )
 
 
 def _is_single(inputs: Any) -> bool:

@@ -73,6 +73,8 @@ class ModelPart(_Part):
     dtype: Name
     device: Name
     """Its kind, as ``cpu`` or ``cuda``: another computes otherwise."""
+    inputs: list[TensorPart] | None = None
+    """Type and shape of two of its inputs, where these are arrays: a service opens the model with noise of such."""
 
 
 class DataPart(_Part):
@@ -126,7 +128,8 @@ class CanaryPart(_Part):
 class Manifest(_Part):
     """A bundle's ``manifest.json``; no field beside these is read.
 
-    ``digest`` covers all but itself and ``created``: equal model, data and settings give an equal digest.
+    ``digest`` covers all but itself, ``created`` and ``seal``: equal model, data and settings give an equal digest.
+    ``seal`` covers the digest and ``created``, so that no byte of the content goes unread.
     """
 
     format: Literal["outfield.guard/1"] = FORMAT
@@ -134,6 +137,7 @@ class Manifest(_Part):
     outfield: Name
     created: Name = ""
     digest: Name = ""
+    seal: Name = ""
     detector: DetectorPart
     state: StatePart
     onnx: OnnxPart | None = None
@@ -149,12 +153,17 @@ class Manifest(_Part):
 
     def sum(self) -> str:
         """The digest of its content."""
-        return keys.key(**self.model_dump(exclude={"created", "digest"}))
+        return keys.key(**self.model_dump(exclude={"created", "digest", "seal"}))
+
+    def stamp(self) -> str:
+        """The seal of its digest and time."""
+        return keys.key(digest=self.digest, created=self.created)
 
     def sealed(self) -> Manifest:
         """The same with its digest and the time put in."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return self.model_copy(update={"digest": self.sum(), "created": now})
+        dated = self.model_copy(update={"digest": self.sum(), "created": now})
+        return dated.model_copy(update={"seal": dated.stamp()})
 
 
 def content_of(path: Path, most: int) -> bytes:
@@ -183,6 +192,8 @@ def manifest_of(content: bytes) -> Manifest:
         raise Problems("The manifest", problems) from None
     if found.digest != found.sum():
         raise ValueError("it is not as it was written: its digest is another")
+    if found.seal != found.stamp():
+        raise ValueError("it is not as it was written: its seal is another")
     numbers = [found.canaries.tolerance, *(one.expected for one in found.promises)]
     if not all(map(math.isfinite, numbers)):
         raise ValueError("it has numbers that are not finite")

@@ -132,7 +132,7 @@ class RowLog:
         if self._lock is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(self.folder)
+        self._lock = locked(self.folder)
         self._order = 1 + max((_order(path) for path in files(self.folder)), default=0)
         for left in self.folder.glob("*.arrows"):
             self._tried(partial(_to_parquet, left))
@@ -212,7 +212,8 @@ class _Hour:
                 one.close()
 
 
-def _locked(folder: Path) -> BinaryIO:
+def locked(folder: Path) -> BinaryIO:
+    """A folder for this process alone, until what is given back is closed; ``UserError`` where another has it."""
     door = (folder / ".lock").open("ab")
     try:
         fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -106,6 +106,18 @@ class Service:
         self.bundle, self.guard, monitor = self._loaded()
         self.monitor = monitor if audit is None else audit.resumed(monitor, self.bundle.manifest.digest)
         self.counts.say(self.bundle)
+        self._opening = self._worker.submit(_open, self.guard)
+
+    @property
+    def not_ready(self) -> str:
+        """Why no request should come yet, or any more; empty where it may."""
+        if self.draining:
+            return "It is shutting down."
+        if not self._opening.done():
+            return "The model is being opened."
+        guard = self.guard
+        opened = guard is None or isinstance(guard, OnnxGuard) or guard.is_open
+        return "" if opened else str(self._opening.exception())
 
     def _loaded(self) -> Loaded:
         if self.path.suffix == ".onnx":
@@ -146,7 +158,9 @@ class Service:
 
     async def reload(self) -> str:
         """Load the bundle's folder again, and answer from it once it is known to be whole; its digest."""
-        loaded = await asyncio.get_running_loop().run_in_executor(None, self._loaded)
+        loop = asyncio.get_running_loop()
+        loaded = await loop.run_in_executor(None, self._loaded)
+        await loop.run_in_executor(None, _open, loaded[1])
         await self.asked(partial(self._swap, loaded))
         return self.bundle.manifest.digest
 
@@ -190,6 +204,12 @@ class Service:
         if self.audit is not None:
             self.audit.keep(self.monitor, self.bundle.manifest.digest)
             self.audit.close()
+
+
+def _open(guard: Guarded | OnnxGuard | None) -> None:
+    """Open a guard's model, where it has one that is not open."""
+    if guard is not None and not isinstance(guard, OnnxGuard):
+        guard.open()
 
 
 def _classes(bundle: Bundle | OnnxGuard, fields: Mapping[str, Array]) -> Array | None:
@@ -261,7 +281,9 @@ def _health(app: FastAPI, service: Service) -> None:
     @app.get(f"/v2/models/{service.name}/ready")
     async def ready() -> Response:
         audit = {} if service.audit is None else {"audit": service.audit.health()}
-        return JSONResponse({"ready": not service.draining} | audit, 503 if service.draining else 200)
+        why = service.not_ready
+        said = {"ready": not why} | ({"why": why} if why else {})
+        return JSONResponse(said | audit, 503 if why else 200)
 
     @app.get("/metrics")
     async def metrics() -> Response:

@@ -10,6 +10,9 @@ from typing import Any
 
 from outfield.errors import MissingExtra, UserError
 
+PACKAGES = {"model_signing": "model-signing", "OpenSSL": "pyopenssl"}
+"""What is installed under another name; model-signing does not say that it imports the second."""
+
 
 def place_of(folder: Path) -> Path:
     """Where the signature of a bundle stands: beside its folder, since it covers every file within.
@@ -74,8 +77,8 @@ def verify(folder: Path, public_key: Path) -> None:
 def _library(part: str) -> Any:
     try:
         import model_signing
-    except ModuleNotFoundError:
-        raise MissingExtra("model-signing", extra="sign") from None
+    except ModuleNotFoundError as error:
+        raise MissingExtra(PACKAGES.get(error.name or "", str(error.name)), extra="sign") from None
     return getattr(model_signing, part)
 
 

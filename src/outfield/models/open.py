@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from importlib.machinery import PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from outfield.data.base import Items
@@ -176,16 +179,44 @@ def called(path: Path, name: str) -> Any:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
-        if not callable(function := getattr(module, name, None)):
-            raise UserError(
-                f"Expected a function {name!r} in {path}, but there is none. Name one that returns a model."
-            )
-        return function if _is_module(function) else function()
+        with _entered(module, path):
+            spec.loader.exec_module(module)
+            if not callable(function := getattr(module, name, None)):
+                raise UserError(
+                    f"Expected a function {name!r} in {path}, but there is none. Name one that returns a model."
+                )
+            return function if _is_module(function) else function()
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"Expected {path}:{name} to return a model, but it failed: {_last(error, path)}") from error
+
+
+@contextmanager
+def _entered(module: ModuleType, path: Path) -> Iterator[None]:
+    """The module of a file among those of Python, where dataclasses and pickles look for it.
+
+    It stays, unless another module has its name, or the file fails.
+    """
+    name = module.__name__
+    before, stays = sys.modules.get(name), False
+    sys.modules[name] = module
+    try:
+        yield
+        stays = not _is_taken(name, path, before)
+    finally:
+        if not stays:
+            sys.modules.pop(name)
+            sys.modules.update({} if before is None else {name: before})
+
+
+def _is_taken(name: str, path: Path, before: ModuleType | None) -> bool:
+    """Whether the name is that of a module in another file, imported or not."""
+    spec = PathFinder.find_spec(name) if before is None else None
+    if before is None and spec is None:
+        return False
+    file = getattr(before, "__file__", None) if spec is None else spec.origin
+    return Path(file or "").absolute() != path.absolute()
 
 
 def _last(error: Exception, path: Path) -> str:

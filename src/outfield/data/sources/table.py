@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,8 @@ from outfield.places import home
 
 if TYPE_CHECKING:
     import polars as pl
+
+    _Kept = Callable[[NDArray[np.bool_], str], tuple[NDArray[np.int64], dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -123,14 +125,92 @@ class Table(Source):
             As ``load``, but for what stays.
         """
         frame, names, beside = self._columns()
+        numeric = self._numeric(frame, names)
+
+        def about(sound: NDArray[np.bool_], what: str) -> tuple[NDArray[np.int64], dict[str, Any]]:
+            return self._about(frame, sound, what, beside)
+
+        return self._fitted(frame, names, numeric, about)
+
+    def pieces(self, rows: int) -> Iterator[Dataset]:
+        """The inputs as ``as_fitted`` reads them, so many rows at a time; labels, targets and groups are left out.
+
+        Which columns hold numbers, and not texts, is known at the end of the file only: it is read twice.
+
+        Parameters
+        ----------
+        rows : int
+            Of every piece but the last.
+
+        Raises
+        ------
+        UserError
+            As ``as_fitted``.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "ages.csv").write_text("age\\n30\\n40\\n50\\n")
+        ...     [part.read(slice(None)).tolist() for part in Table(folder + "/ages.csv").pieces(2)]
+        [[[30.0], [40.0]], [[50.0]]]
+        """
+        names = self._names_of_inputs()
+        kinds = [set(self._numeric(frame, names)) for frame in self._frames(rows)]
+        numeric = [name for name in names if all(name in kind for kind in kinds)]
+        start = 0
+        for frame in self._frames(rows):
+            numbers = np.arange(start, start + len(frame))
+
+            def about(
+                sound: NDArray[np.bool_], what: str, numbers: NDArray[np.int64] = numbers
+            ) -> tuple[NDArray[np.int64], dict[str, Any]]:
+                where, left_out = kept(sound, self.broken, self.path, what, numbers)
+                return where, {"left_out": left_out}
+
+            yield self._fitted(frame, names, numeric, about)
+            start += len(frame)
+
+    def _names_of_inputs(self) -> list[str]:
+        """What ``_columns`` finds, with no more than a column that may number the rows in memory."""
+        file = existing(self.path, "file")
+        with reading(file, "a table", f"Mend it: {_FORM}"):
+            lazy = _scanned(utf8(file))
+            header = lazy.collect_schema().names()
+            index = lazy.select(one for one in header if one in INDEX).collect()
+        beside = {one for one in (self.label, self.target, self.group) if one is not None}
+        names = list(self.columns or [name for name in header if name not in beside])
+        return [one for one in names if self.columns or one not in INDEX or not _numbers_rows(index[one], names)]
+
+    def _frames(self, rows: int) -> Iterator[pl.DataFrame]:
+        """The rows in pieces."""
+        import polars as pl
+
+        file, held = existing(self.path, "file"), None
+        with reading(file, "a table", f"Mend it: {_FORM}"):
+            for frame in _streamed(file, rows):
+                held = frame if held is None else pl.concat([held, frame])
+                while len(held) >= rows:
+                    yield held[:rows]
+                    held = held[rows:]
+        if held is None:
+            raise UserError(f"Expected rows in {file}, but it has none. Point it to a table that holds rows.")
+        if len(held):
+            yield held
+
+    def _numeric(self, frame: pl.DataFrame, names: Sequence[str]) -> list[str]:
+        """The columns of numbers among the inputs."""
         nested = [name for name, kind in frame.schema.items() if name in names and kind.is_nested()]
         if nested or not names:
             raise _not_numeric(nested, self.path)
-        numeric = [name for name in names if _is_numeric(frame[name])]
+        return [name for name in names if _is_numeric(frame[name])]
+
+    def _fitted(self, frame: pl.DataFrame, names: Sequence[str], numeric: Sequence[str], kept_of: _Kept) -> Dataset:
+        """Rows as an estimator takes them; ``kept_of`` says which are kept, and what is said of them."""
         numbers, odd = _numbers(frame, numeric, self.path) if numeric else (np.zeros((len(frame), 0)), "")
         sound = np.asarray((fits_float32(numbers) | _gaps(frame, numeric)).all(axis=1))
-        rows, about = self._about(frame, sound, f"a finite number in every column{odd}", beside)
-        if numeric == names:
+        rows, about = kept_of(sound, f"a finite number in every column{odd}")
+        if list(numeric) == list(names):
             of = ArrayDataset(numbers[rows], **about, missing=True)
             return ColumnedDataset(of, names)
         cells = {name: _texts(frame[name]) for name in names if name not in numeric}
@@ -223,6 +303,33 @@ def _parsed(file: Path) -> tuple[Sequence[str], pl.DataFrame]:
         frame = pl.read_parquet(file) if ending(file) == ".parquet" else _of_records(file)
         return frame.columns, frame
     return header(file), pl.read_csv(file, separator=separator(file), infer_schema=False)
+
+
+def _scanned(file: Path) -> pl.LazyFrame:
+    """The rows of a file that need not be read whole."""
+    import polars as pl
+
+    if ending(file) == ".parquet":
+        return pl.scan_parquet(file, glob=False)
+    if ending(file) in (".jsonl", ".json"):
+        return _of_records(file).lazy()
+    return pl.scan_csv(file, separator=separator(file), infer_schema=False, glob=False)
+
+
+def _streamed(file: Path, rows: int) -> Iterator[pl.DataFrame]:
+    """The rows of a file, about so many at a time; polars would have several groups of a Parquet file in memory."""
+    import polars as pl
+
+    if ending(file) == ".parquet":
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(file) as found:
+            for batch in found.iter_batches(rows):
+                frame = pl.from_arrow(batch)
+                assert isinstance(frame, pl.DataFrame)
+                yield frame
+    else:
+        yield from _scanned(file).collect_batches(chunk_size=rows, maintain_order=True)
 
 
 def _of_records(file: Path) -> pl.DataFrame:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ListDataset
@@ -17,6 +18,8 @@ from outfield.data.sources._rows import column, ending, kept, labelled, opened, 
 from outfield.errors import UserError, reading
 from outfield.places import home
 
+BATCH = 1024
+"""Rows of a Parquet file that are read at a time."""
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
@@ -70,31 +73,62 @@ class Text(Source):
         return (home(self.path),)
 
     def load(self) -> Dataset:
-        rows = self._rows()
-        texts = [[self._cell(row, number, name) for name in self.text] for number, row in enumerate(rows)]
-        sound = np.array([all(isinstance(cell, str) and cell.strip() for cell in cells) for cells in texts])
-        where, left_out = kept(sound, self.broken, self.path, "text")
+        rows = list(self._rows())
+        if not rows:
+            raise self._empty()
+        texts, where, left_out = self._texts(rows)
         labels, classes = None, None
         if self.label is not None:
             values = [self._cell(rows[row], int(row), self.label) for row in where]
             found = labelled(values, self.values, self.broken, self.path, where)
             where, labels, classes = found.rows, found.numbers, found.classes
             left_out += found.left_out
-        items = [texts[row][0] if len(self.text) == 1 else tuple(texts[row]) for row in where]
-        return ListDataset(items, labels, classes, left_out=left_out)
+        return ListDataset(self._items(texts, where), labels, classes, left_out=left_out)
 
-    def _rows(self) -> list[Mapping[str, Any]]:
+    def pieces(self, rows: int) -> Iterator[Dataset]:
+        """The texts, so many rows at a time; labels are left out.
+
+        Parameters
+        ----------
+        rows : int
+            Of every piece but the last.
+
+        Raises
+        ------
+        UserError
+            As ``load``.
+        """
+        found, start = self._rows(), 0
+        while part := list(islice(found, rows)):
+            texts, where, left_out = self._texts(part, start)
+            yield ListDataset(self._items(texts, where), left_out=left_out)
+            start += len(part)
+        if not start:
+            raise self._empty()
+
+    def _texts(
+        self, rows: Sequence[Mapping[str, Any]], start: int = 0
+    ) -> tuple[list[list[Any]], NDArray[np.int64], list[str]]:
+        """The cells of each row, which rows hold text, and what is to be said of the others."""
+        texts = [[self._cell(row, number, name) for name in self.text] for number, row in enumerate(rows, start)]
+        sound = np.array([all(isinstance(cell, str) and cell.strip() for cell in cells) for cells in texts])
+        return texts, *kept(sound, self.broken, self.path, "text", np.arange(start, start + len(rows)))
+
+    def _items(self, texts: Sequence[list[Any]], where: NDArray[np.int64]) -> list[Any]:
+        return [texts[row][0] if len(self.text) == 1 else tuple(texts[row]) for row in where]
+
+    def _empty(self) -> UserError:
+        return UserError(f"Expected rows in {self.path}, but found none. Point it to a table that holds rows.")
+
+    def _rows(self) -> Iterator[Mapping[str, Any]]:
         file = existing(self.path, "file")
         suffix = ending(file)
         with reading(file, "a table of texts", "Mend it, or save it as UTF-8."):
-            rows = _of_parquet(file) if suffix == ".parquet" else self._of_lines(file, suffix)
-        if not rows:
-            raise UserError(f"Expected rows in {file}, but found none. Point it to a table that holds rows.")
-        return rows
-
-    def _of_lines(self, file: Path, suffix: str) -> list[Mapping[str, Any]]:
-        with opened(utf8(file)) as lines:
-            return list(self._parsed(lines, suffix))
+            if suffix == ".parquet":
+                yield from _of_parquet(file)
+            else:
+                with opened(utf8(file)) as lines:
+                    yield from self._parsed(lines, suffix)
 
     def _parsed(self, lines: TextIO, suffix: str) -> Iterator[Mapping[str, Any]]:
         if suffix == ".jsonl":
@@ -142,10 +176,12 @@ class Text(Source):
         return row[name]
 
 
-def _of_parquet(file: Path) -> list[Mapping[str, Any]]:
-    import polars as pl
+def _of_parquet(file: Path) -> Iterator[Mapping[str, Any]]:
+    import pyarrow.parquet as pq
 
-    return list(pl.read_parquet(file).iter_rows(named=True))
+    with pq.ParquetFile(file) as found:
+        for batch in found.iter_batches(BATCH):
+            yield from batch.to_pylist()
 
 
 def _row(value: Any) -> Mapping[str, Any]:
