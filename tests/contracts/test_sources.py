@@ -43,6 +43,12 @@ def archive(root: Path) -> dict[str, Any]:
     return {"path": str(root / "set.zip")}
 
 
+def ninco(root: Path) -> dict[str, Any]:
+    for i in range(6):
+        png(root / "NINCO_OOD_classes" / ("s_sky", "waffles")[i % 2] / f"{i}.png", 40 * i)
+    return {"path": str(root)}
+
+
 def imglist(root: Path) -> dict[str, Any]:
     pictures = Path(folder(root)["path"])
     names = sorted(path.relative_to(pictures).as_posix() for path in pictures.rglob("*.png"))
@@ -96,6 +102,7 @@ MADE: dict[str, Callable[[Path], dict[str, Any]]] = {
     "folder": folder,
     "zip": archive,
     "imglist": imglist,
+    "ninco": ninco,
     "text": text,
     "nli": nli,
     "table": table,

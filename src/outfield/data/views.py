@@ -65,6 +65,18 @@ def relabelled(dataset: Dataset, labels: ArrayLike | None, classes: Sequence[str
     )
 
 
+def in_parts(dataset: Dataset, parts: ArrayLike) -> Rows:
+    """The same items without labels, each with the name of its part: an OOD class, a unit test.
+
+    Examples
+    --------
+    >>> from outfield.data.datasets import ArrayDataset
+    >>> in_parts(ArrayDataset(np.eye(2), labels=[0, 1]), ["sky", "salamander"]).parts.tolist()
+    ['sky', 'salamander']
+    """
+    return _View(dataset, np.arange(len(dataset)), None, None, parts=parts)
+
+
 def with_targets(dataset: Dataset, targets: ArrayLike) -> Rows:
     """The same items with numbers that are to be predicted, and without classes.
 

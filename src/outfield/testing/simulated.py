@@ -149,6 +149,12 @@ def _detector_rows(
                 for number, part in enumerate(PARTS):
                     value = _squash(z + 0.3 * (number - len(PARTS) / 2))
                     yield columns | {"part": part, "metric": "auroc", "value": value, "n_ood": 50}
+                    accepted = {"metric": "fpr_at_95_id", "value": 1 - _squash(z + 0.3 * number), "low": 0.0}
+                    yield columns | {"part": part, "n_ood": 50} | accepted
+            if ood == "letters":
+                for number, part in enumerate("abc"):
+                    accepted = {"metric": "fpr_at_95_id", "value": 1 - _squash(z - 1 + number), "n_ood": 30 + number}
+                    yield columns | {"part": part} | accepted
 
 
 def _measures(z: float) -> dict[str, float]:
