@@ -97,7 +97,11 @@ def cleaned(auroc: Estimate, share: Estimate) -> Estimate:
     by_auroc = [_inverse(end, share.value) - value for end in (auroc.low, auroc.high)]
     by_share = sorted(_inverse(auroc.value, end) - value for end in (share.low, share.high))
     down, up = (hypot(one, other) for one, other in zip(by_auroc, by_share, strict=True))
-    return Estimate(*(min(max(one, 0.0), 1.0) for one in (value, value - down, value + up)), n=auroc.n)
+    return Estimate(_cut(value), _cut(value - down), _cut(value + up), n=auroc.n)
+
+
+def _cut(value: float) -> float:
+    return min(max(value, 0.0), 1.0)
 
 
 def _inverse(auroc: float, share: float) -> float:

@@ -111,6 +111,8 @@ def _model_rows(common: Row, accuracy: float, shifts: Sequence[str], rng: np.ran
     }
     measures |= {name: rng.lognormal(0, 0.2) for name in FEATURES}
     yield from (common | {"set_kind": "id", "metric": name, "value": value} for name, value in measures.items())
+    for group, value in {"site a": accuracy + 0.01, "site b": accuracy - 0.04}.items():
+        yield common | {"set_kind": "id", "metric": "accuracy", "role": "group", "group": group, "value": value}
     for j, shift in enumerate(shifts):
         for severity in range(1, 6):
             value = accuracy - 0.03 * severity * (1 + 0.4 * j) * rng.uniform(0.7, 1.3)
