@@ -43,6 +43,21 @@ def archive(root: Path) -> dict[str, Any]:
     return {"path": str(root / "set.zip")}
 
 
+def ninco(root: Path) -> dict[str, Any]:
+    for i in range(6):
+        png(root / "NINCO_OOD_classes" / ("s_sky", "waffles")[i % 2] / f"{i}.png", 40 * i)
+    return {"path": str(root)}
+
+
+def wilds(root: Path) -> dict[str, Any]:
+    (root / "metadata.csv").write_text(
+        "img_id,img_filename,y,split,place\n" + "".join(f"{i},bird {i}.png,{i % 2},0,{i % 3 % 2}\n" for i in range(6))
+    )
+    for i in range(6):
+        png(root / f"bird {i}.png", 40 * i)
+    return {"path": str(root)}
+
+
 def imglist(root: Path) -> dict[str, Any]:
     pictures = Path(folder(root)["path"])
     names = sorted(path.relative_to(pictures).as_posix() for path in pictures.rglob("*.png"))
@@ -96,6 +111,9 @@ MADE: dict[str, Callable[[Path], dict[str, Any]]] = {
     "folder": folder,
     "zip": archive,
     "imglist": imglist,
+    "ninco": ninco,
+    "wilds": wilds,
+    "domains": lambda root: {"kind": "spurious", "split": "val"},
     "text": text,
     "nli": nli,
     "table": table,

@@ -19,6 +19,7 @@ from outfield.tasks.base import Wanted
 from outfield.tasks.classify import Classify
 from outfield.tasks.pairs import Pairs
 from outfield.tasks.regress import Regress
+from outfield.tasks.semantic_covariate import SemanticCovariate
 from outfield.testing._expect import imports_no_torch, is_found_by_its_name
 from outfield.testing.tasks import CHECKS, Case, declares, fields, measures, sets, sets_again
 
@@ -39,8 +40,17 @@ def regress() -> Case:
     return Case(task, lambda classes: nn.Sequential(nn.Linear(10, 8), nn.ReLU(), nn.Linear(8, classes)), PLAN, None)
 
 
+def semantic_covariate() -> Case:
+    task = SemanticCovariate(of=Digits(), known=(0, 1, 2), new=(8, 9), shifts=("blur",), severities=(2,))
+    return Case(task, lambda classes: create("networks", "small_cnn", classes=classes), PLAN, None)
+
+
 PLAN = AdamW(batch_size=32, steps=2)
-MADE: dict[str, Callable[[], Case]] = {"classify": classify, "regress": regress}
+MADE: dict[str, Callable[[], Case]] = {
+    "classify": classify,
+    "regress": regress,
+    "semantic_covariate": semantic_covariate,
+}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

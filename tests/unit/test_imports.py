@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 LAYERS = (
-    {"strict_yaml", "errors", "types", "registry", "keys", "places", "checksums", "temporary_files"},
+    {"strict_yaml", "errors", "types", "registry", "keys", "places", "checksums", "temporary_files", "tags"},
     {"systems"},
     {"data"},
     {"models"},
@@ -35,7 +35,7 @@ LAYERS = (
 )
 """A package may import what stands in an earlier layer; those of one layer do not import each other."""
 
-FREE_OF_TORCH = {"errors", "systems", "registry", "metrics", "stats", "store", "tables", "reports"}
+FREE_OF_TORCH = {"errors", "systems", "registry", "tags", "metrics", "stats", "store", "tables", "reports"}
 PATH = {"numpy", "scipy", "torch", "safetensors"}
 COMPUTE = ("types", "errors", "registry", "keys", "features", "detectors", "metrics", "data/shifts", "models/torch")
 

@@ -9,10 +9,10 @@ import textwrap
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, cast
 
-from outfield import registry
-from outfield.cli import _pages
+from outfield import registry, tags
+from outfield.cli import _catalogue, _pages
 from outfield.cli._pages import Page, Parameter
-from outfield.errors import UnknownName, singular
+from outfield.errors import UnknownName, UserError, singular
 
 Line = tuple[str, ...]
 
@@ -53,8 +53,16 @@ MADE = ("part", "shifted")
 """Sources that are made of another."""
 
 
-def shown(kind: str = "", name: str = "", width: int | None = None) -> str:
-    """The overview, the lines of a kind, or the page of one.
+def shown(
+    kind: str = "",
+    name: str = "",
+    width: int | None = None,
+    *,
+    task: str = "",
+    modality: str = "",
+    needs: Collection[str] = (),
+) -> str:
+    """The overview, the lines of a kind (of those that carry the tags asked for), or the page of one.
 
     Where the output is no terminal each line is whole, so that its first word is a name for scripts.
 
@@ -62,10 +70,14 @@ def shown(kind: str = "", name: str = "", width: int | None = None) -> str:
     ------
     UnknownName
         There is no such kind, or no such one of it.
+    UserError
+        Tags that are not known, or of a kind that carries none.
     """
     width = width or terminal()
-    if not kind:
-        return _overview(width)
+    if task or modality or needs:
+        return _tagged(kind, name, width, task=task, modality=modality, needs=needs)
+    if kind in WHOLE:
+        return WHOLE[kind](width)
     if kind not in (*KINDS, *OTHERS, "kinds"):
         raise UnknownName("kinds", kind, (*KINDS, *OTHERS), listable=True)
     if kind == "kinds":
@@ -77,6 +89,17 @@ def shown(kind: str = "", name: str = "", width: int | None = None) -> str:
         return columns(lines, width)
     more = f"More of one: outfield list {kind} {'resnet_cifar' if kind == 'models' else lines[0][0]}"
     return "\n".join([columns([HEADS.get(kind, HEADS[""]), *lines], width), "", _wrapped(more, width)])
+
+
+def _tagged(kind: str, name: str, width: int | None, *, task: str, modality: str, needs: Collection[str]) -> str:
+    if name:
+        raise UserError(f"Expected tags of a whole kind, but got the name {name!r} beside them. Leave one of both out.")
+    pages = _pages.pages(kind) if kind in tags.TAGGED else []
+    kept = {one.name for one in _catalogue.kept(kind, pages, task=task, modality=modality, needs=needs)}
+    lines = [line for line in LINES.get(kind, _plain)(kind) if line[0] in kept]
+    if not lines:
+        return f"No {singular(kind)} carries all these tags."
+    return columns([*([HEADS.get(kind, HEADS[""])] if width else []), *lines], width)
 
 
 def _plugin_page(kind: str, name: str, width: int) -> str:
@@ -202,6 +225,10 @@ LINES: dict[str, Callable[[str], Iterator[Line]]] = {
 }
 
 
+WHOLE: dict[str, Callable[[int | None], str]] = {
+    "": _overview,
+    "catalogue": lambda _: _catalogue.written().rstrip("\n"),
+}
 PAGES: dict[str, Callable[[str, str, int], str]] = {"tables": _table_page, "systems": _system_page}
 HEADS: dict[str, Line] = {
     "": ("NAME", "WHAT IT IS (PAPER)"),
@@ -279,6 +306,9 @@ FACTS = {
     "information": "Rests on",
     "question": "Asks",
     "needs": "Needs",
+    "modality": "Inputs",
+    "items": "Items",
+    "tasks": "Tasks",
     "fits_on": "Fitted on",
     "fits_with": "Fitted with",
     "family": "Family",

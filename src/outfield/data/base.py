@@ -76,6 +76,11 @@ class Source(ABC):
 
     __pydantic_config__: ClassVar = {"arbitrary_types_allowed": True}
 
+    modality: ClassVar[frozenset[str]]
+    """What its rows are (``outfield.tags.MODALITIES``)."""
+    tasks: ClassVar[frozenset[str]] = frozenset({"any"})
+    """What it can be used for (``outfield.tags.TASKS``): a set is ID or OOD by its role alone."""
+
     @abstractmethod
     def load(self) -> Dataset:
         """The rows. Raises ``UserError`` for what cannot be read."""
@@ -103,6 +108,8 @@ class Shift(ABC):
     """
 
     severities: ClassVar[tuple[int, ...]] = (1, 2, 3, 4, 5)
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
+    tasks: ClassVar[frozenset[str]] = frozenset({"sensory-anomaly"})
 
     @abstractmethod
     def apply(self, image: NDArray[np.float32], severity: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -65,6 +65,32 @@ def relabelled(dataset: Dataset, labels: ArrayLike | None, classes: Sequence[str
     )
 
 
+def in_parts(dataset: Dataset, parts: ArrayLike) -> Rows:
+    """The same items without labels, each with the name of its part: an OOD class, a unit test.
+
+    Examples
+    --------
+    >>> from outfield.data.datasets import ArrayDataset
+    >>> in_parts(ArrayDataset(np.eye(2), labels=[0, 1]), ["sky", "salamander"]).parts.tolist()
+    ['sky', 'salamander']
+    """
+    return _View(dataset, np.arange(len(dataset)), None, None, parts=parts)
+
+
+def in_groups(dataset: Dataset, groups: ArrayLike, names: Sequence[str]) -> Rows:
+    """The same items with their labels, each with the number of its group (a domain, a hospital).
+
+    Examples
+    --------
+    >>> from outfield.data.datasets import ArrayDataset
+    >>> found = in_groups(ArrayDataset(np.eye(2), labels=[0, 1]), [1, 0], ["hospital 0", "hospital 1"])
+    >>> found.groups, found.labels
+    (array([1, 0]), array([0, 1]))
+    """
+    rows = np.arange(len(dataset))
+    return _View(dataset, rows, dataset.labels, dataset.classes, groups=groups, group_names=tuple(names))
+
+
 def with_targets(dataset: Dataset, targets: ArrayLike) -> Rows:
     """The same items with numbers that are to be predicted, and without classes.
 

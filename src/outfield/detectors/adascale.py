@@ -77,6 +77,7 @@ class AdaSCALE(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"features", "head", "adascale"})
     information: ClassVar[str] = "gradients"
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures", "rows"})
     fits_on: ClassVar[frozenset[str]] = frozenset({"val"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"p_min": _PERCENTILES[:-1], "p_max": _PERCENTILES[1:]}
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {

@@ -52,6 +52,8 @@ class Detector(ABC):
     """What ``score`` reads: of ``logits``, ``features``, ``head``, ``inputs``, ``predictions``, and names of probes."""
     information: ClassVar[str]
     """``inputs``, ``outputs``, ``features``, ``hybrid``, ``layers`` or ``gradients``: what it rests on."""
+    modality: ClassVar[frozenset[str]]
+    """The inputs that it takes (``outfield.tags.MODALITIES``): said by one that reads inputs or asks a probe."""
     fits_on: ClassVar[frozenset[str]] = frozenset()
     """The splits that ``fit`` reads: of ``train`` and ``val``."""
     fits_with: ClassVar[frozenset[str]] = frozenset()

@@ -64,6 +64,7 @@ class Gram(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"logits", "gram"})
     information: ClassVar[str] = "layers"
+    modality: ClassVar[frozenset[str]] = frozenset({"any"})
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"powers": (1, 20), "seed": (0, 2**62)}
 

@@ -46,6 +46,7 @@ class ODIN(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"odin"})
     information: ClassVar[str] = "outputs"
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures", "rows"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "temperature": (1.0, 10.0, 100.0, 1000.0),
         "epsilon": (0.0014, 0.0028),

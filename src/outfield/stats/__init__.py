@@ -19,6 +19,7 @@ from outfield.stats.clusters import (
     slope_by_cluster,
 )
 from outfield.stats.components import stratum, variance_components
+from outfield.stats.contamination import audited, cleaned, contaminated
 from outfield.stats.difference_of_correlations import difference_of_correlations
 from outfield.stats.differences import Difference, independent_difference, mean_difference, paired_difference
 from outfield.stats.influence import influence
@@ -61,15 +62,18 @@ __all__ = [
     "accuracy_on_the_line",
     "agreement",
     "anova",
+    "audited",
     "benjamini_hochberg",
     "between_within",
     "block_bootstrap",
     "bradley_terry",
     "cell_reliability",
     "circular_shift_test",
+    "cleaned",
     "compare_aurocs",
     "conditional_p",
     "conover",
+    "contaminated",
     "correlation_by_cluster",
     "correlations_by_cluster",
     "critical_difference",

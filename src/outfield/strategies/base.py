@@ -137,6 +137,8 @@ class Strategy(ABC):
     """One of ``FAMILIES``."""
     items: ClassVar[frozenset[str]] = frozenset({"any"})
     """What it reads: of ``pictures tokens rows episodes``, or ``any``."""
+    tasks: ClassVar[frozenset[str]] = frozenset({"ood"})
+    """What its models are for (``outfield.tags.TASKS``)."""
     streams: ClassVar[frozenset[str]] = frozenset()
     """Roles of the streams that it reads beside the training set: of ``outliers wild unlabelled learn``."""
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
@@ -299,6 +301,7 @@ class PictureStrategy(Strategy):
     flip: bool = False
 
     items: ClassVar[frozenset[str]] = frozenset({"pictures"})
+    tasks: ClassVar[frozenset[str]] = frozenset({"open-set", "ood"})
 
     def check(self, data: Batch) -> None:
         x = data.x

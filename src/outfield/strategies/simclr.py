@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,8 @@ class SimCLR(Contrastive):
     temperature: float = 0.2
     projection: int = 64
     crop: float = 0.6
+
+    tasks: ClassVar[frozenset[str]] = frozenset({"anomaly", "novelty", "open-set", "ood"})
 
     def augment(self, x: Tensor) -> Tensor:
         views = super().augment(x)

@@ -377,7 +377,17 @@ class _Bench:
                     yield from _against(sorted_once.against(some), member, part)
                 if self.settings.halves:
                     yield from _halved(scores[known], found, member)
+                yield from _errors_under_shift(member, found, ready.values[member])
         yield from _full_spectrum(known, scores, ready)
+
+
+def _errors_under_shift(member: Member, scores: NDArray[np.float64], values: Values) -> Iterator[Found]:
+    """How scores follow the model's errors on the shifted set itself."""
+    if member.role == "shift" and (said := _predictions(values)) is not None:
+        alone = IdScores(scores, said.correct)
+        yield from (
+            (member, name, found, {"n_id": len(scores)}) for name, found in _defined("diagnostic", alone, per_set=False)
+        )
 
 
 def _after(progress: Progress, before: int, total: int, done: int, _: int) -> None:

@@ -31,6 +31,8 @@ class Wanted:
     (103, True)
     """
 
+    __pydantic_config__: ClassVar = {"arbitrary_types_allowed": True}
+
     name: str
     role: Role
     source: Source
@@ -135,6 +137,8 @@ class Task(ABC):
     >>> Signs().merit(Outputs(predictions=torch.tensor([0.2, 3.0]), targets=torch.tensor([-1.0, 1.0])))
     tensor([0., 1.])
     """
+
+    __pydantic_config__: ClassVar = {"arbitrary_types_allowed": True}
 
     measures: ClassVar[tuple[str, ...]]
     """Names of metrics. The first is the performance: what reports and statistics set beside detection."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from outfield import registry
+from outfield import registry, tags
 from outfield.errors import UserError, singular
 
 Plugin = TypeVar("Plugin")
@@ -75,6 +75,14 @@ def is_found_by_its_name(kind: str, plugin: Any) -> None:
     found = registry.find(kind, name) if name in registry.names(kind) else None
     way = f"the entry point `{name} = {cls.__module__}:{cls.__qualname__}` of the group outfield.{kind}, installed"
     expect(found is cls, f"the {singular(kind)} {cls.__name__} under its name: by {way}", found or f"no {name!r}")
+
+
+def carries_tags(kind: str, cls: type) -> None:
+    """Its tasks and its modality are stated, or follow from what it reads."""
+    try:
+        tags.check(kind, cls)
+    except UserError as error:
+        raise AssertionError(str(error)) from error
 
 
 def comes_back_from_json(kind: str, plugin: Any) -> None:

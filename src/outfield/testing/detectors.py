@@ -17,7 +17,7 @@ from outfield.detectors.base import Detector
 from outfield.errors import UserError
 from outfield.features.fit_data import FitData
 from outfield.registry import create, name_of, names
-from outfield.testing._expect import all_of, expect, refused
+from outfield.testing._expect import all_of, carries_tags, expect, refused
 from outfield.testing.world import Sharded, world
 from outfield.types import Outputs, State
 
@@ -273,6 +273,7 @@ def absent_class(detector: Detector) -> None:
 def declares(detector: Detector) -> None:
     """What it declares is known: information, needs, splits, parameters, and where it comes from."""
     expect(detector.information in INFORMATION, f"information of {sorted(INFORMATION)}", detector.information)
+    carries_tags("detectors", type(detector))
     known = FIELDS | set(names("probes"))
     expect(detector.needs <= known, f"needs of {sorted(known)}", sorted(detector.needs))
     probes = {name_of("probes", probe) for probe in detector.probes()}

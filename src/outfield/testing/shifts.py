@@ -13,7 +13,7 @@ from outfield.data.base import Dataset, Shift
 from outfield.data.datasets import ArrayDataset
 from outfield.data.pictures import as_float
 from outfield.data.sources.photos import Photos
-from outfield.testing._expect import all_of, comes_back_from_json, expect, is_found_by_its_name, refused
+from outfield.testing._expect import all_of, carries_tags, comes_back_from_json, expect, is_found_by_its_name, refused
 
 SIDES = (8, 16, 32, 64)
 
@@ -53,6 +53,7 @@ def fields(shift: Shift) -> None:
     """It is found by its name, and comes back from JSON."""
     is_found_by_its_name("shifts", shift)
     comes_back_from_json("shifts", shift)
+    carries_tags("shifts", type(shift))
 
 
 def shape_range_and_labels(shift: Shift) -> None:

@@ -138,6 +138,8 @@ def _model_rows(common: Row, accuracy: float, shifts: Sequence[str], rng: np.ran
     }
     measures |= {name: rng.lognormal(0, 0.2) for name in FEATURES}
     yield from (common | {"set_kind": "id", "metric": name, "value": value} for name, value in measures.items())
+    for group, value in {"site a": accuracy + 0.01, "site b": accuracy - 0.04}.items():
+        yield common | {"set_kind": "id", "metric": "accuracy", "role": "group", "group": group, "value": value}
     for j, shift in enumerate(shifts):
         for severity in range(1, 6):
             value = accuracy - 0.03 * severity * (1 + 0.4 * j) * rng.uniform(0.7, 1.3)
@@ -177,6 +179,12 @@ def _detector_rows(
                 for number, part in enumerate(PARTS):
                     value = _squash(z + 0.3 * (number - len(PARTS) / 2))
                     yield columns | {"part": part, "metric": "auroc", "value": value, "n_ood": 50}
+                    accepted = {"metric": "fpr_at_95_id", "value": 1 - _squash(z + 0.3 * number), "low": 0.0}
+                    yield columns | {"part": part, "n_ood": 50} | accepted
+            if ood == "letters":
+                for number, part in enumerate("abc"):
+                    accepted = {"metric": "fpr_at_95_id", "value": 1 - _squash(z - 1 + number), "n_ood": 30 + number}
+                    yield columns | {"part": part} | accepted
 
 
 def _measures(z: float) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from outfield.data import datasets, views
 from outfield.data.base import Dataset, Source
 from outfield.data.in_memory import in_memory
-from outfield.testing._expect import all_of, comes_back_from_json, expect, is_found_by_its_name
+from outfield.testing._expect import all_of, carries_tags, comes_back_from_json, expect, is_found_by_its_name
 
 
 def check_source(source: Source) -> None:
@@ -33,6 +33,7 @@ def fields(source: Source) -> None:
     """It is found by its name, comes back from JSON, and has a hash."""
     is_found_by_its_name("sources", source)
     comes_back_from_json("sources", source)
+    carries_tags("sources", type(source))
     hash(source)
 
 

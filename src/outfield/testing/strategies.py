@@ -18,7 +18,7 @@ from outfield.registry import create, name_of
 from outfield.strategies import FAMILIES, Moment, Strategy, train
 from outfield.tasks.base import Task
 from outfield.tasks.classify import Classify
-from outfield.testing._expect import all_of, expect, is_found_by_its_name, refused
+from outfield.testing._expect import all_of, carries_tags, expect, is_found_by_its_name, refused
 from outfield.types import Batch
 
 CLASSES = 3
@@ -162,6 +162,7 @@ MADE: dict[str, tuple[Callable[[int], Batch], Callable[[], nn.Module]]] = {
 def declares(case: Case) -> None:
     """It is found by its name; its family, its items and its streams are known."""
     is_found_by_its_name("strategies", case.strategy)
+    carries_tags("strategies", type(case.strategy))
     expect(case.strategy.family in FAMILIES, f"a family of {FAMILIES}", case.strategy.family)
     case.strategy.check_task(case.task, case.data.streams)
 

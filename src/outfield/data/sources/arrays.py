@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,8 @@ class Arrays(Source):
     items: str | None = None
     labels: str | None = None
     classes: tuple[str, ...] | None = None
+
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures", "rows"})
 
     def files(self) -> tuple[Path, ...]:
         return tuple(

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,8 @@ class Diabetes(Source):
     part: str = "all"
     ages: tuple[float, float] | None = None
     seed: int = 0
+
+    modality: ClassVar[frozenset[str]] = frozenset({"rows"})
 
     def files(self) -> tuple[Path, ...]:
         return ()

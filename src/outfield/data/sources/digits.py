@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,8 @@ class Digits(Source):
     part: str = "all"
     side: int = 16
     seed: int = 0
+
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
 
     def files(self) -> tuple[Path, ...]:
         return ()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from outfield.data.base import Dataset, Source
 from outfield.data.folder_tree import Tree
@@ -58,6 +59,8 @@ class Folder(Source):
     side: int | None = None
     upright: bool = False
     broken: Broken = "refuse"
+
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
 
     def files(self) -> tuple[Path, ...]:
         return (home(self.path),)

@@ -4,6 +4,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,8 @@ class Glyphs(Source):
     classes: tuple[int, ...] | None = None
     detail: int | None = None
     seed: int = 0
+
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
 
     def files(self) -> tuple[Path, ...]:
         return ()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,8 @@ class Hub(Source):
     side: int | None = None
     upright: bool = False
     broken: Broken = "refuse"
+
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures", "tokens"})
 
     def load(self) -> Dataset:
         rows = self._rows()

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ListDataset
@@ -43,6 +44,8 @@ class Nli(Source):
     format: str
     path: str
     neutral: bool = False
+
+    modality: ClassVar[frozenset[str]] = frozenset({"tokens"})
 
     def files(self) -> Sequence[Path] | None:
         return None if self.path.startswith("hub:") else (home(self.path),)

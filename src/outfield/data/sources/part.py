@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from outfield.data import sampling, views
 from outfield.data.base import Dataset, Source
@@ -39,6 +40,8 @@ class Part(Source):
     classes: tuple[int, ...] | None = None
     limit: int | None = None
     seed: int = 0
+
+    modality: ClassVar[frozenset[str]] = frozenset({"any"})
 
     def __post_init__(self) -> None:
         if not isinstance(self.of, Source):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -45,6 +46,8 @@ class Photos(Source):
     detail: int | None = None
     region: str = "whole"
     seed: int = 0
+
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
 
     def files(self) -> tuple[Path, ...]:
         return ()

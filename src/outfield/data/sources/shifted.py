@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from outfield import registry
 from outfield.data import views
@@ -34,6 +35,8 @@ class Shifted(Source):
     shift: str = "gaussian_noise"
     severity: int = 3
     seed: int = 0
+
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
 
     def __post_init__(self) -> None:
         if not isinstance(self.of, Source):

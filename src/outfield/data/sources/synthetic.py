@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,8 @@ class Synthetic(Source):
     channels: int = 1
     pictures: Source | None = None
     seed: int = 0
+
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
 
     def files(self) -> Sequence[Path] | None:
         return () if self.pictures is None else self.pictures.files()

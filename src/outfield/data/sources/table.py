@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,8 @@ class Table(Source):
     broken: Broken = "refuse"
     target: str | None = None
     group: str | None = None
+
+    modality: ClassVar[frozenset[str]] = frozenset({"rows"})
 
     def __post_init__(self) -> None:
         if self.label is not None and self.target is not None:

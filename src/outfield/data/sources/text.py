@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,8 @@ class Text(Source):
     under: str | None = None
     quotes: bool = True
     broken: Broken = "refuse"
+
+    modality: ClassVar[frozenset[str]] = frozenset({"tokens"})
 
     def files(self) -> tuple[Path, ...]:
         return (home(self.path),)

@@ -9,7 +9,7 @@ from functools import partial
 from glob import glob
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,8 @@ class Webdataset(Source):
     side: int | None = None
     upright: bool = False
     broken: Broken = "refuse"
+
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
 
     def files(self) -> tuple[Path, ...]:
         return tuple(map(Path, _ranged(self.path)))

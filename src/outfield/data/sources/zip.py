@@ -4,6 +4,7 @@ import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from outfield.data.base import Dataset, Source
 from outfield.data.sources._decoding import Decoding
@@ -52,6 +53,8 @@ class Zip(Source):
     side: int | None = None
     upright: bool = False
     broken: Broken = "refuse"
+
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
 
     def files(self) -> tuple[Path, ...]:
         return (home(self.path),)

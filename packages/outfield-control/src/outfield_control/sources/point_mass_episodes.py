@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import cos, pi, sin
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -52,6 +53,8 @@ class PointMassEpisodes(Source):
     gravity: float = 0.0
     mass: float = 1.0
     seed: int = 0
+
+    modality: ClassVar[frozenset[str]] = frozenset({"episodes"})
 
     def files(self) -> tuple[Path, ...]:
         return ()

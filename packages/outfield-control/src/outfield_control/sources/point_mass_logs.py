@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from outfield.data.base import Dataset, Source
 from outfield.data.datasets import ArrayDataset
@@ -58,6 +58,8 @@ class PointMassLogs(Source):
     damping: float = 0.5
     noise: float = 0.3
     seed: int = 0
+
+    modality: ClassVar[frozenset[str]] = frozenset({"rows"})
 
     def files(self) -> tuple[Path, ...]:
         return ()

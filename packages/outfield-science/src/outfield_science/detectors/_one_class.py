@@ -48,6 +48,7 @@ class OneClassMethod(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"inputs"})
     information: ClassVar[str] = "inputs"
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures", "rows"})
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {
         "variance": (1e-6, 1.0),

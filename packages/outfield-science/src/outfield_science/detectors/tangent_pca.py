@@ -47,6 +47,7 @@ class TangentPCA(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"inputs"})
     information: ClassVar[str] = "inputs"
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {
         "components": (1, 1e6),

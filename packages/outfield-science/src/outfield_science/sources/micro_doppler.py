@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -74,6 +74,8 @@ class MicroDoppler(Source):
     representation: Literal["spectrum", "covariance"] = "spectrum"
     ridge: float = 1e-3
     seed: int = 0
+
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
 
     def __post_init__(self) -> None:
         _check_choice("part", self.part, ("fit", "val", "test"))

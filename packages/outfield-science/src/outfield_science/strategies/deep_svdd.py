@@ -51,6 +51,7 @@ class DeepSVDD(Strategy):
     weight_decay: float = 1e-6
     contamination: float = 0.0
 
+    tasks: ClassVar[frozenset[str]] = frozenset({"anomaly", "novelty", "ood"})
     family: ClassVar[str] = "self-supervised"
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"contamination": (0.0, 0.5)}
 

@@ -29,6 +29,7 @@ class AttentionEntropy(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"attention_entropy"})
     information: ClassVar[str] = "layers"
+    modality: ClassVar[frozenset[str]] = frozenset({"tokens"})
 
     def probes(self) -> tuple[Probe, ...]:
         return (Probe(self.layer),)

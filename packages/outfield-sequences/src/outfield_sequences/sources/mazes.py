@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,8 @@ class Mazes(Source):
     fewest: int = 1
     unique: bool = True
     distinct: bool = False
+
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures", "tokens"})
 
     def __post_init__(self) -> None:
         for value, known in ((self.generator, tuple(GENERATORS)), (self.form, FORMS)):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,8 @@ class Priorities(Source):
     most: int = 16
     classes: int = 10
     seed: int = 0
+
+    modality: ClassVar[frozenset[str]] = frozenset({"tokens"})
 
     def __post_init__(self) -> None:
         if min(self.n, self.fewest) < 1 or self.most < self.fewest or self.classes < 2:
