@@ -299,9 +299,16 @@ def _one(kind: str) -> str:
 def _prose(text: str, width: int) -> Iterator[str]:
     for paragraph in text.replace("``", "").split("\n\n"):
         lists = any(line.startswith(("  ", "* ", "- ", "=")) for line in paragraph.splitlines())
-        yield paragraph if lists else _wrapped(" ".join(paragraph.split()), width)
+        yield _lines(paragraph, width) if lists else _wrapped(" ".join(paragraph.split()), width)
 
 
+def _lines(paragraph: str, width: int) -> str:
+    """Lines of their own, each broken where the terminal ends."""
+    depths = ((line, len(line) - len(line.lstrip())) for line in paragraph.splitlines())
+    return "\n".join(line if len(line) <= width else _wrapped(line, width, " " * (depth + 2)) for line, depth in depths)
+
+
+WIDE_PARAMETER = 40
 FACTS = {
     "information": "Rests on",
     "question": "Asks",
@@ -344,8 +351,16 @@ def _parameters(page: Page, width: int) -> str:
     if not page.parameters:
         return "Parameters: none"
     said = _pages.said_of(page.sections.get("Parameters", ""))
-    rows = [(f"  {_signed(one)}", said.get(one.name, "").replace("``", "")) for one in page.parameters]
+    rows = [_parameter(one, said.get(one.name, "").replace("``", "")) for one in page.parameters]
     return f"Parameters\n{columns(rows, width)}"
+
+
+def _parameter(one: Parameter, said: str) -> tuple[str, str]:
+    """Name with its default, and what it is; a long default stands with what it is."""
+    signed = _signed(one)
+    if len(signed) <= WIDE_PARAMETER:
+        return f"  {signed}", said
+    return f"  {one.name}", f"= {one.default}. {said}".rstrip()
 
 
 def _signed(one: Parameter) -> str:

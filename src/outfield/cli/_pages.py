@@ -150,9 +150,8 @@ def _value(node: ast.expr, constants: dict[str, Any]) -> Any:
             return constants[name]
         case ast.Call(func=ast.Name("frozenset")):
             return frozenset(_value(node.args[0], constants)) if node.args else frozenset()
-        case ast.Dict():
-            values = (_value(value, constants) for value in node.values)
-            return {ast.literal_eval(key): value for key, value in zip(node.keys, values, strict=True) if key}
+        case ast.Set() | ast.Dict():
+            return _collection(node, constants)
         case ast.Subscript(value=ast.Name(id=name), slice=ast.Slice() as part) if name in constants:
             ends = (None if end is None else ast.literal_eval(end) for end in (part.lower, part.upper, part.step))
             return constants[name][slice(*ends)]
@@ -160,6 +159,13 @@ def _value(node: ast.expr, constants: dict[str, Any]) -> Any:
         return ast.literal_eval(node)
     except ValueError:
         return ast.unparse(node)
+
+
+def _collection(node: ast.Set | ast.Dict, constants: dict[str, Any]) -> Any:
+    if isinstance(node, ast.Set):
+        return {_value(one, constants) for one in node.elts}
+    values = (_value(value, constants) for value in node.values)
+    return {ast.literal_eval(key): value for key, value in zip(node.keys, values, strict=True) if key}
 
 
 def _default(node: ast.expr, constants: dict[str, Any]) -> str:
@@ -181,19 +187,26 @@ def _family(module: str, cls: str) -> Iterator[tuple[ast.ClassDef, dict[str, Any
     tree = _tree(module)
     if tree is None or not cls:
         return
-    constants = _constants(tree)
     imported = {
         alias.asname or alias.name: (str(node.module), alias.name)
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
+    constants = {**_constants_of(imported), **_constants(tree)}
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == cls:
             yield node, constants
             for base in node.bases:
                 name = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
                 yield from _family(*imported.get(name, (module, name)))
+
+
+def _constants_of(imported: dict[str, tuple[str, str]]) -> dict[str, Any]:
+    """The constants among what a file imports."""
+    trees = {name: _tree(module) for name, (module, _) in imported.items() if name.isupper()}
+    found = {name: _constants(tree) for name, tree in trees.items() if tree is not None}
+    return {name: found[name][imported[name][1]] for name in found if imported[name][1] in found[name]}
 
 
 def _constants(tree: ast.Module) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class CoVer(Detector):
     corruptions: tuple[str, ...] = ("blur",)
     severity: int = 1
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: ClassVar[frozenset[str]] = frozenset({"corrupted"})
     information: ClassVar[str] = "outputs"
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "corruptions": ((), ("blur",), ("jpeg",), ("gaussian_noise",), ("blur", "jpeg", "gaussian_noise")),
@@ -76,8 +76,8 @@ class CoVer(Detector):
                 "Name shifts that there are."
             )
         object.__setattr__(self, "information", self.base.information)
-        if self.corruptions:
-            object.__setattr__(self, "needs", self.needs | {"corrupted"})
+        if not self.corruptions:
+            object.__setattr__(self, "needs", self.needs - {"corrupted"})
 
     def probes(self) -> tuple[Probe, ...]:
         return self._probes
