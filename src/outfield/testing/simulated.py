@@ -110,6 +110,7 @@ def _model_rows(common: Row, accuracy: float, shifts: Sequence[str], rng: np.ran
         "balanced_accuracy": accuracy,
     }
     measures |= {name: rng.lognormal(0, 0.2) for name in FEATURES}
+    measures["activation_coverage"] = 0.5 * accuracy
     yield from (common | {"set_kind": "id", "metric": name, "value": value} for name, value in measures.items())
     for j, shift in enumerate(shifts):
         for severity in range(1, 6):
