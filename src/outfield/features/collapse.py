@@ -88,7 +88,7 @@ def _from_a_simplex(units: Tensor) -> float:
 
 
 def _of_norm_one(rows: Tensor) -> Tensor:
-    return rows / rows.norm()
+    return rows / rows.square().sum().sqrt()
 
 
 def _elsewhere(chunk: Outputs, means: Tensor) -> float:
