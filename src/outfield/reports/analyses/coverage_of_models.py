@@ -74,9 +74,10 @@ def _drawn(results: Results) -> str:
 def _chart(table: pl.DataFrame, results: Results) -> alt.TopLevelMixin:
     mark = style.family(results.families)
     points = alt.Chart(style.rows(table)).mark_point(filled=True, size=60)
-    return points.encode(
+    chart: alt.TopLevelMixin = points.encode(
         x=alt.X("coverage:Q", title="Coverage of neurons", scale=alt.Scale(zero=False)),
         y=style.up("shifted", f"{results.measure.average} under shift"),
         tooltip=[style.name("model", "model"), style.tip("coverage", "coverage"), style.tip("shifted", "under shift")],
         **mark,
     ).properties(width="container", height=320)
+    return chart
