@@ -72,6 +72,6 @@ def _trained(x: Tensor, y: Tensor, seed: int) -> nn.Sequential:
 
 @torch.no_grad()
 def _said(network: nn.Sequential, x: Tensor, y: Tensor) -> Outputs:
-    features = network[:-1](x)
-    last = network[-1]
+    features, last = network[:-1](x), network[-1]
+    assert isinstance(last, nn.Linear)
     return Outputs(last(features), features, y, Head(last.weight.detach(), last.bias.detach()))

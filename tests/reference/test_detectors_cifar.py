@@ -88,7 +88,7 @@ def test_top_features_of_ood_inputs_move_further() -> None:
     moved = {}
     for name in ("test", "cifar100"):
         with model.evaluating():
-            x = model.prepare(data[name].read(slice(0, 200))).requires_grad_()
+            x = model.prepare(data[name].read(slice(0, 100))).requires_grad_()
             first = model.forward(x)
             after = probe(model, x, first)[probe.key]
         top = first.features.detach().topk(6, dim=1)

@@ -31,7 +31,7 @@ def served(*offers: str) -> set[str]:
 
 
 def test_a_model_with_all_serves_every_detector() -> None:
-    assert served("logits", "features", "head", "layers", "gradients") == set(registry.own("detectors"))
+    assert served("logits", "features", "head", "layers", "gradients", "pictures") == set(registry.own("detectors"))
 
 
 def test_a_model_without_a_head_keeps_what_reads_features() -> None:

@@ -17,7 +17,7 @@ from tests.reference.test_detectors_formulae import WORLD, C
 
 
 def normed(rows: np.ndarray, p: float) -> np.ndarray:
-    return rows / np.linalg.norm(rows, ord=p, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, ord=p, axis=1, keepdims=True))
 
 
 def by_autograd(a: np.ndarray, b: np.ndarray, p: float) -> float:
@@ -51,7 +51,7 @@ def test_two_is_the_gaussian_of_class_means() -> None:
     means = normed(np.array([WORLD.train.f[WORLD.train.y == c].mean(0) for c in range(C)]), 2)
 
     def squares(rows: np.ndarray) -> np.ndarray:
-        return ((normed(rows, 2)[:, None] - means) ** 2).sum(2)
+        return np.asarray(((normed(rows, 2)[:, None] - means) ** 2).sum(2))
 
     heights = np.exp(-squares(WORLD.train.f) / 0.1).mean(0)
     expected = -np.log((np.exp(-squares(WORLD.test.f) / 0.1) / heights).sum(1))

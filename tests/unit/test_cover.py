@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from outfield.data.shifts.blur import Blur
+from outfield.detectors._requirements import asks
 from outfield.detectors.base import Detector
 from outfield.detectors.cover import CoVer
 from outfield.detectors.energy import Energy
@@ -23,6 +24,7 @@ from outfield.features.probes.base import Probe
 from outfield.features.probes.corrupted import Corrupted
 from outfield.metrics.auroc import Auroc
 from outfield.metrics.base import IdScores
+from outfield.models.base import lacking
 from outfield.models.torch import TorchModel
 from outfield.studies.tuning import tune
 from outfield.testing.world import extract, world
@@ -160,3 +162,13 @@ def test_bases_and_inputs_that_cannot_be_are_refused() -> None:
         Corrupted()(model, torch.full((1, 1, 6, 6), 9.0), Outputs())  # type: ignore[arg-type]  # of a model, what it asks
     with pytest.raises(UserError, match=r"Expected pictures \[n, C, H, W\] to corrupt, .* but got \[3, 4\]"):
         Corrupted()(model, torch.zeros(3, 4), Outputs())  # type: ignore[arg-type]  # the same
+
+
+def test_a_model_whose_pictures_are_not_known_goes_without() -> None:
+    """An own preprocessing may do anything: whether its output is a picture less mean over deviation cannot be told."""
+    pictures = planted(0)["known"][:2]
+    known = TorchModel(Patterns(SIDE), pictures)
+    own = TorchModel(Patterns(SIDE), pictures, preprocess=lambda items: torch.as_tensor(items).permute(0, 3, 1, 2))
+    assert lacking(known, asks(CoVer())) == ()
+    assert lacking(own, asks(CoVer())) == ("pictures of known mean and deviation as its input",)
+    assert lacking(own, asks(CoVer(corruptions=()))) == ()

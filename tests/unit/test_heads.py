@@ -130,7 +130,7 @@ LEFT_OUT = {
 @pytest.mark.parametrize("what", LEFT_OUT)
 def test_what_is_no_linear_head_is_not_taken_for_one(what: str) -> None:
     model = TorchModel(randomised(LEFT_OUT[what]), PICTURES)
-    assert model.head is None and model.offers == {"logits", "layers", "gradients"}
+    assert model.head is None and model.offers == {"logits", "layers", "gradients", "pictures"}
     assert "no linear head" in repr(model)
     assert not model.forward(model.prepare(PICTURES)).has("features")
 

@@ -538,7 +538,7 @@ def test_onnx_tensors_can_be_named(cnn: Path) -> None:
     model = open_model(cnn, features=convolution, layers=[convolution])
     out = model.forward(model.prepare(COLOUR), model.layers)
     assert out.layers[convolution].ndim == 4 and out.features.shape == (4, out.layers[convolution].shape[1])
-    assert model.head is None and model.offers == {"logits", "features", "layers"}
+    assert model.head is None and model.offers == {"logits", "features", "layers", "pictures"}
     with pytest.raises(UserError, match="no 'nowhere'"):
         open_model(cnn, features="nowhere")
 

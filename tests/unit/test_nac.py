@@ -40,7 +40,7 @@ def test_the_gradient_is_that_of_autograd() -> None:
 
 def states(rows: Rows, alpha: float) -> np.ndarray:
     gradient = np.array([sum((p[c] - 1 / C) * WORLD.W[c] for c in range(C)) for p in softmax(rows.z, axis=1)])
-    return expit(alpha * rows.f * gradient)
+    return np.asarray(expit(alpha * rows.f * gradient))
 
 
 def test_formula() -> None:

@@ -6,7 +6,7 @@ from outfield.detectors.base import Detector
 
 
 def asks(detector: Detector) -> frozenset[str]:
-    """What a detector, its fit and its probes ask of a model: of logits, classes, features, head, layers, gradients.
+    """What a detector, its fit and its probes ask of a model, by the names of what models offer, and ``classes``.
 
     A head that ``score`` reads gives it logits; a probe that differentiates does so with logits.
 
@@ -23,6 +23,7 @@ def asks(detector: Detector) -> frozenset[str]:
     asked = {
         "gradients": any(one.needs_graph for one in probes),
         "layers": any(one.needs_layers for one in probes),
+        "pictures": any(one.needs_pictures for one in probes),
         "logits": "head" in detector.needs or any(one.needs_graph for one in probes),
     }
     return detector.needs | detector.fits_with | {name for name, needed in asked.items() if needed}

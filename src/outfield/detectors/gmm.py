@@ -115,7 +115,8 @@ def _mixture(moments: MomentSums, whiteners: list[Tensor]) -> State:
 
 def _log_height(one: Tensor) -> Tensor:
     """Log of a Gaussian's density at its mean, in the space that its whitener keeps."""
-    return torch.linalg.slogdet(one.T @ one).logabsdet / 2 - one.shape[1] * math.log(2 * math.pi) / 2
+    height: Tensor = torch.linalg.slogdet(one.T @ one).logabsdet / 2 - one.shape[1] * math.log(2 * math.pi) / 2
+    return height
 
 
 def _widened(rows: Tensor, width: int) -> Tensor:

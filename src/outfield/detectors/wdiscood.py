@@ -84,4 +84,5 @@ def _directions(moments: MomentSums) -> Tensor:
     weighted = away * (moments.counts / moments.n).sqrt()[:, None]
     _, lengths, directions = torch.linalg.svd(weighted, full_matrices=False)
     kept = lengths[: len(away) - 1] > 1e-10 * lengths[0]
-    return directions[: len(kept)][kept].T.contiguous()
+    found: Tensor = directions[: len(kept)][kept].T.contiguous()
+    return found

@@ -75,3 +75,28 @@ def coverage(counts: Tensor, filled: float) -> Tensor:
     """
     rows = counts.sum(1, keepdim=True).clamp(min=1)
     return (counts.double() / (filled * rows)).clamp(max=1)
+
+
+def total_coverage(
+    chunks: Iterable[Outputs], head: Head, alpha: float = 10.0, bins: int = 50, filled: float = 0.01
+) -> float:
+    """NAC-ME: the mean coverage of all bins of all penultimate neurons, from 0 to 1 [1].
+
+    Models whose ID inputs reach more of the states of their neurons are expected to answer better under shift.
+
+    Parameters
+    ----------
+    chunks : iterable of Outputs with logits, features and labels
+
+    Examples
+    --------
+    >>> out = Outputs(torch.tensor([[0.0, 99.0]]), torch.tensor([[0.0, 2.0]]), torch.tensor([1]))
+    >>> total_coverage([out], Head(torch.eye(2), torch.zeros(2)), bins=4)
+    0.25
+
+    References
+    ----------
+    [1] Liu, Tian, Li, Ma, Wang. Neuron Activation Coverage: Rethinking Out-of-distribution Detection and
+        Generalization. ICLR 2024.
+    """
+    return float(coverage(state_counts(chunks, head, alpha, bins), filled).mean())

@@ -32,7 +32,10 @@ class Model(Protocol):
 
     @property
     def offers(self) -> frozenset[str]:
-        """Of ``logits``, ``features``, ``head``, ``layers`` and ``gradients`` (of logits by the input)."""
+        """Of ``logits``, ``features``, ``head``, ``layers``, ``gradients`` (of logits by the input) and ``pictures``.
+
+        The last where its input is pictures from 0 to 1, less ``input_mean``, over ``input_std``.
+        """
         ...
 
     @property
@@ -77,6 +80,7 @@ LACKS = {
     "head": "a linear head",
     "layers": "layers that give feature maps",
     "gradients": "gradients of its input",
+    "pictures": "pictures of known mean and deviation as its input",
 }
 """What a model may not have, in words."""
 

@@ -319,6 +319,7 @@ class OnnxModel:
     @property
     def offers(self) -> frozenset[str]:
         has = {"logits": True, "features": self.features_name, "head": self.linear, "layers": self.layers}
+        has["pictures"] = isinstance(self.preprocess, Pictures) and not isinstance(self.preprocess, ChannelsLast)
         return frozenset(name for name, value in has.items() if value)
 
     @property

@@ -19,7 +19,7 @@ from outfield import keys
 from outfield.data.base import Items
 from outfield.errors import UserError
 from outfield.models import heads
-from outfield.models.preprocess import Named, Preprocess, code_of, fitting, shown, stated
+from outfield.models.preprocess import Named, Pictures, Preprocess, code_of, fitting, shown, stated
 from outfield.types import Head, Outputs
 
 
@@ -180,6 +180,7 @@ class TorchModel:
             "head": self.site and not self.numbers,
             "layers": self.layers,
             "gradients": not self.numbers and self.differentiable and getattr(self.preprocess, "fractions", True),
+            "pictures": isinstance(self.preprocess, Pictures),
         }
         return frozenset(name for name, value in has.items() if value)
 

@@ -26,6 +26,8 @@ from outfield.detectors.base import Detector
 from outfield.errors import UserError
 from outfield.estimators.base import Answered
 from outfield.features.cache import Entries
+from outfield.features.collapse import collapse
+from outfield.features.coverage import total_coverage
 from outfield.features.extract import Values, check_labels, extract, extract_shard
 from outfield.features.fit_data import FitData
 from outfield.features.statistics import feature_statistics
@@ -541,14 +543,15 @@ _CLASSES = ("classes", "labels_present", "majority_share", "predicted_share")
 
 
 def _described(values: Values) -> dict[str, float]:
-    """Classes that the head and the labels have, shares of the most frequent ones, and statistics of the features."""
+    """Classes of head and labels, shares of the most frequent, and the features: statistics, collapse, coverage."""
     said, found = _predictions(values), {}
     if said is not None:
         labels, predicted = (np.bincount(numbers) for numbers in (said.labels, said.predicted))
         counts = (said.n_classes, np.count_nonzero(labels), labels.max() / len(said), predicted.max() / len(said))
         found = dict(zip(_CLASSES, map(float, counts), strict=True))
     if values.head is not None and said is not None:
-        found |= feature_statistics(values)
+        found |= feature_statistics(values) | collapse(values, values.head)
+        found["activation_coverage"] = total_coverage(values, values.head)
     return found
 
 

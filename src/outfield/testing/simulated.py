@@ -137,6 +137,7 @@ def _model_rows(common: Row, accuracy: float, shifts: Sequence[str], rng: np.ran
         "distance_to_constant": 2.0 * accuracy,
     }
     measures |= {name: rng.lognormal(0, 0.2) for name in FEATURES}
+    measures["activation_coverage"] = 0.5 * accuracy
     yield from (common | {"set_kind": "id", "metric": name, "value": value} for name, value in measures.items())
     for group, value in {"site a": accuracy + 0.01, "site b": accuracy - 0.04}.items():
         yield common | {"set_kind": "id", "metric": "accuracy", "role": "group", "group": group, "value": value}

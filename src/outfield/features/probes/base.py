@@ -44,6 +44,8 @@ class Probe(ABC):
     """True where the probe differentiates the first forward pass with respect to its input."""
     needs_layers: ClassVar[bool] = False
     """True where the probe reads the activations of the model's layers in the first forward pass."""
+    needs_pictures: ClassVar[bool] = False
+    """True where the probe changes the pictures that the model was given."""
 
     @property
     def key(self) -> str:

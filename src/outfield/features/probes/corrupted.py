@@ -47,6 +47,7 @@ class Corrupted(Probe):
 
     passes: ClassVar[int] = 1
     forwards: ClassVar[int] = 1
+    needs_pictures: ClassVar[bool] = True
 
     def __call__(self, model: Model, x: Tensor, first: Outputs) -> dict[str, Tensor]:
         mean, deviation = (one.to(x) for one in (model.input_mean, model.input_std))
@@ -54,13 +55,13 @@ class Corrupted(Probe):
             pictures = (x.detach() * deviation + mean).cpu() if x.ndim == _PICTURES else x
             _check(pictures)
             found = model.forward((self._shifted(pictures).to(x) - mean) / deviation)
-        fields = {name: getattr(found, name) for name in ("logits", "features") if found.has(name)}
-        return {f"{self.key}/{name}": values for name, values in fields.items()}
+        return {f"{self.key}/{name}": getattr(found, name) for name in _FIELDS if found.has(name)}
 
     def outputs(self, out: Outputs) -> Outputs:
         """The outputs that this probe left in ``out.layers``, with the head of ``out``."""
-        found = {name.rpartition("/")[2]: values for name, values in self.values(out).items()}
-        return Outputs(**found, head=out.head if out.has("head") else None)
+        found = self.values(out)
+        logits, features = (found.get(f"{self.key}/{name}") for name in _FIELDS)
+        return Outputs(logits, features, head=out.head if out.has("head") else None)
 
     def _shifted(self, pictures: Tensor) -> Tensor:
         shift: Shift = create("shifts", self.shift)
@@ -69,6 +70,7 @@ class Corrupted(Probe):
         return torch.from_numpy(np.stack(shifted)).permute(0, 3, 1, 2)
 
 
+_FIELDS = ("logits", "features")
 _PICTURES = 4
 """Dimensions of a batch of pictures."""
 
