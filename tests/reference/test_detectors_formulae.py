@@ -396,7 +396,10 @@ def test_adascale() -> None:
 
 
 def test_every_detector_has_its_formula() -> None:
-    assert {name for name, *_ in CASES} | {"gram", "odin", "adascale"} >= set(own("detectors"))
+    from tests.reference import test_further_detectors_formulae as further
+
+    held = {name for name, *_ in (*CASES, *further.CASES)} | further.BY_PROBES
+    assert held | {"gram", "odin", "adascale"} >= set(own("detectors"))
 
 
 @pytest.mark.parametrize("name", ["msp", "entropy", "gen", "odin", "temp_scale"])
