@@ -17,8 +17,12 @@ from sklearn.metrics.pairwise import cosine_similarity, rbf_kernel
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
 
+from outfield.errors import UserError
+from outfield.features.banks import priorities
 from outfield.features.fit_data import FitData
 from outfield.registry import create
+from outfield.testing.world import TinyModel, extract, world
+from outfield.types import Outputs
 from tests.reference.test_detectors_formulae import WORLD, C, D
 
 
@@ -154,5 +158,109 @@ def test_formula(name: str, params: dict[str, Any], formula: Callable[[Any], np.
     np.testing.assert_allclose(ours, expected, rtol=tolerance, atol=tolerance * expected.std())
 
 
-BY_PROBES: set[str] = set()
-"""Detectors whose values come from probes, each held below."""
+BY_PROBES = {"blood", "iodin", "rankfeat", "patchcore", "predictive_uncertainty"}
+"""Detectors whose values come from probes: held here below and in tests/unit, each in the file of its name."""
+
+
+def test_iodin_moves_the_number_of_the_largest_gradient() -> None:
+    model, x = world().model, world().test.x[:12]
+    detector = create("detectors", "iodin", temperature=10.0, epsilon=0.05)
+    ours = detector.score(extract(model, x, None, detector.probes()), {}).numpy()
+    for i in range(len(x)):
+        row = x[i : i + 1].clone().requires_grad_()
+        logits = model.forward(row).logits
+        torch.nn.functional.cross_entropy(logits.double() / 10, logits.argmax(1)).backward()
+        assert row.grad is not None
+        gradient, moved = row.grad.flatten().numpy(), row.detach().numpy().copy().ravel()
+        j = int(np.abs(gradient).argmax())
+        moved[j] -= 0.05 * np.sign(gradient[j]) / 0.5
+        after = model.forward(torch.from_numpy(moved).view_as(row)).logits.detach().double().numpy()
+        np.testing.assert_allclose(ours[i], 1 - softmax(after / 10, axis=1).max(), rtol=1e-4)
+
+
+def test_rankfeat_goes_on_without_the_largest_singular_component() -> None:
+    model, x = world().model, world().test.x[:12]
+    detector = create("detectors", "rankfeat")
+    ours = detector.score(extract(model, x, None, detector.probes()), {}).numpy()
+    maps = model.conv(x).relu().detach().numpy().reshape(12, 6, -1)
+    u, s, v = np.linalg.svd(maps, full_matrices=False)
+    s[:, 0] = 0
+    rest = torch.from_numpy((u * s[:, None]) @ v).flatten(1)
+    logits = model.linear(model.hidden(rest).relu()).detach().double().numpy()
+    np.testing.assert_allclose(ours, -logsumexp(logits, axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (7, 3), (1, 5), (4, 1)])
+def test_what_rankfeat_leaves_has_one_singular_value_fewer(shape: tuple[int, int]) -> None:
+    from outfield.features.probes.rankfeat import without_rank_one
+
+    maps = torch.randn(5, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    before, after = torch.linalg.svdvals(maps), torch.linalg.svdvals(without_rank_one(maps))
+    torch.testing.assert_close(after[:, :-1], before[:, 1:], rtol=1e-6, atol=1e-9)
+    assert not without_rank_one(torch.zeros(2, *shape)).any()
+
+
+def test_rankfeat_of_two_blocks_is_the_mean_of_their_logits() -> None:
+    from outfield.models.networks.small_cnn import SmallCNN
+    from outfield.models.torch import TorchModel
+
+    torch.manual_seed(0)
+    net = SmallCNN(classes=3, width=4).eval()
+    model = TorchModel(net, np.zeros((1, 8, 8, 1), np.uint8))
+    x = torch.rand(4, 1, 8, 8)
+    (probe,) = create("detectors", "rankfeat").probes()
+    first = model.forward(x, model.layers)
+    out = Outputs(layers=probe(model, x, first))
+    last, before = model.layers[-1], model.layers[-2]
+    logits = []
+    for name in (last, before):
+        values = first.layers[name].detach().numpy()
+        u, s, v = np.linalg.svd(values.reshape(4, values.shape[1], -1), full_matrices=False)
+        s[:, 0] = 0
+        rest = torch.from_numpy(((u * s[:, None]) @ v).reshape(values.shape))
+        rest = rest if name == last else getattr(net, last)(rest)
+        logits.append(net.head(net.pool(rest).flatten(1)).detach())
+    expected = -torch.logsumexp((logits[0] + logits[1]) / 2, dim=1)
+    torch.testing.assert_close(create("detectors", "rankfeat").score(out, {}), expected, rtol=1e-4, atol=1e-5)
+    assert not net.block3._forward_hooks, "the layer is as it was"
+
+
+def test_patchcore_is_the_largest_distance_to_the_coreset() -> None:
+    model = world().model
+    detector = create("detectors", "patchcore", patches=15, rows=40)
+    (probe,) = detector.probes()
+    train, test = (extract(model, split.x[:60], None, [probe]) for split in (world().train, world().test))
+    ours = detector.score(test, detector.fit(FitData.of(train))).numpy()
+
+    def patches(x: torch.Tensor) -> np.ndarray:
+        maps = np.pad(model.conv(x).relu().detach().numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)))
+        means = [[maps[:, :, i : i + 3, j : j + 3].mean((2, 3)) for j in range(4)] for i in range(4)]
+        return np.array(means).transpose(2, 0, 1, 3).reshape(len(x), 16, -1)
+
+    rows = np.sort(np.argsort(priorities(np.arange(60), 0))[:40])
+    known = patches(world().train.x[rows]).reshape(-1, 6)
+    known = known[np.sort(np.argsort(priorities(np.arange(len(known)), 0))[:300])]
+    bank = [int(((known - known.mean(0)) ** 2).sum(1).argmax())]
+    while len(bank) < 15:
+        bank.append(int(np.min([((known - known[b]) ** 2).sum(1) for b in bank], axis=0).argmax()))
+    gaps = np.linalg.norm(patches(world().test.x[:60])[:, :, None] - known[bank], axis=3)
+    np.testing.assert_allclose(ours, gaps.min(2).max(1), rtol=1e-3)
+
+
+def test_dropout_on_features_is_the_head_of_masked_features() -> None:
+    model, x = world().model, world().test.x[:5]
+    detector = create("detectors", "predictive_uncertainty", samples=400, rate=0.25)
+    (probe,) = detector.probes()
+    out = extract(model, x, None, [probe])
+    logits = out.layers[probe.key]
+    assert logits.shape == (5, 400, 5)
+    torch.testing.assert_close(logits.mean(1), out.logits, rtol=0, atol=0.2 * float(logits.std(1).max()))
+    kept = (out.features[:, None] * model.linear.weight[0].detach()).squeeze(1)
+    expected = (kept**2).sum(1) * 0.25 / 0.75
+    np.testing.assert_allclose(logits[:, :, 0].var(1).numpy(), expected.numpy(), rtol=0.4)
+
+
+def test_the_world_has_no_dropout_of_its_own() -> None:
+    (probe,) = create("detectors", "predictive_uncertainty", source="model").probes()
+    with pytest.raises(UserError, match=r"layers of dropout, or an ensemble, but .* has none"):
+        extract(TinyModel(), world().test.x[:2], None, [probe])

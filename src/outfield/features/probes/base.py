@@ -44,6 +44,8 @@ class Probe(ABC):
     """True where the probe differentiates the first forward pass with respect to its input."""
     needs_layers: ClassVar[bool] = False
     """True where the probe reads the activations of the model's layers in the first forward pass."""
+    needs_layer_graph: ClassVar[bool] = False
+    """True where the probe differentiates these by each other; the input itself need have no gradient."""
 
     @property
     def key(self) -> str:
@@ -73,5 +75,5 @@ class Probe(ABC):
         x : Tensor, [n, ...]
             Prepared inputs, a leaf that requires a gradient where ``needs_graph``.
         first : Outputs
-            The first forward pass of ``x``; with its graph where ``needs_graph``.
+            The first forward pass of ``x``; with its graph where ``needs_graph`` or ``needs_layer_graph``.
         """
