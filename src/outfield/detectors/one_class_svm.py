@@ -46,7 +46,7 @@ class OneClassSVM(Detector):
     """
 
     nu: float = 0.5
-    limit: int = 2000
+    limit: int = 1000
     seed: int = 0
 
     title: ClassVar[str] = "One-class SVM"

@@ -14,7 +14,7 @@ from outfield.features.folds import Fold
 from outfield.features.quantiles import Activations
 from outfield.features.row_chunks import in_pieces
 from outfield.features.rows import Rows
-from outfield.types import Outputs, State
+from outfield.types import Head, Outputs, State
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ class OptFS(Detector):
 
     Examples
     --------
-    >>> from outfield.types import Head
     >>> head = Head(torch.eye(2), torch.zeros(2))
     >>> out = Outputs(logits=torch.tensor([[3.0, 1.0]]), features=torch.tensor([[3.0, 1.0]]), head=head)
     >>> OptFS(bins=2).score(out, {"edges": torch.tensor([0.0, 2.0, 4.0]), "theta": torch.tensor([0.5, 2.0])})
@@ -60,7 +59,7 @@ class OptFS(Detector):
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"bins": (1, 10_000), "limit": (1, 1e9), "seed": (0, 2**62)}
 
     def folds(self) -> tuple[Fold[Any, Any], ...]:
-        return Activations(), Bank(("features", "logits"), limit=self.limit, seed=self.seed)
+        return Activations(), Bank(("features",), limit=self.limit, seed=self.seed)
 
     def fit(self, data: FitData) -> State:
         _, bank = self.folds()
@@ -68,15 +67,15 @@ class OptFS(Detector):
         edges = torch.linspace(low, max(high, low + 1e-6), self.bins + 1, dtype=torch.float64)
         rows: Rows = data.fold(bank)
         edges = edges.to(rows["features"].device)
-        importance = self._importance(rows, data.head.weight.to(edges.device), edges)
+        importance = self._importance(rows, data.head.to(edges.device), edges)
         length = importance.norm().clamp(min=torch.finfo(torch.float64).tiny)
         return {"edges": edges.float(), "theta": (importance / length * self.bins**0.5).float()}
 
-    def _importance(self, rows: Rows, weight: Tensor, edges: Tensor) -> Tensor:
+    def _importance(self, rows: Rows, head: Head, edges: Tensor) -> Tensor:
         """Mean over rows of what the activations of each bin add to the predicted logit, [bins]."""
         total = torch.zeros(self.bins + 2, dtype=torch.float64, device=edges.device)
         for chunk in rows.chunks(2048):
-            parts = chunk.features * weight[chunk.logits.argmax(1)].to(chunk.features.dtype)
+            parts = chunk.features * head.weight[head(chunk.features).argmax(1)].to(chunk.features.dtype)
             total.index_add_(0, _bins(chunk.features, edges.float()).flatten(), parts.double().flatten())
         return total[1:-1] / len(rows)
 

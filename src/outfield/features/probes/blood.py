@@ -72,13 +72,13 @@ class JacobianNorms(Probe):
 
     def _norms(self, layers: list[tuple[str, Tensor]]) -> Iterator[Tensor]:
         """Estimated squared norms [n] from the last transition to the first, past branches that lead nowhere."""
-        following, end = layers[-1]
+        (following, end), linked = layers[-1], False
         for name, start in layers[-2::-1]:
             norms = self._norm(start, end)
             if norms is not None:
                 yield norms
-                following, end = name, start
-            elif self.layers or name == layers[0][0]:
+                (following, end), linked = (name, start), True
+            elif self.layers or (name == layers[0][0] and not linked):
                 raise UserError(
                     f"Expected layers in their order, but {following} does not depend on {name}. "
                     "Name layers that follow each other."
