@@ -26,16 +26,17 @@ class PredictiveUncertainty(Detector):
     one that stands for the truth, each of three kinds: a ``single`` network (the first), the ``mean`` of all
     distributions, or ``each`` network in turn. The nine pairs have these names in the literature:
 
-    ==========  =======  ===========================  ===================================
-    predicting  truth    total                        epistemic
-    ==========  =======  ===========================  ===================================
-    each        mean     entropy of the mean          mutual information (BALD)
-    each        each                                  expected pairwise KL divergence
-    mean        each                                  reverse mutual information
-    mean        mean     entropy of the mean          zero
-    single      single   entropy of the network       zero
-    single      mean, each; mean, each   single       divergences from or to one network
-    ==========  =======  ===========================  ===================================
+    ==========  ======  ===================  ===============================
+    predicting  truth   total                epistemic
+    ==========  ======  ===================  ===============================
+    each        mean    entropy of the mean  mutual information (BALD)
+    each        each    cross-entropy        expected pairwise KL
+    mean        each    cross-entropy        reverse mutual information
+    mean        mean    entropy of the mean  zero
+    single      single  entropy of one       zero
+    single      others  cross-entropy        divergence of the one from them
+    others      single  cross-entropy        divergence of them from the one
+    ==========  ======  ===================  ===============================
 
     Expected pairwise KL is the sum of mutual information and its reverse.
 
