@@ -158,7 +158,7 @@ def test_formula(name: str, params: dict[str, Any], formula: Callable[[Any], np.
     np.testing.assert_allclose(ours, expected, rtol=tolerance, atol=tolerance * expected.std())
 
 
-BY_PROBES = {"blood", "iodin", "rankfeat", "patchcore", "predictive_uncertainty"}
+BY_PROBES = {"blood", "iodin", "rankfeat", "patchcore", "uncertainty"}
 """Detectors whose values come from probes: held here below and in tests/unit, each in the file of its name."""
 
 
@@ -249,7 +249,7 @@ def test_patchcore_is_the_largest_distance_to_the_coreset() -> None:
 
 def test_dropout_on_features_is_the_head_of_masked_features() -> None:
     model, x = world().model, world().test.x[:5]
-    detector = create("detectors", "predictive_uncertainty", samples=400, rate=0.25)
+    detector = create("detectors", "uncertainty", samples=400, rate=0.25)
     (probe,) = detector.probes()
     out = extract(model, x, None, [probe])
     logits = out.layers[probe.key]
@@ -261,6 +261,6 @@ def test_dropout_on_features_is_the_head_of_masked_features() -> None:
 
 
 def test_the_world_has_no_dropout_of_its_own() -> None:
-    (probe,) = create("detectors", "predictive_uncertainty", source="model").probes()
+    (probe,) = create("detectors", "uncertainty", source="model").probes()
     with pytest.raises(UserError, match=r"layers of dropout, or an ensemble, but .* has none"):
         extract(TinyModel(), world().test.x[:2], None, [probe])

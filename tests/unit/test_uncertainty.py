@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from outfield.data.base import Dataset
 from outfield.data.sources.digits import Digits
-from outfield.detectors.predictive_uncertainty import PredictiveUncertainty, measured
+from outfield.detectors.uncertainty import PredictiveUncertainty, measured
 from outfield.errors import UserError
 from outfield.features.cache import InMemory
 from outfield.features.extract import extract
