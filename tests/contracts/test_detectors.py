@@ -27,10 +27,15 @@ DETECTORS = own("detectors")
 SMALLER: dict[str, dict[str, Any]] = {"corp": {"m": 96}}
 """Settings that keep the tests quick where the paper's default is large."""
 
+ELSEWHERE = {("blood", "direction"): "one hidden layer cannot grow smooth: see tests/unit/test_blood.py"}
+"""Promises that this world is too small to show, and where they are held."""
+
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", DETECTORS)
 def test_contract(name: str, check: Check) -> None:
+    if (name, check.__name__) in ELSEWHERE:
+        pytest.skip(ELSEWHERE[name, check.__name__])
     check(create("detectors", name, **SMALLER.get(name, {})))
 
 

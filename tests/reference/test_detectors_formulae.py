@@ -397,10 +397,13 @@ def test_adascale() -> None:
 
 
 def test_every_detector_has_its_formula() -> None:
-    """Here, or in a file of its own, ``tests/unit/test_NAME.py``."""
+    """Here, in the further file, or in one of its own, ``tests/unit/test_NAME.py``."""
+    from tests.reference import test_further_detectors_formulae as further
+
     files = Path(__file__).parents[1].glob("unit/test_*.py")
-    elsewhere = {path.stem.removeprefix("test_") for path in files} | {"rmdspp"}
-    assert {name for name, *_ in CASES} | {"gram", "odin", "adascale"} | elsewhere >= set(own("detectors"))
+    elsewhere = {path.stem.removeprefix("test_") for path in files} | {"rmdspp", "gram", "odin", "adascale"}
+    held = {name for name, *_ in (*CASES, *further.CASES)} | further.BY_PROBES | elsewhere
+    assert held >= set(own("detectors"))
 
 
 @pytest.mark.parametrize("name", ["msp", "entropy", "gen", "odin", "temp_scale"])

@@ -39,9 +39,12 @@ def test_a_model_without_a_head_keeps_what_reads_features() -> None:
     assert not {"vim", "react", "dice", "ash"} & served("logits", "features", "layers", "gradients")
 
 
+BARE = {"feature_norm", "lof", "one_class_svm", "isolation_forest"}
+
+
 def test_a_model_without_logits_keeps_what_learns_from_features_alone_and_is_told_why_not_the_others() -> None:
-    assert served("features") == {"knn", "cop", "corp", "neco"}
-    assert served("features", "head") == {"knn", "cop", "corp", "neco", "residual"}
+    assert served("features") == {"knn", "cop", "corp", "neco", *BARE}
+    assert served("features", "head") == {"knn", "cop", "corp", "neco", "residual", *BARE}
     regressor = Offering(frozenset({"features", "head"}))
     every = {name: registry.create("detectors", name) for name in ("msp", "mds", "ash", "odin")}
     why = {name: lacking(regressor, asks(one)) for name, one in every.items()}  # type: ignore[arg-type]
@@ -62,7 +65,7 @@ REGRESSOR = Outputs(
 )
 
 
-@pytest.mark.parametrize("name", ["knn", "cop", "corp", "neco", "residual"])
+@pytest.mark.parametrize("name", ["knn", "cop", "corp", "neco", "residual", "lof", "one_class_svm", "isolation_forest"])
 def test_features_of_a_regressor_are_learned_from(name: str) -> None:
     detector, data = registry.create("detectors", name), FitData.of(REGRESSOR)
     detector = detector.clipped(data)

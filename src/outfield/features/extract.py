@@ -381,12 +381,13 @@ class _Pass:
     @property
     def _graph(self) -> bool:
         """Whether a probe differentiates the first forward pass."""
-        return any(probe.needs_graph for probe in self._probes)
+        return any(probe.needs_graph or probe.needs_layer_graph for probe in self._probes)
 
     def _values(self, rows: slice) -> dict[str, dict[str, Tensor]]:
         """Values of one batch, for each missing entry: the first forward pass, then the probes."""
         with contextlib.nullcontext() if self._graph else torch.inference_mode():
-            x = self.model.prepare(self.data.read(rows)).requires_grad_(self._graph)
+            x = self.model.prepare(self.data.read(rows))
+            x = x.requires_grad_(self._graph and x.is_floating_point())
             layers = self.model.layers if any(probe.needs_layers for probe in self._probes) else ()
             first = self.model.forward(x, layers)
             check_finite(rows_of(first), self.about or "the model", LOOK, rows.start)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from outfield.metrics._intervals import LEVEL, NAN, Z
 from outfield.metrics._precision import group_ends
-from outfield.metrics._weights import FEW, Weights, effective, mean, variance_of_mean
+from outfield.metrics._risk_coverage import mean_risk
+from outfield.metrics._weights import FEW, Weights, effective, variance_of_mean
 from outfield.metrics.base import ErrorMetric, IdScores
 from outfield.types import Estimate
 
@@ -42,38 +43,8 @@ class Aurc(ErrorMetric):
     label: ClassVar[str] = "AURC"
 
     def of(self, data: IdScores) -> Estimate:
-        wrong = _shared_among_ties(data)
-        n = len(wrong)
-        risk = np.cumsum(wrong) / np.arange(1, n + 1) if data.weights is None else _risks(data, data.weights)
-        value = mean(risk, data.weights)
-        return Estimate(value, *_interval(value, data), n)
-
-
-def _shared_among_ties(data: IdScores) -> NDArray[np.float64]:
-    """Errors in the order of the scores, those of a tie spread evenly over its weight, [n]."""
-    missed = ~data.known if data.weights is None else data.weights * ~data.known
-    wrong = np.concatenate(([0.0], np.cumsum(missed)))
-    ends, sizes = np.unique(group_ends(data.values), return_counts=True)
-    starts = np.concatenate(([0], ends))
-    return np.repeat(np.diff(wrong[starts]) / np.diff(data.below(starts)), sizes)
-
-
-def _risks(data: IdScores, weights: Weights) -> NDArray[np.float64]:
-    """Mean risk over the coverages that each sample's tie adds, [n].
-
-    A tie of weight T with error rate e, behind samples of weight S with errors E, adds the coverages S + 1 .. S + T, as
-    T rows would: ``sum_r (E + e r) / (S + r)`` in closed form, also where T is no whole number.
-    """
-    from scipy.special import digamma
-
-    unit = 1.0 if (weights == np.floor(weights)).all() else float(weights.mean())
-    ends, sizes = np.unique(group_ends(data.values), return_counts=True)
-    mass = data.below(np.concatenate(([0], ends))) / unit
-    errors = np.concatenate(([0.0], np.cumsum(weights * ~data.known)))[np.concatenate(([0], ends))] / unit
-    before, size, rate = mass[:-1], np.diff(mass), np.diff(errors) / np.diff(mass)
-    harmonic = digamma(mass[1:] + 1) - digamma(before + 1)
-    total = errors[:-1] * harmonic + rate * (size - before * harmonic)
-    return np.repeat(total / size, sizes)
+        value = mean_risk(data.values, ~data.known, data.weights)
+        return Estimate(value, *_interval(value, data), len(data))
 
 
 def _interval(value: float, data: IdScores) -> tuple[float, float]:

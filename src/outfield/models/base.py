@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
@@ -70,6 +70,15 @@ class Model(Protocol):
 
     def digest(self) -> str:
         """Content key of architecture, weights and preprocessing."""
+        ...
+
+
+@runtime_checkable
+class Changeable(Protocol):
+    """A model whose forward pass can go on from other activations than its own."""
+
+    def changed(self, layer: str, change: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
+        """Inside, forward passes go on from what ``change`` makes of the output of a layer."""
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -238,6 +238,16 @@ class TorchModel:
         finally:
             for module, training in modes.items():
                 module.training = training
+
+    @contextmanager
+    def changed(self, layer: str, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+        """Inside, forward passes go on from what ``change`` makes of the output of a layer."""
+        place = dict(self.module.named_modules(remove_duplicate=False))[layer]
+        handle = place.register_forward_hook(lambda _, __, output: change(output))
+        try:
+            yield
+        finally:
+            handle.remove()
 
     def digest(self) -> str:
         module = self.module

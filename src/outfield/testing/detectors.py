@@ -178,7 +178,7 @@ def extreme_rows(detector: Detector) -> None:
     """Rows without activation, with huge activations, and with logits far apart or all equal have finite scores."""
     state, out = fitted(detector), world().outputs("test", detector)[:6]
     factors = torch.tensor([0.0, 1e-20, 1.0, 1e3, 1e4, 0.0])[:, None]
-    layers = {name: value * factors for name, value in out.layers.items()}
+    layers = {name: value * factors.view(-1, *[1] * (value.ndim - 1)) for name, value in out.layers.items()}
     inputs = out.inputs * factors[..., None, None]
     changed = {"logits": out.logits * factors.flip(0), "features": out.features * factors, "inputs": inputs}
     found = detector.score(out.with_fields(**changed, layers=layers), state)

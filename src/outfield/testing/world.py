@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -24,6 +24,7 @@ CLASSES, SIDE = 5, 6
 class TinyModel:
     """A convolution, a hidden layer and a head, behind the interface of model adapters."""
 
+    name = "tiny"
     layers = ("conv", "hidden")
     input_std = torch.tensor([[[0.5]]])
     input_mean = torch.tensor([[[0.25]]])
@@ -34,6 +35,7 @@ class TinyModel:
             self.conv, self.hidden = nn.Conv2d(1, 6, 3), nn.Linear(6 * (SIDE - 2) ** 2, width)
             self.linear = nn.Linear(width, CLASSES)
         self.forwards = 0
+        self.changes: dict[str, Callable[[Tensor], Tensor]] = {}
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -48,10 +50,19 @@ class TinyModel:
 
     def forward(self, x: Tensor, layers: Sequence[str] = ()) -> Outputs:
         self.forwards += 1
-        conv = self.conv(x).relu()
-        hidden = self.hidden(conv.flatten(1)).relu()
+        conv = self._changed("conv", self.conv(x).relu())
+        hidden = self._changed("hidden", self.hidden(conv.flatten(1)).relu())
         known = {"conv": conv, "hidden": hidden}
         return Outputs(self.linear(hidden), hidden, head=self.head, layers={name: known[name] for name in layers})
+
+    def _changed(self, layer: str, values: Tensor) -> Tensor:
+        return self.changes[layer](values) if layer in self.changes else values
+
+    @contextmanager
+    def changed(self, layer: str, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+        self.changes[layer] = change
+        yield
+        del self.changes[layer]
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -63,7 +74,7 @@ class TinyModel:
 
 def extract(model: TinyModel, x: Tensor, labels: Tensor | None, probes: Sequence[Probe] = ()) -> Outputs:
     """Outputs with the values of probes: one forward pass, then what each probe asks for."""
-    x = x.clone().requires_grad_(any(probe.needs_graph for probe in probes))
+    x = x.clone().requires_grad_(any(probe.needs_graph or probe.needs_layer_graph for probe in probes))
     with torch.set_grad_enabled(x.requires_grad):
         first = model.forward(x, model.layers)
     asked = (probe(model, x, first) for probe in probes)  # type: ignore[arg-type]  # of a model, what probes ask

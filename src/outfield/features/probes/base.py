@@ -46,6 +46,8 @@ class Probe(ABC):
     """True where the probe reads the activations of the model's layers in the first forward pass."""
     needs_pictures: ClassVar[bool] = False
     """True where the probe changes the pictures that the model was given."""
+    needs_layer_graph: ClassVar[bool] = False
+    """True where the probe differentiates these by each other; the input itself need have no gradient."""
 
     @property
     def key(self) -> str:
@@ -75,5 +77,5 @@ class Probe(ABC):
         x : Tensor, [n, ...]
             Prepared inputs, a leaf that requires a gradient where ``needs_graph``.
         first : Outputs
-            The first forward pass of ``x``; with its graph where ``needs_graph``.
+            The first forward pass of ``x``; with its graph where ``needs_graph`` or ``needs_layer_graph``.
         """
