@@ -133,6 +133,7 @@ class Load:
             start = time.perf_counter()
             with self._lock:
                 self.begun += 1
+            client = Client(self.port) if self.every else client  # the server ends connections that idle for 5 s
             try:
                 status = client.status("/score", self.body)
             except (OSError, HTTPException):
