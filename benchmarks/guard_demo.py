@@ -149,8 +149,8 @@ class Client:
         return self._read()
 
     def status(self, path: str, body: object) -> int:
-        """The status of an answer, whatever it is."""
-        self._connection.request("POST", path, json.dumps(body))
+        """The status of an answer, whatever it is; a text is sent as it is."""
+        self._connection.request("POST", path, body if isinstance(body, str) else json.dumps(body))
         answer = self._connection.getresponse()
         answer.read()
         return answer.status

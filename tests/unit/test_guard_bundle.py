@@ -182,14 +182,28 @@ def test_a_card_builds_the_guard_of_its_recommended_detector(net: nn.Module, tmp
     data = {"id_train": rows(0), "id_test": rows(2, 200), "ood": far, "cache": Cache(tmp_path / "cache")}
     card = outfield.evaluate(net, id_val=rows(1), detectors=["msp", "vim"], **data)
     made = Bundle.load(card.guard(tmp_path / "h.guard"))
+    told = card.summary()["production"]
+    assert told["promise"] == {
+        "threshold": made.threshold, "alpha": 0.05, "delta": 0.05, "expected": 35 / 901, "n": 900,
+    }  # fmt: skip
+    page = (tmp_path / "h.guard" / "card.html").read_text(encoding="utf-8")
+    assert "3.9% are expected" in page
+    assert f"{made.threshold:.6g}" in page
+    assert "card.guard(&#34;model.guard&#34;)" in page
+    assert f"--detector {card.recommended} -o model.guard" in page
     assert made.manifest.detector.name == card.recommended
     assert made.manifest.calibrate.n == 900
     assert (tmp_path / "h.guard" / "card.html").read_text().startswith("<!DOCTYPE html>")
     assert Bundle.load(card.guard(tmp_path / "i.guard", detector="msp", far=0.1)).manifest.promises[0].alpha == 0.1
     with pytest.raises(UserError, match="selected on"):
         card.guard(tmp_path / "j.guard", calibrate=rows(2, 200))
+    without = outfield.evaluate(net, detectors=["msp"], **data)
     with pytest.raises(UserError, match="without ID-val data"):
-        outfield.evaluate(net, detectors=["msp"], **data).guard(tmp_path / "k.guard")
+        without.guard(tmp_path / "k.guard")
+    assert without.summary()["production"]["promise"] is None
+    assert "id_val= of evaluate" in without.production.sentence
+    few = outfield.evaluate(net, id_val=rows(1, 45), detectors=["msp"], **data)
+    assert "at least 59 calibration items" in few.production.sentence
 
 
 def test_labels_of_the_fit_data_are_in_the_order_of_the_model(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 import outfield
 from outfield.data.user_data import dataset, pieces
@@ -74,6 +75,15 @@ def test_labels_and_row_numbers_are_no_inputs(tmp_path: Path) -> None:
     texts = tmp_path / "texts.jsonl"
     texts.write_text("\n".join(f'{{"text": "film {number}", "label": "x"}}' for number in range(25)), encoding="utf-8")
     assert [part.read(slice(None))[0] for _, part in pieces(texts, 10)] == ["film 0", "film 10", "film 20"]
+
+
+def test_pictures_keep_the_names_of_their_files(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / "cat").mkdir(exist_ok=True)
+        Image.fromarray(np.full((4, 4, 3), number, np.uint8)).save(tmp_path / "cat" / f"{number}.png")
+    found = list(pieces(tmp_path, 2))
+    assert [Path(name).name for names, _ in found for name in names] == ["0.png", "1.png", "2.png"]
+    assert [part.read(slice(None))[0].max() for _, part in found] == [0, 2]
 
 
 def test_a_row_without_a_number_is_told_by_its_place_in_the_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
 from collections.abc import Iterator
@@ -76,6 +77,9 @@ def test_one_input_and_missing_scores(client: TestClient) -> None:
         ("/score", "[" * 90_000, 400, "cannot be read"),
         ("/score", '{"inputs": [' + ", ".join(["[0, 0, 0, 0, 0, 0]"] * 51) + "]}", 400, "1 to 50 inputs, but got 51"),
         ("/score", '{"logits": [[1, 2]], "features": [[1]]}', 400, "width"),
+        ("/score", '{"inputs": [[1, 2, 3]]}', 400, ""),
+        ("/score", "", 400, "cannot be read"),
+        ("/score", '{"inputs": [[]]}', 400, ""),
         ("/score", '{"inputs": "' + "x" * 250_000 + '"}', 413, "at most 200,000 bytes"),
         ("/v2/models/model/infer", "{}", 400, "list of tensors"),
         ("/v2/models/model/infer", '{"inputs": [{"name": "inputs", "datatype": "BF16"}]}', 400, "datatype"),
@@ -99,6 +103,36 @@ def test_requests_that_cannot_be_answered_say_why(
     answer = client.post(path, content=body)
     assert answer.status_code == status
     assert text in answer.json()["error"]
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("FP16", np.float16), ("FP32", np.float32), ("FP64", np.float64)])
+def test_numbers_of_every_width_are_read(client: TestClient, kind: str, dtype: type) -> None:
+    """Half precision is what was sent: its scores are those of the rounded inputs."""
+    x = rows(2)[0][:20].astype(dtype)
+    tensor = {"name": "inputs", "shape": [20, 6], "datatype": kind, "data": x.ravel().tolist()}
+    outputs = client.post("/v2/models/model/infer", json={"inputs": [tensor]}).json()["outputs"]
+    found = next(one["data"] for one in outputs if one["name"] == "score")
+    expected = client.post("/score", json={"inputs": x.astype(np.float32).tolist()}).json()["score"]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_decompression_bomb_is_not_unpacked(client: TestClient) -> None:
+    bomb = gzip.compress(b'{"inputs": [' + b" " * 50_000_000 + b"]}")
+    assert len(bomb) < 100_000
+    for headers in ({"Content-Encoding": "gzip"}, {}):
+        answer = client.post("/score", content=bomb, headers=headers)
+        assert answer.status_code == 400
+        assert "cannot be read" in answer.json()["error"]
+
+
+def test_without_the_token_nothing_but_health_answers(service: Service) -> None:
+    client = TestClient(app_of(service, "a secret of the house"))
+    for method, path in (
+        ("POST", "/score"), ("POST", "/v2/models/model/infer"), ("POST", "/feedback"), ("POST", "/reload"),
+        ("GET", "/bundle"), ("GET", "/monitor"), ("GET", "/metrics"), ("GET", "/v2/models/model"),
+    ):  # fmt: skip
+        for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": "Bearer another secret"}):
+            assert client.request(method, path, headers=headers).status_code == 401, path
 
 
 def test_a_full_queue_is_told_at_once_and_recovers(service: Service, client: TestClient) -> None:

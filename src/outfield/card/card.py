@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outfield.card.facts import Facts
+from outfield.card.production import Production, Promise
 from outfield.errors import UserError
 from outfield.places import place
 from outfield.store.write import atomically, write_text
@@ -16,8 +18,11 @@ if TYPE_CHECKING:
 
     from outfield.data.base import Dataset
     from outfield.features.cache import Cache
+    from outfield.guard.bundle import Bundle
     from outfield.models.base import Model
 
+FAR = 0.05
+"""Share of ID inputs that a guard may flag, unless another is asked for."""
 ENDINGS = (".html", ".json", ".parquet", ".md")
 
 
@@ -45,7 +50,7 @@ class Card(Facts):
     origin: Origin | None = None
     """The model and the data that the card was made from, while they are at hand; a card of a study has none."""
 
-    def guard(self, path: str | Path, *, detector: str | None = None, far: float = 0.05, calibrate: Any = None) -> Path:
+    def guard(self, path: str | Path, *, detector: str | None = None, far: float = FAR, calibrate: Any = None) -> Path:
         """Build a guard of this model with the recommended detector, and write its bundle; see ``guard.build.build``.
 
         Parameters
@@ -70,7 +75,6 @@ class Card(Facts):
         >>> card.guard("pets.guard")  # doctest: +SKIP
         """
         from outfield.card.page import html
-        from outfield.guard.build import build
 
         if self.origin is None:
             raise UserError(
@@ -83,11 +87,36 @@ class Card(Facts):
                 "Expected ID data that nothing saw before, but the card was made without ID-val data. Pass calibrate=, "
                 "or id_val= to evaluate."
             )
-        made = build(
-            self.origin.model, fit=self.origin.fit, calibrate=given, select=self.origin.selected, alpha=far,
-            detector=detector or self.recommended, cache=self.origin.cache, card=html(self),
+        return self._built(self.origin, given, detector or self.recommended, far, html(self)).save(path)
+
+    @staticmethod
+    def _built(origin: Origin, calibrate: Any, detector: str, far: float, card: str = "") -> Bundle:
+        from outfield.guard.build import build
+
+        return build(
+            origin.model, fit=origin.fit, calibrate=calibrate, select=origin.selected, alpha=far, detector=detector,
+            cache=origin.cache, card=card,
         )  # fmt: skip
-        return made.save(path)
+
+    @cached_property
+    def production(self) -> Production:
+        """What ``guard`` will promise with the ID-val data that the card was given; see ``Production``."""
+        origin = self.origin
+        if origin is None:
+            return super().production
+        found = Production(self.name, self.recommended)
+        if not self.sound:
+            return replace(found, missing="No detector is recommended: a guard would see next to nothing.")
+        if origin.held is None:
+            said = "It takes ID inputs that nothing saw before: id_val= of evaluate, or calibrate= of the guard."
+            return replace(found, missing=f"{said} `outfield guard plan N` says what N of them promise.")
+        try:
+            made = self._built(origin, origin.held, self.recommended, FAR)
+        except UserError as error:
+            return replace(found, missing=str(error))
+        one = made.manifest.promises[0]
+        promise = Promise(made.threshold, one.alpha, one.delta or 0.0, one.expected, one.n)
+        return replace(found, promise=promise)
 
     def with_origin(self, origin: Origin) -> Card:
         """This card, which knows what it was made from."""

@@ -14,6 +14,7 @@ from outfield import registry
 from outfield.card.classes import COLUMNS
 from outfield.card.hardest import Group, Judged, as_json
 from outfield.card.hardest import shown as shown_inputs
+from outfield.card.production import Production
 from outfield.card.recommendation import Choice
 from outfield.errors import UserError, with_and
 from outfield.reports.comparison.cards import ANSWERS, VERSION, packed
@@ -99,6 +100,12 @@ class Facts:
     def sound(self) -> bool:
         """Whether a detector is recommended; ``recommended`` then is one that comes first by AUROC, no more."""
         return not self.findings
+
+    @property
+    def production(self) -> Production:
+        """What a guard of the recommended detector promises, and how to have one."""
+        why = "The model and its data are not at hand: calibrate on ID inputs that nothing saw before."
+        return Production(self.name, self.recommended, missing=why)
 
     @cached_property
     def results(self) -> Results:
@@ -293,6 +300,7 @@ class Facts:
             "blind_spots": self.blind_spots.to_dicts(),
             "classes": self.classes.to_dicts(),
             "hardest": as_json(self.hardest),
+            "production": self.production.summary(),
             "left_out": dict(self.left_out),
             "notes": list(self.notes),
             "outfield": self.rows["outfield"][0],

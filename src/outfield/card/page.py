@@ -38,6 +38,7 @@ def html(card: Facts) -> str:
         legends=legends(card.results),
         sections=render_sections(wanted, card),
         hardest=card.hardest,
+        production=card.production,
         provenance=provenance(card.results),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         vega=vega(),

@@ -124,7 +124,7 @@ class Guarded:
         """Whether the model is open."""
         return self._opened is not None
 
-    def open(self) -> None:
+    def start(self) -> None:
         """Open the model before there are inputs, with noise of the kind that the bundle names.
 
         Raises

@@ -209,7 +209,7 @@ class Service:
 def _open(guard: Guarded | OnnxGuard | None) -> None:
     """Open a guard's model, where it has one that is not open."""
     if guard is not None and not isinstance(guard, OnnxGuard):
-        guard.open()
+        guard.start()
 
 
 def _classes(bundle: Bundle | OnnxGuard, fields: Mapping[str, Array]) -> Array | None:
