@@ -358,6 +358,11 @@ class Spec(_Strict):
         description="Of accuracy without labels: what they say of the ID test set and of every shift, from the labels "
         "of ID-val, which no model should have seen. By default none.",
     )
+    separability: bool = Field(
+        False,
+        description="Also how far a linear function of the features tells each OOD set from the ID test set, which no "
+        "detector may know: the metric `linear_separability`.",
+    )
     tuning: Tuning | None = None
     half: bool = Field(False, description="Keep features as float16.")
     batch: int = Field(256, ge=1, description="Inputs of one forward pass.")
