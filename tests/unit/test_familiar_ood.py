@@ -72,7 +72,7 @@ def test_the_stream_alone_makes_the_backbone_and_the_training_set_the_head(super
     backbone, head = parts(trained(strategy, stream, labels))
     same, other_head = parts(trained(strategy, stream, (labels + 1) % 3))
     assert torch.equal(backbone, same) and not torch.allclose(head, other_head)
-    turned, _ = parts(trained(strategy, Batch(stream.x, (stream.y + 1) % 3), labels))  # type: ignore[operator]
+    turned, _ = parts(trained(strategy, Batch(stream.x, (stream.y + 1) % 3), labels))  # type: ignore[operator, arg-type]
     assert torch.equal(backbone, turned) is not supervised
     other, _ = parts(trained(strategy, Batch(stream.x.flip(3), stream.y), labels))
     assert not torch.equal(backbone, other)

@@ -310,10 +310,14 @@ class _Bench:
 
     def _separable(self, job: Job, ready: _Ready) -> Iterator[dict[str, Any]]:
         """How far a linear function of the features tells each scored set from the ID test set."""
-        known = ready.values[ready.sets.test].arrays.get("features") if job.separability else None
-        for member, values in ready.values.items() if known is not None else ():
+        if not job.separability or "features" not in ready.values[ready.sets.test].arrays:
+            return
+        known = np.asarray(ready.values[ready.sets.test].arrays["features"])
+        for member, values in ready.values.items():
             if member.scored and member.role != "test":
-                found = Estimate(linear_separability(known, values.arrays["features"]), n=len(known) + len(member))
+                found = Estimate(
+                    linear_separability(known, np.asarray(values.arrays["features"])), n=len(known) + len(member)
+                )
                 sizes = {"n_id": len(known), "n_ood": len(member), "passes": 1.0}
                 yield self._row(member, SEPARABILITY, found, **sizes)
 

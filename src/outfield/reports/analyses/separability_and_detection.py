@@ -31,7 +31,7 @@ class SeparabilityAndDetection(Analysis):
 
     title: ClassVar[str] = "Linear separability and detection"
     question: ClassVar[str] = "Do detectors miss the OOD sets that the features do not separate?"
-    needs: ClassVar[frozenset[str]] = frozenset({METRIC, "auroc"})
+    needs: ClassVar[frozenset[str]] = frozenset({"linear_separability", "auroc"})
 
     def of(self, results: Results) -> Result:
         separability = results.metric(METRIC, "ood").select("model", "ood", separability="value")
@@ -50,11 +50,13 @@ def _rows(joined: pl.DataFrame) -> Iterator[dict[str, object]]:
     """Of each set and detector: mean AUROC and separability, and their correlation over models."""
     ordered = joined.sort("ood", "detector", "model")
     for (ood, detector), some in ordered.group_by("ood", "detector", maintain_order=True):
-        means = {"ood": ood, "detector": detector, "auroc": some["value"].mean()}
+        means: dict[str, object] = {"ood": ood, "detector": detector, "auroc": some["value"].mean()}
         means |= {"separability": some["separability"].mean()}
         varied = some["value"].n_unique() > 1 and some["separability"].n_unique() > 1
         if some.height >= LEAST and varied:
-            found = cells(f"{ood}, {detector}", spearman(some["separability"], some["value"]).estimate)
+            found: dict[str, object] = {
+                **cells(f"{ood}, {detector}", spearman(some["separability"], some["value"]).estimate)
+            }
         else:
             found = {"name": f"{ood}, {detector}", "value": None, "low": None, "high": None, "n": some.height}
         yield found | means
