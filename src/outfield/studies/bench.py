@@ -315,9 +315,8 @@ class _Bench:
         known = np.asarray(ready.values[ready.sets.test].arrays["features"])
         for member, values in ready.values.items():
             if member.scored and member.role != "test":
-                found = Estimate(
-                    linear_separability(known, np.asarray(values.arrays["features"])), n=len(known) + len(member)
-                )
+                apart = linear_separability(known, np.asarray(values.arrays["features"]))
+                found = Estimate(apart, n=len(known) + len(member))
                 sizes = {"n_id": len(known), "n_ood": len(member), "passes": 1.0}
                 yield self._row(member, SEPARABILITY, found, **sizes)
 
