@@ -190,7 +190,9 @@ def test_a_study_measures_every_domain_of_a_folder_and_of_other_domains(tmp_path
                 {"name": f"OOD {one}", "source": {"name": "domains", "kind": "site", "split": one, "side": 8}}
                 for one in ("val", "test")
             ],
-            "ood": [{"name": "letters", "category": "far", "source": {"name": "glyphs", "n": 20, "side": 8}}],
+            "ood": [
+                {"name": "photo", "category": "far", "source": {"name": "photos", "n": 20, "side": 8, "channels": 3}}
+            ],
             "network": {"name": "small_cnn", "channels": 3},
             "epochs": 1,
             "models": [{"strategy": "baseline", "seeds": [0]}],

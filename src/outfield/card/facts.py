@@ -22,6 +22,7 @@ from outfield.reports.findings import Finding, ordered
 from outfield.reports.findings.chance import chance, no_detector
 from outfield.reports.results import CATEGORIES, Results, in_order
 from outfield.stats.recommend import TIE
+from outfield.tables.priors import Prior, prior
 from outfield.types import Estimate
 
 MISSED = 0.5
@@ -58,6 +59,8 @@ class Facts:
         What a classifier said to each ID test input: row, label, said, right; see ``outfield.card.hardest.answers``.
     test : Judged, optional
         The ID test inputs themselves, where they are there. They are not saved.
+    family : str
+        Of the model's architecture: ``cnn``, ``transformer`` or ``other``; empty where that is not known.
     """
 
     model: str
@@ -72,6 +75,7 @@ class Facts:
     contents: Mapping[str, str] = field(default_factory=dict)
     answers: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ANSWERS))
     test: Judged | None = None
+    family: str = ""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}: {' '.join(self.sentences)})"
@@ -225,7 +229,25 @@ class Facts:
             f"mean AUROC {first['mean']:.3f} [{first['low']:.3f}, {first['high']:.3f}] over "
             f"{over} ({', '.join(self.results.categories)}). {_earned(earned)} With other inputs "
             f"of these sets the choice would be the same with probability {self.choice.surety:.2f}; {self._alike()}."
+            f"{self._cost()}{self._of_family()}"
         )
+
+    def _cost(self) -> str:
+        """What the recommended detector costs an input, in passes through the model."""
+        known = self.results.rows.filter(pl.col("detector") == self.recommended)["passes"].drop_nulls()
+        if known.is_empty():
+            return ""
+        count = float(known[0])
+        return f" It costs {count:g} pass{'es' * (count != 1)} through the model for each input."
+
+    def _of_family(self) -> str:
+        """What published boards say of the architecture's family, and which of those not clearly worse they favour."""
+        found = prior(self.family, self.choice.table["detector"].to_list())
+        if found is None:
+            return ""
+        tied = (*self.choice.tied, *(name for name in self.choice.alike if name not in self.choice.tied))
+        among = prior(self.family, tied)
+        return f" {found.sentence}{_weighed(self.choice.tied, among)}"
 
     def _tie(self) -> str:
         """That several come first, and which of them the rest of the card is about."""
@@ -346,6 +368,15 @@ class Facts:
             f"{metric}{_of(row)} is {row['value']:.3f}, {'below' if better else 'above'} {limit:g}"
             for row in found.filter(far).iter_rows(named=True)
         ]
+
+
+def _weighed(first: tuple[str, ...], among: Prior | None) -> str:
+    """What the board says of the detectors that the data do not tell apart."""
+    if among is None:
+        return " It has none of those that these data do not tell apart."
+    if set(among.favoured) & set(first):
+        return " So it agrees with the choice."
+    return f" Of those that these data do not tell apart it would take {' or '.join(among.favoured)}."
 
 
 def _earned(held_out: Estimate | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from torch import nn
 
 from outfield import keys, registry
 from outfield.card.card import Card, Origin
@@ -33,6 +34,7 @@ from outfield.estimators.base import LEAST
 from outfield.features.cache import Cache, default_folder
 from outfield.features.extract import extract
 from outfield.models.base import Model, lacking
+from outfield.models.family import family_of
 from outfield.models.open import open_model
 from outfield.models.sklearn import is_regressor, open_sklearn
 from outfield.places import home
@@ -181,9 +183,16 @@ def evaluate(
         {one.name: keys.of_array(row_keys(one.data)) for one in (sets.test, *sets.ood)},
         answers(judged[-1], names),
         judged[-1],
+        _family(opened),
     )
     held = None if id_val is None else sets.val.data
     return card.with_origin(Origin(opened, sets.train.data, held, (sets.test.data,), bench.cache))
+
+
+def _family(model: Model) -> str:
+    """Of the architecture; empty where the model is no network whose modules can be seen."""
+    module = getattr(model, "module", None)
+    return family_of(module) if isinstance(module, nn.Module) else ""
 
 
 def _predicts_numbers(model: Any, options: Mapping[str, Any]) -> bool:

@@ -30,6 +30,7 @@ from outfield.features.collapse import collapse
 from outfield.features.coverage import total_coverage
 from outfield.features.extract import Values, check_labels, extract, extract_shard
 from outfield.features.fit_data import FitData
+from outfield.features.separability import linear_separability
 from outfield.features.statistics import feature_statistics
 from outfield.metrics.base import IdScores, MeritMetric, Merits, Metric, Predictions, Ranking, check_identities
 from outfield.models.base import Model, lacking
@@ -49,6 +50,8 @@ Found = tuple[Member, str, Estimate, dict[str, Any]]
 
 ESTIMATED = "estimated_accuracy"
 """Metric: accuracy on a set as an estimator sees it without the labels; ``params`` name the estimator."""
+SEPARABILITY = "linear_separability"
+"""Metric: how far a linear function of the features tells an OOD set from the ID test set."""
 DRAWS = 50
 """Resamples behind the interval of an estimated accuracy."""
 
@@ -312,7 +315,19 @@ class _Bench:
         for name, value in _described(ready.values[test]).items():
             found = Estimate(value, n=len(test))
             rows.append(self._row(test, name, found, n_id=len(test), passes=1.0 if name in _CLASSES else None))
-        return [*rows, *self._estimated(job, ready)], _table(merits)
+        return [*rows, *self._estimated(job, ready), *self._separable(job, ready)], _table(merits)
+
+    def _separable(self, job: Job, ready: _Ready) -> Iterator[dict[str, Any]]:
+        """How far a linear function of the features tells each scored set from the ID test set."""
+        if not job.separability or "features" not in ready.values[ready.sets.test].arrays:
+            return
+        known = np.asarray(ready.values[ready.sets.test].arrays["features"])
+        for member, values in ready.values.items():
+            if member.scored and member.role != "test":
+                apart = linear_separability(known, np.asarray(values.arrays["features"]))
+                found = Estimate(apart, n=len(known) + len(member))
+                sizes = {"n_id": len(known), "n_ood": len(member), "passes": 1.0}
+                yield self._row(member, SEPARABILITY, found, **sizes)
 
     def _estimated(self, job: Job, ready: _Ready) -> Iterator[dict[str, Any]]:
         """Accuracy on the ID test set and under shift without their labels, from the labelled ID validation set."""

@@ -33,6 +33,8 @@ class Job:
     tuned: bool = False
     estimators: tuple[Estimator, ...] = ()
     """Of accuracy without labels: the model's own job then reads the labelled ID validation set too."""
+    separability: bool = False
+    """Whether the model's own job says how far a linear function of the features tells each OOD set."""
 
     @property
     def title(self) -> str:
@@ -81,7 +83,8 @@ class Job:
         ([False, True], [True, False])
         """
         if self.detector is None:
-            return member.role in ("test", "shift") or (bool(self.estimators) and member.role == "val")
+            more = (bool(self.estimators) and member.role == "val") or (self.separability and member.scored)
+            return member.role in ("test", "shift") or more
         if member.role in ("train", "val", "test"):
             return True
         return member.scored or (self.tuned and member.role == "tuning")

@@ -12,6 +12,7 @@ from outfield.detectors.base import Detector
 from outfield.errors import Problems
 from outfield.estimators.base import Estimator
 from outfield.features.extract import extract
+from outfield.features.separability import linear_separability
 from outfield.studies.bench import measure
 from outfield.studies.job import Job, ModelJobs, parts, read_by
 from outfield.studies.recipes import missing, recipes
@@ -81,10 +82,9 @@ def plan(spec: Spec, sets: Sets) -> Plan:
         fit_on=spec.fit_on,
     )
     tunes = spec.tuning is not None
+    own: dict[str, Any] = {"estimators": estimators, "separability": spec.separability}
     tasks = tuple(
-        ModelJobs(
-            recipe, tuple(jobs_of(recipe.stated, recipe.name, detectors, basis, tunes=tunes, estimators=estimators))
-        )
+        ModelJobs(recipe, tuple(jobs_of(recipe.stated, recipe.name, detectors, basis, tunes=tunes, **own)))
         for recipe in recipes(spec, sets)
     )
     if not tasks:
@@ -136,7 +136,7 @@ def _visits(task: ModelJobs, sets: Sets) -> Iterator[_Visit]:
 
 def jobs_of(
     model: Mapping[str, Any], name: str, detectors: Iterable[Detector], basis: Basis, *, tunes: bool = False,
-    estimators: tuple[Estimator, ...] = (),
+    estimators: tuple[Estimator, ...] = (), separability: bool = False,
 ) -> Iterator[Job]:  # fmt: skip
     """A model's own job and those of detectors on it, each under the key of what it rests on and what its rows say.
 
@@ -151,6 +151,8 @@ def jobs_of(
         Detectors with a grid are also tuned.
     estimators : tuple of Estimator
         Of accuracy without labels, of which the model's own job makes rows.
+    separability : bool
+        The model's own job says how far a linear function of the features tells each OOD set.
 
     Examples
     --------
@@ -160,8 +162,9 @@ def jobs_of(
     [('model', False), ('msp', False), ('knn', False), ('knn', True)]
     """
     made = keys.key(**model, **basis.every)
-    asked = {"estimators": [_of_estimator(one) for one in estimators]} if estimators else {}
-    yield Job(keys.key(model=made, name=name, **asked), None, estimators=estimators)
+    asked: dict[str, Any] = {"estimators": [_of_estimator(one) for one in estimators]} if estimators else {}
+    asked |= {"separability": keys.of_code(linear_separability)} if separability else {}
+    yield Job(keys.key(model=made, name=name, **asked), None, estimators=estimators, separability=separability)
     for detector in detectors:
         stated: dict[str, Any] = {"detector": registry.name_of("detectors", detector), "params": detector.params}
         stated |= basis.probing if detector.probes() else {}

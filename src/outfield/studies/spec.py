@@ -361,6 +361,11 @@ class Spec(_Strict):
     analyses: tuple[Named, ...] = Field(
         (), description="Analyses whose parameters are not the defaults; a report shows every other one as it is."
     )
+    separability: bool = Field(
+        False,
+        description="Also how far a linear function of the features tells each OOD set from the ID test set, which no "
+        "detector may know: the metric `linear_separability`.",
+    )
     tuning: Tuning | None = None
     full_spectrum: bool = Field(
         False,

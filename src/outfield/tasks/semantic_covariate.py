@@ -54,7 +54,7 @@ class SemanticCovariate(Classify):
     known: tuple[int, ...]
     new: tuple[int, ...]
     test: Source | None = None
-    shifts: tuple[str, ...] = ("gaussian_noise", "blur", "contrast_inversion")
+    shifts: tuple[str, ...] = ("gaussian_noise", "blur")
     severities: tuple[int, ...] = (3,)
 
     def __post_init__(self) -> None:

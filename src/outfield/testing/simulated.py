@@ -80,6 +80,10 @@ def rows(
             common |= model | {"data_digest": "a" * 20, "model_digest": f"{i:02d}{number}" * 6, "step": None}
             found += _model_rows(common, accuracy + rng.normal(0, 0.008), shifts, rng)
             found += _detector_rows(common, i, effects, (detectors, sets), rng)
+            for k, (ood, category) in enumerate(sets.items()):
+                value = _squash(effects["strategy"][i] + effects["set"][k] + 0.1 * number)
+                columns = {"set_kind": "ood", "ood": ood, "ood_category": category, "n_ood": 180}
+                found.append(common | columns | {"metric": "linear_separability", "value": value})
     return schema.frame(found)
 
 

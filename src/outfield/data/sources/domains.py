@@ -32,11 +32,13 @@ _RARE = {"train": 0.05, "id_val": 0.05, "id_test": 0.05, "val": 0.5, "test": 0.5
 class Domains(Source):
     """Digits of several domains, in the splits of WILDS: five small sets that need no download [1].
 
-    * ``site``: each of five sites has a background and a contrast of its own; the last two are new.
-    * ``stain``: each of five sites colours strokes and ground in its own way; the last two are new.
-    * ``drift``: in ten years strokes turn, blur and fade; training ends after five, OOD are years 5, 6 and 7 to 9.
-    * ``subpopulation``: one input in twenty is turned on its side and faint; OOD it is one in two.
-    * ``spurious``: below 5 or not; red or green agrees with that in 95% of inputs, OOD in half and in a tenth.
+    * ``site``: every site has a background and a contrast of its own.
+    * ``stain``: every site colours strokes and ground in its own way.
+    * ``drift``: in ten years strokes turn, blur and fade.
+    * ``subpopulation``: one input in twenty, OOD one in two, lies on its side.
+    * ``spurious``: below 5 or not; a colour agrees in 95%, OOD in 50 and 10%.
+
+    The last two of five sites are new; training ends after five years.
 
     The groups are site, year, subpopulation; of ``spurious`` colour and label. Splits share no digit.
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import polars as pl
 
 from outfield.errors import with_and
-from outfield.reports.analyses._parts import FPR, of_parts, over_strategies
+from outfield.reports.analyses._parts import of_parts, over_strategies
 from outfield.reports.analyses.base import Analysis, Result
 from outfield.reports.displays.base import Legend
 from outfield.reports.displays.charts import strip
@@ -26,7 +26,7 @@ class FprByOodClass(Analysis):
 
     title: ClassVar[str] = "The FPR, each OOD class counting once"
     question: ClassVar[str] = "Which detector has the lowest FPR where every OOD class counts once?"
-    needs: ClassVar[frozenset[str]] = frozenset({"part", FPR})
+    needs: ClassVar[frozenset[str]] = frozenset({"part", "fpr_at_95_id"})
     legend: ClassVar[Legend] = "information"
 
     def of(self, results: Results) -> Result:

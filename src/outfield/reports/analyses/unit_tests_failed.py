@@ -6,7 +6,7 @@ from typing import ClassVar
 import polars as pl
 
 from outfield.errors import UserError, with_and
-from outfield.reports.analyses._parts import FPR, of_parts, over_strategies
+from outfield.reports.analyses._parts import of_parts, over_strategies
 from outfield.reports.analyses.base import Analysis, Result
 from outfield.reports.displays.base import Legend
 from outfield.reports.displays.charts import strip
@@ -34,7 +34,7 @@ class UnitTestsFailed(Analysis):
 
     title: ClassVar[str] = "Which detectors fail the unit tests?"
     question: ClassVar[str] = "How many synthetic unit tests does each detector fail?"
-    needs: ClassVar[frozenset[str]] = frozenset({"part", FPR})
+    needs: ClassVar[frozenset[str]] = frozenset({"part", "fpr_at_95_id"})
     legend: ClassVar[Legend] = "information"
 
     def __post_init__(self) -> None:

@@ -83,6 +83,5 @@ def _answer(table: pl.DataFrame, results: Results) -> str:
 
 
 def _drawn(table: pl.DataFrame, results: Results) -> str:
-    return (
-        f"{results.measure.word} of the worst of up to {table['groups'].to_numpy().max()} groups; lines span the seeds."
-    )
+    count = table["groups"].to_numpy().max()
+    return f"{results.performance_label} of the worst of up to {count} groups; lines span the seeds."
