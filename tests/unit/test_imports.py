@@ -20,7 +20,7 @@ LAYERS = (
     {"detectors", "metrics"},
     {"tasks"},
     {"strategies", "stats"},
-    {"estimators"},
+    {"estimators", "prototypes", "concepts"},
     {"store"},
     {"tables"},
     {"studies"},
