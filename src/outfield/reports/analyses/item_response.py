@@ -122,8 +122,8 @@ def _norms(table: pl.DataFrame) -> str:
     rho = float(spearmanr(table["norm"], table["error"]).statistic)
     if rho < CLOSE:
         return (
-            f"JE-IRT's difficulty of items hardly follows the share of models that miss them here (rho {rho:.2f}): read "
-            "the error rates. So it is where most items are easy for all models."
+            "JE-IRT's difficulty of items hardly follows the share of models that miss them here "
+            f"(rho {rho:.2f}): read the error rates. So it is where most items are easy for all models."
         )
     return f"JE-IRT's difficulty orders items as the share of models that miss them does: rho {rho:.2f}."
 
