@@ -42,7 +42,7 @@ def rows():
 
 @pytest.fixture(scope="module")
 def results(rows, tmp_path_factory):
-    return Results.of(simulated.folder(tmp_path_factory.mktemp("simulated"), rows))
+    return Results.of(simulated.folder(tmp_path_factory.mktemp("simulated"), rows), simulated.items(rows))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ LAYERS = (
     {"detectors", "metrics"},
     {"tasks"},
     {"strategies", "stats"},
-    {"estimators"},
+    {"estimators", "prototypes", "concepts"},
     {"store"},
     {"tables"},
     {"studies"},

@@ -20,6 +20,8 @@ DIMENSIONS = 4
 """Of the space in which ``je`` places models and items."""
 RIDGE = {"1pl": 0.05, "2pl": 0.1, "je": 1.0}
 """Precision of the normal priors; that of ``je`` was chosen once, on simulated answers."""
+LOOSE = 0.1
+"""Precision of the mean ability of ``je``, as a share of the others': where all models are able, it must be far out."""
 LEAST = 3
 """Models and items below which nothing is fitted."""
 
@@ -94,8 +96,8 @@ def item_response(
       is a network's embedding of the question's text.
 
     Fitted by L-BFGS on the binary cross-entropy with normal priors: of ``1pl`` and ``2pl`` on every ability, difficulty
-    and discrimination (about 1); of ``je`` on norms about their mean, on abilities about theirs (twice as precise) and
-    on that mean.
+    and discrimination (about 1); of ``je`` on norms about their mean, on abilities about theirs (twice as precise) and,
+    ten times looser, on that mean.
 
     Parameters
     ----------
@@ -154,8 +156,8 @@ def _spread(theta: Floats, items: Floats, kind: Kind) -> tuple[float, Floats, Fl
     """The same of abilities about their mean (twice), of that mean, and of norms about theirs."""
     mean, norm = theta.mean(axis=0), _of_items(items, kind)[1]
     apart, away = theta - mean, norm - norm.mean()
-    held = (apart**2).sum() + 0.5 * len(theta) * (mean**2).sum() + 0.5 * (away**2).sum()
-    return float(held), 2 * apart + mean, _back(items, np.zeros_like(items[:, :-1]), away, kind)
+    held = (apart**2).sum() + 0.5 * LOOSE * len(theta) * (mean**2).sum() + 0.5 * (away**2).sum()
+    return float(held), 2 * apart + LOOSE * mean, _back(items, np.zeros_like(items[:, :-1]), away, kind)
 
 
 def _checked(answers: ArrayLike, kind: str) -> Floats:

@@ -19,6 +19,8 @@ from outfield.stats.differences import Difference, paired_difference
 from outfield.stats.item_response import ItemResponse, held_out, item_response
 
 Floats = NDArray[np.float64]
+CLOSE = 0.7
+"""Rank correlation from which two orders of items are said to be the same."""
 LEAST = 5
 """Models below which abilities of several kinds cannot be told from luck."""
 
@@ -118,7 +120,12 @@ def _norms(table: pl.DataFrame) -> str:
     if min(table[name].n_unique() for name in ("norm", "error")) < 2:
         return ""
     rho = float(spearmanr(table["norm"], table["error"]).statistic)
-    return f"An item's distance from the centre orders items as the share of models that miss it does: rho {rho:.2f}."
+    if rho < CLOSE:
+        return (
+            "JE-IRT's difficulty of items hardly follows the share of models that miss them here "
+            f"(rho {rho:.2f}): read the error rates. So it is where most items are easy for all models."
+        )
+    return f"JE-IRT's difficulty orders items as the share of models that miss them does: rho {rho:.2f}."
 
 
 def _drawn(table: pl.DataFrame, share: float) -> str:
