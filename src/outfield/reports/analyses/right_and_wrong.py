@@ -63,15 +63,15 @@ def _answer(table: pl.DataFrame) -> tuple[str, ...]:
         return (first,)
     return (
         first,
-        f"Against the ID inputs that {worst['strategy']} gets right it is {worst['right ID']:.2f}, against those that it "
-        f"gets wrong {worst['wrong ID']:.2f}; 0.5 is a coin.",
+        f"Against the ID inputs that {worst['strategy']} gets right it is {worst['right ID']:.2f}, against those "
+        f"that it gets wrong {worst['wrong ID']:.2f}; 0.5 is a coin.",
     )
 
 
 def _drawn(results: Results) -> str:
     return (
-        f"Means over {len(results.detectors)} detectors and {results.auroc['ood'].n_unique()} OOD sets, seeds averaged. "
-        "Where a model makes no error there is nothing to compare with."
+        f"Means over {len(results.detectors)} detectors and {results.auroc['ood'].n_unique()} OOD sets, seeds "
+        "averaged. Where a model makes no error there is nothing to compare with."
     )
 
 
