@@ -12,6 +12,7 @@ from outfield.data.shifts.band_noise import RMS, band_limited
 from outfield.errors import UserError
 from outfield.reports.results import Results
 from outfield.stats.critical_band import OCTAVES, critical_band
+from outfield.testing import simulated
 
 BANDS = (1.0, 2.0, 4.0, 8.0)
 
@@ -32,9 +33,10 @@ def test_the_noise_has_no_other_frequencies() -> None:
     assert power[inside].sum() / power.sum() > 1 - 1e-9
 
 
-def test_a_band_that_pictures_lack_is_refused() -> None:
-    with pytest.raises(UserError, match="cycles per picture"):
-        band_limited((8, 8, 1), 40.0, np.random.default_rng(0))
+def test_a_band_that_pictures_lack_is_the_nearest_that_they_have() -> None:
+    highest, beyond = (band_limited((8, 8, 1), band, np.random.default_rng(0)) for band in (4 * np.sqrt(2), 40.0))
+    assert np.sqrt((beyond**2).mean()) == pytest.approx(1) and beyond.shape == highest.shape
+    assert not band_limited((1, 1, 1), 2.0, np.random.default_rng(0)).any(), "one pixel has no frequency"
 
 
 @pytest.mark.parametrize(("centre", "octaves"), [(4.0, 1.5), (6.0, 2.5), (8.0, 2.0)])
@@ -59,26 +61,8 @@ def test_too_few_thresholds_are_refused() -> None:
         critical_band(BANDS, RMS, np.ones((4, 5)), clean=1.0, chance=0.1)
 
 
-def rows(models: int) -> pl.DataFrame:
-    """Models whose wider bands go with lower accuracy under other shifts."""
-    made = []
-    for i in range(models):
-        width = 0.8 + 0.1 * i
-        common = {"model": f"m{i}", "strategy": f"s{i}", "metric": "accuracy", "n_id": 100}
-        made.append(common | {"set_kind": "id", "value": 0.9})
-        made.append({"model": f"m{i}", "strategy": f"s{i}", "metric": "classes", "set_kind": "id", "value": 10.0})
-        made.append(common | {"set_kind": "shift", "shift": "blur", "severity": 3, "value": 0.9 - 0.05 * width})
-        for band in (1.0, 2.0, 4.0, 8.0, 16.0):
-            gain = np.exp(-((np.log2(band) - 2) ** 2) / 2 / width**2)
-            for severity, level in enumerate(RMS, 1):
-                value = 0.1 + 0.8 * theory.norm.cdf(3 * (1 - level * gain / 0.05))
-                shift = {"set_kind": "shift", "shift": f"band_noise {band:g}", "severity": severity}
-                made.append(common | shift | {"value": value})
-    return pl.DataFrame(made, infer_schema_length=None)
-
-
 def test_bandwidth_is_set_beside_accuracy_under_corruptions() -> None:
-    found = registry.create("analyses", "critical_bands").of(Results.of(rows(9)))
+    found = registry.create("analyses", "critical_bands").of(Results.of(simulated.band_noise(9)))
     table = found.frame()
     assert table.height == 9 and table["octaves"].is_sorted()
     assert np.abs(np.log2(table["centre"].to_numpy() / 4)).max() < 0.3
@@ -87,6 +71,6 @@ def test_bandwidth_is_set_beside_accuracy_under_corruptions() -> None:
 
 
 def test_without_band_noise_it_says_what_to_add() -> None:
-    other = rows(3).filter(~pl.col("shift").fill_null("").str.starts_with("band_noise"))
+    other = simulated.band_noise(3).filter(~pl.col("shift").fill_null("").str.starts_with("band_noise"))
     with pytest.raises(UserError, match="band_noise"):
         registry.create("analyses", "critical_bands").of(Results.of(other))

@@ -76,7 +76,7 @@ def critical_band(bands: Any, noise: Any, accuracy: Any, *, clean: float, chance
     def misfit(params: Array) -> Array:
         peak, centre, width = params
         off = peak - (octave - centre) ** 2 / (2 * np.exp(2 * width)) - sensitivity
-        return np.where(reached, off, np.maximum(off, 0))
+        return np.asarray(np.where(reached, off, np.maximum(off, 0)))
 
     start = [sensitivity.max(), octave[np.argmax(sensitivity)], 0.0]
     bounds = ([-np.inf, octave.min() - 1, log(0.1)], [np.inf, octave.max() + 1, log(8)])

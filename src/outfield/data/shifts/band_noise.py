@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outfield.data.base import Shift
-from outfield.errors import UserError
 
 RMS = (0.02, 0.04, 0.08, 0.12, 0.16)
 """Root mean square of the noise at severities 1 to 5, of the range of values: the same in every band."""
@@ -48,19 +47,16 @@ class BandNoise(Shift):
 def band_limited(shape: tuple[int, ...], band: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Noise [H, W, C] of one octave about ``band`` cycles per picture, mean 0 and root mean square 1 in each channel.
 
-    Raises
-    ------
-    UserError
-        The picture has no frequency in that band.
+    A picture too small to have a frequency there gets the nearest that it has; one of a single pixel gets none.
     """
     rows, columns = (np.fft.fftfreq(n, 1 / n) for n in shape[:2])
     radius = np.hypot(rows[:, None], columns[None, :])
     kept = (radius >= band / sqrt(2)) & (radius < band * sqrt(2)) & (radius > 0)
+    if radius.max() == 0:
+        return np.zeros(shape)
     if not kept.any():
-        raise UserError(
-            f"Expected a band that a picture of {shape[0]} x {shape[1]} pixels has, but got {band:g} cycles per "
-            f"picture. Choose one from 1 to {min(shape[:2]) / 2:g}."
-        )
+        away = np.abs(np.log(np.where(radius > 0, radius, np.inf) / band))
+        kept = away == away.min()
     spectrum = np.fft.fft2(rng.standard_normal(shape), axes=(0, 1)) * kept[:, :, None]
     noise = np.fft.ifft2(spectrum, axes=(0, 1)).real
     return np.asarray(noise / np.sqrt((noise**2).mean(axis=(0, 1), keepdims=True)))

@@ -74,7 +74,8 @@ def picture(found: pl.DataFrame, results: Results, what: str, degree: int) -> al
     tips = [style.name("name", "model"), style.name("family", "family"), style.tip("x", "ID"), style.tip("y", what)]
     dots = alt.Chart(style.rows(found)).mark_point(filled=True, size=60, opacity=0.8)
     layers = [dots.encode(x=across, y=up, tooltip=tips, **style.family(sorted(set(found["family"]))))]
-    grid = np.linspace(*np.quantile(found["x"].to_numpy(), [0, 1]), 50)
+    across_all = found["x"].to_numpy()
+    grid = np.linspace(float(across_all.min()), float(across_all.max()), 50)
     for power, dash in ((1, [4, 4]), (2, [1, 0]))[:degree]:
         fit = np.polynomial.Polynomial.fit(found["x"].to_numpy(), found["y"].to_numpy(), power)
         drawn = alt.Chart(style.rows(pl.DataFrame({"x": grid, "y": fit(grid)})))
