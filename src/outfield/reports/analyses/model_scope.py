@@ -30,7 +30,7 @@ class ModelScope(Analysis):
     question: ClassVar[str] = (
         "Does the ranking of detectors change where the model's own errors are to be rejected too?"
     )
-    needs: ClassVar[frozenset[str]] = frozenset({"auroc", SCOPE})
+    needs: ClassVar[frozenset[str]] = frozenset({"auroc", "auroc_out_of_scope"})
     legend: ClassVar[Legend] = "information"
 
     def of(self, results: Results) -> Result:
