@@ -59,6 +59,8 @@ def _answer(table: pl.DataFrame) -> tuple[str, ...]:
         f"The mean AUROC of all detectors is highest for {best['strategy']}, {best['all ID']:.2f}, and lowest for "
         f"{worst['strategy']}, {worst['all ID']:.2f}."
     )
+    if table.height == 1:
+        first = f"The mean AUROC of all detectors is {best['all ID']:.2f} for {best['strategy']}."
     if "wrong ID" not in table.columns or worst["wrong ID"] is None:
         return (first,)
     return (
