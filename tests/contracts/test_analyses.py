@@ -8,12 +8,16 @@ from functools import cache
 import pytest
 
 from outfield.registry import create, own
+from outfield.testing import simulated
 from outfield.testing.analyses import CHECKS, Case, usual
+
+ROWS = {"critical_bands": simulated.band_noise}
+"""Rows of analyses that read others than those of a usual study."""
 
 
 @cache
 def case(name: str) -> Case:
-    return Case(create("analyses", name), usual())
+    return Case(create("analyses", name), ROWS.get(name, usual)())
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -51,6 +51,7 @@ from outfield.stats.clusters import BetweenWithin, ClusterCorrelations, Kind
 from outfield.stats.components import Stratum
 from outfield.stats.difference_of_correlations import CorrelationDifference
 from outfield.stats.partial import PartialCorrelation, PartialMatrix
+from outfield.stats.patterns import curvature, pattern, regret
 from outfield.stats.ranks import Friedman, MeanRanks
 from outfield.stats.recommend import TIE, Recommendation
 from outfield.stats.relate import Correlation, LeftOut, Line
@@ -291,6 +292,27 @@ class Analysis:
             for left_out, each in {"none": whole, **whole.without}.items():
                 rows.append({"test": name, "left out": left_out, **_shape_row(each)})
         return pl.DataFrame(rows)
+
+    def pattern_frame(self) -> pl.DataFrame:
+        """A row an OOD measure: its pattern against the ID measure, a line or a curve, and what choosing by ID costs.
+
+        Higher is better in both; the regret is known where it is known which end of the OOD measure is better.
+        """
+        self._of_independent_rows("a pattern or a curve")
+        table, rows = self.measures, []
+        for ood in table.ood:
+            better = table.directions.get(ood)
+            x, y = table.oriented(table.column(table.id)), table.column(ood) * (-1 if better is False else 1)
+            along, bent = pattern(x, y), curvature(x, y)
+            rows.append({
+                "measure": ood, "pattern": along.shape, "r": along.r.value, "low": along.r.low, "high": along.r.high,
+                "slope": along.slope, "p": along.p, "r2_line": bent.r2_line, "r2_curve": bent.r2_curve,
+                "p_curve": bent.p, "regret": None if better is None else regret(x, y), "n": along.n_units,
+            })  # fmt: skip
+        corrected = {name: holm([row[name] for row in rows]) for name in ("p", "p_curve")}
+        return pl.DataFrame(rows, infer_schema_length=None).with_columns(
+            **{k: pl.Series(v) for k, v in corrected.items()}
+        )
 
     @cached_property
     def ece(self) -> Correlation:

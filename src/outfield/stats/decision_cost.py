@@ -120,8 +120,8 @@ def held_out_cost(known: Array, unknown: Sequence[Array], costs: Costs) -> float
     sets = [vector(known, "ID scores"), *(vector(one, "OOD scores") for one in unknown)]
     if len(sets) < 2 or min(map(len, sets)) < 2:
         raise UserError("Expected an OOD set, and two scores or more of each set, but got fewer. Add inputs.")
-    halves = [[one[start::2] for one in sets] for start in (0, 1)]
-    return float(np.mean([_judged(*pair, costs) for pair in (halves, halves[::-1])]))
+    first, second = ([one[start::2] for one in sets] for start in (0, 1))
+    return (_judged(first, second, costs) + _judged(second, first, costs)) / 2
 
 
 def _judged(chosen_on: Sequence[Array], judged_on: Sequence[Array], costs: Costs) -> float:

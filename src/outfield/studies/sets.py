@@ -263,7 +263,7 @@ def _shifts(spec: Spec, test: Member) -> Iterator[Member]:
         of = test.data if one.limit is None else sample(test.data, one.limit, spec.seed)
         for severity in one.severities:
             data = Kept(shifted(of, one.shift.build("shifts"), severity, spec.seed))
-            yield Member(f"{one.shift.name} {severity}", "shift", data, shift=one.shift.name, severity=severity)
+            yield Member(f"{one.title} {severity}", "shift", data, shift=one.title, severity=severity)
 
 
 def in_two_roles(members: list[Member]) -> Iterator[str]:

@@ -153,10 +153,15 @@ class ShiftSet(_Strict):
     """One covariate shift of the ID test set."""
 
     shift: Named
+    label: str | None = Field(None, description="Name in rows; by default the shift's. Of one shift with two settings.")
     severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field((1, 2, 3, 4, 5), min_length=1)
     limit: int | None = Field(
         None, ge=1, description="On at most so many ID test inputs: a seeded sample, each class with its share."
     )
+
+    @property
+    def title(self) -> str:
+        return self.label or self.shift.name
 
 
 def _shift(value: Any) -> Any:

@@ -107,6 +107,34 @@ def items(table: pl.DataFrame, *, n: int = 60, seed: int = 0) -> pl.DataFrame:
     return pl.concat([empty, *(one.select("model", "set", "row", "merit") for one in made)])
 
 
+def band_noise(models: int = 9) -> pl.DataFrame:
+    """Rows of models under noise of single bands; the wider a model's band, the lower its accuracy under blur.
+
+    Examples
+    --------
+    >>> band_noise(2).filter(pl.col("shift") == "band_noise 4").height
+    10
+    """
+    from scipy.stats import norm
+
+    from outfield.data.shifts.band_noise import RMS
+
+    made: list[Row] = []
+    for i in range(models):
+        width, name = 0.8 + 0.1 * i, {"study": "bands", "model": f"m{i}", "strategy": f"s{i}", "role": "test"}
+        common = name | {"metric": "accuracy", "n_id": 100}
+        made.append(common | {"set_kind": "id", "value": 0.9})
+        made.append(name | {"metric": "classes", "set_kind": "id", "value": 10.0})
+        made.append(common | {"set_kind": "shift", "shift": "blur", "severity": 3, "value": 0.9 - 0.05 * width})
+        for band in (1.0, 2.0, 4.0, 8.0, 16.0):
+            gain = np.exp(-((np.log2(band) - 2) ** 2) / 2 / width**2)
+            for severity, level in enumerate(RMS, 1):
+                value = 0.1 + 0.8 * norm.cdf(3 * (1 - level * gain / 0.05))
+                shift = {"set_kind": "shift", "shift": f"band_noise {band:g}", "severity": severity}
+                made.append(common | shift | {"value": float(value)})
+    return schema.frame(made)
+
+
 def _answers(accuracy: float, hard: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """Right (1) or wrong (0): the share of the items that are hardest for this model is wrong."""
     own = hard + np.random.default_rng(seed).normal(size=len(hard))

@@ -5,15 +5,14 @@ from typing import ClassVar
 
 import altair as alt
 import polars as pl
+from scipy import stats
 
 from outfield.errors import UserError
 from outfield.reports.analyses.base import Analysis, Result
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Legend
 from outfield.reports.results import Results
-from outfield.stats import kendall
 from outfield.store.schema import FULL_SPECTRUM
-from outfield.types import Estimate
 
 SCOPE = "auroc_out_of_scope"
 SOURCES = {"wrong": "auroc_correct_vs_incorrect", "ood alone": "auroc_correct_vs_ood"}
@@ -31,7 +30,7 @@ class ModelScope(Analysis):
     question: ClassVar[str] = (
         "Does the ranking of detectors change where the model's own errors are to be rejected too?"
     )
-    needs: ClassVar[frozenset[str]] = frozenset({"auroc", SCOPE})
+    needs: ClassVar[frozenset[str]] = frozenset({"auroc", "auroc_out_of_scope"})
     legend: ClassVar[Legend] = "information"
 
     def of(self, results: Results) -> Result:
@@ -64,10 +63,10 @@ def _table(results: Results) -> pl.DataFrame:
     return found.with_columns(*ranks, information).sort("ood", "detector", descending=[True, False])
 
 
-def tau(table: pl.DataFrame, first: str, second: str) -> Estimate:
+def tau(table: pl.DataFrame, first: str, second: str) -> float:
     """Kendall's tau-b of two columns of detectors."""
     known = table.drop_nulls([first, second])
-    return Estimate(kendall(known[first], known[second]).estimate.value, n=known.height)
+    return float(stats.kendalltau(known[first], known[second]).statistic)
 
 
 def _answer(table: pl.DataFrame) -> tuple[str, ...]:
@@ -77,9 +76,9 @@ def _answer(table: pl.DataFrame) -> tuple[str, ...]:
         if best == best_ood
         else f"{best_ood} is best at telling OOD from ID inputs, {best} at rejecting what the model gets wrong"
     )
-    if table.height < 4:
+    if table.height < 3:
         return (f"{same}.",)
-    found = tau(table, "ood", "scope").value
+    found = tau(table, "ood", "scope")
     moved = int(((table["rank ood"] - table["rank scope"]).abs() >= 1).sum())
     return (
         f"{same}; Kendall's tau of both rankings is {found:.2f} over {table.height} detectors (1: the same order), and "

@@ -64,6 +64,16 @@ def _units(analysis: Analysis) -> str:
     return UNITS.get(analysis.measures.level, "models")
 
 
+def patterns(analysis: Analysis) -> Display:
+    """Whether each OOD measure rises, falls or stays with the ID measure, on a line or a curve."""
+    caption = (
+        "positive or inverse: the slope of the line differs from 0; flat: it is shown to be below 0.1; none: these "
+        "rows do not tell (each at p < 0.01). r: Pearson's with Fisher's 95% interval. p_curve: F-test of a parabola "
+        "against the line. Both p by Holm over the OOD measures. regret: what choosing the best by ID gives up."
+    )
+    return Display("patterns", "Positive, inverse or flat; straight or curved", caption, analysis.pattern_frame(), ())
+
+
 def _in_clusters(analysis: Analysis) -> str:
     """Of how many families the rows are; empty where each stands alone."""
     if not analysis.measures.clusters:
@@ -286,7 +296,7 @@ def left_out(analysis: Analysis) -> Display:
 
 SECTIONS = {
     "What the paper states": (published,),
-    "ID against OOD": (relation, rows_and_kin, families_left_out, on_the_line, shapes, sides, calibration),
+    "ID against OOD": (relation, rows_and_kin, families_left_out, on_the_line, patterns, shapes, sides, calibration),
     "Variance": (variance, within_models),
     "Ranks": (mean_ranks, recommendation),
     "Agreement beyond ID": (partial,),
