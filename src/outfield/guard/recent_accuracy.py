@@ -48,7 +48,7 @@ class RecentAccuracy:
     >>> recent.add(known, -known.max(axis=1))
     >>> recent.close()
     >>> round(recent.latest.estimates["average_confidence"].value, 2)
-    0.74
+    0.75
     """
 
     def __init__(
