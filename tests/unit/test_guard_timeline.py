@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -294,6 +296,11 @@ def test_the_live_page_follows_the_log(folder: Path, tmp_path: Path) -> None:
         time.sleep(0.1)
     assert "ALARM after" in found and "requests answered with 200" in found
     service.close()
+
+
+def test_the_page_needs_no_torch() -> None:
+    code = "import sys, outfield.dashboard.guard_page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_commands(told: tuple[Path, Timeline], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,10 +11,8 @@ import numpy as np
 import polars as pl
 
 from outfield.errors import UserError
-from outfield.guard.accuracy import LIMIT
 from outfield.guard.description import Promised
 from outfield.guard.monitor import Monitor, always_valid_interval
-from outfield.guard.recent_accuracy import WINDOW
 from outfield.guard.timeline import DIRECTIONS, Timeline
 from outfield.reports.displays._style import BLUE, GREEN, GREY, ORANGE, VERMILION
 from outfield.reports.displays._style import rows as data
@@ -331,6 +329,9 @@ def accuracy(view: GuardView) -> Display:
     told = None if view.timeline is None else view.timeline.accuracy
     if told is None or told.is_empty():
         raise UserError(view.accuracy_missing)
+    from outfield.guard.accuracy import LIMIT  # with torch, which a service of an ONNX graph has not
+    from outfield.guard.recent_accuracy import WINDOW
+
     said = told.filter(pl.col("time") == told["time"][-1])
     some = told.filter(pl.col("estimator").is_not_null())
     table = told.select(

@@ -43,7 +43,7 @@ SECTIONS = {
 """The sections in the order of an operator's questions."""
 STATIC = Path(__file__).parent / "static"
 PAGE_SCRIPT = Path(__file__).parents[1] / "reports" / "templates" / "page.js"
-SHARE = 0.05
+SHARE = 0.1
 """Of the time, at most, that making the live page takes."""
 OF_LOG = "No estimate is in this log: the bundle holds no labelled answers, or too few inputs have come."
 

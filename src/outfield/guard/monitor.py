@@ -207,7 +207,7 @@ class Monitor:
     @property
     def statistic(self) -> float:
         """The mean over rungs and bets of M; an alarm at ``run_length / block``."""
-        return float(np.exp(np.clip(special.logsumexp(self.log_m) - np.log(self.log_m.size), None, 700.0)))
+        return float(np.exp(np.clip(np.logaddexp.reduce(self.log_m, axis=None) - np.log(self.log_m.size), None, 700.0)))
 
     @property
     def directions(self) -> dict[str, Monitor]:
