@@ -25,7 +25,7 @@ from outfield.guard.monitor import Monitor, always_valid_interval
 from outfield.guard.recent_accuracy import RecentAccuracy
 from outfield.guard.service import Service, app_of
 from outfield.guard.thresholds import ladder
-from outfield.guard.timeline import Timeline, monitor_of, timeline
+from outfield.guard.timeline import Timeline, is_log, monitor_of, timeline
 from tests.integration.test_cli import typed
 from tests.unit.test_guard_audit import Clock, fed, part, stream
 from tests.unit.test_guard_bundle import bundle_of, network, rows
@@ -89,6 +89,28 @@ def test_the_replayed_monitor_is_that_of_the_service_to_the_last_bet(folder: Pat
     again.close()
 
 
+@pytest.mark.parametrize("after", [0, 70])
+def test_an_alarm_is_acknowledged_after_a_restart(folder: Path, tmp_path: Path, after: int) -> None:
+    first = Service(folder, audit=Audit(tmp_path / "log"))
+    fed(first, stream(120))
+    fed(first, far(133))
+    first.close()
+    assert len(timeline(tmp_path / "log").open_alarms) == 1
+    second = Service(folder, audit=Audit(tmp_path / "log"))
+    if after:
+        fed(second, stream(after, seed=8))
+    second._acknowledge("seen in the morning")
+    fed(second, stream(91, seed=7))
+    second.close()
+    story = timeline(tmp_path / "log")
+    assert [one.note for one in story.alarms] == ["seen in the morning"] and not story.open_alarms
+    np.testing.assert_allclose(story.monitor.log_m, second.monitor.log_m, atol=1e-9)
+
+
+def test_a_log_is_told_from_studies(told: tuple[Path, Timeline], tmp_path: Path) -> None:
+    assert is_log(told[0]) and not is_log(tmp_path) and not is_log(tmp_path / "absent")
+
+
 def test_looks_are_the_monitor_and_the_counts_of_verdicts(told: tuple[Path, Timeline], folder: Path) -> None:
     _, story = told
     scores, flags = story.answers["score"].to_numpy(), (story.answers["verdict"] == "ood").to_numpy()
@@ -127,7 +149,7 @@ def test_evidence_begins_anew_with_what_comes_after() -> None:
     rest = rng.normal(size=70)
     after = watch.update(rest)
     fresh = Monitor(rungs)
-    fresh.update(np.r_[np.full(0, 0.0), rest[:20]])
+    fresh.update(rest[:20])
     assert fresh.open is not None
     first = fresh.open.log_e  # one block of the 20 that came after, then one of 50
     fresh_second = Monitor(rungs).update(rest[20:])
