@@ -21,6 +21,7 @@ from outfield.guard import recent_accuracy
 from outfield.guard.audit import Audit, log_rows
 from outfield.guard.bundle import Bundle
 from outfield.guard.description import Description
+from outfield.guard.metrics import Counts
 from outfield.guard.monitor import Monitor, always_valid_interval
 from outfield.guard.recent_accuracy import RecentAccuracy
 from outfield.guard.service import Service, app_of
@@ -318,6 +319,20 @@ def test_the_live_page_follows_the_log(folder: Path, tmp_path: Path) -> None:
         time.sleep(0.1)
     assert "ALARM after" in found and "requests answered with 200" in found
     service.close()
+
+
+def test_seconds_lie_straight_between_the_bounds_of_the_histogram() -> None:
+    counts = Counts()
+    assert np.isnan(counts.seconds_of(0.5)) and counts.by_status() == {}
+    for value in (0.004, 0.008):
+        counts.seconds.observe(value)
+        counts.requests.labels("200").inc()
+    assert counts.seconds_of(0.5) == pytest.approx(0.005)
+    assert counts.seconds_of(0.99) == pytest.approx(0.005 + 0.005 * 0.98)
+    assert counts.by_status() == {"200": 2}
+    for _ in range(9):
+        counts.seconds.observe(1000)
+    assert counts.seconds_of(0.99) == 10.0
 
 
 def test_the_page_needs_no_torch() -> None:
