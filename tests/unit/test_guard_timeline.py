@@ -229,6 +229,7 @@ def test_a_service_says_how_accurate_its_model_still_is(
     for one in found["estimates"].values():
         assert one["low"] - 0.01 <= truth <= one["high"] + 0.01 and one["n"] == 1000
     assert 0 <= found["ood_share"] < 0.1
+    assert 0 <= found["seconds_ago"] < 60
     text = client.get("/metrics").text
     assert 'outfield_estimated_accuracy_ratio{bound="value",estimator="average_confidence"}' in text
     logged = log_rows(tmp_path / "log", "accuracy")

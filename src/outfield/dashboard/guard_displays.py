@@ -338,8 +338,10 @@ def accuracy(view: GuardView) -> Display:
         *_when(), pl.col("estimator").fill_null("none"), "value", "low", "high", "n", "known", "ood_share"
     )
     known, refused = float(told["known"][-1]), table.filter(pl.col("estimator") == "none")
+    lowest = min([known, *table["low"].drop_nulls().to_list()])
+    floor = max(0.0, float(np.floor((lowest - 0.02) * 20) / 20))
     figures = tuple(
-        Figure(_estimates(table.filter(pl.col("estimator") == name), refused, known), name.replace("_", " "))
+        Figure(_estimates(table.filter(pl.col("estimator") == name), refused, known, floor), name.replace("_", " "))
         for name in some["estimator"].unique(maintain_order=True)
     )
     caption = (
@@ -357,15 +359,14 @@ def _accuracy_title(said: pl.DataFrame, known: float) -> str:
     values = said["value"].drop_nulls().to_list()
     if not values:
         return "No accuracy is estimated: too many recent inputs are not like the calibration data"
-    between = f"{percent(min(values))} to {percent(max(values))}"
-    return f"Recent inputs: probably {between} are answered right; of the labelled ID inputs {percent(known)} were"
+    between = f"{min(values):.1%} to {max(values):.1%}"
+    until = f"The {said['n'].max():,} inputs until {said['time'][0]:%H:%M:%S}"
+    return f"{until}: probably {between} are answered right; of the labelled ID inputs {known:.1%} were"
 
 
-def _estimates(table: pl.DataFrame, refused: pl.DataFrame, known: float) -> alt.TopLevelMixin:
+def _estimates(table: pl.DataFrame, refused: pl.DataFrame, known: float, floor: float) -> alt.TopLevelMixin:
     some = table.tail(POINTS)
     base, none = alt.Chart(data(some)).encode(x=TIME), alt.Chart(data(refused.tail(POINTS))).encode(x=TIME)
-    lowest = min([known, *some["low"].drop_nulls().to_list()])
-    floor = max(0.0, np.floor((lowest - 0.02) * 20) / 20)
     scale = alt.Scale(domain=[floor, 1.0], clamp=True)
     tips = [alt.Tooltip("time:N", title="time (UTC)")]
     tips += [alt.Tooltip(f"{one}:Q", format=".1%") for one in ("value", "low", "high")]

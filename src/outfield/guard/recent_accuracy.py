@@ -20,14 +20,17 @@ ESTIMATORS = ("average_confidence", "average_thresholded_confidence", "differenc
 """Those that take milliseconds; the others are asked by ``outfield guard accuracy``."""
 DRAWS = 100
 SHARE = 0.02
-"""Of a processor, at most, that estimating takes."""
+"""Of a processor, that estimating takes."""
+LONGEST = 60.0
+"""Seconds that inputs go by after an estimate, at most, so that none is old while inputs come."""
 
 
 class RecentAccuracy:
     """Estimates on windows of a stream, each of the inputs since the last one.
 
-    An estimate is made in a thread of its own as soon as ``window`` inputs have come; after one that took t seconds
-    inputs go by for ``t / SHARE`` seconds. Inputs without a score or with logits that are not finite do not count.
+    An estimate is made in a thread of its own as soon as ``window`` inputs have come; after one that took t seconds of
+    a processor inputs go by for ``t / SHARE`` seconds, at most ``LONGEST``. Inputs without a score or with logits that
+    are not finite do not count.
 
     Parameters
     ----------
@@ -62,6 +65,7 @@ class RecentAccuracy:
     ) -> None:
         self.known_logits, self.known_labels, self.ladder, self.window = known_logits, known_labels, ladder, window
         self.latest: AccuracyEstimates | None = None
+        self.made = float("nan")
         self._told = told
         self._parts: list[tuple[Array, Array]] = []
         self._held, self._due, self._busy = 0, 0.0, False
@@ -85,17 +89,18 @@ class RecentAccuracy:
             self._held -= len(self._parts.pop(0)[1])
 
     def _estimate(self, parts: list[tuple[Array, Array]]) -> None:
-        start = time.monotonic()
+        start = time.thread_time()
         try:
             logits, scores = (np.concatenate(some)[-self.window :] for some in zip(*parts, strict=True))
-            self.latest = estimate_accuracy(
+            found = estimate_accuracy(
                 logits, known_logits=self.known_logits, known_labels=self.known_labels, estimators=ESTIMATORS,
                 verdict=verdict_of_batch(scores, self.ladder), draws=DRAWS,
             )  # fmt: skip
-            self._told(self.latest)
+            self.made, self.latest = time.monotonic(), found
+            self._told(found)
         finally:
-            now = time.monotonic()
-            self._due, self._busy = now + (now - start) / SHARE, False
+            pause = min((time.thread_time() - start) / SHARE, LONGEST)
+            self._due, self._busy = time.monotonic() + pause, False
 
     def close(self) -> None:
         """Wait for the estimate that is being made."""

@@ -397,6 +397,7 @@ def accuracy_of(service: Service) -> dict[str, Any]:
             for name, one in found.estimates.items()
         },
         "known": found.known.value, "ood_share": found.ood_share, "trust": found.trust,
+        "seconds_ago": time.monotonic() - service.accuracy.made,
     }  # fmt: skip
 
 
