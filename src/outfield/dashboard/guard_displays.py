@@ -360,7 +360,7 @@ def _accuracy_title(said: pl.DataFrame, known: float) -> str:
     if not values:
         return "No accuracy is estimated: too many recent inputs are not like the calibration data"
     between = f"{min(values):.1%} to {max(values):.1%}"
-    until = f"The {said['n'].max():,} inputs until {said['time'][0]:%H:%M:%S}"
+    until = f"The {int(said['n'].drop_nulls()[0]):,} inputs until {said['time'][0]:%H:%M:%S}"
     return f"{until}: probably {between} are answered right; of the labelled ID inputs {known:.1%} were"
 
 
