@@ -4,7 +4,7 @@
 
 The published ResNet-20 on CIFAR-10, with 10% Tiny-ImageNet, where the real data are (``$OUTFIELD_DATA``), else a small
 network on eight of the ten digits, with 50% of the other two. Writes the bundle, the audit log and ``report.html`` to
-FOLDER.
+FOLDER; ``guard.html`` there is the page of the guard as its operator sees it after the run.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import polars as pl
 from _guard_models import DATA, WEIGHTS, digits, digits_network, resnet20
 
 from outfield import registry
+from outfield.dashboard.guard_page import save, view_of_log
 from outfield.data.in_memory import in_memory
 from outfield.features.cache import Cache
 from outfield.guard.audit import answers
@@ -55,6 +56,8 @@ PAGE = """{% extends "_base.html" %}
 {% block lead %}{% from "_display.html" import answered %}
 {{ answered("In short", answer, cautions, note) }}{% endblock %}
 {% block tail %}{% from "_display.html" import facts_table %}
+<p><a href="guard.html">The page of this guard</a>, as its operator sees it after the run: time line, ladder, alarms,
+estimated accuracy, flagged inputs.</p>
 <section id="provenance" aria-labelledby="h-provenance"><h2 id="h-provenance">Provenance</h2>
 {{ facts_table(provenance) }}
 <p class="note">Made {{ made }}. Scores are higher further out.</p></section>{% endblock %}"""
@@ -68,7 +71,7 @@ class World:
     served: str
     model: Model
     fit: tuple[np.ndarray, np.ndarray]
-    calibrate: np.ndarray
+    calibrate: tuple[np.ndarray, np.ndarray]
     known: tuple[np.ndarray, np.ndarray]
     strange: np.ndarray
     share: float
@@ -87,14 +90,16 @@ def world() -> World:
         fit, (x, y), strange = digits()
         half = len(x) // 2
         network = digits_network()
-        return World("digits", f"{here}:digits_network", network, fit, x[:half], (x[half:], y[half:]), strange, 0.5)
+        return World(
+            "digits", f"{here}:digits_network", network, fit, (x[:half], y[:half]), (x[half:], y[half:]), strange, 0.5
+        )
     x, y = pictures("cifar10_test")
     order = np.random.default_rng(0).permutation(len(x))
     held, later = order[:5000], order[5000:]
     strange, _ = pictures("tiny_imagenet_openood", channels=3, side=32)
     fit = pictures("cifar10_train500")
     known = x[later], y[later]
-    return World("CIFAR-10, ResNet-20", f"{here}:resnet20", resnet20(), fit, x[held], known, strange, 0.1)
+    return World("CIFAR-10, ResNet-20", f"{here}:resnet20", resnet20(), fit, (x[held], y[held]), known, strange, 0.1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -433,9 +438,11 @@ def main() -> None:
     start = time.perf_counter()
     run = demonstrated(folder)
     report = write_text(page(run), folder / "report.html")
+    operator = save(view_of_log(folder / "audit"), folder / "guard.html")
     at = "no alarm" if run.alarmed_at is None else f"alarm {run.alarmed_at - CHANGE:,.0f} inputs after the change"
     print(f"{run.world.name}: {at}; median of {STREAMS} streams {_delay(run.delays, 0.5)}, {run.early} early")
     print(run.audit.said)
+    print(f"The guard's page: {operator}")
     spent = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     print(f"Report: {report} ({time.perf_counter() - start:.0f} s in all, {spent:.0f} s of processors)")
 

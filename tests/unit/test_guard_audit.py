@@ -23,10 +23,11 @@ from fastapi.testclient import TestClient
 
 from outfield.errors import UserError
 from outfield.guard import row_log
-from outfield.guard.audit import Audit, answers, hashes, monitor_of, resumed
+from outfield.guard.audit import Audit, answers, hashes, resumed
 from outfield.guard.bundle import Bundle
 from outfield.guard.row_log import RowLog, files, rows
 from outfield.guard.service import Service, app_of
+from outfield.guard.timeline import monitor_of
 from tests.integration.test_cli import typed
 from tests.unit.test_guard_bundle import bundle_of, network
 from tests.unit.test_guard_bundle import rows as inputs

@@ -15,11 +15,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.responses import JSONResponse, StreamingResponse
 
 from outfield.errors import UserError
+from outfield.guard.accuracy import AccuracyEstimates
 from outfield.guard.audit import Audit
 from outfield.guard.bundle import Bundle
 from outfield.guard.metrics import grafana
 from outfield.guard.middleware import GuardMiddleware
 from outfield.guard.service import Limits, Service, app_of
+from outfield.types import Estimate
 from tests.unit.test_guard_audit import folder, part, stream
 
 assert folder  # a fixture
@@ -160,6 +162,9 @@ def test_the_grafana_dashboard_asks_for_metrics_and_labels_that_there_are(servic
     client = own_app(service)
     client.get("/answer/0")
     client.get("/guard/monitor")
+    service.counts.estimated(
+        AccuracyEstimates({"average_confidence": Estimate(0.9, 0.8, 1.0, 9)}, Estimate(0.9), "", 0)
+    )
     families = text_string_to_metric_families(client.get("/guard/metrics").text)
     known: dict[str, set[str]] = {}
     for sample in (sample for one in families for sample in one.samples):

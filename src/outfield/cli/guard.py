@@ -9,6 +9,7 @@ from outfield.errors import UserError
 
 if TYPE_CHECKING:
     from outfield.guard.batches import BatchVerdict
+    from outfield.guard.timeline import Timeline
     from outfield.types import Estimate
 
 FAILED = 3
@@ -209,19 +210,22 @@ def monitor(
     run_length: Annotated[float, Option(help="Items to a false alarm, at least, on average.")] = 100_000,
 ) -> None:
     """Watch a stream of scores for a change; exit code 3 where there was an alarm."""
-    from outfield.guard.audit import monitor_of
     from outfield.guard.bundle import Bundle
+    from outfield.guard.description import monitor_with_mirror
     from outfield.guard.monitor import CLUMPED
     from outfield.guard.scores import read
+    from outfield.guard.timeline import timeline
 
     if scores.is_dir():
         if groups is not None:
             raise UserError("Expected a table for --groups, but an audit log has none. Leave --groups out.")
-        watch, lacking = monitor_of(Bundle.load(bundle), scores, run_length=run_length)
-        if lacking:
-            print(f"The log lacks {lacking:,} answers, which were lost or deleted.")
+        story = timeline(scores, Bundle.load(bundle), run_length=run_length)
+        watch = story.monitor
+        if story.lacking:
+            print(f"The log lacks {story.lacking:,} answers, which were lost or deleted.")
+        _say_accuracy(story)
     else:
-        watch = Bundle.load(bundle).monitor(run_length=run_length)
+        watch = monitor_with_mirror(Bundle.load(bundle), run_length=run_length)
         watch.update(*read(scores, groups))
     what = "items" if groups is None else f"groups ({groups})"
     print(f"{watch.items:,.0f} {what} in {watch.blocks:,} blocks; false alarms: one in {run_length:,.0f} at most.")
@@ -233,10 +237,26 @@ def monitor(
             f"Flags come in clumps (variance {watch.clumps():.1f} times the binomial's): items that follow each other "
             "are alike, and the promise on false alarms does not hold. Name what belongs together with --groups."
         )
-    if watch.alarm:
-        print(f"ALARM after {watch.alarmed_at:,.0f} {what}: the stream is no longer like the calibration data.")
+    alarms = [(name, one.alarmed_at) for name, one in watch.directions.items() if one.alarm]
+    for name, at in alarms:
+        print(
+            f"ALARM after {at:,.0f} {what}: scores {'rise' if name == 'up' else 'fall'}; the stream is no longer like "
+            "the calibration data."
+        )
+    if alarms:
         raise Exit(FAILED)
     print("No alarm.")
+
+
+def _say_accuracy(story: Timeline) -> None:
+    """The last estimates of the accuracy that a service has logged."""
+    if story.accuracy.is_empty():
+        return
+    last = story.accuracy.filter(story.accuracy["time"] == story.accuracy["time"][-1])
+    for one in last.filter(last["estimator"].is_not_null()).iter_rows(named=True):
+        value, low, high = (one[name] for name in ("value", "low", "high"))
+        print(f"Recent inputs, {one['estimator']}: {value:.1%} [{low:.1%}, {high:.1%}] of {one['n']:,} answered right.")
+    print(last["trust"][0])
 
 
 @group.command()
@@ -351,6 +371,42 @@ def _known(found: Estimate) -> str:
 
 
 @group.command()
+def dashboard(
+    log: Annotated[Path, Argument(help="A service's --audit.")],
+    *,
+    output: Annotated[Path, Option("--output", "-o", help="The .html file.")],
+    bundle: Annotated[Path | None, Option(help="The bundle, for a log that an older outfield wrote.")] = None,
+) -> None:
+    """The guard's page from its audit log, as one file; `outfield serve LOG` shows it live."""
+    from outfield.cli._extras import need
+
+    need("fastapi", extra="serve")
+    from outfield.dashboard.guard_page import save, view_of_log
+    from outfield.guard.bundle import Bundle
+
+    found = view_of_log(log, None if bundle is None else Bundle.load(bundle))
+    print(f"Page: {save(found, output)}")
+
+
+@group.command()
+def acknowledge(
+    address: Annotated[str, Argument(help="Of the service: http://127.0.0.1:8643, say.")],
+    *,
+    note: Annotated[str, Option(help="What was found, for the audit log.")] = "",
+    token: Annotated[
+        str | None, Option(envvar="OUTFIELD_TOKEN", help="The service's --admin-token, or its token.")
+    ] = None,
+) -> None:
+    """Say that an alarm was seen: the monitor begins anew, and the audit log keeps the note."""
+    from outfield.cli._http import posted
+
+    found = posted(f"{address.rstrip('/')}/acknowledge", {"note": note}, token)
+    for way, at in found["acknowledged"].items():
+        print(f"Acknowledged: scores {'rise' if way == 'up' else 'fall'}, alarm after {at:,.0f} inputs.")
+    print(found["said"])
+
+
+@group.command()
 def grafana() -> None:
     """The dashboard for Grafana, as JSON to import."""
     from outfield.guard.metrics import grafana as dashboard
@@ -374,16 +430,14 @@ def serve(
     audit_share: Annotated[float, Option(help="Share of answers that are marked for audit, at random.")] = 0.01,
     audit_key: Annotated[Path | None, Option(help="Key of the hashes in the log; made in its folder.")] = None,
 ) -> None:
-    """Answer over HTTP: scores, verdicts, a monitor, metrics; see docs/guard.md."""
-    from importlib.util import find_spec
+    """Answer over HTTP: scores, verdicts, a monitor, metrics, and a page at /dashboard/; see docs/guard.md."""
+    from outfield.cli._extras import need
 
-    from outfield.errors import MissingExtra
-
-    for package in ("fastapi", "uvicorn", "prometheus_client"):
-        if find_spec(package) is None:
-            raise MissingExtra(package, extra="serve")
+    need("fastapi", "uvicorn", "prometheus_client", extra="serve")
     from outfield.cli._plain import say
-    from outfield.dashboard.server import listening, run, settled
+    from outfield.dashboard.guard_page import with_page
+    from outfield.dashboard.security import LOOPBACK
+    from outfield.dashboard.server import ANY, listening, run, settled
     from outfield.guard.audit import Audit
     from outfield.guard.service import Service, app_of
 
@@ -394,7 +448,14 @@ def serve(
     with listening(host, port) as door:
         where = f"http://{host or 'localhost'}:{door.getsockname()[1]}"
         shown = "" if token is None else f"  Token: {token}"
+        opened = "" if token is None else f"?token={token}"
         try:
-            run(app_of(service, token, admin), door, lambda: say(f"Guard: {where}  (Ctrl-C ends it){shown}"))
+            app = with_page(
+                app_of(service, token, admin), service, token=token,
+                hosts=("*",) if host in ANY else {host.lower(), *LOOPBACK},
+            )  # fmt: skip
+            run(
+                app, door, lambda: say(f"Guard: {where}  (Ctrl-C ends it){shown}\nIts page: {where}/dashboard/{opened}")
+            )
         finally:
             service.close()

@@ -77,19 +77,25 @@ class Guard:
     def _knows(self, scope: Scope, headers: Headers) -> bool:
         assert self.token is not None
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        shown = [bearer, _query(scope).get("token", "") if scope["path"] == "/" else ""]
+        shown = [bearer, _query(scope).get("token", "") if _path(scope) == "/" else ""]
         return any(_same(one, self.token) for one in shown) | _same(_cookie(headers), _seal(self.token))
 
     def _welcome(self, scope: Scope) -> Response | None:
         """The start page asked with the token: the cookie, and the address without it."""
         asked = _query(scope)
-        if scope["path"] != "/" or "token" not in asked:
+        if _path(scope) != "/" or "token" not in asked:
             return None
         rest = urlencode([(name, value) for name, value in asked.items() if name != "token"])
-        answer = RedirectResponse(f"/?{rest}" if rest else "/", 303, {"Cache-Control": "no-store"})
+        start = f"{scope.get('root_path', '')}/"
+        answer = RedirectResponse(f"{start}?{rest}" if rest else start, 303, {"Cache-Control": "no-store"})
         if self.token is not None:
-            answer.set_cookie(COOKIE, _seal(self.token), httponly=True, samesite="strict", path="/")
+            answer.set_cookie(COOKIE, _seal(self.token), httponly=True, samesite="strict", path=start)
         return answer
+
+
+def _path(scope: Scope) -> str:
+    """The path within the application, which may be mounted below another's."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", "")) or "/"
 
 
 def _host(header: str) -> str:

@@ -28,7 +28,7 @@ PATIENCE = 20.0
 
 
 def serve(folder: Path, host: str, port: int, token: str | None, say: Callable[[str], object]) -> None:
-    """Serve the studies below a folder until interrupted.
+    """Serve the studies below a folder, or the page of a guard's audit log, until interrupted.
 
     Raises
     ------
@@ -36,9 +36,19 @@ def serve(folder: Path, host: str, port: int, token: str | None, say: Callable[[
         The folder cannot be read, the port is taken, or the token is short.
     """
     from outfield.dashboard.app import create_app
+    from outfield.guard.timeline import is_log
 
     token = settled(host, token)
-    app = create_app(folder, token=token, hosts=("*",) if host in ANY else {host.lower(), *LOOPBACK})
+    hosts = ("*",) if host in ANY else {host.lower(), *LOOPBACK}
+    if is_log(folder):
+        from outfield.dashboard.guard_page import app_of_page, page_of_log
+
+        page = app_of_page(page_of_log(folder), token=token, hosts=hosts)
+        with listening(host, port) as door:
+            where = f"Guard: {address(host, door.getsockname()[1], token)}  (Ctrl-C ends it)"
+            run(page, door, lambda: say(where))
+        return
+    app = create_app(folder, token=token, hosts=hosts)
     shelf, stop = app.state.shelf, threading.Event()
     warming = threading.Thread(target=_warm, args=(shelf, stop))
     with listening(host, port) as door:

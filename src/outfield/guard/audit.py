@@ -1,7 +1,8 @@
 """What a service answered, for whoever checks it later: hourly Parquet without inputs, and the monitor's state.
 
-The folder holds ``answers/`` and ``feedback/`` (:mod:`outfield.guard.row_log`), ``monitor.safetensors`` and, where none
-was given, the key of the hashes. An input stands there as a keyed hash: who has the key can tell whether an input was
+The folder holds ``answers/``, ``feedback/``, ``events/`` and ``accuracy/`` (:mod:`outfield.guard.row_log`), what each
+bundle is that answered (``bundles/``), ``monitor.safetensors`` and, where none was given, the key of the hashes. An
+input stands there as a keyed hash: who has the key can tell whether an input was
 asked about, and nobody can tell the input. A random share of the answers is marked for audit: their labels, sent back
 as feedback, say what the guard's promise is worth (:mod:`outfield.guard.feedback`).
 """
@@ -25,20 +26,31 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from outfield.errors import UserError
+from outfield.guard.description import Description, Promised
 from outfield.guard.monitor import Monitor
-from outfield.guard.row_log import RowLog, now, rows
+from outfield.guard.row_log import ADDRESS, RowLog, now, rows
 from outfield.guard.verdicts import Verdicts
 from outfield.places import home
-from outfield.types import Array
+from outfield.types import Array, Estimate
 
 if TYPE_CHECKING:
-    from outfield.guard.bundle import Bundle
+    from outfield.guard.accuracy import AccuracyEstimates
 
 ANSWER = {
     "input": pa.string(), "score": pa.float64(), "p": pa.float64(), "verdict": pa.string(), "prediction": pa.string(),
     "digest": pa.string(), "audited": pa.bool_(), "audit_probability": pa.float64(),
 }  # fmt: skip
 FEEDBACK = {"answer": pa.string(), "label": pa.string()}
+AFTER = {"after_run": pa.string(), "after_row": pa.int64(), "digest": pa.string()}
+"""After which answer something was, and of which bundle that is."""
+EVENT = {"event": pa.string(), "note": pa.string(), **AFTER}
+ACKNOWLEDGED = "acknowledged"
+"""The event that an operator has seen the alarm: the monitor begins anew."""
+ACCURACY = {
+    "estimator": pa.string(), "value": pa.float64(), "low": pa.float64(), "high": pa.float64(), "n": pa.int64(),
+    "known": pa.float64(), "ood_share": pa.float64(), "trust": pa.string(), **AFTER,
+}  # fmt: skip
+"""A row an estimator of each window; where none is estimated a row without one, whose ``trust`` says why."""
 STATE = "monitor.safetensors"
 KEY = "key"
 KEY_BYTES = 32
@@ -86,6 +98,8 @@ class Audit:
         self._key, self.state_failures = _key(self.folder / KEY if key is None else home(key), made=key is None), 0
         self.answers = RowLog(self.folder / "answers", ANSWER, clock=clock)
         self.feedback = RowLog(self.folder / "feedback", FEEDBACK, clock=clock)
+        self.events = RowLog(self.folder / "events", EVENT, clock=clock)
+        self.accuracy = RowLog(self.folder / "accuracy", ACCURACY, clock=clock)
         self._random = np.random.default_rng()
         self._blocks = 0
 
@@ -105,6 +119,32 @@ class Audit:
             self.keep(monitor, digest)
         return Marks([f"{self.answers.run}-{number}" for number in numbers], audited)
 
+    def describe(self, bundle: Promised) -> None:
+        """Write down what a bundle is whose answers follow; a failure is counted."""
+        try:
+            Description.of(bundle).save(self.folder)
+        except (OSError, UserError):
+            self.state_failures += 1
+
+    def acknowledge(self, note: str, digest: str) -> None:
+        """Have written that an alarm was seen, after the answers until now."""
+        self.events.add({"event": [ACKNOWLEDGED], "note": [note], **self._after(1, digest)})
+
+    def estimated(self, found: AccuracyEstimates, digest: str) -> None:
+        """Have an estimate of the recent accuracy written."""
+        estimates: list[tuple[str | None, Estimate]] = [*found.estimates.items()] or [(None, Estimate(float("nan")))]
+        n = len(estimates)
+        self.accuracy.add({
+            "estimator": [name for name, _ in estimates],
+            **{key: [_finite(getattr(one, key)) for _, one in estimates] for key in ("value", "low", "high", "n")},
+            "known": [found.known.value] * n, "ood_share": [found.ood_share] * n, "trust": [found.trust] * n,
+            **self._after(n, digest),
+        })  # fmt: skip
+
+    def _after(self, n: int, digest: str) -> dict[str, list[Any]]:
+        last = self.answers.added - 1
+        return {"after_run": [self.answers.run] * n, "after_row": [last] * n, "digest": [digest] * n}
+
     def keep(self, monitor: Monitor, digest: str) -> None:
         """Write the state of a monitor; a failure is counted."""
         self._blocks = monitor.blocks
@@ -122,24 +162,32 @@ class Audit:
     @property
     def lost(self) -> int:
         """Rows that could not be written."""
-        return self.answers.lost + self.feedback.lost
+        return sum(one.lost for one in self._logs)
 
     @property
     def failures(self) -> int:
         """How often something could not be written."""
-        return self.answers.failures + self.feedback.failures + self.state_failures
+        return sum(one.failures for one in self._logs) + self.state_failures
+
+    @property
+    def _logs(self) -> tuple[RowLog, ...]:
+        return self.answers, self.feedback, self.events, self.accuracy
 
     def health(self) -> dict[str, Any]:
         """What is written, what is lost, and why."""
         return {
             "written": self.answers.written, "lost": self.lost, "state_failures": self.state_failures,
-            "failure": self.answers.failure or self.feedback.failure or None,
+            "failure": next((one.failure for one in self._logs if one.failure), None),
         }  # fmt: skip
 
     def close(self) -> None:
         """Write what waits."""
-        self.answers.close()
-        self.feedback.close()
+        for one in self._logs:
+            one.close()
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else value
 
 
 def _key(path: Path, *, made: bool) -> bytes:
@@ -221,38 +269,27 @@ def resumed(monitor: Monitor, path: Path, digest: str) -> Monitor:
         ) from None
 
 
-def answers(folder: Path | str) -> pl.DataFrame:
+def answers(folder: Path | str, *, empty: bool = False) -> pl.DataFrame:
     """The answers of an audit log, in their order, each with its ``answer`` id.
 
     Raises
     ------
     UserError
-        No audit log.
+        No audit log, or one without an answer where it must not be ``empty``.
     """
-    table = rows(home(folder) / "answers")
+    table = rows(home(folder) / "answers", _none(ANSWER) if empty else None)
     return table.with_columns(pl.concat_str("run", pl.col("row").cast(pl.String), separator="-").alias("answer"))
 
 
-def monitor_of(bundle: Bundle, folder: Path | str, *, run_length: float = 100_000) -> tuple[Monitor, int]:
-    """The monitor as it stands after the answers of an audit log, and how many answers the log lacks.
+def log_rows(folder: Path | str, name: str) -> pl.DataFrame:
+    """The rows of one of an audit log's other logs, ``events`` or ``accuracy``; none where nothing was written."""
+    return rows(home(folder) / name, _none(EVENT if name == "events" else ACCURACY))
 
-    It is of the last stretch of answers that this bundle gave: a service that reloads another begins anew.
 
-    Raises
-    ------
-    UserError
-        No audit log, or none of this bundle.
-    """
-    table = answers(folder)
-    of_others = (table["digest"] != bundle.manifest.digest).arg_true()
-    stretch = table[int(of_others[-1]) + 1 :] if len(of_others) else table
-    if stretch.is_empty():
-        raise UserError(
-            f"Expected answers of this bundle (digest {bundle.manifest.digest[:12]}) at the end of the log, but the "
-            f"last is of {str(table['digest'][-1])[:12]}. Pass the bundle that the service has."
-        )
-    lacking = table.group_by("run").agg((pl.col("row").max() + 1 - pl.len()).alias("n"))["n"].sum()
-    return bundle.monitor(run_length=run_length).update(stretch["score"].to_numpy()), int(lacking)
+def _none(columns: Mapping[str, pa.DataType]) -> pl.DataFrame:
+    found = pl.from_arrow(pa.schema({**ADDRESS, **columns}).empty_table())
+    assert isinstance(found, pl.DataFrame)
+    return found
 
 
 def pairs(told: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from outfield.data.views import subset
 from outfield.detectors._requirements import asks
 from outfield.detectors.base import Detector
 from outfield.errors import UserError
+from outfield.estimators.base import Answered
 from outfield.features.cache import Cache, default_folder
 from outfield.features.extract import Values, extract
 from outfield.features.fit_data import FitData
@@ -34,6 +35,8 @@ from outfield.studies.scoring import score
 from outfield.types import Array, State
 
 CANARIES = 16
+KNOWN = 1_000
+"""Labelled calibration items whose logits a bundle keeps, at most."""
 LADDER_DELTA = 0.05
 """The ladder's own: all its rungs hold with probability .95 over calibrations."""
 DRIFT = 1e-3
@@ -73,7 +76,8 @@ def build(
     fit : data
         ID data with labels that the detector is fitted on: the training data, as for ``evaluate``.
     calibrate : data
-        ID data that neither the model nor the detector saw, drawn as later inputs will be. Labels are not needed.
+        ID data that neither the model nor the detector saw, drawn as later inputs will be. Labels are not needed;
+        where a classifier's are there, a service says how accurate it probably still is.
     detector : str or Detector
     alpha, delta : float
         At most a share alpha of ID inputs is flagged, with probability 1 - delta over calibrations.
@@ -133,6 +137,7 @@ def build(
     flagged = {
         m.name: score(tuned, state, passes.of(m.data, m.name), m.name) > float(guards["threshold"]) for m in sets
     }
+    known, unknown = _known(subset(held, kept.rows), values, named.classes, outputs, seed)
     manifest = {
         "outfield": metadata.version("outfield"),
         "detector": {
@@ -144,7 +149,7 @@ def build(
             "source": _source(calibrate), "digest": held.digest(), "n": len(scores), "groups": kept.groups,
             "duplicates_removed": kept.duplicates,
         },
-        "checks": [*named.notes, *kept.said, *_trend(scores), *_pooled(promises, guards)],
+        "checks": [*named.notes, *kept.said, *_trend(scores), *_pooled(promises, guards), *unknown],
         "promises": promises,
         "ladder": {"rates": guards.pop("rates").tolist(), "n": len(scores), "delta": LADDER_DELTA},
         "measured": [_measured(name, some) for name, some in flagged.items()],
@@ -152,7 +157,7 @@ def build(
         "canaries": {"n": min(CANARIES, len(scores)), "tolerance": _tolerance(scores)},
     }  # fmt: skip
     learned = {f"{LEARNED}{name}": one for name, one in state.items()}
-    return Bundle.of(manifest, {**learned, **guards, **made.head(), **made.canaries()}, card)
+    return Bundle.of(manifest, {**learned, **guards, **made.head(), **made.canaries(), **known}, card)
 
 
 @dataclass(frozen=True)
@@ -302,6 +307,24 @@ def _kinds(items: Items) -> list[dict[str, Any]] | None:
     if not all(isinstance(one, np.ndarray) for one in items):
         return None
     return [{"dtype": str(one.dtype), "shape": list(one.shape)} for one in items]
+
+
+def _known(
+    held: Dataset, values: Values, classes: Sequence[str] | None, outputs: int | None, seed: int
+) -> tuple[State, tuple[str, ...]]:
+    """Logits and labels of calibration items, where these have labels, and why there are none.
+
+    A service estimates from them how accurate the model is on inputs without labels.
+    """
+    if held.labels is None or "logits" not in values.arrays:
+        return {}, ()
+    try:
+        labels = np.asarray(aligned({"calibrate": held}, classes, outputs=outputs).parts["calibrate"].labels)
+        drawn = np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(labels >= 0))[:KNOWN])
+        known = Answered(np.asarray(values.arrays["logits"])[drawn], labels[drawn])
+    except UserError as error:
+        return {}, (f"No accuracy will be estimated from the labels of the calibration items: {error}",)
+    return {"known/logits": torch.as_tensor(known.logits).float(), "known/labels": torch.as_tensor(known.labels)}, ()
 
 
 def _promise(one: Threshold, scope: str = "all") -> dict[str, Any]:

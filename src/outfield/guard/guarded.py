@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from outfield.data.user_data import dataset
 from outfield.errors import UserError
 from outfield.guard.bundle import Bundle
 from outfield.guard.manifest import TensorPart
-from outfield.guard.verdicts import Answers, Verdicts
+from outfield.guard.verdicts import Answers
 from outfield.models.base import Model
 from outfield.models.open import open_model
 from outfield.types import Array, Outputs
@@ -83,17 +84,14 @@ class Guarded:
 
     def answers(self, data: Dataset) -> Answers:
         """Answers to a data set, batch by batch."""
-        parts = list(self.stream(data))
-        if not parts:
-            raise UserError("Expected inputs to answer, but got none. Pass at least one.")
-        joined = (np.concatenate([getattr(one, name) for one in parts]) for name in ("score", "p", "verdict"))
-        return Answers(np.concatenate([one.prediction for one in parts]), Verdicts(*joined))
+        return Answers.joined([replace(one, logits=None) for one in self.stream(data)])
 
     def stream(self, data: Dataset) -> Iterator[Answers]:
         """Answers to each batch of a data set, in order."""
         for start in range(0, len(data), self.batch):
             out = self._said(data.read(slice(start, start + self.batch)))
-            yield Answers(self._named(out), self.bundle.score(out))
+            logits = out.logits.float().numpy() if "logits" in out.present else None
+            yield Answers(self._named(out), self.bundle.score(out), logits)
 
     def outputs(self, data: Dataset) -> Outputs:
         """What the model says of a data set, in memory."""

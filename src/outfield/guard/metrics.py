@@ -14,8 +14,10 @@ from outfield.guard.thresholds import RUNGS
 from outfield.guard.verdicts import Verdicts
 
 if TYPE_CHECKING:
+    from outfield.guard.accuracy import AccuracyEstimates
     from outfield.guard.bundle import Bundle
     from outfield.guard.onnx_backend import OnnxGuard
+    from outfield.guard.recent_accuracy import RecentAccuracy
 
 OF_BUNDLE = ["version", "detector"]
 """Labels: the first twelve characters of a bundle's digest, and its detector."""
@@ -38,12 +40,22 @@ class Counts:
         )
         self.threshold = self._gauge("outfield_threshold", "The threshold.", *OF_BUNDLE)
         self.alarm = self._gauge("outfield_alarm", "Whether the stream has changed.")
+        self.mirror_alarm = self._gauge("outfield_mirror_alarm", "Whether the stream's scores have fallen.")
+        self.acknowledged = self._counter("outfield_acknowledgements_total", "Alarms that somebody acknowledged.")
         self.evidence = self._gauge("outfield_evidence", "The monitor's statistic.")
+        self.mirror_evidence = self._gauge("outfield_mirror_evidence", "The statistic of the monitor of fallen scores.")
         self.alarm_at = self._gauge("outfield_evidence_threshold", "The statistic at which it alarms.")
         self.watched = self._gauge("outfield_monitor_items", "Inputs that the monitor has bet on.")
         self.flags = self._gauge(
             "outfield_flags_ratio", "Share of inputs above a rung, with its always-valid interval.", "rung", "bound"
         )
+        self.accuracy = self._gauge(
+            "outfield_estimated_accuracy_ratio", "Estimated accuracy on recent inputs.", "estimator", "bound"
+        )
+        self.accuracy_refused = self._gauge(
+            "outfield_estimated_accuracy_refused", "Whether too many recent inputs are OOD for an estimate."
+        )
+        self.ood = self._gauge("outfield_certified_ood_ratio", "Share of recent inputs that certainly is OOD.")
         self.waiting = self._gauge("outfield_waiting_requests", "Requests in the queue.")
         self.audit = self._counter("outfield_audit_rows_total", "Rows of the audit log by their fate.", "fate")
         self.failures = self._counter("outfield_audit_failures_total", "Failures to write the log or the state.")
@@ -70,12 +82,17 @@ class Counts:
             p.observe(one)
         self.alarm.set(float(monitor.alarm))
 
-    def look(self, monitor: Monitor, waiting: int, audit: Audit | None) -> None:
+    def look(self, monitor: Monitor, waiting: int, audit: Audit | None, accuracy: RecentAccuracy | None = None) -> None:
         """Set what is worked out when somebody looks."""
         self.waiting.set(waiting)
         self.alarm.set(float(monitor.alarm))
         self.watched.set(monitor.items)
         self.evidence.set(monitor.statistic)
+        if monitor.mirror is not None:
+            self.mirror_alarm.set(float(monitor.mirror.alarm))
+            self.mirror_evidence.set(monitor.mirror.statistic)
+        if accuracy is not None and accuracy.latest is not None:
+            self.estimated(accuracy.latest)
         self.alarm_at.set(monitor.run_length / monitor.block)
         for place, rate in enumerate(monitor.ladder.rates.tolist()):
             low, high = monitor.flag_rate(place)
@@ -86,6 +103,33 @@ class Counts:
             self._bring(self.audit.labels("written"), "written", audit.answers.written + audit.feedback.written)
             self._bring(self.audit.labels("lost"), "lost", audit.lost)
             self._bring(self.failures, "failures", audit.failures)
+
+    def estimated(self, found: AccuracyEstimates) -> None:
+        """Set the estimated accuracy of recent inputs."""
+        self.accuracy.clear()
+        self.accuracy_refused.set(float(found.refused))
+        self.ood.set(found.ood_share or 0.0)
+        for name, one in found.estimates.items():
+            for bound in ("low", "value", "high"):
+                self.accuracy.labels(name, bound).set(getattr(one, bound))
+
+    def by_status(self) -> dict[str, int]:
+        """Requests by the status of their answer."""
+        samples = next(iter(self.requests.collect())).samples
+        return {one.labels["status"]: int(one.value) for one in samples if one.name.endswith("_total")}
+
+    def seconds_of(self, share: float) -> float:
+        """Seconds that a share of the requests take at most, straight between the histogram's bounds; NaN of none."""
+        samples = next(iter(self.seconds.collect())).samples
+        counts = np.array([one.value for one in samples if one.name.endswith("_bucket")])
+        bounds = np.array([float(one.labels["le"]) for one in samples if one.name.endswith("_bucket")])
+        if not counts[-1]:
+            return float("nan")
+        at = int(np.searchsorted(counts, share * counts[-1]))
+        if np.isinf(bounds[at]):
+            return float(bounds[at - 1])
+        low, before = (0.0, 0.0) if at == 0 else (bounds[at - 1], counts[at - 1])
+        return float(low + (bounds[at] - low) * (share * counts[-1] - before) / (counts[at] - before))
 
     def _bring(self, counter: Counter, name: str, to: int) -> None:
         counter.inc(to - self._told[name])

@@ -7,7 +7,7 @@ are no ground for such bets: they are not independent given the calibration, and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -114,8 +114,9 @@ class Monitor:
     """A detector of change on the flags of a ladder, with an alarm that stays until it is acknowledged.
 
     With probability ``1 - ladder.delta`` over calibrations the mean number of items to a false alarm is at least
-    ``run_length``. What it promises nothing of: how soon a change is seen, or changes that move no score up. For
-    changes that move scores down give it the negated scores and a ladder of the negated calibration scores.
+    ``run_length``. What it promises nothing of: how soon a change is seen, or changes that move no score up. Changes
+    that move scores down are for its ``mirror``: each has the promise, and of both the first false alarm comes after
+    ``run_length / 2`` items on average, at least.
 
     Parameters
     ----------
@@ -124,6 +125,9 @@ class Monitor:
         Items to a false alarm, mean.
     block : int
         Items (or groups) between two looks.
+    mirror : Monitor, optional
+        A monitor of the negated scores, on a ladder of the negated calibration scores; it is updated, acknowledged and
+        kept along with this one.
 
     Examples
     --------
@@ -141,6 +145,7 @@ class Monitor:
     ladder: Ladder
     run_length: float = 100_000
     block: int = BLOCK
+    mirror: Monitor | None = None
     log_m: Array = field(init=False)
     flags: Array = field(init=False)
     squares: Array = field(init=False)
@@ -178,6 +183,8 @@ class Monitor:
             part = slice(starts[at], stop)
             self.add(evidence(values[part], self.ladder, None if names is None else names[part]))
             at += missing
+        if self.mirror is not None:
+            self.mirror.update(-values, groups)
         return self
 
     def add(self, part: Evidence) -> Monitor:
@@ -200,13 +207,28 @@ class Monitor:
     @property
     def statistic(self) -> float:
         """The mean over rungs and bets of M; an alarm at ``run_length / block``."""
-        return float(np.exp(np.clip(special.logsumexp(self.log_m) - np.log(self.log_m.size), None, 700.0)))
+        return float(np.exp(np.clip(np.logaddexp.reduce(self.log_m, axis=None) - np.log(self.log_m.size), None, 700.0)))
+
+    @property
+    def directions(self) -> dict[str, Monitor]:
+        """``up``, this monitor, and ``down``, its mirror where it has one."""
+        return {"up": self} | ({} if self.mirror is None else {"down": self.mirror})
 
     def acknowledge(self) -> Monitor:
-        """The alarm was seen: the evidence begins anew; counts stay."""
+        """The alarm was seen: the evidence of whoever alarmed begins anew, with the promise; counts stay.
+
+        Items of the block that is open were there before: they count, and are no evidence.
+        """
+        for one in self.directions.values():
+            if one.alarm:
+                one._begin_anew()
+        return self
+
+    def _begin_anew(self) -> None:
         self.log_m = np.full_like(self.log_m, -np.inf)
         self.alarm, self.alarmed_at = False, None
-        return self
+        if self.open is not None:
+            self.open = replace(self.open, log_e=np.zeros_like(self.open.log_e))
 
     def flag_rate(self, rung: int, *, level: float = 0.05) -> tuple[float, float]:
         """Interval of the rate above a rung, valid at every look at once; of items, not of groups."""
@@ -230,7 +252,8 @@ class Monitor:
         numbers = [self.items, self.blocks, self.alarm, np.nan if self.alarmed_at is None else self.alarmed_at]
         shape = (np.zeros_like(self.log_m), np.zeros_like(self.flags))
         rest = self.open or Evidence(*shape, 0.0)
-        return {
+        mirror = {} if self.mirror is None else self.mirror.state()
+        return {f"mirror/{name}": one for name, one in mirror.items()} | {
             "log_m": self.log_m, "flags": self.flags, "squares": self.squares,
             "numbers": np.array(numbers, dtype=float), "open_log_e": rest.log_e, "open_flags": rest.flags,
             "open_items": np.array([rest.items]),
@@ -255,6 +278,9 @@ class Monitor:
         self.alarmed_at = None if np.isnan(at) else at
         rest = Evidence(state["open_log_e"], state["open_flags"], float(state["open_items"][0]))
         self.open = rest if rest.items else None
+        kept = {name.removeprefix("mirror/"): one for name, one in state.items() if name.startswith("mirror/")}
+        if self.mirror is not None and kept:
+            self.mirror.resumed(kept)
         return self
 
 

@@ -266,18 +266,24 @@ def files(folder: Path) -> list[Path]:
     return [path for _, path in sorted(({path.stem: path for path in folder.glob("*.arrows")} | whole).items())]
 
 
-def rows(folder: Path) -> pl.DataFrame:
+def rows(folder: Path, absent: pl.DataFrame | None = None) -> pl.DataFrame:
     """The rows of a log, in the order in which they were added, those of a process that runs too.
+
+    Parameters
+    ----------
+    absent : frame, optional
+        What is returned where nothing was written yet.
 
     Raises
     ------
     UserError
         No log, or a file of it that cannot be read.
     """
-    found = files(folder)
-    if not found:
+    if found := [frame for path in files(folder) if (frame := _frame(path)) is not None]:
+        return pl.concat(found)
+    if absent is None:
         raise UserError(f"Expected a log in {folder}, but there is none. Pass the folder given to --audit.")
-    return pl.concat([frame for path in found if (frame := _frame(path)) is not None])
+    return absent
 
 
 def _frame(path: Path) -> pl.DataFrame | None:

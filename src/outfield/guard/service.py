@@ -25,22 +25,30 @@ from starlette.responses import JSONResponse, Response
 
 from outfield.errors import UserError
 from outfield.guard.audit import Audit, pairs
+from outfield.guard.description import monitor_with_mirror
 from outfield.guard.http_token import Token
 from outfield.guard.metrics import Counts
 from outfield.guard.monitor import Monitor
 from outfield.guard.onnx_backend import OnnxGuard
-from outfield.guard.verdicts import Verdicts
+from outfield.guard.verdicts import Answers, Verdicts
 from outfield.types import Array
 
 if TYPE_CHECKING:
     from outfield.guard.bundle import Bundle
     from outfield.guard.guarded import Guarded
+    from outfield.guard.recent_accuracy import RecentAccuracy
 
     Loaded: TypeAlias = tuple[Bundle | OnnxGuard, Guarded | OnnxGuard | None, Monitor]
 
 DATATYPES = {"FP32": np.float32, "FP64": np.float64, "FP16": np.float16, "INT64": np.int64, "UINT8": np.uint8}
 """Of the Open Inference Protocol, those that are read."""
 FIELDS = ("logits", "features")
+MOST_NOTE = 1_000
+"""Characters of the note of an acknowledgement."""
+NONE_KNOWN = (
+    "No accuracy is estimated: the bundle holds no labelled answers. Build it with labelled calibration data of a "
+    "classifier, and serve it with torch."
+)
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,8 @@ class Service:
         self.counts = Counts()
         self.bundle, self.guard, monitor = self._loaded()
         self.monitor = monitor if audit is None else audit.resumed(monitor, self.bundle.manifest.digest)
-        self.counts.say(self.bundle)
+        self.accuracy: RecentAccuracy | None = None
+        self._describe()
         self._opening = self._worker.submit(_open, self.guard)
 
     @property
@@ -122,13 +131,55 @@ class Service:
     def _loaded(self) -> Loaded:
         if self.path.suffix == ".onnx":
             graph = OnnxGuard.load(self.path)
-            return graph, graph, graph.monitor()
+            return graph, graph, monitor_with_mirror(graph)
         from outfield.guard.bundle import Bundle
         from outfield.guard.guarded import Guarded
 
         bundle = Bundle.load(self.path)
         guard = None if self._model is None else Guarded(self._model, bundle, self._options)
-        return bundle, guard, bundle.monitor()
+        return bundle, guard, monitor_with_mirror(bundle)
+
+    def _describe(self) -> None:
+        """Say of which bundle counts, log and estimates are from now on."""
+        self.counts.say(self.bundle)
+        if self.audit is not None:
+            self.audit.describe(self.bundle)
+        if self.accuracy is not None:
+            self.accuracy.close()
+        self.accuracy = self._accuracy()
+
+    def _accuracy(self) -> RecentAccuracy | None:
+        """What estimates the accuracy on recent inputs, where the bundle holds labelled answers."""
+        if isinstance(self.bundle, OnnxGuard) or "known/logits" not in self.bundle.state:
+            return None
+        from outfield.guard.recent_accuracy import RecentAccuracy
+
+        logits, labels = (self.bundle.state[f"known/{name}"].numpy() for name in ("logits", "labels"))
+        digest, audit = self.bundle.manifest.digest, self.audit
+        told = (lambda _: None) if audit is None else (lambda found: audit.estimated(found, digest))
+        return RecentAccuracy(logits, labels, self.bundle.ladder, told)
+
+    async def acknowledge(self, note: str) -> dict[str, Any]:
+        """Say that the alarm was seen: the monitor begins anew.
+
+        Raises
+        ------
+        Refused
+            There is no alarm (409).
+        """
+        return dict(await self.asked(partial(self._acknowledge, note)))
+
+    def _acknowledge(self, note: str) -> dict[str, Any]:
+        watch = self.monitor
+        seen = {name: one.alarmed_at for name, one in watch.directions.items() if one.alarm}
+        if not seen:
+            raise Refused(409, "Expected an alarm to acknowledge, but there is none. Nothing was changed.")
+        watch.acknowledge()
+        self.counts.acknowledged.inc()
+        if self.audit is not None:
+            self.audit.acknowledge(note, self.bundle.manifest.digest)
+            self.audit.keep(watch, self.bundle.manifest.digest)
+        return {"acknowledged": seen, "items": watch.items, "said": promise_of(watch)}
 
     async def asked(self, work: Callable[[], Any]) -> Any:
         """What ``work`` gives, from the one thread that computes.
@@ -167,12 +218,14 @@ class Service:
     def _swap(self, loaded: Loaded) -> None:
         same = loaded[0].manifest.digest == self.bundle.manifest.digest
         self.bundle, self.guard, monitor = loaded
-        self.monitor = self.monitor if same else monitor
-        self.counts.say(self.bundle)
+        if not same:
+            self.monitor = monitor
+            self._describe()
 
     def of_values(self, fields: Mapping[str, Array]) -> dict[str, Any]:
         """Verdicts of logits and features."""
-        return self._told(fields, self.bundle, self.bundle.score(None, **fields), _classes(self.bundle, fields))
+        found = self.bundle.score(None, **fields)
+        return self._told(fields, self.bundle, found, _classes(self.bundle, fields), fields.get("logits"))
 
     def of_inputs(self, inputs: Array) -> dict[str, Any]:
         """Predictions and verdicts of inputs of the model."""
@@ -180,11 +233,24 @@ class Service:
             raise UserError(
                 f"Expected {' and '.join(FIELDS)}, for this service has no model, but got inputs. Send those."
             )
-        found = self.guard(inputs)
-        return self._told({"inputs": inputs}, self.guard.bundle, found.verdicts, found.prediction)
+        found = self._answers(self.guard, inputs)
+        return self._told({"inputs": inputs}, self.guard.bundle, found.verdicts, found.prediction, found.logits)
+
+    @staticmethod
+    def _answers(guard: Guarded | OnnxGuard, inputs: Array) -> Answers:
+        if isinstance(guard, OnnxGuard):
+            return guard(inputs)
+        from outfield.data.user_data import dataset
+
+        return Answers.joined(list(guard.stream(dataset(inputs))))
 
     def _told(
-        self, fields: Mapping[str, Array], bundle: Bundle | OnnxGuard, found: Verdicts, predicted: Array | None
+        self,
+        fields: Mapping[str, Array],
+        bundle: Bundle | OnnxGuard,
+        found: Verdicts,
+        predicted: Array | None,
+        logits: Array | None,
     ) -> dict[str, Any]:
         self.monitor.update(found.score)
         self.counts.add(found, self.monitor)
@@ -192,6 +258,8 @@ class Service:
         if self.audit is not None:
             marks = self.audit.add(fields, found, predicted, bundle.manifest.digest, self.monitor)
             said |= {"answer": marks.answer, "audit": marks.audit}
+        if self.accuracy is not None and logits is not None:
+            self.accuracy.add(logits, found.score)
         return said | {
             "score": _plain(found.score), "p": _plain(found.p), "verdict": found.verdict.tolist(),
             "threshold": bundle.threshold, "digest": bundle.manifest.digest,
@@ -201,6 +269,8 @@ class Service:
         """Answer what waits, and take nothing more."""
         self.draining = True
         self._worker.shutdown(wait=True)
+        if self.accuracy is not None:
+            self.accuracy.close()
         if self.audit is not None:
             self.audit.keep(self.monitor, self.bundle.manifest.digest)
             self.audit.close()
@@ -210,6 +280,17 @@ def _open(guard: Guarded | OnnxGuard | None) -> None:
     """Open a guard's model, where it has one that is not open."""
     if guard is not None and not isinstance(guard, OnnxGuard):
         guard.start()
+
+
+def promise_of(watch: Monitor) -> str:
+    """What a monitor promises from now on."""
+    sure, either = 1 - watch.ladder.delta, watch.run_length / len(watch.directions)
+    both = f" (of both directions together: {either:,.0f})" if watch.mirror is not None else ""
+    return (
+        f"The monitor begins anew after {watch.items:,.0f} inputs. While nothing changes, its next false alarm comes "
+        f"after {watch.run_length:,.0f} inputs{both} on average, at least, with probability {sure:.0%} over "
+        "calibrations."
+    )
 
 
 def _classes(bundle: Bundle | OnnxGuard, fields: Mapping[str, Array]) -> Array | None:
@@ -231,14 +312,14 @@ def app_of(service: Service, token: str | None = None, admin: str | None = None)
 
     ``/v2/models/NAME/infer`` is of the Open Inference Protocol; ``/score`` takes ``{"logits": ..., "features": ...}``
     or ``{"inputs": ...}``; ``/feedback`` takes true labels; ``/bundle``, ``/monitor``, ``/metrics``,
-    ``/healthz``, ``/readyz`` and ``/reload`` say and do what they are called.
+    ``/accuracy``, ``/healthz``, ``/readyz``, ``/reload`` and ``/acknowledge`` say and do what they are called.
 
     Parameters
     ----------
     token : str, optional
         What every request but those of health must show, as ``Authorization: Bearer``.
     admin : str, optional
-        What requests for ``/reload`` and ``/bundle`` must show instead; it opens the others too.
+        What requests for ``/reload``, ``/acknowledge`` and ``/bundle`` must show instead; it opens the others too.
     """
     app = FastAPI(title="outfield guard", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(
@@ -246,7 +327,7 @@ def app_of(service: Service, token: str | None = None, admin: str | None = None)
         token=token,
         free=("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"),
         admin=admin,
-        of_admin=("/reload", "/bundle"),
+        of_admin=("/reload", "/bundle", "/acknowledge"),
     )
 
     @app.middleware("http")
@@ -287,7 +368,7 @@ def _health(app: FastAPI, service: Service) -> None:
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        service.counts.look(service.monitor, service.waiting, service.audit)
+        service.counts.look(service.monitor, service.waiting, service.audit, service.accuracy)
         return Response(generate_latest(service.counts.registry), media_type="text/plain; version=0.0.4")
 
     @app.get("/bundle")
@@ -297,18 +378,49 @@ def _health(app: FastAPI, service: Service) -> None:
     @app.get("/monitor")
     async def monitor() -> Any:
         watch = service.monitor
-        return {
-            "items": watch.items, "alarm": watch.alarm, "alarmed_at": watch.alarmed_at,
-            "clumps": None if math.isnan(watch.clumps()) else watch.clumps(),
-            "rungs": [
-                {"rate": float(rate), "flags": float(watch.flags[place]), "interval": watch.flag_rate(place)}
-                for place, rate in enumerate(watch.ladder.rates)
-            ],
-        }  # fmt: skip
+        mirror = {} if watch.mirror is None else {"mirror": _said(watch.mirror)}
+        return _said(watch) | {"clumps": None if math.isnan(watch.clumps()) else watch.clumps()} | mirror
+
+    @app.get("/accuracy")
+    async def accuracy() -> Any:
+        return accuracy_of(service)
+
+    @app.post("/acknowledge")
+    async def acknowledge(request: Request) -> dict[str, Any]:
+        note = (await _body(request, service.limits)).get("note", "")
+        if not isinstance(note, str) or len(note) > MOST_NOTE:
+            raise UserError(f"Expected a note of at most {MOST_NOTE:,} characters, but got another. Shorten it.")
+        return await service.acknowledge(note)
 
     @app.post("/reload")
     async def reload() -> dict[str, str]:
         return {"digest": await service.reload()}
+
+
+def _said(watch: Monitor) -> dict[str, Any]:
+    return {
+        "items": watch.items, "alarm": watch.alarm, "alarmed_at": watch.alarmed_at,
+        "rungs": [
+            {"rate": float(rate), "flags": float(watch.flags[place]), "interval": watch.flag_rate(place)}
+            for place, rate in enumerate(watch.ladder.rates)
+        ],
+    }  # fmt: skip
+
+
+def accuracy_of(service: Service) -> dict[str, Any]:
+    """How accurate the model probably is on recent inputs, and of which part of them that speaks."""
+    if service.accuracy is None:
+        return {"estimates": {}, "trust": NONE_KNOWN}
+    if (found := service.accuracy.latest) is None:
+        return {"estimates": {}, "trust": f"No estimate yet: it is made of {service.accuracy.window:,} inputs."}
+    return {
+        "estimates": {
+            name: {"accuracy": one.value, "low": one.low, "high": one.high, "n": one.n}
+            for name, one in found.estimates.items()
+        },
+        "known": found.known.value, "ood_share": found.ood_share, "trust": found.trust,
+        "seconds_ago": time.monotonic() - service.accuracy.made,
+    }  # fmt: skip
 
 
 def _answers(app: FastAPI, service: Service) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from outfield.errors import UserError
 from outfield.types import Array
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ class Answer:
 class Answers:
     """What a guarded model says of some inputs: ``prediction``, ``score``, ``p`` and ``verdict``, [n] each.
 
+    ``logits`` [n, C] are there for a batch of a stream from a classifier, and else None.
+
     Examples
     --------
     >>> some = Answers(np.array(["cat"]), Verdicts(np.array([0.2]), np.array([1.0]), np.array(["id"])))
@@ -72,6 +76,25 @@ class Answers:
 
     prediction: Array
     verdicts: Verdicts
+    logits: Array | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Answers]) -> Answers:
+        """The answers of all batches, in order.
+
+        Raises
+        ------
+        UserError
+            No batch.
+        """
+        if not parts:
+            raise UserError("Expected inputs to answer, but got none. Pass at least one.")
+        verdicts = (np.concatenate([getattr(one, name) for one in parts]) for name in ("score", "p", "verdict"))
+        logits = [one.logits for one in parts if one.logits is not None]
+        return cls(
+            np.concatenate([one.prediction for one in parts]), Verdicts(*verdicts),
+            np.concatenate(logits) if len(logits) == len(parts) else None,
+        )  # fmt: skip
 
     @property
     def score(self) -> Array:

@@ -1,6 +1,7 @@
 "use strict";
 (() => {
   const MOST = 200; // rows of a long table on the page at once
+  const live = Boolean(document.getElementById("live")); // a page whose policy lets nothing be evaluated
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
@@ -20,7 +21,7 @@
   const drawNow = async (place) => {
     try {
       const spec = JSON.parse(document.getElementById(place.dataset.spec).textContent);
-      await vegaEmbed(place, spec, { renderer: "svg", actions: false, logLevel: 1, config, tooltip: { theme: dark.matches ? "dark" : "light" } });
+      await vegaEmbed(place, spec, { renderer: "svg", actions: false, ast: live, logLevel: 1, config, tooltip: { theme: dark.matches ? "dark" : "light" } });
       // A group of marks without words, an empty one say, is nothing to a screen reader: the chart has its description.
       for (const silent of all('[role="graphics-symbol"]:not([aria-label])', place)) silent.setAttribute("aria-hidden", "true");
     } catch (error) {
@@ -134,18 +135,22 @@
   };
 
   dark.addEventListener("change", () => { drawn.clear(); drawAll(); });
-  for (const button of all(".csv")) button.addEventListener("click", () => save(button));
-  for (const button of all("thead button")) button.addEventListener("click", () => sort(button.closest("th")));
-  for (const label of all(".filter")) {
-    const table = label.closest("details").querySelector("table");
-    label.hidden = false;
-    label.querySelector("input").addEventListener("input", () => show(table));
-  }
-  for (const table of all("table[data-from]")) {
-    const details = table.closest("details");
-    if (details.open) show(table);
-    else details.addEventListener("toggle", () => show(table), { once: true });
-  }
-  for (const place of all(".vega")) sight.observe(place);
+  const adopt = (root) => {
+    for (const button of all(".csv", root)) button.addEventListener("click", () => save(button));
+    for (const button of all("thead button", root)) button.addEventListener("click", () => sort(button.closest("th")));
+    for (const label of all(".filter", root)) {
+      const table = label.closest("details").querySelector("table");
+      label.hidden = false;
+      label.querySelector("input").addEventListener("input", () => show(table));
+    }
+    for (const table of all("table[data-from]", root)) {
+      const details = table.closest("details");
+      if (details.open) show(table);
+      else details.addEventListener("toggle", () => show(table), { once: true });
+    }
+    for (const place of all(".vega", root)) sight.observe(place);
+  };
+  adopt(document);
+  window.outfieldPage = { adopt };
   addEventListener("load", () => drawAll().then(() => document.documentElement.setAttribute("data-drawn", "yes")));
 })();
