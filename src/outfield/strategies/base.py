@@ -27,6 +27,8 @@ FAMILIES = (
     "under-trained",
     "label noise",
     "small data",
+    "outlier exposure",
+    "normalised logits",
 )
 """The families of strategies, in the order in which reports show them."""
 

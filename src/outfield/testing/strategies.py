@@ -173,8 +173,9 @@ def parameters(case: Case) -> None:
     expect(again == case.strategy, f"{case.strategy!r} back from JSON", again)
     numbers = [one.name for one in fields(case.strategy) if isinstance(getattr(case.strategy, one.name), float)]
     for number in numbers:
-        with refused(f"{number}=-1.0, which no range allows: add it to `limits`", number):
-            create("strategies", name, **{**case.strategy.params, number: -1.0})
+        wrong = min(-1.0, case.strategy.limits.get(number, (0.0, 0.0))[0] - 1.0)
+        with refused(f"{number}={wrong}, which no range allows: add it to `limits`", number):
+            create("strategies", name, **{**case.strategy.params, number: wrong})
 
 
 def finished_network(case: Case) -> None:
