@@ -29,6 +29,7 @@ FAMILIES = (
     "small data",
     "outlier exposure",
     "normalised logits",
+    "prototypes",
 )
 """The families of strategies, in the order in which reports show them."""
 
