@@ -30,6 +30,7 @@ FAMILIES = (
     "outlier exposure",
     "normalised logits",
     "prototypes",
+    "domains",
 )
 """The families of strategies, in the order in which reports show them."""
 
