@@ -26,7 +26,7 @@ from outfield.types import Estimate
 CATEGORIES = ("near", "far", "extreme", "synthetic")
 FAMILIES = (
     *("baseline", "adversarial", "augmentation", "self-supervised", "recipe", "freezing"),
-    *("under-trained", "label noise", "small data"),
+    *("under-trained", "label noise", "small data", "outlier exposure", "normalised logits", "prototypes", "domains"),
 )
 INFORMATION = ("outputs", "features", "hybrid", "layers", "gradients")
 DRAWS = 1000

@@ -32,6 +32,17 @@ def without_projector(network: nn.Module, images: Tensor, labels: Tensor) -> nn.
     return with_head(network, name, fitted_head(features, labels, int(labels.max()) + 1))
 
 
+def features(network: nn.Module, x: Tensor) -> Tensor:
+    """What goes into the head, with its gradients, from one forward pass."""
+    seen: list[Tensor] = []
+    handle = last_linear(network)[1].register_forward_pre_hook(lambda *given: seen.append(given[1][0]))
+    try:
+        network(x)
+    finally:
+        handle.remove()
+    return seen[-1]
+
+
 def fitted_head(features: Tensor, labels: Tensor, classes: int, decay: float = 1e-4) -> nn.Linear:
     """The linear layer of least cross-entropy plus ``decay / 2`` times its squared weights, by L-BFGS from zero."""
     head = nn.Linear(features.shape[1], classes).to(features.device)

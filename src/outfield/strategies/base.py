@@ -27,6 +27,10 @@ FAMILIES = (
     "under-trained",
     "label noise",
     "small data",
+    "outlier exposure",
+    "normalised logits",
+    "prototypes",
+    "domains",
 )
 """The families of strategies, in the order in which reports show them."""
 

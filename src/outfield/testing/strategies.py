@@ -103,7 +103,8 @@ def of(
     make, network = MADE[known[0]]
     batch = make(36)
     streams = {role: Batch(batch.x.flip(0)) for role in strategy.streams}
-    return Case(strategy, Classify(classes=CLASSES), replace(batch, streams=streams), network)
+    groups = torch.arange(len(batch)) // CLASSES % 2
+    return Case(strategy, Classify(classes=CLASSES), replace(batch, groups=groups, streams=streams), network)
 
 
 def pictures(n: int, side: int = 12) -> Batch:
@@ -174,8 +175,9 @@ def parameters(case: Case) -> None:
     expect(again == case.strategy, f"{case.strategy!r} back from JSON", again)
     numbers = [one.name for one in fields(case.strategy) if isinstance(getattr(case.strategy, one.name), float)]
     for number in numbers:
-        with refused(f"{number}=-1.0, which no range allows: add it to `limits`", number):
-            create("strategies", name, **{**case.strategy.params, number: -1.0})
+        wrong = min(-1.0, case.strategy.limits.get(number, (0.0, 0.0))[0] - 1.0)
+        with refused(f"{number}={wrong}, which no range allows: add it to `limits`", number):
+            create("strategies", name, **{**case.strategy.params, number: wrong})
 
 
 def finished_network(case: Case) -> None:
@@ -236,6 +238,7 @@ def step(case: Case) -> None:
         torch.manual_seed(0)
         data = plan.data(case.data, task)
         module = plan.network(case.network, task).train()
+        plan.begin(module, data, task)
         batch = plan.batch(module, task.targets(data, module), task)
         loss = plan.loss(module, batch, task)
     if "pictures" in plan.items:
@@ -276,7 +279,7 @@ def colour(case: Case) -> None:
     if case.network is not small_cnn:
         return
     streams = {role: Batch(_coloured(stream.x), stream.y) for role, stream in case.data.streams.items()}
-    coloured = Batch(_coloured(case.data.x), case.data.y, streams=streams)
+    coloured = replace(case.data, x=_coloured(case.data.x), streams=streams)
     answers = replace(case, data=coloured, network=partial(small_cnn, 3)).trained()(torch.rand(2, 3, 12, 12))
     expect(answers.shape == (2, CLASSES), f"logits [2, {CLASSES}] for pictures in colour", list(answers.shape))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any, Literal
 
 import altair as alt
@@ -16,26 +17,22 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
     *("#2b7bba", "#e08a00", "#139e77", "#d1495b", "#b07aa1", "#56b4e9", "#8a8f98"),
 )
 FAMILY = dict(
-    zip(FAMILIES, (GREY, VERMILION, BLUE, GREEN, ORANGE, PURPLE, "#a5703a", "#c4b000", "#56c1c1"), strict=True)
-)
-PENTAGON = "M0-1 .95-.31 .59.81-.59.81-.95-.31Z"
-SHAPES = dict(
     zip(
         FAMILIES,
         (
-            "cross",
-            "circle",
-            "square",
-            "diamond",
-            "triangle-up",
-            "triangle-down",
-            "triangle-right",
-            "triangle-left",
-            PENTAGON,
+            *(GREY, VERMILION, BLUE, GREEN, ORANGE, PURPLE, "#a5703a", "#c4b000", "#56c1c1"),
+            *("#7a5bd0", "#d977b2", "#5c8a3a", "#b0574a", "#4a6fa5"),
         ),
-        strict=True,
+        strict=False,
     )
 )
+PENTAGON = "M0-1 .95-.31 .59.81-.59.81-.95-.31Z"
+MARKS = (
+    *("cross", "circle", "square", "diamond", "triangle-up", "triangle-down", "triangle-right", "triangle-left"),
+    PENTAGON,
+)
+SHAPES = dict(zip(FAMILIES, cycle(MARKS), strict=False))
+"""More families than marks: a mark comes again, in another colour."""
 USED = dict(zip(INFORMATION, (BLUE, ORANGE, GREEN, PURPLE, VERMILION), strict=True))
 CATEGORY = dict(zip(("ID", *CATEGORIES), (GREY, VERMILION, BLUE, GREEN, ORANGE), strict=True))
 OTHERS = (PURPLE, SKY, "#a5703a", "#c4b000")
