@@ -84,6 +84,7 @@ class PredictiveUncertainty(Detector):
     title: ClassVar[str] = "Predictive uncertainty"
     needs: ClassVar[frozenset[str]] = frozenset({"passes"})
     information: ClassVar[str] = "outputs"
+    modality: ClassVar[frozenset[str]] = frozenset({"any"})
     fits_with: ClassVar[frozenset[str]] = frozenset({"classes"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"truth": ("mean", "each"), "part": ("total", "epistemic")}
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"samples": (1, 1e5), "rate": (0, 0.999), "seed": (0, 2**62)}
