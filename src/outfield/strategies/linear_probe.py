@@ -71,10 +71,6 @@ class _Probed(nn.Module):
     def head(self) -> nn.Linear:
         return last_linear(self.network)[1]
 
-    def train(self, mode: bool = True) -> _Probed:
-        """Always in evaluation mode: frozen features have neither dropout nor statistics of a batch."""
-        return super().train(False)
-
     def forward(self, *inputs: Any) -> Any:
         return self.network(*inputs)
 
@@ -83,12 +79,12 @@ class _Probed(nn.Module):
         return self.head(self.features[batch.rows] if known else self.read(batch.x))
 
     def remember(self, x: Any, size: int = 64) -> None:
-        self.eval()
         self.features = torch.cat([self.read(x[start : start + size]) for start in range(0, len(x), size)])
 
     @torch.no_grad()
     def read(self, x: Any) -> Tensor:
-        """What the last linear layer is given [n, D]."""
+        """What the last linear layer is given [n, D], without dropout or statistics of a batch."""
+        self.network.eval()
         heard: list[Tensor] = []
         hook = self.head.register_forward_pre_hook(lambda _, given: heard.append(given[0]))
         try:
