@@ -75,8 +75,9 @@ class _Probed(nn.Module):
         return self.network(*inputs)
 
     def logits(self, batch: Batch) -> Tensor:
-        known = self.features is not None and batch.rows is not None
-        return self.head(self.features[batch.rows] if known else self.read(batch.x))
+        features = self.read(batch.x) if self.features is None or batch.rows is None else self.features[batch.rows]
+        logits: Tensor = self.head(features)
+        return logits
 
     def remember(self, x: Any, size: int = 64) -> None:
         self.features = torch.cat([self.read(x[start : start + size]) for start in range(0, len(x), size)])
