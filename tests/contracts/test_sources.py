@@ -119,6 +119,7 @@ MADE: dict[str, Callable[[Path], dict[str, Any]]] = {
     "table": table,
     "webdataset": shards,
     "part": lambda root: {"of": {"name": "digits"}, "stop": 0.5, "limit": 40},
+    "word_salad": lambda root: {"of": {"name": "text", **text(root)}, "words": "any"},
     "shifted": lambda root: {"of": {"name": "digits", "part": "test"}, "shift": "rotation", "severity": 2},
 }
 """Parameters as a study file writes them, for every source that can be made without a network."""

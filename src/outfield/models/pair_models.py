@@ -393,7 +393,7 @@ def opened(
         A model that cannot be loaded, or that lacks weights; no attention layers to adapt; adapters that are none.
     """
     peft, wanted = library("peft", "text"), settings(Lora, lora)
-    with torch.random.fork_rng(devices=[]), _quiet():
+    with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(torch.initial_seed() if seed is None else seed)
         tokenizer, base = _loaded(path, mode, classes, device)
         if gradient_checkpointing:
@@ -434,25 +434,38 @@ def settings(kind: type[Settings], given: Settings | Mapping[str, Any] | None) -
 
 def _loaded(path: str, mode: Mode, classes: int, device: str) -> tuple[Any, Any]:
     """Tokenizer and module of a folder or a name of the Hub."""
+    if mode == "causal":
+        return pretrained(path, "AutoModelForCausalLM", device=device)
+    options = {"num_labels": classes, "ignore_mismatched_sizes": True}
+    return pretrained(path, "AutoModelForSequenceClassification", device=device, trained=HEADS, **options)
+
+
+def pretrained(
+    path: str, kind: str, *, device: str = "cpu", trained: Sequence[str] = (), **options: Any
+) -> tuple[Any, Any]:
+    """Tokenizer and module of a folder or a name of the Hub; ``trained`` are parts that it may lack.
+
+    Raises
+    ------
+    MissingExtra
+        transformers or accelerate is not installed.
+    UserError
+        What does not load, or lacks weights.
+    """
     transformers, folder = library("transformers", "text"), resolved(path)
-    options: dict[str, Any] = {"dtype": _dtype(device), "output_loading_info": True}
+    options |= {"dtype": _dtype(device), "output_loading_info": True}
     if device == AUTO:
         library("accelerate", "text")
         options["device_map"] = AUTO
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        if mode == "encoder":
-            made = transformers.AutoModelForSequenceClassification
-            base, info = made.from_pretrained(folder, num_labels=classes, ignore_mismatched_sizes=True, **options)
-        else:
-            base, info = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
+        base, info = getattr(transformers, kind).from_pretrained(folder, **options)
     except (OSError, ValueError) as error:
         raise UserError(
             f"Expected a language model at {path}, but it does not load: {str(error).splitlines()[0]} "
             "Give a folder in the Hub's format, or a name of the Hub."
         ) from None
-    heads = HEADS if mode == "encoder" else ()
-    if lacking := sorted(name for name in info["missing_keys"] if not set(heads) & set(name.split("."))):
+    if lacking := sorted(name for name in info["missing_keys"] if not set(trained) & set(name.split("."))):
         raise UserError(
             f"Expected all weights of a {type(base).__name__} at {path}, but {len(lacking)} are missing: "
             f"{', '.join(lacking[:3])}. Get the whole model, or choose another mode: causal or encoder."
@@ -467,7 +480,7 @@ def _dtype(device: str) -> torch.dtype:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the bars and reports of transformers: what they would say of missing weights is checked."""
     log = library("transformers", "text").utils.logging
     level, bars = log.get_verbosity(), log.is_progress_bar_enabled()

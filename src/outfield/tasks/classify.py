@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from outfield.data.member import Member
 from outfield.errors import UserError
+from outfield.tasks._texts import batch_of_texts, holds_texts, text_model
 from outfield.tasks.base import Task, Wanted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from outfield.models.base import Model
     from outfield.types import Batch, Outputs
 
 
@@ -50,6 +52,9 @@ class Classify(Task):
     def arguments(self, train: Member) -> dict[str, Any]:
         return {"classes": self.informed(train).classes}
 
+    def batch(self, member: Member) -> Batch:
+        return batch_of_texts(member) if holds_texts(member) else super().batch(member)
+
     def check(self, data: Batch, network: nn.Module) -> None:
         """A label for each item, items of every class, and a network with as many outputs as there are classes.
 
@@ -72,6 +77,14 @@ class Classify(Task):
         from torch.nn import functional
 
         return functional.cross_entropy(network(batch.x), batch.targets)
+
+    def model(self, module: nn.Module, example: Any, **options: Any) -> Model:
+        """A network of texts (``text_encoder``, ``pair_encoder``) reads these itself; any other is a ``TorchModel``."""
+        from outfield.models.pair_models import PairModel
+
+        if isinstance(module, PairModel):
+            return text_model(module, **options)
+        return super().model(module, example, **options)
 
     def merit(self, out: Outputs) -> Tensor:
         import torch

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from outfield import keys
 from outfield.data.member import Member
 from outfield.errors import UserError
+from outfield.tasks._texts import batch_of_texts, text_model
 from outfield.tasks.base import Task, Wanted, from_sources
 
 if TYPE_CHECKING:
@@ -64,44 +64,14 @@ class Pairs(Task):
         return {"classes": int(labels.max()) + 1}
 
     def batch(self, member: Member) -> Batch:
-        import torch
-
-        from outfield.models.pairs import pair_of
-        from outfield.types import Batch
-
-        data = member.data
-        pairs = _Texts(tuple(pair_of(item) for item in data.read(slice(0, len(data)))))
-        return Batch(pairs, None if data.labels is None else torch.tensor(data.labels))
+        return batch_of_texts(member)
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         found: Tensor = network(batch.x.items, batch.targets)
         return found
 
-    def model(
-        self, module: nn.Module, example: Any = None, *, layers: Any = None, device: str = "cpu", **options: Any
-    ) -> Model:
-        from outfield.models.pairs import PairClassifier
-
-        return PairClassifier(module if device == "cpu" else module.to(device), **options)
+    def model(self, module: nn.Module, example: Any = None, **options: Any) -> Model:
+        return text_model(module, **options)
 
     def merit(self, out: Outputs) -> Tensor:
         return (out.logits.argmax(dim=1) == out.labels).float()
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """Pairs of texts as training draws them."""
-
-    items: tuple[tuple[str, str], ...]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, rows: Tensor | slice) -> _Texts:
-        import torch
-
-        return _Texts(tuple(self.items[row] for row in torch.arange(len(self))[rows].tolist()))
-
-    def digest(self) -> str:
-        """Content key."""
-        return keys.key(pairs=self.items)
