@@ -83,8 +83,8 @@ def _neighbours(rows: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
     distances = in_pieces(
         lambda some, near: (some[:, None] - bank[near]).double().norm(dim=2), 3 * k * bank.shape[1], rows, found
     )
-    order = distances.argsort(dim=1, stable=True)
-    return distances.gather(1, order), found.gather(1, order)
+    nearest = distances.topk(distances.shape[1], dim=1, largest=False)
+    return nearest.values, found.gather(1, nearest.indices)
 
 
 def _nearest(rows: Tensor, bank: Tensor, k: int) -> Tensor:
