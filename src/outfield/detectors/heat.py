@@ -92,6 +92,7 @@ class HEAT(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"features", "head"})
     information: ClassVar[str] = "hybrid"
+    by_default: ClassVar[bool] = False
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     fits_with: ClassVar[frozenset[str]] = frozenset({"head", "classes"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"beta": (-1.0, 0.0, 1.0), "epochs": (0, 3)}

@@ -55,6 +55,7 @@ class IsolationForest(Detector):
     title: ClassVar[str] = "Isolation forest"
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
     information: ClassVar[str] = "features"
+    by_default: ClassVar[bool] = False
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rows": (128, 256, 512)}
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {

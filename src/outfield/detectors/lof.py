@@ -55,6 +55,7 @@ class LOF(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
     information: ClassVar[str] = "features"
+    by_default: ClassVar[bool] = False
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"k": (10, 20, 50)}
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"k": (1, 1e6), "limit": (2, 1e6), "seed": (0, 2**62)}

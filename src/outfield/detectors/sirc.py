@@ -53,6 +53,7 @@ class SIRC(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset()
     information: ClassVar[str] = "hybrid"
+    by_default: ClassVar[bool] = False
     fits_on: ClassVar[frozenset[str]] = frozenset({"val"})
 
     def fit(self, data: FitData) -> State:

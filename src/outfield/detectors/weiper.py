@@ -67,6 +67,7 @@ class WeiPer(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
     information: ClassVar[str] = "hybrid"
+    by_default: ClassVar[bool] = False
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     fits_with: ClassVar[frozenset[str]] = frozenset({"head", "classes"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
