@@ -67,6 +67,18 @@ def own(kind: str) -> tuple[str, ...]:
     return tuple(sorted(stem for stem in stems if stem != "base" and not stem.startswith("_")))
 
 
+@cache
+def usual(kind: str) -> tuple[str, ...]:
+    """Of outfield's own, those that are asked where none are named: all whose class does not say otherwise.
+
+    Examples
+    --------
+    >>> "energy" in usual("detectors"), "heat" in usual("detectors")
+    (True, False)
+    """
+    return tuple(name for name in own(kind) if getattr(find(kind, name), "by_default", True))
+
+
 def find(kind: str, name: str) -> Any:
     """The class that a name stands for.
 

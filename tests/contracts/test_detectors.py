@@ -55,6 +55,7 @@ class _InputFlow(Flow):
 
     needs: ClassVar[frozenset[str]] = frozenset({"inputs"})
     information: ClassVar[str] = "inputs"
+    modality: ClassVar[frozenset[str]] = frozenset({"any"})
 
 
 @pytest.mark.usefixtures("foreign")

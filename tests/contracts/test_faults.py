@@ -141,6 +141,7 @@ class _Rows:
 class _Source(Source):
     """A source that keeps every promise."""
 
+    modality: ClassVar[frozenset[str]] = frozenset({"rows"})
     rows: ClassVar[Any] = _Rows
 
     def load(self):

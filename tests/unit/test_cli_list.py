@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -57,6 +58,13 @@ def test_a_page_fits_the_terminal_and_its_yaml_is_yaml(kind: str, name: str) -> 
     assert text.startswith(f"{name}: ") and f'outfield.create("{kind}", "{name}"' in text
     assert max(map(len, text.partition("\nExamples\n")[0].splitlines())) <= 80
     assert yaml.safe_load(_listing.in_study(_pages.page(kind, name)))
+
+
+def test_a_line_says_whether_a_detector_is_asked_where_none_is_named() -> None:
+    lines = {line.split()[0]: line for line in _listing.shown("detectors", width=1000).splitlines() if line}
+    usual = {name for name in registry.own("detectors") if not lines[name].endswith(". By name alone")}
+    assert usual == set(registry.usual("detectors"))
+    assert re.search(r"By default +no\n", _listing.shown("detectors", "heat", 80))
 
 
 def test_the_page_of_rmds() -> None:

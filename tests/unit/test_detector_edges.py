@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from outfield.detectors.base import Detector
 from outfield.errors import UserError
@@ -175,3 +176,91 @@ def test_settings_of_one_map_share_its_components(monkeypatch: pytest.MonkeyPatc
     for setting in create("detectors", "corp", m=16).variants(data):
         setting.fit(data)
     assert len(calls) == 3
+
+
+NEW = (
+    "conjnorm", "gmm", "grood", "heat", "igeood", "isolation_forest", "lof", "mcm", "mdspp", "nac", "one_class_svm",
+    "optfs", "rmdspp", "scod", "sirc", "trust_score", "wdiscood", "weiper",
+)  # fmt: skip
+
+
+def constant() -> Outputs:
+    """Features that are all one, logits of the label."""
+    out = outputs()
+    return Outputs(torch.eye(3)[out.labels], torch.ones_like(out.features), out.labels, out.head)
+
+
+def repeated() -> Outputs:
+    """Three rows, each twenty times."""
+    rows = torch.arange(3).repeat(20)
+    return outputs()[rows]
+
+
+def with_dead_neurons() -> Outputs:
+    out = outputs()
+    return Outputs(out.logits, out.features * (torch.arange(8) < 4), out.labels, out.head)
+
+
+ODD = {
+    "constant": constant,
+    "repeated": repeated,
+    "dead neurons": with_dead_neurons,
+    "two classes": lambda: outputs(classes=2),
+    "a row a class": lambda: outputs(n=3),
+    "more features than rows": lambda: outputs(n=12, dim=64),
+    "one feature": lambda: outputs(dim=1, classes=2),
+    "signed": lambda: outputs(shift=-4.0),
+    "tiny": lambda: outputs().map(lambda values: values * 1e-12 if values.is_floating_point() else values),
+    "huge": lambda: outputs().map(lambda values: values * 1e12 if values.is_floating_point() else values),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("name", NEW)
+def test_odd_training_rows_give_finite_scores_from_a_saved_state(name: str, kind: str) -> None:
+    train = ODD[kind]()
+    data = FitData.of(train, train)
+    small = {"heat": {"epochs": 1}, "isolation_forest": {"trees": 10}, "weiper": {"repeats": 10}}
+    detector = create("detectors", name, **small.get(name, {})).clipped(data)
+    state = load(save({key: value.contiguous() for key, value in detector.fit(data).items()}))
+    found = detector.score(train, state)
+    assert torch.isfinite(found).all() and len(found) == len(train)
+
+
+BY_CLASS = ("conjnorm", "gmm", "grood", "heat", "igeood", "mdspp", "rmdspp", "trust_score", "wdiscood")
+
+
+@pytest.mark.parametrize("name", BY_CLASS)
+def test_a_class_without_rows_is_named(name: str) -> None:
+    out = outputs()
+    known = out[out.labels != 1]
+    detector, data = create("detectors", name), FitData.of(known, known)
+    with pytest.raises(UserError, match="class 1"):
+        detector.clipped(data).fit(data)
+
+
+@pytest.mark.parametrize("scale", [1e-18, 1.0, 1e25])
+def test_a_trust_score_does_not_depend_on_the_unit(scale: float) -> None:
+    train, test = (outputs(seed=seed) for seed in (0, 1))
+    detector = create("detectors", "trust_score").clipped(data := FitData.of(train))
+    plain = detector.score(test, detector.fit(data))
+    scaled = FitData.of(train.with_fields(features=train.features * scale))
+    found = detector.score(test.with_fields(features=test.features * scale), detector.fit(scaled))
+    torch.testing.assert_close(found, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_a_tail_that_is_all_of_a_class_turns_openmax_round() -> None:
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.arange(400) % 20
+    known, test = (6 * torch.eye(20)[labels] + torch.randn(400, 20, generator=rng) for _ in range(2))
+    far = 3 * torch.eye(20)[labels] + torch.randn(400, 20, generator=rng)
+    data = FitData.of(Outputs(logits=known, labels=labels))
+    means = {}
+    for tail in (3, 20):
+        detector = create("detectors", "openmax", tail=tail)
+        state = detector.fit(data)
+        near, out = (detector.score(Outputs(logits=some), state) for some in (test, far))
+        means[tail] = float((out[:, None] > near).double().mean())
+    assert means[3] > 0.7
+    assert means[20] < 0.5

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from outfield import registry
 from outfield.errors import Problems, UserError
 from outfield.studies.spec import Plugin, Spec, shipped
 from tests.support import digits, small_study
@@ -41,6 +42,28 @@ def test_every_mistake_of_a_file_is_shown_at_once(tmp_path: Path) -> None:
         "colour: there is no such field",
     ):
         assert said in text, said
+
+
+DEAR = {"blood", "cover", "heat", "iodin", "patchcore", "rankfeat", "uncertainty", "scod", "sirc", "one_class_svm"}
+
+
+def test_a_study_that_names_no_detectors_asks_those_that_cost_little() -> None:
+    content = small_study()
+    del content["detectors"]
+    usual = [one.name for one in Spec.parse(content).detectors]
+    assert usual == list(registry.usual("detectors")) and not DEAR & set(usual)
+    assert {"msp", "knn", "vim", "odin", "adascale", "gram", "nac", "mdspp"} <= set(usual)
+    assert len(usual) >= 40
+
+
+def test_the_word_all_asks_every_detector() -> None:
+    assert [one.name for one in Spec.parse(small_study(detectors="all")).detectors] == [*registry.own("detectors")]
+
+
+def test_a_detector_that_wraps_another_or_asks_a_new_probe_is_asked_by_name_alone() -> None:
+    for name in registry.usual("detectors"):
+        detector = registry.create("detectors", name)
+        assert not detector.bases and (not detector.probes() or name in {"odin", "adascale", "gram"})
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_a_base_is_given_as_a_detector_by_its_name_or_as_a_mapping() -> None:
 def test_what_a_base_asks_for_the_wrapper_asks_for() -> None:
     assert asks(Standardised("ash")) == asks(registry.create("detectors", "ash"))  # type: ignore[arg-type]
     assert Standardised("gram").probes() == registry.create("detectors", "gram").probes()  # type: ignore[arg-type]
-    assert [one.base.k for one in Standardised(KNN()).settings()] == [50, 100, 200, 500, 1000]  # type: ignore[attr-defined]
+    assert [one.base.k for one in Standardised(KNN()).settings()] == list(KNN.grid["k"])  # type: ignore[attr-defined]
 
 
 def test_a_study_runs_wrappers_and_tunes_them_through_their_bases(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def evaluate(
     id_val: Any = None,
     ood: Mapping[str, Any],
     shifts: Sequence[str] | str = (),
-    detectors: Sequence[str | Detector] | str = "all",
+    detectors: Sequence[str | Detector] | str = "usual",
     id_name: str = "ID",
     batch: int = 256,
     probe_limit: int = PROBED,
@@ -91,8 +91,9 @@ def evaluate(
         ``{"near": data, "far": [data, data]}``, ``{"near": {"NAME": data}}`` or ``{"NAME": ("near", data)}``.
     shifts : "standard" or sequence of str
         Covariate shifts by name, at severities 1, 3 and 5 on at most 1,000 test pictures; "standard" is all of them.
-    detectors : "all" or sequence of names or detectors
-        "all" are outfield's own; those of other packages are named.
+    detectors : "usual", "all" or sequence of names or detectors
+        "usual" are those of outfield that cost little beside the passes, "all" are all of its own; those of other
+        packages are named.
     id_name : str
     batch : int
         Inputs of one forward pass.
@@ -237,7 +238,9 @@ def _shifted(test: Dataset, shifts: Sequence[str] | str, seed: int) -> Iterator[
 
 
 def _detectors(wanted: Sequence[str | Detector] | str) -> list[Detector]:
-    names = registry.own("detectors") if wanted == "all" else [wanted] if isinstance(wanted, str) else wanted
+    sets = {"usual": registry.usual, "all": registry.own}
+    named = [wanted] if isinstance(wanted, str) else wanted
+    names = sets[wanted]("detectors") if isinstance(wanted, str) and wanted in sets else named
     found = [registry.create("detectors", one) if isinstance(one, str) else one for one in names]
     titles = [registry.name_of("detectors", one) for one in found]
     if twice := sorted({title for title in titles if titles.count(title) > 1}):

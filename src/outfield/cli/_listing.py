@@ -132,7 +132,9 @@ def _plain(kind: str) -> Iterator[Line]:
 
 def _detectors(kind: str) -> Iterator[Line]:
     for page in _pages.pages(kind):
-        yield page.name, str(page.values.get("information", "")), _listed(page.values.get("needs", ())), _what(page)
+        asked = "" if page.values.get("by_default", True) else ". By name alone"
+        needs = _listed(page.values.get("needs", ()))
+        yield page.name, str(page.values.get("information", "")), needs, _what(page) + asked
 
 
 def _strategies(kind: str) -> Iterator[Line]:
@@ -322,6 +324,7 @@ FACTS = {
     "label": "Shown as",
     "higher_is_better": "Higher is better",
     "passes": "Passes of a model",
+    "by_default": "By default",
     "grid": "Grid of a tuning",
     "bounds": "Bounds",
     "limits": "Bounds",

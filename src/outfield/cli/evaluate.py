@@ -22,7 +22,9 @@ def evaluate(
     ood: Annotated[list[str], Option("--ood", help="An OOD set, CATEGORY=PATH: near, far, extreme or synthetic.")],
     id_train: Annotated[Path | None, Option(help="Where the ID training data are; --id is then the test data.")] = None,
     shifts: Annotated[str, Option(help="'standard', or names of covariate shifts with commas between.")] = "",
-    detectors: Annotated[str, Option(help="'all', or names with commas between.")] = "all",
+    detectors: Annotated[
+        str, Option(help="'usual' (those that cost little), 'all', or names with commas between.")
+    ] = "usual",
     head: Annotated[str | None, Option(help="The head, instead of what is found.")] = None,
     features: Annotated[str | None, Option(help="The features, instead of what is found.")] = None,
     classes: Annotated[
@@ -85,7 +87,7 @@ def evaluate(
             **id_paths(id_data, id_train),
             ood=ood_of(ood),
             shifts=shifts if shifts == "standard" else [name for name in shifts.split(",") if name],
-            detectors=detectors if detectors == "all" else detectors.split(","),
+            detectors=detectors if detectors in ("usual", "all") else detectors.split(","),
             id_name=id_data.stem,
             tell=tell,
             **{name: value for name, value in given.items() if value is not None},

@@ -60,7 +60,8 @@ class Detector(ABC):
     """What ``fit`` takes of the model beside its outputs: the ``head``, and ``classes`` that labels name."""
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Values that tuning tries, for each tunable field."""
-
+    by_default: ClassVar[bool] = True
+    """Whether studies and cards that name no detectors ask it: not where it is dear, or rests on another detector."""
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
     """The smallest and largest value of fields that have such; a field that is None is left to its rule."""
 

@@ -57,6 +57,7 @@ class BLOOD(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"blood"})
     information: ClassVar[str] = "layers"
+    by_default: ClassVar[bool] = False
     modality: ClassVar[frozenset[str]] = frozenset({"any"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"of": ("mean", "last")}
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"projections": (1, 1e6), "seed": (0, 2**62)}

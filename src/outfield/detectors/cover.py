@@ -58,6 +58,7 @@ class CoVer(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"corrupted"})
     information: ClassVar[str] = "outputs"
+    by_default: ClassVar[bool] = False
     modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "corruptions": ((), ("blur",), ("jpeg",), ("gaussian_noise",), ("blur", "jpeg", "gaussian_noise")),

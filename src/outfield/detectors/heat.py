@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.nn.functional import leaky_relu, linear
 
 from outfield.detectors._gaussian import squares, tied
 from outfield.detectors._wrapper import part, state_with
@@ -20,6 +20,7 @@ from outfield.features.row_chunks import in_pieces
 from outfield.types import Head, Outputs, State
 
 PRIORS = ("gmm", "energy")
+_SLOPE = 0.2
 _Energy = Callable[[Tensor], Tensor]
 
 
@@ -91,6 +92,7 @@ class HEAT(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"features", "head"})
     information: ClassVar[str] = "hybrid"
+    by_default: ClassVar[bool] = False
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     fits_with: ClassVar[frozenset[str]] = frozenset({"head", "classes"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"beta": (-1.0, 0.0, 1.0), "epochs": (0, 3)}
@@ -139,12 +141,9 @@ class HEAT(Detector):
         """Prior and residual of each component, [n, K], in float64."""
         rows = features.double()
         standard = (rows - state["mean"]) / state["scale"]
-        with torch.device("meta"):
-            network = self._network(standard.shape[1])
         found = []
         for name, unit in zip(self.priors, state["units"], strict=True):
-            residual = functional_call(network, part(name, state), (standard,)).squeeze(1)
-            found.append(self.prior(name, rows, state, head) + unit * residual)
+            found.append(self.prior(name, rows, state, head) + unit * _residual(standard, part(name, state)))
         return torch.stack(found, dim=1)
 
     def score(self, out: Outputs, state: State) -> Tensor:
@@ -162,7 +161,7 @@ class HEAT(Detector):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         first, second = nn.Linear(dim, self.hidden), nn.Linear(self.hidden, self.hidden)
-        return nn.Sequential(first, nn.LeakyReLU(0.2), second, nn.LeakyReLU(0.2), last).double()
+        return nn.Sequential(first, nn.LeakyReLU(_SLOPE), second, nn.LeakyReLU(_SLOPE), last).double()
 
     @torch.inference_mode(mode=False)
     @torch.enable_grad()
@@ -217,6 +216,13 @@ def composition(energies: Tensor, beta: float) -> Tensor:
         return energies.mean(1)
     count = torch.tensor(float(energies.shape[1]), dtype=energies.dtype, device=energies.device)
     return (torch.logsumexp(beta * energies, dim=1) - count.log()) / beta
+
+
+def _residual(rows: Tensor, weights: State) -> Tensor:
+    """The network's output for rows, [n]: by functions, which torch can write as a graph."""
+    for layer in ("0", "2"):
+        rows = leaky_relu(linear(rows, weights[f"{layer}.weight"], weights[f"{layer}.bias"]), _SLOPE)
+    return linear(rows, weights["4.weight"], weights["4.bias"]).squeeze(1)
 
 
 def _deviation(energies: Tensor) -> Tensor:

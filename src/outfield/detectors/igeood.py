@@ -111,9 +111,17 @@ def fisher_rao(p: Tensor, q: Tensor) -> Tensor:
     Examples
     --------
     >>> fisher_rao(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
-    tensor([[0.0000, 3.1416]])
+    tensor([[0.0000, 3.1416]], dtype=torch.float64)
     """
-    return 2 * torch.arccos((p.sqrt() @ q.sqrt().T).clamp(max=1))
+    overlap = (p.double().sqrt() @ q.double().sqrt().T).clamp(max=1)
+    return 4 * _arcsine(((1 - overlap) / 2).sqrt())
+
+
+def _arcsine(sine: Tensor) -> Tensor:
+    """Arcsine in float64 of values from 0 to 1 / sqrt(2): float32's, which ONNX runtimes have, and a Newton step."""
+    rough = torch.arcsin(sine.float()).double()
+    reached = rough.sin()
+    return rough + (sine - reached) / (1 - reached.square()).sqrt()
 
 
 def of_gaussians(mean: Tensor, deviation: Tensor, other_mean: Tensor, other_deviation: Tensor) -> Tensor:
@@ -128,7 +136,8 @@ def of_gaussians(mean: Tensor, deviation: Tensor, other_mean: Tensor, other_devi
     tensor([1.4142])
     """
     apart = (mean - other_mean).square() / 2 + (deviation - other_deviation).square()
-    return 2 * math.sqrt(2) * torch.arcsinh((apart / (4 * deviation * other_deviation)).sqrt())
+    root = (apart / (4 * deviation * other_deviation)).sqrt()
+    return 2 * math.sqrt(2) * torch.log1p(root + root.square() / (1 + (1 + root.square()).sqrt()))
 
 
 def of_equal_gaussians(rows: Tensor, means: Tensor, deviations: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ class IODIN(Detector):
     title: ClassVar[str] = "i-ODIN"
     needs: ClassVar[frozenset[str]] = frozenset({"iodin"})
     information: ClassVar[str] = "outputs"
+    by_default: ClassVar[bool] = False
     modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "temperature": (1.0, 10.0, 100.0, 1000.0),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -54,6 +55,7 @@ class IsolationForest(Detector):
     title: ClassVar[str] = "Isolation forest"
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
     information: ClassVar[str] = "features"
+    by_default: ClassVar[bool] = False
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rows": (128, 256, 512)}
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -81,8 +83,10 @@ class IsolationForest(Detector):
         return {name: values.to(features.device) for name, values in {**state, "usual": usual}.items()}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        depth = in_pieces(lambda rows: _depths(rows, state).mean(0), 4 * len(state["column"]), out.features)
-        return torch.exp2(-depth / state["usual"].clamp(min=1e-12))
+        levels = (self.rows - 1).bit_length()
+        width = 4 * len(state["column"])
+        depth = in_pieces(lambda rows: _depths(rows, state, levels).mean(0), width, out.features)
+        return torch.exp(-math.log(2) * depth / state["usual"].clamp(min=1e-12))
 
 
 def _arrays(tree: Any, nodes: int) -> dict[str, Any]:
@@ -110,13 +114,11 @@ def _mean_depth(rows: Any) -> Any:
     return np.where(rows > 2, deep, np.where(rows == 2, 1.0, 0.0))
 
 
-def _depths(rows: Tensor, state: State) -> Tensor:
-    """Depth of each row in each tree, [trees, n]."""
-    values, node = rows.double().T, torch.zeros(len(state["column"]), len(rows), dtype=torch.int64, device=rows.device)
-    row = torch.arange(len(rows), device=rows.device)
-    while True:
-        below = values[state["column"].gather(1, node), row] <= state["cut"].gather(1, node)
-        onward = torch.where(below, state["left"].gather(1, node), state["right"].gather(1, node))
-        if torch.equal(onward, node):
-            return state["depth"].gather(1, node)
-        node = onward
+def _depths(rows: Tensor, state: State, levels: int) -> Tensor:
+    """Depth of each row in each tree of at most so many levels, [trees, n]."""
+    values = rows.double().T
+    node = torch.zeros_like(values[:1], dtype=torch.int64).expand(len(state["column"]), -1)
+    for _ in range(levels):
+        below = values.gather(0, state["column"].gather(1, node)) <= state["cut"].gather(1, node)
+        node = torch.where(below, state["left"].gather(1, node), state["right"].gather(1, node))
+    return state["depth"].gather(1, node)

@@ -49,7 +49,7 @@ class KNN(Detector):
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
     information: ClassVar[str] = "features"
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
-    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"k": (50, 100, 200, 500, 1000)}
+    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"k": (1, 10, 20, 50, 100, 200, 500, 1000)}
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"k": (1, 1e9), "share": (1e-6, 1), "seed": (0, 2**62)}
 
     def clipped(self, data: FitData) -> Self:

@@ -55,6 +55,7 @@ class LOF(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
     information: ClassVar[str] = "features"
+    by_default: ClassVar[bool] = False
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"k": (10, 20, 50)}
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"k": (1, 1e6), "limit": (2, 1e6), "seed": (0, 2**62)}
@@ -83,8 +84,8 @@ def _neighbours(rows: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
     distances = in_pieces(
         lambda some, near: (some[:, None] - bank[near]).double().norm(dim=2), 3 * k * bank.shape[1], rows, found
     )
-    order = distances.argsort(dim=1, stable=True)
-    return distances.gather(1, order), found.gather(1, order)
+    nearest = distances.topk(distances.shape[1], dim=1, largest=False)
+    return nearest.values, found.gather(1, nearest.indices)
 
 
 def _nearest(rows: Tensor, bank: Tensor, k: int) -> Tensor:

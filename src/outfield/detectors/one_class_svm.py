@@ -52,6 +52,7 @@ class OneClassSVM(Detector):
     title: ClassVar[str] = "One-class SVM"
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
     information: ClassVar[str] = "features"
+    by_default: ClassVar[bool] = False
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"nu": (0.01, 0.1, 0.5)}
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"nu": (1e-3, 1), "limit": (2, 1e5), "seed": (0, 2**62)}

@@ -22,7 +22,8 @@ class OpenMax(Detector):
     ``F_c`` is a Weibull distribution of the ``tail`` largest distances of right training rows to their class's mean
     logits, fitted by maximum likelihood to ``d - min + 1``. The logit of the i-th ranked class, i up to ``alpha``,
     keeps ``w_i = 1 - (alpha + 1 - i) / alpha F_i(d_i)`` of its value; what it loses goes to the unknown class 0. The
-    score is ``softmax([sum_c z_c (1 - w_c), z w])_0``, float64.
+    score is ``softmax([sum_c z_c (1 - w_c), z w])_0``, float64. The tail is to be a small part of a class: where it is
+    all of it, as 20 of 20 rows are, F halves the logit of the usual row, and known inputs look unknown.
 
     Parameters
     ----------

@@ -61,6 +61,7 @@ class PatchCore(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"patches"})
     information: ClassVar[str] = "layers"
+    by_default: ClassVar[bool] = False
     modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {

@@ -45,6 +45,7 @@ class RankFeat(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"rankfeat"})
     information: ClassVar[str] = "layers"
+    by_default: ClassVar[bool] = False
     modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
     fits_with: ClassVar[frozenset[str]] = frozenset({"classes"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"blocks": (1, 2)}

@@ -72,6 +72,7 @@ class SCOD(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset()
     information: ClassVar[str] = "hybrid"
+    by_default: ClassVar[bool] = False
     fits_on: ClassVar[frozenset[str]] = frozenset({"val"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"c_out": (0.0, 0.05, 0.2, 0.5)}
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"c_in": (0, 1), "c_out": (0, 1), "scale": (0, 1e300)}

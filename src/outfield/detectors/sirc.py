@@ -53,6 +53,7 @@ class SIRC(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset()
     information: ClassVar[str] = "hybrid"
+    by_default: ClassVar[bool] = False
     fits_on: ClassVar[frozenset[str]] = frozenset({"val"})
 
     def fit(self, data: FitData) -> State:
@@ -71,4 +72,5 @@ class SIRC(Detector):
         first = self.confidence.score(out, part("confidence", state)).double()
         second = self.second.score(out, part("second", state)).double()
         odd = (second - state["mean"]) / state["deviation"] - 3
-        return first.clamp(min=torch.finfo(first.dtype).tiny).log() + torch.logaddexp(odd, torch.zeros_like(odd))
+        raised = torch.logsumexp(torch.stack([odd, torch.zeros_like(odd)]), dim=0)
+        return first.clamp(min=torch.finfo(first.dtype).tiny).log() + raised

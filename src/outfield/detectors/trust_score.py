@@ -76,9 +76,10 @@ class TrustScore(Detector):
         return {"bank": rows["features"], "labels": rows["labels"]}
 
     def score(self, out: Outputs, state: State) -> Tensor:
-        bank, labels = state["bank"].to(out.features.dtype), state["labels"]
+        bank, labels = state["bank"].double(), state["labels"]
         predicted = out.logits.argmax(1)
-        return in_pieces(lambda f, y: _share(f, labels == y[:, None], bank), 3 * len(bank), out.features, predicted)
+        width = 6 * len(bank)
+        return in_pieces(lambda f, y: _share(f.double(), labels == y[:, None], bank), width, out.features, predicted)
 
 
 def _share(rows: Tensor, same: Tensor, bank: Tensor) -> Tensor:

@@ -84,6 +84,7 @@ class PredictiveUncertainty(Detector):
     title: ClassVar[str] = "Predictive uncertainty"
     needs: ClassVar[frozenset[str]] = frozenset({"passes"})
     information: ClassVar[str] = "outputs"
+    by_default: ClassVar[bool] = False
     modality: ClassVar[frozenset[str]] = frozenset({"any"})
     fits_with: ClassVar[frozenset[str]] = frozenset({"classes"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"truth": ("mean", "each"), "part": ("total", "epistemic")}

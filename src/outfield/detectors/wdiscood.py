@@ -83,6 +83,6 @@ def _directions(moments: MomentSums) -> Tensor:
     away = moments.whitened_means - moments.mean @ moments.within_whitener
     weighted = away * (moments.counts / moments.n).sqrt()[:, None]
     _, lengths, directions = torch.linalg.svd(weighted, full_matrices=False)
-    kept = lengths[: len(away) - 1] > 1e-10 * lengths[0]
+    kept = lengths[: len(away) - 1] > 1e-10 * lengths[:1].sum()
     found: Tensor = directions[: len(kept)][kept].T.contiguous()
     return found

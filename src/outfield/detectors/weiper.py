@@ -67,6 +67,7 @@ class WeiPer(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
     information: ClassVar[str] = "hybrid"
+    by_default: ClassVar[bool] = False
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     fits_with: ClassVar[frozenset[str]] = frozenset({"head", "classes"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
@@ -127,7 +128,7 @@ class WeiPer(Detector):
             logits = head(features)
             known = self._unusual(features, state, 0, self.smooth)
             perturbed = self._unusual(logits, state, 1, self.smooth_logits)
-            sure: Tensor = logits.view(len(logits), -1, classes).softmax(2).amax(2).mean(1)
+            sure: Tensor = logits.view(-1, len(head.bias) // classes, classes).softmax(2).amax(2).mean(1)
             return known + self.lambda_1 * perturbed - self.lambda_2 * sure
 
         return in_pieces(of, 4 * (len(head.bias) + out.features.shape[1]), out.features)
@@ -162,15 +163,16 @@ def _histograms(values: Tensor, ends: Tensor, bins: int) -> Tensor:
     place = ((values - low) / (high - low) * bins).floor()
     inside = (values >= low) & (values <= high)
     place = torch.where(inside, place.clamp(0, bins - 1), bins).long()
-    row = torch.arange(len(values), device=values.device)[:, None] * (bins + 1)
-    counts = torch.bincount((place + row).flatten(), minlength=len(values) * (bins + 1))
-    return counts.view(len(values), bins + 1)[:, :bins].double() / values.shape[1]
+    counts = torch.zeros_like(values[:, :1]).expand(-1, bins + 1).scatter_add(1, place, torch.ones_like(values))
+    return counts[:, :bins].double() / values.shape[1]
 
 
 def _smoothed(histograms: Tensor, size: int) -> Tensor:
     """Moving average over ``size`` bins; the outermost bins are repeated beyond the ends."""
-    padded = torch.nn.functional.pad(histograms[:, None], ((size - 1) // 2, size // 2), mode="replicate")
-    return torch.nn.functional.avg_pool1d(padded, size, stride=1)[:, 0]
+    bins = histograms.shape[1]
+    places = torch.arange(-((size - 1) // 2), bins + size // 2, device=histograms.device).clamp(0, bins - 1)
+    below = torch.nn.functional.pad(histograms[:, places].cumsum(1), (1, 0))
+    return (below[:, size:] - below[:, :-size]) / size
 
 
 def _divergence(p: Tensor, q: Tensor, epsilon: float) -> Tensor:

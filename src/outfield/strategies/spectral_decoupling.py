@@ -11,7 +11,7 @@ from outfield.tasks.base import Task
 from outfield.types import Batch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SpectralDecoupling(PictureStrategy):
     """Large logits cost, so that one dominant feature does not starve the others [1].
 

@@ -321,8 +321,13 @@ class Resources(_Strict):
     retries: int = Field(2, ge=0, description="How often a model whose process was killed is tried again.")
 
 
-def _all_detectors() -> tuple[Plugin, ...]:
-    return tuple(Plugin(name=name) for name in registry.own("detectors"))
+def _usual_detectors() -> tuple[Plugin, ...]:
+    return tuple(Plugin(name=name) for name in registry.usual("detectors"))
+
+
+def _every_detector(value: Any) -> Any:
+    """The word ``all`` names each of outfield's own."""
+    return [{"name": name} for name in registry.own("detectors")] if value == "all" else value
 
 
 class Spec(_Strict):
@@ -353,10 +358,11 @@ class Spec(_Strict):
     layers: tuple[str, ...] | None = Field(None, description="Layers of it that probes read; by default its blocks.")
     epochs: int | None = Field(None, ge=1, description="Training length; by default each strategy's own.")
     models: tuple[AnyModel, ...] = Field(min_length=1)
-    detectors: tuple[Named, ...] = Field(
-        default_factory=_all_detectors,
+    detectors: Annotated[tuple[Named, ...], BeforeValidator(_every_detector)] = Field(
+        default_factory=_usual_detectors,
         min_length=1,
-        description="By default all of outfield's own; those of other packages are named.",
+        description="By default those of outfield that cost little beside the passes (`outfield list detectors`); "
+        "`all` are all of outfield's own. Those of other packages are named.",
     )
     estimators: tuple[Named, ...] = Field(
         (),
