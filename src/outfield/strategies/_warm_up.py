@@ -16,6 +16,9 @@ from outfield.strategies.base import Optimizers, PictureStrategy
 from outfield.tasks.base import Task
 from outfield.types import Batch
 
+CENTRED = 256
+"""Training items whose mean log-odds of ID are 0 when the second part begins."""
+
 
 @dataclass(frozen=True)
 class WithWarmUp(PictureStrategy):

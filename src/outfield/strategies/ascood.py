@@ -68,9 +68,7 @@ class ASCOOD(PictureStrategy):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.outliers not in ("shuffle", "gradient"):
-            raise UserError(
-                f"Expected ASCOOD's outliers by shuffle or gradient, but got {self.outliers!r}. Choose one."
-            )
+            raise UserError(f"Expected outliers by shuffle or gradient, but got {self.outliers!r}. Choose one.")
 
     def network(self, make: MakeNetwork, task: Task) -> nn.Module:
         network = make()

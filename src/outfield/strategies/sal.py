@@ -13,7 +13,7 @@ from outfield.strategies import _heads
 from outfield.strategies._domains import head_gradients
 from outfield.strategies._losses import soft_cross_entropy
 from outfield.strategies._outliers import WithOutliers
-from outfield.strategies._warm_up import WithAbsent, WithWarmUp, absent_of, log_odds, told_apart
+from outfield.strategies._warm_up import CENTRED, WithAbsent, WithWarmUp, absent_of, log_odds, told_apart
 from outfield.strategies.base import MakeNetwork
 from outfield.tasks.base import Task
 from outfield.types import Batch
@@ -120,8 +120,6 @@ class SAL(WithWarmUp, WithOutliers):
 
 LEAST = 2.0
 """So many times the share beyond the percentile are expected of a wild set with outliers."""
-CENTRED = 256
-"""Training items whose mean log-odds are 0 when the second part begins."""
 
 
 class _WithWild(WithAbsent):

@@ -8,20 +8,23 @@ from torch import Tensor, nn
 
 from outfield.errors import UserError
 from outfield.strategies._losses import soft_cross_entropy
-from outfield.strategies._warm_up import WithAbsent, absent_of, log_odds, told_apart
-from outfield.strategies.base import MakeNetwork, PictureStrategy
+from outfield.strategies._warm_up import CENTRED, WithAbsent, WithWarmUp, absent_of, log_odds, told_apart
+from outfield.strategies.base import MakeNetwork
 from outfield.tasks.base import Task
 from outfield.types import Batch
 
 
 @dataclass(frozen=True)
-class SSOD(PictureStrategy):
+class SSOD(WithWarmUp):
     """The background of training pictures is learned as OOD, found place by place on the last map [1].
 
-    The head is asked at each place of the last map [n, D, h, w] too. A place with the probability of the picture's
-    class of at least ``confidence`` is ID, one with at most ``1 - confidence`` is OOD, others are left out. With s the
-    log-odds of ID that the output *absent* gives: ``CE(x, y) + weight * (mean over ID places log(1 + exp(-s)) + mean
-    over OOD places log(1 + exp(s)))``. The finished network has s of the picture as its energy, sign turned.
+    After a warm-up the head is asked at each place of the last map [n, D, h, w] too. A place with the probability of
+    the picture's class of at least ``confidence`` is ID, one with at most ``1 - confidence`` is OOD, others are left
+    out. With s the log-odds of ID that the output *absent* gives: ``CE(x, y) + weight * (mean over ID places log(1 +
+    exp(-s)) + mean over OOD places log(1 + exp(s)))``. The finished network has s of the picture as its energy, sign
+    turned.
+
+    The paper begins with a published network, where the warm-up stands here: an untrained one is sure of no place.
 
     Parameters
     ----------
@@ -44,13 +47,21 @@ class SSOD(PictureStrategy):
     weight: float = 1.0
 
     family: ClassVar[str] = "outlier exposure"
-    limits: ClassVar = {"confidence": (0.5, 1.0), "weight": (0.0, 100.0)}
+    limits: ClassVar = {**WithWarmUp.limits, "confidence": (0.5, 1.0), "weight": (0.0, 100.0)}
 
     def network(self, make: MakeNetwork, task: Task) -> nn.Module:
         return WithAbsent(make())
 
     def architecture(self, make: MakeNetwork, task: Task) -> nn.Module:
         return make()
+
+    def begin(self, network: nn.Module, data: Batch, task: Task) -> None:
+        absent_of(network).x = data.x
+
+    def prepare(self, network: nn.Module, task: Task) -> None:
+        held = absent_of(network)
+        assert held.x is not None
+        held.centre(held.x[:CENTRED])
 
     def loss(self, network: nn.Module, batch: Batch, task: Task) -> Tensor:
         held = absent_of(network)
