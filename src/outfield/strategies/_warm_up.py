@@ -115,7 +115,7 @@ class WithAbsent(WithData):
     @torch.no_grad()
     def centre(self, x: Tensor) -> None:
         """The mean log-odds of some items become 0, as those of a fresh classifier are."""
-        self.absent.bias += log_odds(*self.answers(x)).mean()
+        self.absent.bias.add_(log_odds(*self.answers(x)).mean())
 
     @torch.no_grad()
     def folded(self) -> nn.Module:
