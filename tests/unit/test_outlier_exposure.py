@@ -113,3 +113,15 @@ def test_outliers_of_another_shape_are_told() -> None:
 def test_a_mixture_that_there_is_not_is_told() -> None:
     with pytest.raises(UserError, match="mixup or cutmix"):
         create("strategies", "mixoe", mixture="blend")
+
+
+def test_without_weight_or_outliers_in_the_mixture_mixoe_is_cross_entropy(monkeypatch: pytest.MonkeyPatch) -> None:
+    mixtures = Batch(LOGITS.flip(0), torch.full((2, 3), 1 / 3))
+    plain = Batch(LOGITS, torch.eye(3)[[0, 1]], streams={"mixtures": mixtures})
+    assert create("strategies", "mixoe", weight=0.0).loss(nn.Identity(), plain, TASK).item() == pytest.approx(
+        cross_entropy(), rel=1e-6
+    )
+    monkeypatch.setattr("outfield.strategies._mixing.beta", lambda alpha: 1.0)
+    x, targets = torch.rand(4, 1, 8, 8), torch.eye(3)[torch.arange(4) % 3]
+    mixed = MixOE().mixed(x, targets, torch.zeros(4, 1, 8, 8))
+    assert torch.equal(mixed.x, x) and torch.equal(mixed.targets, targets)
