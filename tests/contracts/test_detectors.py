@@ -24,7 +24,11 @@ from tests.plugin_example.src.outfield_example.standardised import Standardised
 
 Check: TypeAlias = Callable[[Detector], None]
 DETECTORS = own("detectors")
-SMALLER: dict[str, dict[str, Any]] = {"corp": {"m": 96}}
+SMALLER: dict[str, dict[str, Any]] = {
+    "corp": {"m": 96},
+    "flowcon": {"epochs": 3},
+    "msma": {"epochs": 5, "components": 2},
+}
 """Settings that keep the tests quick where the paper's default is large."""
 
 ELSEWHERE = {("blood", "direction"): "one hidden layer cannot grow smooth: see tests/unit/test_blood.py"}
@@ -55,6 +59,7 @@ class _InputFlow(Flow):
 
     needs: ClassVar[frozenset[str]] = frozenset({"inputs"})
     information: ClassVar[str] = "inputs"
+    modality: ClassVar[frozenset[str]] = frozenset({"pictures", "rows"})
 
 
 @pytest.mark.usefixtures("foreign")
