@@ -128,7 +128,10 @@ class Trained(Detector):
         """What the trained network, with further arguments, says of rows [n, ...]."""
         with torch.device("meta"):
             network = self._standardised(x.shape[1:])
-        return functional_call(network, state, (x.float(), *arguments))
+        weights = {
+            name: value for name, value in state.items() if name in ("mean", "scale") or name.startswith("network.")
+        }
+        return functional_call(network, weights, (x.float(), *arguments))
 
 
 @dataclass(frozen=True)
