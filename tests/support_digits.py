@@ -22,7 +22,7 @@ SEEDS = range(5)
 @cache
 def outputs(seed: int) -> dict[str, Outputs]:
     """Outputs of the network of a seed by set: train, val, test, held-out, shuffled, noise."""
-    sets = _pictures(seed)
+    sets = pictures(seed)
     network = _trained(*sets["train"], seed)
     return {name: _said(network, x, y) for name, (x, y) in sets.items()}
 
@@ -45,7 +45,7 @@ def aurocs(detector: Detector, far: str) -> list[float]:
     return [auroc(detector, far, seed) for seed in SEEDS]
 
 
-def _pictures(seed: int) -> dict[str, tuple[Tensor, Tensor]]:
+def pictures(seed: int) -> dict[str, tuple[Tensor, Tensor]]:
     digits, rng = load_digits(), np.random.default_rng(seed)
     x, y = digits.data / 16, digits.target
     known = rng.permutation(np.flatnonzero(y < KNOWN))
