@@ -9,7 +9,6 @@ from scipy.special import logsumexp
 from torch import nn
 from torch.nn import functional
 
-from outfield.detectors.mos import MOS as Detector
 from outfield.errors import UserError
 from outfield.models.heads import last_linear
 from outfield.models.torch import TorchModel
@@ -72,9 +71,10 @@ def test_the_score_of_mos_is_the_least_probability_of_others() -> None:
         folded = finished(strategy, network)
         model = TorchModel(folded, example=BATCH.x.numpy(), preprocess=torch.from_numpy)
         first = model.forward(BATCH.x)
-    (probe,) = Detector().probes()
+    detector = create("detectors", "mos")
+    (probe,) = detector.probes()
     outputs = first.with_fields(layers=probe(model, BATCH.x, first))
-    scores = Detector().score(outputs, {})
+    scores = detector.score(outputs, {})
     assert first.logits.shape == (8, 3)
     np.testing.assert_allclose(scores.sigmoid(), np.min(others, axis=0), rtol=1e-5)
 
