@@ -28,19 +28,24 @@ def with_projector(network: nn.Module, size: int) -> nn.Module:
 def without_projector(network: nn.Module, images: Tensor, labels: Tensor) -> nn.Module:
     """The network with a linear head, fitted to its frozen features, in the place of its projection."""
     name = last_linear(network)[0].rpartition(".")[0]
-    features = _features(with_head(network, name, nn.Identity()), images)
+    features = _answers(with_head(network, name, nn.Identity()), images)
     return with_head(network, name, fitted_head(features, labels, int(labels.max()) + 1))
 
 
 def features(network: nn.Module, x: Tensor) -> Tensor:
     """What goes into the head, with its gradients, from one forward pass."""
+    return features_and_answer(network, x, last_linear(network)[1])[0]
+
+
+def features_and_answer(network: nn.Module, x: Tensor, above: nn.Module) -> tuple[Tensor, Tensor]:
+    """What goes into a module of the network, and what the network says, from one forward pass."""
     seen: list[Tensor] = []
-    handle = last_linear(network)[1].register_forward_pre_hook(lambda *given: seen.append(given[1][0]))
+    handle = above.register_forward_pre_hook(lambda *given: seen.append(given[1][0]))
     try:
-        network(x)
+        answer: Tensor = network(x)
     finally:
         handle.remove()
-    return seen[-1]
+    return seen[-1], answer
 
 
 def fitted_head(features: Tensor, labels: Tensor, classes: int, decay: float = 1e-4) -> nn.Linear:
@@ -61,6 +66,13 @@ def fitted_head(features: Tensor, labels: Tensor, classes: int, decay: float = 1
 
 
 @torch.no_grad()
-def _features(network: nn.Module, images: Tensor, size: int = 1024) -> Tensor:
+def _answers(network: nn.Module, images: Tensor, size: int = 1024) -> Tensor:
     network.eval()
     return torch.cat([network(chunk) for chunk in images.split(size)])
+
+
+def fixed_features(network: nn.Module, images: Tensor, size: int = 1024) -> Tensor:
+    """What goes into the head when the network does not learn, [n, D]."""
+    network.eval()
+    with torch.no_grad():
+        return torch.cat([features(network, chunk) for chunk in images.split(size)])

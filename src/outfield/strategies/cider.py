@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from outfield.strategies._prototypes import Prototypical, compactness, dispersion, moved, on_sphere
+from outfield.strategies._prototypes import OnSphere, Prototypical, compactness, dispersion, moved, on_sphere
 from outfield.tasks.base import Task
 from outfield.types import Batch
 
@@ -48,8 +48,11 @@ class CIDER(Prototypical):
     limits: ClassVar = {**Prototypical.limits, "weight": (0.0, 1000.0)}
 
     def loss(self, network: nn.Module, batch: Batch, task: Task) -> Tensor:
-        z, labels = network(batch.x), batch.targets.argmax(1).repeat(2)
-        held = on_sphere(network)
+        return self.of(on_sphere(network), network(batch.x), batch)
+
+    def of(self, held: OnSphere, z: Tensor, batch: Batch) -> Tensor:
+        """The loss of points z of one view or more of each item; the prototypes move."""
+        labels = batch.targets.argmax(1).repeat(len(z) // len(batch.targets))
         prototypes = moved(held.prototypes[:, 0], z, labels, self.momentum_of_prototypes)
         held.prototypes = prototypes.detach()[:, None]
         compact = compactness(z, held.prototypes[:, 0], labels, self.temperature)
