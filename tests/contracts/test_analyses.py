@@ -11,7 +11,11 @@ from outfield.registry import create, own
 from outfield.testing import simulated
 from outfield.testing.analyses import CHECKS, Case, usual
 
-ROWS = {"critical_bands": simulated.band_noise}
+ROWS = {
+    "choice_on_id_validation": simulated.domains,
+    "critical_bands": simulated.band_noise,
+    "performance_by_domain": simulated.domains,
+}
 """Rows of analyses that read others than those of a usual study."""
 
 

@@ -113,6 +113,8 @@ MADE: dict[str, Callable[[Path], dict[str, Any]]] = {
     "imglist": imglist,
     "ninco": ninco,
     "wilds": wilds,
+    "coloured_digits": lambda root: {"agreement": [0.9, 0.1], "noise": 0.1},
+    "in_domains": lambda root: {"of": {"name": "domains", "split": "all"}, "domains": ["site 4"], "stop": 0.5},
     "domains": lambda root: {"kind": "spurious", "split": "val"},
     "text": text,
     "nli": nli,

@@ -10,6 +10,7 @@ from torch import nn
 
 from outfield.data.sources.diabetes import Diabetes
 from outfield.data.sources.digits import Digits
+from outfield.data.sources.domains import Domains as Sites
 from outfield.data.sources.glyphs import Glyphs
 from outfield.data.sources.part import Part
 from outfield.data.sources.text import Text
@@ -17,6 +18,7 @@ from outfield.registry import create, own
 from outfield.strategies.adamw import AdamW
 from outfield.tasks.base import Wanted
 from outfield.tasks.classify import Classify
+from outfield.tasks.domains import Domains
 from outfield.tasks.pairs import Pairs
 from outfield.tasks.regress import Regress
 from outfield.tasks.semantic_covariate import SemanticCovariate
@@ -45,10 +47,16 @@ def semantic_covariate() -> Case:
     return Case(task, lambda classes: create("networks", "small_cnn", classes=classes), PLAN, None)
 
 
+def domains() -> Case:
+    task = Domains(source=Sites("site", side=8), leave_out=("site 4",))
+    return Case(task, lambda classes: create("networks", "small_cnn", classes=classes, channels=3), PLAN, None)
+
+
 PLAN = AdamW(batch_size=32, steps=2)
 MADE: dict[str, Callable[[], Case]] = {
     "classify": classify,
     "regress": regress,
+    "domains": domains,
     "semantic_covariate": semantic_covariate,
 }
 

@@ -92,6 +92,10 @@ class Source(ABC):
         """
         return None
 
+    def whole(self) -> Source:
+        """The source with the rows of all its splits; itself where it has no splits."""
+        return self
+
 
 @dataclass(frozen=True)
 class Shift(ABC):

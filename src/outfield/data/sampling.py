@@ -44,8 +44,8 @@ def split(dataset: Dataset, shares: Mapping[str, float], seed: int = 0) -> dict[
     }
 
 
-def between(dataset: Dataset, start: float, stop: float, seed: int = 0) -> Rows:
-    """The rows between two shares, 0 <= start < stop <= 1, of a seeded order of each class.
+def between(dataset: Dataset, start: float, stop: float, seed: int = 0, *, by: NDArray[Any] | None = None) -> Rows:
+    """The rows between two shares, 0 <= start < stop <= 1, of a seeded order of each class, or of each value of ``by``.
 
     Intervals that do not overlap give parts that do not overlap, and every class is cut alike.
 
@@ -63,7 +63,7 @@ def between(dataset: Dataset, start: float, stop: float, seed: int = 0) -> Rows:
     """
     if not 0 <= start < stop <= 1 + 1e-9:
         raise UserError(f"Expected shares 0 <= start < stop <= 1, but got {start:g} and {stop:g}. Mend them.")
-    strata = _strata(dataset)
+    strata = _strata(dataset) if by is None else by
     chosen = [_cut(np.flatnonzero(strata == stratum), start, stop, seed) for stratum in np.unique(strata)]
     return subset(dataset, np.sort(np.concatenate(chosen)))
 

@@ -17,6 +17,8 @@ SET_KINDS = ("id", "ood", "shift")
 HALVES = {"auroc_half_1": slice(0, None, 2), "auroc_half_2": slice(1, None, 2)}
 """Metrics: AUROCs on every second item of both sides; those of different halves have no item in common."""
 
+ID_VALIDATION = "id_validation"
+"""Metric: the performance on the ID validation set, by which models are chosen."""
 FULL_SPECTRUM = "_full_spectrum"
 """Ending of metrics that set ID and shifted ID inputs together against an OOD set."""
 

@@ -34,7 +34,7 @@ from outfield.features.separability import linear_separability
 from outfield.features.statistics import feature_statistics
 from outfield.metrics.base import IdScores, MeritMetric, Merits, Metric, Predictions, Ranking, check_identities
 from outfield.models.base import Model, lacking
-from outfield.store.schema import FULL_SPECTRUM, HALVES
+from outfield.store.schema import FULL_SPECTRUM, HALVES, ID_VALIDATION
 from outfield.store.subject import Subject
 from outfield.studies.job import Job, parts, read_by
 from outfield.studies.scoring import score
@@ -311,6 +311,8 @@ class _Bench:
             if member.role in ("test", "shift"):
                 merits[member] = _merits(self.task, values)
                 rows += self._performance(member, values, merits[member])
+            elif member.role == "val" and job.validated:
+                rows += self._validated(member, values)
         test = ready.sets.test
         for name, value in _described(ready.values[test]).items():
             found = Estimate(value, n=len(test))
@@ -341,6 +343,12 @@ class _Bench:
                     params = {"estimator": registry.name_of("estimators", one), **asdict(one)}
                     found = one.estimate(known, batch, draws=DRAWS)
                     yield self._row(member, ESTIMATED, found, params=params, n_id=len(ready.sets.test), passes=1.0)
+
+    def _validated(self, member: Member, values: Values) -> Iterator[dict[str, Any]]:
+        """What a choice among models may see: the performance on the ID validation set."""
+        for name, found in _of_answers(self.task, values, _merits(self.task, values)):
+            if name == self.task.measures[0]:
+                yield self._row(member, ID_VALIDATION, found, n_id=len(member), passes=1.0)
 
     def _performance(self, member: Member, values: Values, merits: NDArray[np.float64]) -> Iterator[dict[str, Any]]:
         common = {"n_id": len(self.sets.test), "passes": 1.0}

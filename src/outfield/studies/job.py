@@ -33,6 +33,8 @@ class Job:
     tuned: bool = False
     estimators: tuple[Estimator, ...] = ()
     """Of accuracy without labels: the model's own job then reads the labelled ID validation set too."""
+    validated: bool = False
+    """Whether the model's own job measures the ID validation set too, for a choice among models."""
     separability: bool = False
     """Whether the model's own job says how far a linear function of the features tells each OOD set."""
 
@@ -83,7 +85,9 @@ class Job:
         ([False, True], [True, False])
         """
         if self.detector is None:
-            more = (bool(self.estimators) and member.role == "val") or (self.separability and member.scored)
+            more = ((bool(self.estimators) or self.validated) and member.role == "val") or (
+                self.separability and member.scored
+            )
             return member.role in ("test", "shift") or more
         if member.role in ("train", "val", "test"):
             return True

@@ -82,7 +82,7 @@ def plan(spec: Spec, sets: Sets) -> Plan:
         fit_on=spec.fit_on,
     )
     tunes = spec.tuning is not None
-    own: dict[str, Any] = {"estimators": estimators, "separability": spec.separability}
+    own: dict[str, Any] = {"estimators": estimators, "validated": sets.task.chooses, "separability": spec.separability}
     tasks = tuple(
         ModelJobs(recipe, tuple(jobs_of(recipe.stated, recipe.name, detectors, basis, tunes=tunes, **own)))
         for recipe in recipes(spec, sets)
@@ -136,7 +136,7 @@ def _visits(task: ModelJobs, sets: Sets) -> Iterator[_Visit]:
 
 def jobs_of(
     model: Mapping[str, Any], name: str, detectors: Iterable[Detector], basis: Basis, *, tunes: bool = False,
-    estimators: tuple[Estimator, ...] = (), separability: bool = False,
+    estimators: tuple[Estimator, ...] = (), validated: bool = False, separability: bool = False,
 ) -> Iterator[Job]:  # fmt: skip
     """A model's own job and those of detectors on it, each under the key of what it rests on and what its rows say.
 
@@ -151,6 +151,8 @@ def jobs_of(
         Detectors with a grid are also tuned.
     estimators : tuple of Estimator
         Of accuracy without labels, of which the model's own job makes rows.
+    validated : bool
+        The model's own job measures the ID validation set too.
     separability : bool
         The model's own job says how far a linear function of the features tells each OOD set.
 
@@ -163,8 +165,10 @@ def jobs_of(
     """
     made = keys.key(**model, **basis.every)
     asked: dict[str, Any] = {"estimators": [_of_estimator(one) for one in estimators]} if estimators else {}
+    asked |= {"validated": True} if validated else {}
     asked |= {"separability": keys.of_code(linear_separability)} if separability else {}
-    yield Job(keys.key(model=made, name=name, **asked), None, estimators=estimators, separability=separability)
+    own: dict[str, Any] = {"estimators": estimators, "validated": validated, "separability": separability}
+    yield Job(keys.key(model=made, name=name, **asked), None, **own)
     for detector in detectors:
         stated: dict[str, Any] = {"detector": registry.name_of("detectors", detector), "params": detector.params}
         stated |= basis.probing if detector.probes() else {}

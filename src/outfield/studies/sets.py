@@ -145,7 +145,7 @@ def survey(spec: Spec, cache: Cache | None = None) -> Found:
             found.missing.append(f"{one.role} set {one.name!r}: {error}")
         except UserError as error:
             found.problems.append(f"{one.role} set {one.name!r}: {error}")
-    found.problems += in_two_roles(found.members)
+    found.problems += [*in_two_roles(found.members), *found.task.faults(found.members)]
     found.members, strange = _alike(found.members)
     found.problems += strange
     return found

@@ -147,6 +147,8 @@ class Task(ABC):
     network: ClassVar[str] = ""
     """The network plug-in that is trained where the study names none; empty where there is no such."""
 
+    chooses: ClassVar[bool] = False
+    """Whether models are chosen by their performance on the ID validation set, which is then measured too."""
     judges: ClassVar[Literal["labels", "targets", ""]] = ""
     """Which right answers the merit compares with: class labels, targets, or none (a return needs none)."""
 
@@ -177,6 +179,10 @@ class Task(ABC):
         loaded = [one.load() for one in self.wanted(seed)]
         yield from loaded
         yield from self.derived(loaded, seed)
+
+    def faults(self, members: Sequence[Member]) -> Iterator[str]:
+        """What is wrong with the loaded sets together, beside what no study allows; in sentences."""
+        return iter(())
 
     def informed(self, train: Member) -> Task:
         """The task once its training set is known: with what depends on it, such as the number of classes."""

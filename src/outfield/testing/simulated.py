@@ -135,6 +135,28 @@ def band_noise(models: int = 9) -> pl.DataFrame:
     return schema.frame(made)
 
 
+def domains(models: int = 6) -> pl.DataFrame:
+    """Rows of models of three strategies with two of five domains left out; one strategy does better there.
+
+    Examples
+    --------
+    >>> domains(2).filter(pl.col("set_kind") == "shift").height
+    4
+    """
+    rng, made = np.random.default_rng(0), []
+    for i in range(models):
+        name = {"study": "sites", "task": "domains", "model": f"m{i}", "strategy": f"s{i % 3}", "seed": i // 3}
+        common = name | {"metric": "accuracy", "role": "test", "n_id": 100}
+        shown = rng.uniform(0.8, 0.9)
+        made.append(name | {"metric": schema.ID_VALIDATION, "role": "test", "set_kind": "id", "value": shown})
+        made.append(common | {"set_kind": "id", "value": shown})
+        known = common | {"set_kind": "id", "role": "group", "value": shown}
+        new = common | {"set_kind": "shift", "value": shown - 0.2 + 0.1 * (i % 3 == 2)}
+        made += [known | {"group": f"site {site}"} for site in range(3)]
+        made += [new | {"ood": f"site {site}"} for site in (3, 4)]
+    return schema.frame(made)
+
+
 def _answers(accuracy: float, hard: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """Right (1) or wrong (0): the share of the items that are hardest for this model is wrong."""
     own = hard + np.random.default_rng(seed).normal(size=len(hard))

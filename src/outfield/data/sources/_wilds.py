@@ -9,6 +9,8 @@ import polars as pl
 
 SPLITS = ("train", "id_val", "id_test", "val", "test")
 """Those of WILDS: of the training domains the first three, of other domains the last two."""
+EVERY = "all"
+"""Rows of all splits together, for a task that cuts them by domain itself."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 
@@ -13,18 +13,24 @@ from outfield.data import sampling, views
 from outfield.data.base import Dataset, Source, row_rng
 from outfield.data.datasets import ArrayDataset
 from outfield.data.pictures import as_float, eight_bit
-from outfield.data.sources._wilds import SPLITS
+from outfield.data.sources._wilds import EVERY, SPLITS
 from outfield.data.sources.digits import Digits
 from outfield.errors import UserError
 
 Picture: TypeAlias = NDArray[np.float32]
 Style: TypeAlias = Callable[[Picture, int, np.random.Generator], Picture]
 
-_SHARES = {"train": (0.0, 0.5), "id_val": (0.5, 0.6), "id_test": (0.6, 0.75), "val": (0.75, 0.85), "test": (0.85, 1.0)}
+_SHARES = {
+    "train": (0.0, 0.5),
+    "id_val": (0.5, 0.6),
+    "id_test": (0.6, 0.75),
+    "val": (0.75, 0.85),
+    "test": (0.85, 1.0),
+} | {EVERY: (0.0, 1.0)}
 _STAINS = ((0.9, 0.3, 0.5), (0.8, 0.4, 0.7), (0.9, 0.5, 0.4), (0.4, 0.9, 0.4), (0.1, 0.3, 0.9))
-_CUE = {"train": 0.95, "id_val": 0.95, "id_test": 0.95, "val": 0.5, "test": 0.1}
+_CUE = {"train": 0.95, "id_val": 0.95, "id_test": 0.95, "val": 0.5, "test": 0.1, EVERY: 0.5}
 """How often the colour agrees with the label."""
-_RARE = {"train": 0.05, "id_val": 0.05, "id_test": 0.05, "val": 0.5, "test": 0.5}
+_RARE = {"train": 0.05, "id_val": 0.05, "id_test": 0.05, "val": 0.5, "test": 0.5, EVERY: 0.5}
 """The share of the rare subpopulation."""
 
 
@@ -45,8 +51,9 @@ class Domains(Source):
     Parameters
     ----------
     kind : {"site", "stain", "drift", "subpopulation", "spurious"}
-    split : {"train", "id_val", "id_test", "val", "test"}
-        The first three are of the training domains, the last two of others.
+    split : {"train", "id_val", "id_test", "val", "test", "all"}
+        The first three are of the training domains, the next two of others; ``all`` are all digits, as many of each
+        domain.
     side : int
     seed : int
 
@@ -69,9 +76,12 @@ class Domains(Source):
     modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
 
     def __post_init__(self) -> None:
-        for name, value, known in (("kind", self.kind, tuple(_STYLES)), ("split", self.split, SPLITS)):
+        for name, value, known in (("kind", self.kind, tuple(_STYLES)), ("split", self.split, (*SPLITS, EVERY))):
             if value not in known:
                 raise UserError(f"Expected a {name} among {', '.join(known)}, but got {value!r}. Choose one of them.")
+
+    def whole(self) -> Domains:
+        return replace(self, split=EVERY)
 
     def files(self) -> tuple[Path, ...]:
         return ()
@@ -95,9 +105,9 @@ class Domains(Source):
 def _domain(kind: str, split: str, label: int, rng: np.random.Generator) -> int:
     """The domain of one input: a site, a year, a subpopulation, a colour."""
     if kind in ("site", "stain"):
-        return {"val": 3, "test": 4}.get(split, int(rng.integers(3)))
+        return {"val": 3, "test": 4}.get(split, int(rng.integers(5 if split == EVERY else 3)))
     if kind == "drift":
-        return int(rng.integers(*{"val": (5, 7), "test": (7, 10)}.get(split, (0, 5))))
+        return int(rng.integers(*{"val": (5, 7), "test": (7, 10), EVERY: (0, 10)}.get(split, (0, 5))))
     if kind == "subpopulation":
         return int(rng.random() < _RARE[split])
     return int(label) if rng.random() < _CUE[split] else 1 - int(label)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ from outfield.data.labels import ordered
 from outfield.data.sources._decoding import Decoding
 from outfield.data.sources._files import FileDataset, Paths, existing
 from outfield.data.sources._rows import column
-from outfield.data.sources._wilds import LAYOUTS, SPLITS, Layout
+from outfield.data.sources._wilds import EVERY, LAYOUTS, SPLITS, Layout
 from outfield.errors import NotThere, UserError, listed, reading
 from outfield.places import home
 
@@ -33,7 +33,7 @@ class Wilds(Source):
     ----------
     path : str
         The folder, as it is unpacked (``camelyon17_v1.0``).
-    split : {"train", "id_val", "id_test", "val", "test"}
+    split : {"train", "id_val", "id_test", "val", "test", "all"}
         The first three are of the training domains; ``val`` and ``test`` of others, where the data set has such.
     group : tuple of str, optional
         Columns of the metadata whose values, together, make a group: a hospital, or a background and a label. By
@@ -75,8 +75,12 @@ class Wilds(Source):
     modality: ClassVar[frozenset[str]] = frozenset({"pictures", "tokens"})
 
     def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise UserError(f"Expected a split among {', '.join(SPLITS)}, but got {self.split!r}. Choose one of them.")
+        if self.split not in (*SPLITS, EVERY):
+            known = ", ".join((*SPLITS, EVERY))
+            raise UserError(f"Expected a split among {known}, but got {self.split!r}. Choose one of them.")
+
+    def whole(self) -> Wilds:
+        return replace(self, split=EVERY)
 
     def files(self) -> tuple[Path, ...]:
         return (home(self.path),)
@@ -90,7 +94,8 @@ class Wilds(Source):
         )
         classes = ordered(map(str, splits["_label"].drop_nulls().unique()))
         groups, names = _groups(splits, self.group or layout.group, layout, where)
-        rows = np.flatnonzero((splits["_split"] == self.split).fill_null(False).to_numpy())
+        shown = splits["_split"].is_in(SPLITS) if self.split == EVERY else splits["_split"] == self.split
+        rows = np.flatnonzero(shown.fill_null(False).to_numpy())
         if not len(rows):
             there = listed(sorted(splits["_split"].drop_nulls().unique()))
             raise UserError(
