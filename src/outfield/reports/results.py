@@ -27,6 +27,7 @@ CATEGORIES = ("near", "far", "extreme", "synthetic")
 FAMILIES = (
     *("baseline", "adversarial", "augmentation", "self-supervised", "recipe", "freezing"),
     *("under-trained", "label noise", "small data", "outlier exposure", "normalised logits", "prototypes", "domains"),
+    "vision-language",
 )
 INFORMATION = ("outputs", "features", "hybrid", "layers", "gradients")
 DRAWS = 1000

@@ -31,6 +31,7 @@ FAMILIES = (
     "normalised logits",
     "prototypes",
     "domains",
+    "vision-language",
 )
 """The families of strategies, in the order in which reports show them."""
 
