@@ -35,7 +35,7 @@ from outfield.features.cache import Cache, default_folder
 from outfield.features.extract import extract
 from outfield.models.base import Model, lacking
 from outfield.models.family import family_of
-from outfield.models.open import open_model
+from outfield.models.open import named_by_data, open_model
 from outfield.models.sklearn import is_regressor, open_sklearn
 from outfield.places import home
 from outfield.store import query
@@ -136,6 +136,8 @@ def evaluate(
     parts, notes = id_splits(id_train, id_val, id_test, target, numbers=numbers)
     outputs, _ = labels.mapping(classes)
     options = options if outputs is None else {**options, "classes": outputs}
+    if named_by_data(model) and "classes" not in options and parts["test"].classes:
+        options = {**options, "classes": parts["test"].classes}
     members = ood_members(ood, target, numbers=numbers)
     example = _example(parts["test"], [*parts.values(), *(member.data for member in members)])
     opened = open_model(model, **{"example": example, **options})

@@ -271,7 +271,10 @@ class Origin:
     def fit(self, model: str) -> FitData:
         """What the detectors of a model learned from."""
         fit: FitData = self.once(
-            ("fit", model), lambda: FitData(self.values(model, "train"), self.values(model, "val"))
+            ("fit", model),
+            lambda: FitData(
+                self.values(model, "train"), self.values(model, "val"), getattr(self.model(model), "texts", None)
+            ),
         )
         return fit
 

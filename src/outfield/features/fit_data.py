@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from outfield.errors import UserError
 from outfield.features import folds
@@ -23,6 +24,7 @@ from outfield.features.rows import Rows
 from outfield.types import Head, Outputs
 
 R = TypeVar("R")
+Encoder: TypeAlias = Callable[[Sequence[str]], Tensor]
 
 
 class Chunks(Protocol):
@@ -72,6 +74,8 @@ class FitData:
         Outputs of the ID training split, with the transform of the test split.
     val : Chunks, optional
         Outputs of held-out ID inputs; detectors that need them say so when they are absent.
+    encoder : callable, optional
+        Of a model of pictures and texts: words to embeddings [m, D].
 
     Raises
     ------
@@ -87,7 +91,8 @@ class FitData:
     tensor([0.5000, 0.5000], dtype=torch.float64)
     """
 
-    def __init__(self, train: Chunks, val: Chunks | None = None) -> None:
+    def __init__(self, train: Chunks, val: Chunks | None = None, encoder: Encoder | None = None) -> None:
+        self._encoder = encoder
         self.train = _checked(train)
         self._val = None if val is None else _checked(val)
         self._totals: dict[Fold[Any, Any], Any] = {}
@@ -97,9 +102,32 @@ class FitData:
             raise UserError("Expected ID training outputs to fit on, but got none. Pass a split that holds rows.")
 
     @classmethod
-    def of(cls, train: Outputs, val: Outputs | None = None, chunk: int = 8192) -> FitData:
+    def of(
+        cls, train: Outputs, val: Outputs | None = None, chunk: int = 8192, encoder: Encoder | None = None
+    ) -> FitData:
         """Fit data from outputs in memory."""
-        return cls(InMemory(train, chunk), None if val is None else InMemory(val, chunk))
+        return cls(InMemory(train, chunk), None if val is None else InMemory(val, chunk), encoder)
+
+    def texts(self, words: Sequence[str]) -> Tensor:
+        """Embeddings of words where the features are pictures' embeddings, [m, D], each of length 1.
+
+        Raises
+        ------
+        UserError
+            The model reads no texts.
+
+        Examples
+        --------
+        >>> data = FitData.of(Outputs(features=torch.eye(2)), encoder=lambda words: torch.eye(2)[:len(words)])
+        >>> data.texts(["star"])
+        tensor([[1., 0.]])
+        """
+        if self._encoder is None:
+            raise UserError(
+                "Expected a model that embeds texts beside pictures, but this one has none. Open a CLIP: clip:mini, or "
+                "clip: and a folder; in Python pass its `texts` as encoder."
+            )
+        return self._encoder(words).to(self.first.device)
 
     @property
     def val(self) -> Chunks:

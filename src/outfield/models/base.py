@@ -82,6 +82,19 @@ class Changeable(Protocol):
         ...
 
 
+@runtime_checkable
+class Bilingual(Protocol):
+    """A model that embeds texts and regions of pictures where it embeds pictures."""
+
+    def texts(self, words: Sequence[str]) -> Tensor:
+        """Embeddings of words [m, D], each of length 1."""
+        ...
+
+    def regions(self, x: Tensor) -> Tensor:
+        """Embeddings of the regions of prepared pictures [n, P, D], each of length 1."""
+        ...
+
+
 LACKS = {
     "logits": "logits",
     "classes": "classes",
@@ -89,6 +102,8 @@ LACKS = {
     "head": "a linear head",
     "layers": "layers that give feature maps",
     "gradients": "gradients of its input",
+    "texts": "an encoder of texts",
+    "regions": "embeddings of a picture's regions",
     "pictures": "pictures of known mean and deviation as its input",
 }
 """What a model may not have, in words."""

@@ -20,6 +20,7 @@ from outfield.places import home
 
 OPENERS = {
     "timm": "outfield.models.timm:open_timm",
+    "clip": "outfield.models.clip:open_clip",
     "hf": "outfield.models.transformers:open_transformers",
     "onnx": "outfield.models.onnx:OnnxModel",
     "sklearn": "outfield.models.sklearn:open_sklearn",
@@ -29,7 +30,8 @@ OPENERS = {
 WEIGHTS = (".ckpt", ".pth", ".pt", ".safetensors", ".bin", ".tar")
 """Endings of files that hold weights alone: of torch, Lightning, safetensors and transformers."""
 FORMS = (
-    "timm:NAME, hf:NAME-or-folder, onnx:FILE, sklearn:FILE.skops, FILE.py:CALLABLE, or a file of weights with `network`"
+    "timm:NAME, hf:NAME-or-folder, clip:mini-or-NAME-or-folder, onnx:FILE, sklearn:FILE.skops, FILE.py:CALLABLE, "
+    "or a file of weights with `network`"
 )
 
 
@@ -51,7 +53,8 @@ def open_model(
     Parameters
     ----------
     what : str or object
-        ``timm:NAME`` (or a folder of one), ``hf:NAME-or-folder``, ``onnx:FILE``, ``sklearn:FILE.skops``,
+        ``timm:NAME`` (or a folder of one), ``hf:NAME-or-folder``, ``clip:NAME-or-folder`` with ``classes``,
+        ``onnx:FILE``, ``sklearn:FILE.skops``,
         ``FILE.py:CALLABLE`` (a function without arguments that returns a model object); a file of weights (``.ckpt``,
         ``.pth``, ``.pt``, ``.safetensors``) with ``network``; or a module of torch, timm or transformers, a fitted
         classifier or regressor of scikit-learn, or what is a ``Model`` already.
@@ -105,6 +108,17 @@ def _by_name(what: str, options: dict[str, Any]) -> Model:
     if (kind := known.get(Path(what).suffix.lower(), "")) or (Path(what) / "config.json").is_file():
         return _by_name(f"{kind or _of_folder(Path(what))}:{what}", options)
     raise UserError(f"Expected a model as {FORMS}, but got {what!r}. Write it in one of these forms.")
+
+
+def named_by_data(what: Any) -> bool:
+    """Whether a model takes the names of its classes from the data, unless they are given.
+
+    Examples
+    --------
+    >>> named_by_data("clip:mini"), named_by_data("timm:resnet18")
+    (True, False)
+    """
+    return isinstance(what, str) and what.startswith("clip:")
 
 
 def _of_folder(folder: Path) -> str:

@@ -214,7 +214,7 @@ def open_transformers(reference: str, **options: Any) -> TorchModel:
         There is no such model; it is no classifier of one label, or its head was never trained.
     """
     transformers = library("transformers", extra="text")
-    config = _loaded(reference, transformers.AutoConfig.from_pretrained)
+    config = loaded(reference, transformers.AutoConfig.from_pretrained)
     architecture = (config.architectures or [type(config).__name__])[0]
     autos = {
         "ForImageClassification": transformers.AutoModelForImageClassification,
@@ -224,7 +224,7 @@ def open_transformers(reference: str, **options: Any) -> TorchModel:
     if auto is None:
         raise _no_classifier(repr(reference), architecture, "no such head")
     _check_problem(config, repr(reference), architecture)
-    module, info = _loaded(reference, auto.from_pretrained, output_loading_info=True)
+    module, info = loaded(reference, auto.from_pretrained, output_loading_info=True)
     if missing := sorted(info["missing_keys"]):
         raise UserError(
             f"Expected trained weights of {architecture} in {reference!r}, but {', '.join(missing[:3])} are not there "
@@ -284,13 +284,13 @@ def _ready(preprocess: Any) -> bool:
 
 def _processed(module: Any, processor: Any) -> Processed:
     auto = library("transformers", extra="text").AutoImageProcessor
-    processor = processor or _loaded(module.config._name_or_path, auto.from_pretrained)
+    processor = processor or loaded(module.config._name_or_path, auto.from_pretrained)
     return Processed(processor, getattr(module.config, "num_channels", 3))
 
 
 def _tokens(module: Any, tokenizer: Any) -> Tokens:
     auto = library("transformers", extra="text").AutoTokenizer
-    tokenizer = tokenizer or _loaded(module.config._name_or_path, auto.from_pretrained)
+    tokenizer = tokenizer or loaded(module.config._name_or_path, auto.from_pretrained)
     longest = getattr(module.config, "max_position_embeddings", None) or tokenizer.model_max_length
     return Tokens(tokenizer, min(tokenizer.model_max_length, longest))
 
@@ -303,7 +303,16 @@ def _classes(config: Any) -> tuple[str, ...] | None:
     return names if len(names) > 1 else (f"not {names[0]}", names[0])
 
 
-def _loaded(reference: str, load: Any, **options: Any) -> Any:
+def loaded(reference: str, load: Any, **options: Any) -> Any:
+    """What a loader of transformers makes of a name or folder.
+
+    Raises
+    ------
+    MissingExtra
+        A package that it needs is not installed.
+    UserError
+        There is no such thing, or it is damaged.
+    """
     try:
         return load(reference, **options)
     except ImportError as error:

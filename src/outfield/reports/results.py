@@ -28,6 +28,7 @@ FAMILIES = (
     *("baseline", "adversarial", "augmentation", "self-supervised", "recipe", "freezing"),
     *("under-trained", "label noise", "small data", "outlier exposure", "normalised logits", "prototypes", "domains"),
     "wild data",
+    "vision-language",
 )
 INFORMATION = ("outputs", "features", "hybrid", "layers", "gradients")
 DRAWS = 1000

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import beta
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 
 def between(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -15,7 +13,6 @@ def between(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float
 
     Examples
     --------
-    >>> import torch
     >>> between({"w": torch.tensor([0.0])}, {"w": torch.tensor([4.0])}, 0.25)
     {'w': tensor([1.])}
     """
@@ -25,15 +22,32 @@ def between(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float
     }
 
 
-def beta_weights(steps: int, shape: float) -> NDArray[np.float64]:
-    """What each of the networks after 0, 1, ... steps counts in a Beta moving average [steps + 1]; the sum is 1.
-
-    The density of ``Beta(shape, shape)`` at the middles of equal parts of (0, 1): both ends count most below shape 1.
+def beta_weights(total: int, beta: float) -> Tensor:
+    """Weights of the steps 0 to ``total``, the density of Beta(beta, beta) at ``(t + 1/2) / (total + 1)``, of sum 1.
 
     Examples
     --------
-    >>> beta_weights(2, 0.5).round(2)
-    array([0.36, 0.27, 0.36])
+    >>> beta_weights(2, 0.5)
+    tensor([0.3648, 0.2705, 0.3648], dtype=torch.float64)
     """
-    density = beta(shape, shape).pdf((np.arange(steps + 1) + 0.5) / (steps + 1))
-    return np.asarray(density / density.sum())
+    places = (torch.arange(total + 1, dtype=torch.float64) + 0.5) / (total + 1)
+    density = (places * (1 - places)) ** (beta - 1)
+    return density / density.sum()
+
+
+@torch.no_grad()
+def add_to_average(average: nn.Module, network: nn.Module, share: float) -> None:
+    """``average + share (network - average)`` for every weight, in place."""
+    for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
+        mean.lerp_(weight.to(mean.dtype), share)
+
+
+def share_of(weights: Tensor, step: int) -> float:
+    """What step t takes of the running average: its weight over the sum of those so far.
+
+    Examples
+    --------
+    >>> share_of(torch.tensor([1.0, 1.0, 2.0]), 2)
+    0.5
+    """
+    return float(weights[step] / weights[: step + 1].sum())

@@ -32,6 +32,7 @@ FAMILIES = (
     "prototypes",
     "domains",
     "wild data",
+    "vision-language",
 )
 """The families of strategies, in the order in which reports show them."""
 

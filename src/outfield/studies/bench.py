@@ -268,7 +268,7 @@ class _Bench:
             for member in members:
                 values[member] = self._values(member, some, partial(_after, progress, before, total))
                 before += len(member)
-            found = _Ready(data, values, _fit_data(data, values, some, self.settings.fit_on))
+            found = _Ready(data, values, _fit_data(self.model, data, values, some, self.settings.fit_on))
             ready |= dict.fromkeys({job.probing for job in some}, found)
             if self.sets.probed is None:
                 ready = dict.fromkeys((False, True), found)
@@ -419,11 +419,14 @@ def _after(progress: Progress, before: int, total: int, done: int, _: int) -> No
     progress(before + done, total)
 
 
-def _fit_data(sets: Sets, values: Mapping[Member, Values], jobs: Sequence[Job], on: str) -> FitData | None:
+def _fit_data(
+    model: Model, sets: Sets, values: Mapping[Member, Values], jobs: Sequence[Job], on: str
+) -> FitData | None:
     if not any(job.detector for job in jobs):
         return None
     train = values[sets.train]
-    fit = FitData(_right(train) if on == "right" else train, values[sets.val])
+    encoder = getattr(model, "texts", None)
+    fit = FitData(_right(train) if on == "right" else train, values[sets.val], encoder)
     fit.prepare(fold for job in jobs if job.detector for fold in job.detector.folds_on(fit))
     return fit
 

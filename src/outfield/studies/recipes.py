@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from outfield.data.datasets import targets_of
 from outfield.errors import UserError
 from outfield.models.base import Model
 from outfield.models.networks._weight_names import renamed, under_own_names
-from outfield.models.open import open_model
+from outfield.models.open import named_by_data, open_model
 from outfield.models.preprocess import Pictures
 from outfield.models.sklearn import SklearnModel, fitted
 from outfield.models.torch import TorchModel, load_into, load_weights
@@ -107,9 +108,10 @@ class TrainedRecipe(Recipe):
 
     def untrained(self, sets: Sets) -> nn.Module:
         """A fresh network that answers as the task asks: with an output for each class, say."""
-        network: nn.Module = registry.create(
-            "networks", self.network.name, **{**sets.task.arguments(sets.train), **self.network.params}
-        )
+        known = sets.task.arguments(sets.train)
+        if "names" in inspect.signature(registry.find("networks", self.network.name)).parameters:
+            known["names"] = sets.train.data.classes or ()
+        network: nn.Module = registry.create("networks", self.network.name, **{**known, **self.network.params})
         return network
 
     def _load(self, sets: Sets, weights: Path) -> nn.Module:
@@ -196,7 +198,9 @@ class OpenedRecipe(Recipe):
     opened: Opened
 
     def obtain(self, sets: Sets, folder: Path, report: Report, device: str = "cpu") -> Model:
-        options = {"example": sets.train.data.read(slice(0, 2)), "name": self.name, **self.opened.options}
+        data = sets.train.data
+        named = {"classes": data.classes} if data.classes and named_by_data(self.opened.model) else {}
+        options = {"example": data.read(slice(0, 2)), "name": self.name, **named, **self.opened.options}
         return open_model(self.opened.model, **options)
 
 

@@ -41,6 +41,10 @@ def check_detector(detector: Detector) -> None:
     all_of(CHECKS, detector)
 
 
+def _known(train: Outputs, val: Outputs | None = None) -> FitData:
+    return FitData.of(train, val, encoder=world().model.texts)
+
+
 def fitted(detector: Detector, data: FitData | None = None) -> State:
     """What it learned, by default from the world's training outputs."""
     return detector.fit(data or world().fit_data(detector))
@@ -92,9 +96,9 @@ def fits_on_what_it_says(detector: Detector) -> None:
     train = world().outputs("train", detector)
     if "val" in detector.fits_on:
         with refused("fit data without validation rows", "validation"):
-            detector.fit(FitData.of(train))
+            detector.fit(_known(train))
     else:
-        _same(detector.fit(FitData.of(train)), fitted(detector, FitData.of(train)), "one fit on the training rows")
+        _same(detector.fit(_known(train)), fitted(detector, _known(train)), "one fit on the training rows")
     learned = fitted(detector)
     expect(bool(learned) == bool(detector.fits_on), f"a state where fits_on is {set(detector.fits_on)}", list(learned))
     asked = {fold.split for fold in detector.folds()}
@@ -119,7 +123,7 @@ def chunks_and_shards(detector: Detector) -> None:
     whole = scores(detector, state=fitted(detector, world().fit_data(detector, chunk=10_000)))
     small = scores(detector, state=fitted(detector, world().fit_data(detector, chunk=37)))
     data = world().fit_data(detector)
-    sharded = scores(detector, state=fitted(detector, Sharded(data.train, data.val)))
+    sharded = scores(detector, state=fitted(detector, Sharded(data.train, data.val, world().model.texts)))
     _close(small, whole, "the same scores after a fit in chunks of 37 rows", 1e-6)
     _close(sharded, whole, "the same scores after a fit in three shards", 1e-6)
 
@@ -203,7 +207,7 @@ def fit_refuses_what_is_not_finite(detector: Detector) -> None:
         return
     train, val = (_spoilt(world().outputs(split, detector), 3, torch.nan) for split in ("train", "val"))
     with refused("fit data with NaN in row 3", r"Expected finite .* (1 of|row 3)"):
-        detector.fit(FitData.of(train, val))
+        detector.fit(_known(train, val))
 
 
 def score_moves_nothing(detector: Detector) -> None:
@@ -217,21 +221,21 @@ def score_moves_nothing(detector: Detector) -> None:
 def types_of_labels(detector: Detector) -> None:
     """Class numbers of any type give one fit; what is no class number is refused."""
     train, val = (world().outputs(split, detector) for split in ("train", "val"))
-    state = detector.fit(FitData.of(train, val))
+    state = detector.fit(_known(train, val))
     for dtype in (torch.uint8, torch.int16, torch.float64, torch.float16):
         other = [out.with_fields(labels=out.labels.to(dtype)) for out in (train, val)]
-        _same(detector.fit(FitData.of(other[0], other[1])), state, f"the same state from labels as {dtype}")
+        _same(detector.fit(_known(other[0], other[1])), state, f"the same state from labels as {dtype}")
     for odd, text in (
         (torch.nn.functional.one_hot(train.labels), "One-hot"),
         (train.labels + 0.5, "whole"),
         (train.labels[:-1], "lengths"),
     ):
         with refused(f"labels {list(odd.shape)} of {odd.dtype} that are no class numbers", text):
-            detector.fit(FitData.of(train.with_fields(labels=odd), val))
+            detector.fit(_known(train.with_fields(labels=odd), val))
     if detector.fits_on:
         with refused("labels beyond the classes", "labels from 0 to"):
             beyond = [out.with_fields(labels=out.labels + 1) for out in (train, val)]
-            detector.fit(FitData.of(beyond[0], beyond[1]))
+            detector.fit(_known(beyond[0], beyond[1]))
 
 
 def inference_mode(detector: Detector) -> None:
@@ -246,7 +250,7 @@ def inputs_untouched(detector: Detector) -> None:
     """Outputs and state are as before when it has been fitted and has scored."""
     before = [world().outputs(split, detector) for split in ("train", "val", "test")]
     train, val, test = after = [out.map(torch.clone) for out in before]
-    state = detector.fit(FitData.of(train, val))
+    state = detector.fit(_known(train, val))
     kept = {name: value.clone() for name, value in state.items()}
     detector.score(test, state)
     for old, new in zip(before, after, strict=True):
@@ -260,7 +264,7 @@ def absent_class(detector: Detector) -> None:
     train, val = (world().outputs(split, detector) for split in ("train", "val"))
     train, val = (out[(out.labels != 2) & (out.logits.argmax(1) != 2)] for out in (train, val))
     try:
-        state = detector.fit(FitData.of(train, val))
+        state = detector.fit(_known(train, val))
     except UserError as error:
         problem = str(error)
     else:

@@ -80,7 +80,8 @@ def of(network: type[nn.Module], x: Tensor | None = None, **arguments: Any) -> t
         It reads other items than can be made here, and no inputs are given.
     """
     takes = inspect.signature(network).parameters
-    usual = {name: value for name, value in {"classes": CLASSES, "side": 16, "columns": 6}.items() if name in takes}
+    usually = {"classes": CLASSES, "side": 16, "columns": 6, "names": ("circle", "square", "star", "ring", "moon")}
+    usual = {name: value for name, value in usually.items() if name in takes}
     if x is not None:
         return (Built(network, usual | arguments, x),)
     made = [usual | {"channels": channels} for channels in (1, 3)] if "channels" in takes else [usual]

@@ -107,6 +107,7 @@ def of(
     way = f"check_strategy({type(strategy).__name__}(...), task=..., data=..., network=...)"
     expect(known, f"task, data and network for a strategy that reads {reads}: {way}", "none")
     make, network = MADE[known[0]]
+    network = two_towers if getattr(strategy, "reads_texts", False) else network
     batch = make(36)
     streams = {role: Batch(batch.x.flip(0)) for role in strategy.streams}
     groups = torch.arange(len(batch)) // CLASSES % 2
@@ -141,6 +142,12 @@ def tokens(n: int) -> Batch:
 def small_cnn(channels: int = 1) -> nn.Module:
     """A network that classifies the pictures."""
     made: nn.Module = create("networks", "small_cnn", classes=CLASSES, channels=channels, width=4)
+    return made
+
+
+def two_towers() -> nn.Module:
+    """A network with a tower for texts beside that for pictures."""
+    made: nn.Module = create("networks", "clip", classes=CLASSES, names=("circle", "square", "star"))
     return made
 
 

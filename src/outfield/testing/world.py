@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
 from typing import Any
+from zlib import crc32
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +68,19 @@ class TinyModel:
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         yield
+
+    def texts(self, words: Sequence[str]) -> Tensor:
+        """For each word the hidden values of a picture of noise."""
+        chances = [torch.Generator().manual_seed(crc32(word.encode())) for word in words]
+        pictures = torch.stack([-0.5 * torch.rand(1, SIDE, SIDE, generator=chance) for chance in chances])
+        with torch.no_grad():
+            return nn.functional.normalize(self.hidden(self.conv(pictures).relu().flatten(1)).relu(), dim=1)
+
+    def regions(self, x: Tensor) -> Tensor:
+        """The hidden values of the picture, and of its left and right half."""
+        columns = torch.arange(SIDE, device=x.device) < SIDE // 2
+        some = torch.stack([x, x * columns, x * ~columns], dim=1).flatten(0, 1)
+        return nn.functional.normalize(self.forward(some).features, dim=1).unflatten(0, (len(x), 3))
 
     def digest(self) -> str:
         return "tiny"
@@ -130,7 +144,7 @@ class World:
         return self._known[asked]
 
     def fit_data(self, detector: Detector, chunk: int = 300) -> FitData:
-        return FitData.of(self.outputs("train", detector), self.outputs("val", detector), chunk)
+        return FitData.of(self.outputs("train", detector), self.outputs("val", detector), chunk, self.model.texts)
 
 
 class Sharded(FitData):
