@@ -110,7 +110,7 @@ def test_too_few_models_and_unknown_groups_are_refused() -> None:
     rows = simulated.rows(seeds=1, detectors=("msp",), strategies={"baseline": "baseline"})
     with pytest.raises(UserError, match="at least 6 models"):
         registry.create("analyses", "id_and_ood_pattern").of(Results.of(rows))
-    with pytest.raises(UserError, match="on the group 'night', but there are none"):
+    with pytest.raises(UserError, match="on the group 'night', but there are site a, site b"):
         registry.create("analyses", "accuracy_on_the_curve", group="night").of(Results.of(rows))
 
 

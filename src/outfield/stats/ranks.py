@@ -97,7 +97,7 @@ def mean_ranks(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> MeanRanks:
-    """Mean ranks over models with intervals from resampled units.
+    """Mean ranks over models with intervals from resampled units, which end at rank 1 and at the last one.
 
     Treatments are ranked within every model (and every further axis, say OOD set), ranks are averaged
     over those axes, then over the models of a unit, then over units.
@@ -140,6 +140,7 @@ def mean_ranks(
         ends = intervals.resampled(value, samples, kind=interval, confidence=confidence)
     units = len(weights)
     order = np.argsort(value, kind="stable")
+    ends = np.clip(ends, 1, len(value))
     estimates = tuple(intervals.estimate(value[i], ends[i], units, confidence=confidence) for i in order)
     difference = critical_difference(len(value), units, confidence=confidence)
     note = () if categories is None else ("Every category weighs the same.",)

@@ -210,9 +210,15 @@ def _recommendation(
     ends = np.transpose(_worst_ends(rank, best, confidence))
     tail, exchanged = (1 - confidence) / 2, 1 / rank[:, :, 0].size
 
-    def over_units(each: Array, tails: tuple[float, float] = (tail, tail), least: float = 0.0) -> Estimate:
+    def over_units(
+        each: Array,
+        tails: tuple[float, float] = (tail, tail),
+        least: float = 0.0,
+        bounds: tuple[float, float] = (-np.inf, np.inf),
+    ) -> Estimate:
         value, halves = float(each.mean()), [float(_half_width(each, one, least)) for one in tails]
-        return intervals.estimate(value, (value - halves[0], value + halves[1]), units, confidence=confidence)
+        ends = np.clip((value - halves[0], value + halves[1]), *bounds)
+        return intervals.estimate(value, ends, units, confidence=confidence)
 
     flattered = (tail / len(names), tail) if sign > 0 else (tail, tail / len(names))
 
@@ -225,7 +231,7 @@ def _recommendation(
             name: intervals.estimate(worst[i], ends[i], units, confidence=confidence) for i, name in enumerate(names)
         },
         chosen={ood: " and ".join(named(chosen[i])) for i, ood in enumerate(oods)},
-        held_out=over_units(there, (tail, tail / len(names)), exchanged),
+        held_out=over_units(there, (tail, tail / len(names)), exchanged, (1, len(names))),
         held_out_value=over_units((chosen * values).sum(axis=2).mean(axis=1), flattered),
         optimism=over_units(
             there - (best * rank).sum(axis=2).mean(axis=1), (tail / len(names), tail / len(names)), exchanged

@@ -96,7 +96,8 @@ def items(table: pl.DataFrame, *, n: int = 60, seed: int = 0) -> pl.DataFrame:
     60
     """
     hard = np.random.default_rng(seed).normal(size=n)
-    known = table.filter(pl.col("set_kind") == "id", pl.col("metric") == "accuracy").unique("model").sort("model")
+    own = pl.col("set_kind") == "id", pl.col("metric") == "accuracy", pl.col("role") == "test"
+    known = table.filter(*own).unique("model").sort("model")
     made = [
         pl.DataFrame({"set": "test", "row": np.arange(n), "merit": _answers(value, hard, at)}).with_columns(
             model=pl.lit(name)

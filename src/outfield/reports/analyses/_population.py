@@ -11,7 +11,7 @@ from outfield.reports.displays import _style as style
 from outfield.reports.results import Results
 
 FEW = 6
-"""Strategies from which on they are the units; of fewer, each model is one."""
+"""Points from which on a pattern is told."""
 
 
 def points(results: Results, group: str = "") -> tuple[pl.DataFrame, str]:
@@ -26,16 +26,18 @@ def points(results: Results, group: str = "") -> tuple[pl.DataFrame, str]:
     Raises
     ------
     UserError
-        There is no performance under shift, no such group, or fewer than six points.
+        There is no performance under shift, no such group, or fewer than six strategies (of one strategy: seeds).
     """
     models, what = _of_group(results, group) if group else _of_shifts(results)
     models = models.drop_nulls(["x", "y"])
     strategies = models.group_by("strategy").agg(pl.col("family").first(), pl.col("x", "y").mean())
-    enough = strategies.height >= FEW
-    found = strategies.rename({"strategy": "name"}) if enough else models.rename({"model": "name"})
+    several = strategies.height > 1
+    found = strategies.rename({"strategy": "name"}) if several else models.rename({"model": "name"})
     if found.height < FEW:
+        units = "strategies" if several else "models"
         raise UserError(
-            f"Expected at least {FEW} models with both performances, but got {found.height}. Train more of them."
+            f"Expected at least {FEW} {units} with both performances, but got {found.height}: seeds of one strategy "
+            "count as one. Train more of them."
         )
     sign = 1 if results.higher_is_better else -1
     turned = found.select("name", "family", x=sign * pl.col("x"), y=sign * pl.col("y")).sort("name")

@@ -42,7 +42,7 @@ def _best(found: Ties, what: str, measure: str) -> str:
         return f"{first} is best, with a mean {measure} of {value:.3f}, and no other {what} is tied with it."
     if len(others) == len(found.names) - 1:
         return (
-            f"All {len(found.names)} {plural(what)} are tied: none is told apart from the best, {first} ({value:.3f})."
+            f"None of {len(found.names)} {plural(what)} is told apart from the best, {first} ({value:.3f})."
         )
     return (
         f"{first} has the best mean {measure}, {value:.3f}, and cannot be told apart from {with_and(others, most=8)}."

@@ -18,8 +18,8 @@ ALPHA = 0.01
 class AccuracyOnTheCurve(Analysis):
     """Whether OOD against ID performance is a curve and no line, over a population of models [1].
 
-    An F-test of a parabola against a line, over strategies (seeds averaged), or over models where there are fewer than
-    six strategies. A curve says that a line drawn through weaker models foretells stronger ones wrongly.
+    An F-test of a parabola against a line, over strategies, seeds averaged; of one strategy over its seeds. A
+    curve says that a line drawn through weaker models foretells stronger ones wrongly.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from outfield.stats.critical_band import critical_band
 
 PREFIX = "band_noise "
 LEAST = 5
-"""Models from which on bandwidth is correlated with accuracy."""
+"""Strategies from which on bandwidth is correlated with accuracy."""
 ORDERS = 9999
 
 
@@ -27,7 +27,7 @@ class CriticalBands(Analysis):
 
     Noise of one octave at a time (shifts called ``band_noise F``) gives each band's threshold; a Gaussian over log
     frequency gives the centre and the full width at half maximum. Widths are correlated with accuracy under all other
-    shifts (Spearman, permutation test).
+    shifts over strategies, seeds averaged (Spearman, permutation test); of one strategy over its seeds.
 
     Parameters
     ----------
@@ -87,16 +87,19 @@ def _table(results: Results) -> tuple[pl.DataFrame, str]:
             "Expected models whose accuracy is halved by noise of three bands or more, but none is. Use more bands."
         )
     table = pl.DataFrame(found).join(others, on="model", how="left")
-    families = results.models.select("model", "family")
+    families = results.models.select("model", "strategy", "family")
     said = f"Left out, since fewer than three bands halve their accuracy: {', '.join(failed)}." if failed else ""
     return table.join(families, on="model", how="left").sort("octaves", "model"), said
 
 
 def _answer(table: pl.DataFrame) -> str:
-    known = table.drop_nulls("shifted")
+    unit = "strategy" if table["strategy"].n_unique() > 1 else "model"
+    known = table.drop_nulls("shifted").group_by(unit).agg(pl.col("octaves", "shifted").mean()).sort(unit)
+    units = "strategies" if unit == "strategy" else "models"
     if known.height < LEAST or known["shifted"].n_unique() == 1:
         return (
-            f"The bands of {table.height} models are fitted; {LEAST} with other shifts would show what width goes with."
+            f"The bands of {table.height} models are fitted; {LEAST} {units} with other shifts would show what "
+            "width goes with."
         )
     width, shifted = (stats.zscore(stats.rankdata(known[name])) for name in ("octaves", "shifted"))
     test = stats.permutation_test(
@@ -106,10 +109,10 @@ def _answer(table: pl.DataFrame) -> str:
     found = float(test.statistic)
     settled = "Wider" if found < 0 else "Narrower"
     said = f"{settled} bands go with lower accuracy under other shifts" if test.pvalue < 0.05 else (
-        "Whether width goes with accuracy under other shifts, these models do not tell"
+        "Whether width goes with accuracy under other shifts, these data do not tell"
     )  # fmt: skip
     return (
-        f"{said}: Spearman's rho is {found:.2f} over {known.height} models, p = {test.pvalue:.2g} (permutation test)."
+        f"{said}: Spearman's rho is {found:.2f} over {known.height} {units}, p = {test.pvalue:.2g} (permutation test)."
     )
 
 

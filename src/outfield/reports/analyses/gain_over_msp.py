@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import altair as alt
-import numpy as np
 import polars as pl
 
 from outfield.errors import UserError, with_and
@@ -115,18 +114,18 @@ def _rows(gains: pl.DataFrame, results: Results) -> Iterator[dict[str, object]]:
         yield {
             "question": question,
             "cell": cell,
-            **cells(str(detector), _mean(some["gain"].to_numpy())),
+            **cells(str(detector), _mean(some["base"].to_numpy(), some["value"].to_numpy())),
             "auroc": some["value"].mean(),
             "auroc of msp": some["base"].mean(),
             "information": results.information.get(str(detector), "other"),
         }
 
 
-def _mean(values: Array) -> Estimate:
-    """The mean over units, with Student's interval from two of them on."""
-    if len(values) < 2:
-        return Estimate(float(values.mean()), n=len(values))
-    return paired_difference(np.zeros(len(values)), values).estimate
+def _mean(first: Array, second: Array) -> Estimate:
+    """The mean difference over units, with Student's interval from two of them on."""
+    if len(first) < 2:
+        return Estimate(float((second - first).mean()), n=len(first))
+    return paired_difference(first, second).estimate
 
 
 def _answer(table: pl.DataFrame) -> str:
@@ -150,7 +149,7 @@ def _by_information(gains: pl.DataFrame, results: Results) -> str:
         return ""
     per_unit = per_unit.drop_nulls([SEMANTIC, COVARIATE]).sort("unit")
     means = [float(per_unit[cell].to_numpy().mean()) for cell in (COVARIATE, SEMANTIC)]
-    found = _mean((per_unit[COVARIATE] - per_unit[SEMANTIC]).to_numpy())
+    found = _mean(per_unit[SEMANTIC].to_numpy(), per_unit[COVARIATE].to_numpy())
     ends = f" [{found.low:+.3f}, {found.high:+.3f}]" if found.low == found.low else ""
     return (
         f"Detectors that rest on features gain {means[0]:+.3f} where known classes look otherwise and {means[1]:+.3f} "

@@ -13,7 +13,7 @@ from outfield.reports.results import Results
 from outfield.stats import spearman
 
 LEAST = 5
-"""Models from which on a correlation is asked for."""
+"""Strategies from which on a correlation is asked for."""
 METRIC = "linear_separability"
 
 
@@ -22,7 +22,8 @@ class SeparabilityAndDetection(Analysis):
     """Whether an OOD set that a linear function of a model's features cannot tell is one that detectors miss [1].
 
     A study gives the separability with ``separability: true``. For every OOD set and detector: Spearman's rho of
-    separability and AUROC over models, with Bonett and Wright's interval.
+    separability and AUROC over strategies, seeds averaged, with Bonett and Wright's interval; of one strategy over its
+    seeds.
 
     References
     ----------
@@ -34,21 +35,23 @@ class SeparabilityAndDetection(Analysis):
     needs: ClassVar[frozenset[str]] = frozenset({"linear_separability", "auroc"})
 
     def of(self, results: Results) -> Result:
-        separability = results.metric(METRIC, "ood").select("model", "ood", separability="value")
+        separability = results.metric(METRIC, "ood").group_by("model", "ood").agg(separability=pl.col("value").mean())
         joined = results.auroc.join(separability, on=["model", "ood"]).drop_nulls(["value", "separability"])
         if joined.is_empty():
             raise UserError(
                 "Expected the linear separability and an AUROC of the same sets, but there are none. "
                 "Run the study with `separability: true` and detectors."
             )
-        table = pl.DataFrame(list(_rows(joined)), infer_schema_length=None)
-        said = (_answer(table), _least_separable(joined), _drawn(joined))
+        unit = "strategy" if joined["strategy"].n_unique() > 1 else "model"
+        means = joined.group_by(unit, "ood", "detector").agg(pl.col("value", "separability").mean())
+        table = pl.DataFrame(list(_rows(means.rename({unit: "unit"}))), infer_schema_length=None)
+        said = (_answer(table), _least_separable(joined), _drawn(joined[unit].n_unique(), unit))
         return Result(table, said, strip(table, "Spearman's rho", (-1, 1), 0))
 
 
-def _rows(joined: pl.DataFrame) -> Iterator[dict[str, object]]:
-    """Of each set and detector: mean AUROC and separability, and their correlation over models."""
-    ordered = joined.sort("ood", "detector", "model")
+def _rows(units: pl.DataFrame) -> Iterator[dict[str, object]]:
+    """Of each set and detector: mean AUROC and separability, and their correlation over units."""
+    ordered = units.sort("ood", "detector", "unit")
     for (ood, detector), some in ordered.group_by("ood", "detector", maintain_order=True):
         means: dict[str, object] = {"ood": ood, "detector": detector, "auroc": some["value"].mean()}
         means |= {"separability": some["separability"].mean()}
@@ -65,10 +68,10 @@ def _rows(joined: pl.DataFrame) -> Iterator[dict[str, object]]:
 def _answer(table: pl.DataFrame) -> str:
     known = table.drop_nulls("value")
     if known.is_empty():
-        return f"There are too few models to say: {LEAST} at least, of different values."
+        return f"There are too few strategies to say: {LEAST} at least, of different values."
     above, below = known.filter(pl.col("low") > 0).height, known.filter(pl.col("high") < 0).height
     return (
-        f"Over models, AUROC rises with separability, beyond its interval, in {above} of {known.height} pairs of set "
+        f"AUROC rises with separability, its interval above 0, in {above} of {known.height} pairs of set "
         f"and detector, and falls in {below}."
     )
 
@@ -81,5 +84,9 @@ def _least_separable(joined: pl.DataFrame) -> str:
     return f"The features separate {named} least, {means['separability'][0]:.3f}; 0.5 is not at all."
 
 
-def _drawn(joined: pl.DataFrame) -> str:
-    return f"Spearman's rho over {joined['model'].n_unique()} models, 95% intervals (Bonett-Wright)."
+def _drawn(count: int, unit: str) -> str:
+    units = f"{count} strategies, seeds averaged" if unit == "strategy" else f"{count} models of one strategy"
+    return (
+        f"Spearman's rho over {units}; 95% intervals (Bonett-Wright), of one pair each: of many pairs about one in "
+        "forty lies above 0 by chance."
+    )

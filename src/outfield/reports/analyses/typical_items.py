@@ -96,7 +96,10 @@ def _relation(items: pl.DataFrame) -> str:
     if known.height < 3 or min(known[name].n_unique() for name in ("right", "confidence")) < 2:
         return ""
     rho = float(spearmanr(known["right"], known["confidence"]).statistic)
-    return f"Items that more models get right are those of which models are surer: rank correlation {rho:.2f}."
+    return (
+        "The rank correlation of the share of models that are right on an item with their mean confidence in it is "
+        f"{rho:.2f}: 1 where models are surest of what all get right."
+    )
 
 
 def _drawn(items: pl.DataFrame, table: pl.DataFrame) -> str:
