@@ -41,6 +41,11 @@ OTHERS = {
 ADDRESSES = (
     ("timm:NAME", "vision", "A picture classifier of timm, by name or from a folder: timm:resnet18.a1_in1k."),
     ("hf:NAME", "text", "A picture or text classifier of transformers, by its name on the hub or from a folder."),
+    (
+        "clip:NAME",
+        "",
+        "Two towers, of pictures and of texts, with a head of class names: clip:mini, or a folder of CLIP.",
+    ),
     ("onnx:FILE", "onnx", "A classifier in ONNX: onnx:net.onnx, or net.onnx alone."),
     ("sklearn:FILE", "sklearn", "A fitted model of scikit-learn, stored by skops: sklearn:forest.skops."),
     ("FILE.pth", "", "A file of weights (.pth, .ckpt, .safetensors) with the network they belong to: --network."),

@@ -106,7 +106,7 @@ def page(kind: str, name: str) -> Page:
             _note(statement, constants, values, own)
         last = any("kw_only=True" in ast.unparse(decorator) for decorator in node.decorator_list)
         fields, later = (fields, later | own) if last else (fields | own, later)
-        if (made := _constructor(node)) is not None:
+        if (made := _constructor(node, constants)) is not None:
             fields = {one.name: one for one in made}
     doc = next((text for node, _ in family if (text := ast.get_docstring(node))), "")
     return Page(kind, name, family[0][0].name, _sections(doc), values, tuple((fields | later).values()))
@@ -126,7 +126,7 @@ def _note(statement: ast.stmt, constants: dict[str, Any], values: dict[str, Any]
         values[name] = _value(statement.value, constants)
 
 
-def _constructor(node: ast.ClassDef) -> list[Parameter] | None:
+def _constructor(node: ast.ClassDef, constants: dict[str, Any]) -> list[Parameter] | None:
     for function in node.body:
         if isinstance(function, ast.FunctionDef) and function.name == "__init__":
             asked = function.args
@@ -136,7 +136,7 @@ def _constructor(node: ast.ClassDef) -> list[Parameter] | None:
                 Parameter(
                     one.arg,
                     ast.unparse(one.annotation) if one.annotation else "",
-                    ast.unparse(default) if default is not None else None,
+                    _default(default, constants) if default is not None else None,
                 )
                 for one, default in both[1:]
             ]

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from outfield.detectors._density import Density
@@ -158,5 +157,7 @@ def code_lengths(x: Tensor, ends: Tensor) -> Tensor:
 
 def _png(grey: Any) -> int:
     file = BytesIO()
+    from PIL import Image
+
     Image.fromarray(grey).save(file, "png")
     return len(file.getvalue())

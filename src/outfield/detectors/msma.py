@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 
 from outfield.detectors._density import Trained
@@ -134,6 +133,8 @@ def _mixture(norms: Tensor, components: int, seed: int) -> State:
     """Whiteners, whitened means, and log weights with log heights of a Gaussian mixture of rows [n, L]."""
     rows = norms.cpu().numpy()
     unit = max(float(norms.std(0).square().mean().sqrt()), 1e-12)
+    from sklearn.mixture import GaussianMixture
+
     fitted = GaussianMixture(min(components, len(rows)), reg_covar=1e-4 * unit**2, random_state=seed).fit(rows)
     like: dict[str, Any] = {"dtype": torch.float64, "device": norms.device}
     whiteners = torch.as_tensor(fitted.precisions_cholesky_, **like)

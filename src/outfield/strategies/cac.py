@@ -11,7 +11,7 @@ from outfield.tasks.base import Task
 from outfield.types import Batch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CAC(PictureStrategy):
     """Logits of a class gather at its anchor, ``size`` on its own axis: class anchor clustering [1].
 

@@ -18,7 +18,7 @@ from outfield.tasks.base import Task
 from outfield.types import Batch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MaskedModelling(PictureStrategy):
     """Hidden patches of a picture are filled in first; then the network learns the classes [1].
 

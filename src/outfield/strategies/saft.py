@@ -12,7 +12,7 @@ from outfield.tasks.base import Task
 from outfield.types import Batch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SAFT(PictureStrategy):
     """Only the few weights are learned whose gradient is large before the first step: sparse adaptation [1].
 

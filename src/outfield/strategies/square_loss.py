@@ -10,7 +10,7 @@ from outfield.tasks.base import Task
 from outfield.types import Batch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SquareLoss(PictureStrategy):
     """Squares in the place of cross-entropy, ``(k (z_y - M)^2 + sum_{c != y} z_c^2) / C`` [1].
 
