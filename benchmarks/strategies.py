@@ -5,7 +5,9 @@ Hooks on the network's first layer with weights count the items that go forward 
 time of a step over the baseline's, side by side; ``overhead`` is the second over the first, at most 1.15 where all
 that a strategy adds is its passes.
 
-    python benchmarks/strategies.py [NAME ...] [--steps 20] [--batch 100] [--width 32]
+``mol`` differentiates through a gradient step, which the hooks do not count: its overhead is about 2.
+
+    python -W ignore benchmarks/strategies.py [NAME ...] [--steps 20] [--batch 100] [--width 32]
 """
 
 from __future__ import annotations

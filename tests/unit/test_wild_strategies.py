@@ -308,7 +308,7 @@ def test_ascood_is_cross_entropy_and_the_divergence_from_even_answers() -> None:
 
 
 def test_ascoods_features_have_one_length() -> None:
-    model = ASCOOD(sigma=0.5).network(small_cnn, TASK).eval()
+    model = seeded(lambda: ASCOOD(sigma=0.5).network(small_cnn, TASK)).train()
     seen: list[torch.Tensor] = []
     head = next(module for module in reversed(list(model.modules())) if isinstance(module, nn.Linear))
     head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
