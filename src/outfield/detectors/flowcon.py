@@ -75,7 +75,8 @@ class FlowCon(Trained):
         assert labels is not None
         found: Tensor = network(x) / x[0].numel()
         likelihood = found.gather(1, labels[:, None]).mean()
-        return -likelihood + self.weight * contrastive(found, labels, self.temperature)
+        total: Tensor = -likelihood + self.weight * contrastive(found, labels, self.temperature)
+        return total
 
     def score(self, out: Outputs, state: State) -> Tensor:
         rows = self.rows(out)
