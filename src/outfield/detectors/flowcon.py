@@ -80,7 +80,8 @@ class FlowCon(Trained):
 
     def score(self, out: Outputs, state: State) -> Tensor:
         rows = self.rows(out)
-        return log_volume(rows.shape[1:], state) - self.answers(rows, state).amax(1)
+        likelihoods: Tensor = self.answers(rows, state)
+        return log_volume(rows.shape[1:], state) - likelihoods.amax(1)
 
 
 class _ClassFlow(nn.Module):
