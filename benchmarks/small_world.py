@@ -70,7 +70,7 @@ def outputs_of(model: TorchModel, data: Dataset, probes: Iterable[Probe]) -> Out
         values = [probe(model, x, first) for probe in probes]
     labels = None if data.labels is None else torch.from_numpy(data.labels)
     layers = {name: value.detach() for found in values for name, value in found.items()}
-    return Outputs(first.logits.detach(), first.features.detach(), labels, model.head, layers)
+    return Outputs(first.logits.detach(), first.features.detach(), labels, model.head, layers, inputs=x.detach())
 
 
 def _aurocs(detector: Detector, fit: FitData, outputs: Mapping[str, Outputs]) -> dict[str, float]:

@@ -18,4 +18,5 @@ def at_most(side: int, x: Tensor) -> Tensor:
     """
     if x.ndim != 4 or max(x.shape[2:]) <= side:
         return x
-    return nn.functional.adaptive_avg_pool2d(x, [min(edge, side) for edge in x.shape[2:]])
+    height, width = (min(edge, side) for edge in x.shape[2:])
+    return nn.functional.adaptive_avg_pool2d(x, (height, width))

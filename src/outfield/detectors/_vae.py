@@ -34,7 +34,7 @@ class HierarchicalVAE(nn.Module):
     References
     ----------
     Kingma, Welling. Auto-Encoding Variational Bayes. ICLR 2014.
-    [1] Kingma et al. Improved Variational Inference with Inverse Autoregressive Flow. NeurIPS 2016.
+    Kingma et al. Improved Variational Inference with Inverse Autoregressive Flow. NeurIPS 2016.
     Sønderby et al. Ladder Variational Autoencoders. NeurIPS 2016.
     """
 
@@ -59,7 +59,8 @@ class HierarchicalVAE(nn.Module):
     def levels(self, x: Tensor) -> Tensor:
         """Flat rows with grey levels from 0 to 1; what lies beyond the ends is at them."""
         low, high = self.ends
-        return ((x.flatten(1) - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
+        levels: Tensor = ((x.flatten(1) - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
+        return levels
 
     def posterior(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Mean and log variance of ``q(z_l | x)`` at each level."""

@@ -75,11 +75,13 @@ class FlowCon(Trained):
         assert labels is not None
         found: Tensor = network(x) / x[0].numel()
         likelihood = found.gather(1, labels[:, None]).mean()
-        return -likelihood + self.weight * contrastive(found, labels, self.temperature)
+        total: Tensor = -likelihood + self.weight * contrastive(found, labels, self.temperature)
+        return total
 
     def score(self, out: Outputs, state: State) -> Tensor:
         rows = self.rows(out)
-        return log_volume(rows.shape[1:], state) - self.answers(rows, state).amax(1)
+        likelihoods: Tensor = self.answers(rows, state)
+        return log_volume(rows.shape[1:], state) - likelihoods.amax(1)
 
 
 class _ClassFlow(nn.Module):
