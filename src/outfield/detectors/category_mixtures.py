@@ -101,6 +101,7 @@ class CategoryMixtures(Detector):
 
         def nearest(rows: Tensor) -> Tensor:
             away = squares(rows.double() @ whitener, centres).unflatten(1, logs.shape)
-            return (-2 * (logs - away / 2).logsumexp(2)).amin(1)
+            scores: Tensor = (-2 * (logs - away / 2).logsumexp(2)).amin(1)
+            return scores
 
         return in_pieces(nearest, len(whitener) + 3 * len(centres), out.features)

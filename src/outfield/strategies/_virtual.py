@@ -56,15 +56,16 @@ def unlikely(groups: list[Tensor], draws: int, count: int, ridge: float = 1e-4) 
     >>> unlikely([torch.randn(9, 3), 5 + torch.randn(9, 3)], draws=100, count=2).shape
     torch.Size([4, 3])
     """
-    means = torch.stack([rows.mean(0) for rows in groups])
+    means: Tensor = torch.stack([rows.mean(0) for rows in groups])
     away = torch.cat([rows - mean for rows, mean in zip(groups, means, strict=True)])
     size = away.shape[1]
     covariance = away.T @ away / len(away) + ridge * torch.eye(size, device=away.device)
     squares = Chi2(torch.tensor(float(size), device=away.device)).sample(torch.Size((len(groups), draws)))
     lengths = squares.topk(count, dim=1).values.sqrt()
     directions = functional.normalize(torch.randn(len(groups), count, size, device=away.device), dim=2)
-    steps = lengths[:, :, None] * directions @ torch.linalg.cholesky(covariance).T
-    return (means[:, None] + steps).flatten(0, 1)
+    steps: Tensor = lengths[:, :, None] * directions @ torch.linalg.cholesky(covariance).T
+    points: Tensor = (means[:, None] + steps).flatten(0, 1)
+    return points
 
 
 def boundary(rows: Tensor, *, k: int, edges: int, draws: int, count: int, sigma: float) -> Tensor:

@@ -67,4 +67,5 @@ class _Tempered(nn.Module):
         self.temperature = nn.Sequential(nn.Linear(size, 1), nn.BatchNorm1d(1), nn.Sigmoid())
 
     def forward(self, features: Tensor) -> Tensor:
-        return functional.normalize(features, dim=1) / self.temperature(features)
+        found: Tensor = functional.normalize(features, dim=1) / self.temperature(features)
+        return found

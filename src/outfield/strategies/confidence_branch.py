@@ -59,7 +59,7 @@ class ConfidenceBranch(Accompanied):
         spent = -functional.logsigmoid(odds).mean()
         price = parts["price"]
         assert isinstance(price, _Price)
-        loss = -(batch.targets * mixed.log()).sum(1).mean() + price.value * spent
+        loss: Tensor = -(batch.targets * mixed.log()).sum(1).mean() + price.value * spent
         price.spent = spent.detach()
         return loss
 

@@ -41,4 +41,6 @@ class Focal(PictureStrategy):
 
     def loss(self, network: nn.Module, batch: Batch, task: Task) -> Tensor:
         logs = network(batch.x).log_softmax(1)
-        return -(batch.targets * (1 - logs.exp()).clamp(min=1e-12) ** self.gamma * logs).sum(1).mean()
+        unsure = (1 - logs.exp()).clamp(min=1e-12) ** self.gamma
+        loss: Tensor = -(batch.targets * unsure * logs).sum(1).mean()
+        return loss

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,5 +36,5 @@ class GODIN(AbeT):
     def optimizer(self, network: nn.Module) -> Optimizer | Mapping[str, Optimizer]:
         similarity = lift_of(network).linear.weight
         rest = [weight for weight in learned(network) if weight is not similarity]
-        groups = [{"params": rest}, {"params": [similarity], "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": rest}, {"params": [similarity], "weight_decay": 0.0}]
         return torch.optim.SGD(groups, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)

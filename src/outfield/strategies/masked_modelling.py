@@ -129,10 +129,10 @@ class _Decoder(nn.Module):
 
     def forward(self, network: nn.Module, x: Tensor) -> Tensor:
         if self.tokens:
-            found: Tensor = self.pixels(network.tokens(x))
+            found: Tensor = self.pixels(network.tokens(x))  # type: ignore[operator]  # a network that has them
             return found
         pixels: Tensor = self.pixels(_heads.features(network, x))
-        return pixels.unflatten(1, (self.patches, -1))
+        return pixels.view(len(x), self.patches, -1)
 
 
 def patches(x: Tensor, side: int) -> Tensor:

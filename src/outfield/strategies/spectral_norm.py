@@ -73,7 +73,7 @@ class _Directions(nn.Module):
             self.register_buffer(f"of_{number}", one)
 
 
-def _weights(network: nn.Module) -> list[nn.Parameter]:
+def _weights(network: nn.Module) -> list[Tensor]:
     """Of linear layers and convolutions, but for the head."""
     head = last_linear(network)[1]
     kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
