@@ -122,6 +122,8 @@ MADE: dict[str, Callable[[Path], dict[str, Any]]] = {
     "webdataset": shards,
     "part": lambda root: {"of": {"name": "digits"}, "stop": 0.5, "limit": 40},
     "word_salad": lambda root: {"of": {"name": "text", **text(root)}, "words": "any"},
+    "scenes": lambda root: {"classes": ["red circle", "checked star"], "n": 6, "size": [0.4, 0.5]},
+    "class_split": lambda root: {"of": {"name": "digits"}, "kind": "random", "count": 2},
     "shifted": lambda root: {"of": {"name": "digits", "part": "test"}, "shift": "rotation", "severity": 2},
 }
 """Parameters as a study file writes them, for every source that can be made without a network."""

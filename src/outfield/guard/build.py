@@ -235,7 +235,7 @@ def _fitted(detector: Detector, seen: Dataset, passes: _Passes) -> tuple[Detecto
     """The detector with what it learned; a tenth of the items is held out for it where it asks for that."""
     parts = split(seen, {"train": 0.9, "val": 0.1}) if "val" in detector.fits_on else {"train": seen}
     values = {name: passes.of(part, f"the {name} split of the fit set") for name, part in parts.items()}
-    data = FitData(values["train"], values.get("val"))
+    data = FitData(values["train"], values.get("val"), getattr(passes.model, "texts", None))
     clipped = detector.clipped(data)
     data.prepare(clipped.folds())
     return clipped, {name: one.cpu() for name, one in clipped.fit(data).items()}

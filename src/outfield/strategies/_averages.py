@@ -28,7 +28,7 @@ def beta_weights(total: int, beta: float) -> Tensor:
     Examples
     --------
     >>> beta_weights(2, 0.5)
-    tensor([0.3648, 0.2705, 0.3648], dtype=torch.float64)
+    tensor([0.3643, 0.2715, 0.3643], dtype=torch.float64)
     """
     places = (torch.arange(total + 1, dtype=torch.float64) + 0.5) / (total + 1)
     density = (places * (1 - places)) ** (beta - 1)

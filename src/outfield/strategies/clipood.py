@@ -31,6 +31,7 @@ class CLIPood(Strategy):
 
     Examples
     --------
+    >>> import torch
     >>> with_margins(torch.zeros(1, 2), torch.eye(2), torch.tensor([0]), margin=0.3)
     tensor([[0.0000, 0.3000]])
 

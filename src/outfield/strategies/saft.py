@@ -18,7 +18,7 @@ class SAFT(PictureStrategy):
 
     The mean over batches of the gradient's magnitude ranks the weights of a pretrained network; the ``share`` with the
     largest ones are learned, ``ceil(share N)`` of N, the others stay what they were. With share one it is plain
-    fine-tuning. Any network can be trained so.
+    fine-tuning. Any network can be trained so; pretrained weights want a smaller learning rate, such as .01.
 
     Parameters
     ----------
@@ -34,8 +34,6 @@ class SAFT(PictureStrategy):
     [1] Nguyen, Nguyen, Hoai. SAFT: Towards Out-of-Distribution Generalization in Fine-Tuning. ECCV 2024.
     """
 
-    learning_rate: float = 0.01
-    weight_decay: float = 0.0
     share: float = 0.001
 
     family: ClassVar[str] = "recipe"

@@ -80,7 +80,12 @@ def of(network: type[nn.Module], x: Tensor | None = None, **arguments: Any) -> t
         It reads other items than can be made here, and no inputs are given.
     """
     takes = inspect.signature(network).parameters
-    usually = {"classes": CLASSES, "side": 16, "columns": 6, "names": ("circle", "square", "star", "ring", "moon")}
+    usually: dict[str, Any] = {
+        "classes": CLASSES,
+        "side": 16,
+        "columns": 6,
+        "names": ("circle", "square", "star", "ring", "moon"),
+    }
     usual = {name: value for name, value in usually.items() if name in takes}
     if x is not None:
         return (Built(network, usual | arguments, x),)

@@ -74,13 +74,15 @@ class TinyModel:
         chances = [torch.Generator().manual_seed(crc32(word.encode())) for word in words]
         pictures = torch.stack([-0.5 * torch.rand(1, SIDE, SIDE, generator=chance) for chance in chances])
         with torch.no_grad():
-            return nn.functional.normalize(self.hidden(self.conv(pictures).relu().flatten(1)).relu(), dim=1)
+            found: Tensor = self.hidden(self.conv(pictures).relu().flatten(1)).relu()
+            return nn.functional.normalize(found, dim=1)
 
     def regions(self, x: Tensor) -> Tensor:
         """The hidden values of the picture, and of its left and right half."""
         columns = torch.arange(SIDE, device=x.device) < SIDE // 2
         some = torch.stack([x, x * columns, x * ~columns], dim=1).flatten(0, 1)
-        return nn.functional.normalize(self.forward(some).features, dim=1).unflatten(0, (len(x), 3))
+        found: Tensor = self.forward(some).features
+        return nn.functional.normalize(found, dim=1).view(len(x), 3, -1)
 
     def digest(self) -> str:
         return "tiny"

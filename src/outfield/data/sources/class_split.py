@@ -94,7 +94,7 @@ def split_classes(
     Examples
     --------
     >>> split_classes(("a x", "b x", "a y", "b y"), "sibling", 2)
-    (('b y', 'a x'), ('a y', 'b x'))
+    (('a x', 'a y'), ('b x', 'b y'))
     """
     rng = np.random.default_rng(seed)
     families = _families(names, hierarchy)

@@ -5,7 +5,7 @@ from typing import Any
 
 from outfield.errors import UserError
 from outfield.models.clip import towers_of
-from outfield.models.towers import PROMPT, ZeroShot
+from outfield.models.towers import ZeroShot
 
 
 class Clip(ZeroShot):
@@ -37,7 +37,12 @@ class Clip(ZeroShot):
     """
 
     def __init__(
-        self, classes: int, names: Sequence[str] = (), path: str = "mini", prompt: str = PROMPT, channels: int = 3
+        self,
+        classes: int,
+        names: Sequence[str] = (),
+        path: str = "mini",
+        prompt: str = "a photo of a {}",
+        channels: int = 3,
     ) -> None:
         if len(names) != classes:
             raise UserError(
