@@ -87,13 +87,34 @@ def study(bert: Path, folder: Path) -> dict[str, Any]:
 
 
 def test_a_study_of_texts_is_written_as_one_of_pictures(bert: Path, tmp_path: Path) -> None:
-    content = study(bert, tmp_path)
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    outcome = run(Spec.load(tmp_path / "study.yaml"), tmp_path / "out")
+    spec = saved(study(bert, tmp_path), tmp_path)
+    outcome = run(spec, tmp_path / "out")
     assert all("odin" in str(failure) for failure in outcome.failures)
     rows = query.rows(tmp_path / "out").filter(role="test")
     aurocs = rows.filter(metric="auroc", set_kind="ood")
     assert set(aurocs["detector"]) == {"msp", "knn"} and set(aurocs["strategy"]) == {"linear_probe", "adamw"}
     assert set(aurocs["ood"]) == {"oos", "salad"} and set(aurocs["tuned"]) == {False, True}
     assert set(rows.filter(metric="accuracy")["model"]) == {"linear_probe-0", "adamw-0"}
-    assert run(Spec.load(tmp_path / "study.yaml"), tmp_path / "out").jobs == 0
+    assert run(spec, tmp_path / "out").jobs == 0
+
+
+@pytest.mark.parametrize(
+    "option", [{"head": "head"}, {"layers": ["body"]}, {"preprocess": {"mean": [0.5], "std": [0.5]}}]
+)
+def test_weights_of_a_text_network_take_no_head_layers_or_preprocessing(
+    bert: Path, tmp_path: Path, option: dict[str, Any]
+) -> None:
+    network = {"name": "text_encoder", "path": str(bert), "classes": 3}
+    torch.save(TextEncoder(str(bert), 3).state_dict(), tmp_path / "intents.pt")
+    stored = {"weights": "intents.pt", "network": network, "label": "stored"}
+    plain, changed = (
+        run(saved({**study(bert, tmp_path), "models": [model], "detectors": ["msp"]}, tmp_path), tmp_path / out)
+        for model, out in ((stored, "plain"), (stored | option, "changed"))
+    )
+    assert not plain.failures
+    assert f"Expected no {next(iter(option))} of stored" in str(changed.failures[0])
+
+
+def saved(content: dict[str, Any], folder: Path) -> Spec:
+    (folder / "study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    return Spec.load(folder / "study.yaml")

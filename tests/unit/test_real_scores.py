@@ -16,7 +16,7 @@ def test_the_board_is_read_by_our_names() -> None:
 
 def test_what_overlaps_the_best_is_bold() -> None:
     column = pl.DataFrame(
-        {"detector": ["a", "b", "c"], "value": [0.9, 0.88, 0.8], "low": [0.87, 0.85, 0.77], "high": [0.93, 0.91, 0.83]}
+        {"setting": ["a", "b", "c"], "value": [0.9, 0.88, 0.8], "low": [0.87, 0.85, 0.77], "high": [0.93, 0.91, 0.83]}
     )
     assert real_scores._marked(column) == {"a": "**90.0**", "b": "**88.0**", "c": "80.0"}
 

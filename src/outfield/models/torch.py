@@ -428,7 +428,7 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], about: str = "th
     outfield.errors.UserError: Expected the weights of tiny, but got others: bias missing; scale unknown. ...
     """
     own = module.state_dict()
-    weights = _within(weights, [name for name in own if not name.endswith("num_batches_tracked")])
+    weights = _within(_under_module(weights, own), [name for name in own if not name.endswith("num_batches_tracked")])
     faults = {
         "missing": [name for name in own if name not in weights and not name.endswith("num_batches_tracked")],
         "unknown": [name for name in weights if name not in own],
@@ -442,6 +442,12 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], about: str = "th
         )
     module.load_state_dict(dict(weights))
     return module
+
+
+def _under_module(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights whose leading ``module.`` was taken for a wrapper's, under it again where it is the network's own."""
+    lost = {name for name in weights if name not in own and f"module.{name}" in own}
+    return {f"module.{name}" if name in lost else name: value for name, value in weights.items()}
 
 
 def _within(weights: Mapping[str, Tensor], own: Sequence[str]) -> Mapping[str, Tensor]:

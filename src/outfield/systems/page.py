@@ -13,6 +13,9 @@ Made from `src/outfield/systems/*.yaml` by `python -m outfield.systems.page`; do
 Each line is a paper and what stands for it here. *Works*: its identities hold, and its behaviour shows in a test or a
 study of this repository. *Identity only*: its formulae hold, and the behaviour does not show on the data that are at
 hand; the figures say how far. `outfield list systems` prints the table, `outfield list systems S009` one of them.
+
+Every detector on published networks, on images and texts, beside the figures of the OpenOOD board where it has the
+same kind: [detectors on real scores](detectors-real.md). Texts: [detection on texts](text.md).
 """
 
 

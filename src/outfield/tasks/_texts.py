@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from outfield import keys
 from outfield.data.member import Member
+from outfield.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from outfield.models.pairs import PairClassifier
+    from outfield.models.preprocess import Preprocess
     from outfield.types import Batch
 
 
@@ -71,11 +73,24 @@ def batch_of_texts(member: Member) -> Batch:
     return Batch(texts, None if data.labels is None else torch.tensor(data.labels))
 
 
-def text_model(module: nn.Module, **options: Any) -> PairClassifier:
-    """A network of texts as a model that can be measured; it has no layers for probes to read."""
-    from outfield.models.pairs import PairClassifier
+def text_model(
+    module: nn.Module, *, name: str = "", device: str = "cpu", preprocess: Preprocess | None = None, **options: Any
+) -> PairClassifier:
+    """A network of texts as a model that can be measured.
 
-    placed = module.to(options.get("device", "cpu"))
-    return PairClassifier(
-        placed, **{name: value for name, value in options.items() if name not in ("layers", "device")}
-    )
+    Raises
+    ------
+    UserError
+        ``head``, ``layers``, or a ``preprocess`` that changes something: it reads texts itself and knows its own head.
+    """
+    from outfield.models.pairs import PairClassifier
+    from outfield.models.preprocess import Pictures
+
+    given = {field for field, value in options.items() if value}
+    given |= {"preprocess"} if preprocess not in (None, Pictures()) else set()
+    if given:
+        raise UserError(
+            f"Expected no {' and no '.join(sorted(given))} of {name or 'a model'}, for {type(module).__name__} reads "
+            "texts itself and its last linear layer is its head, but got one. Leave it out."
+        )
+    return PairClassifier(module.to(device), name=name)
