@@ -41,9 +41,7 @@ def _best(found: Ties, what: str, measure: str) -> str:
     if not others:
         return f"{first} is best, with a mean {measure} of {value:.3f}, and no other {what} is tied with it."
     if len(others) == len(found.names) - 1:
-        return (
-            f"None of {len(found.names)} {plural(what)} is told apart from the best, {first} ({value:.3f})."
-        )
+        return f"None of {len(found.names)} {plural(what)} is told apart from the best, {first} ({value:.3f})."
     return (
         f"{first} has the best mean {measure}, {value:.3f}, and cannot be told apart from {with_and(others, most=8)}."
     )
@@ -70,7 +68,7 @@ def _others(found: Ties) -> str:
 def _rule(found: Ties, units: str) -> str:
     return (
         f"Two are tied where their difference, paired over {units}, has p of {found.alpha:g} or more after Holm's "
-        f"correction over {len(found.pairs)} pairs: these data do not tell them apart, which is not to say that they "
+        f"correction over all pairs, {len(found.pairs)}: these data do not tell them apart, which is not to say that they "
         "are equal. The intervals are of one difference each, not corrected."
     )
 
