@@ -17,6 +17,7 @@ from outfield.reports.displays import analyses
 from outfield.reports.findings import told
 from outfield.reports.html import display_or_reason
 from outfield.reports.results import Results
+from outfield.testing import simulated
 
 
 @dataclass(frozen=True)
@@ -103,3 +104,20 @@ def test_a_fault_of_our_own_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(own, "needs", frozenset())
     with pytest.raises(ZeroDivisionError):
         analyses.answer("one_family_out", Results.of(ROWS))
+
+
+def test_rows_without_a_number_are_left_out_and_never_printed() -> None:
+    rows = simulated.rows(seeds=2, detectors=("msp", "energy", "mds", "knn"))
+    every = pl.int_range(pl.len()) % 7 == 0
+    holes = rows.with_columns(value=pl.when(every).then(float("nan")).otherwise(pl.col("value")))
+    results = Results.of(holes, simulated.items(rows))
+    for name in ("leaderboard", "right_and_wrong", "score_and_error", "fpr_by_ood_class", "model_scope"):
+        assert "nan" not in " ".join(analyses.answer(name, results).sentences()), name
+
+
+def test_the_answer_stands_above_the_picture_and_what_cannot_be_told_in_one_list() -> None:
+    text = page.html(Results.of(simulated.rows(seeds=1, detectors=("msp", "knn"), strategies={"a": "baseline"})))
+    assert '<p class="lead">' in text
+    section = text.split(f">{analyses.FURTHER}</h2>")[1].split("</section>")[0]
+    assert "questions that these rows do not answer, and why" in section and 'class="missing"' not in section
+    assert section.index('id="analysis-detector-cost"') < section.index('id="analysis-leaderboard"')

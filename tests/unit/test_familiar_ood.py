@@ -104,7 +104,7 @@ def test_the_table_has_separability_and_auroc_and_their_rank_correlation() -> No
     assert row["separability"] == pytest.approx(0.935) and row["low"] > 0
     assert "rises with separability, its interval above 0, in 1 of 1 pairs" in found.sentences()[0]
     few = registry.create("analyses", "separability_and_detection").of(Results.of(rows(dict(list(values.items())[:4]))))
-    assert few.frame()["value"].null_count() == 1 and "too few strategies" in few.sentences()[0]
+    assert few.frame()["value"].null_count() == 1 and "of fewer than 5 strategies" in few.sentences()[0]
 
 
 def test_a_study_gives_the_separability_where_it_asks_for_it(tmp_path: Path) -> None:

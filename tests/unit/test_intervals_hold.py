@@ -209,3 +209,11 @@ def test_a_trajectory_has_no_interval_of_the_corrected_correlation():
     right = rng.random((30, 100)) < np.linspace(0.4, 0.9, 30)[:, None]
     found = stats.errors_in_variables(*rng.normal(size=(2, 30)), right.mean(axis=1), correctness=right)
     assert found.level == "run" and np.isnan(found.corrected.low)
+
+
+def test_an_interval_of_a_mean_rank_ends_at_the_first_and_the_last_rank() -> None:
+    auroc = np.random.default_rng(0).uniform(0.5, 1, (2, 4, 26))
+    found = stats.recommend(auroc)
+    assert 1 <= found.held_out.low <= found.held_out.high <= 26
+    for one in stats.mean_ranks(auroc[:, 0]).estimates:
+        assert 1 <= one.low <= one.high <= 26

@@ -97,6 +97,11 @@ class Results:
             )
         return scores.merits(self.folder)
 
+    @cached_property
+    def metrics(self) -> frozenset[str]:
+        """Metrics that test rows have values of."""
+        return frozenset(self.test["metric"].unique().to_list())
+
     def metric(self, name: str, kind: str) -> pl.DataFrame:
         """Test rows of one metric on one kind of set (id, ood, shift)."""
         return self.test.filter(pl.col("metric") == name, pl.col("set_kind") == kind)
@@ -318,7 +323,10 @@ def _complete(rows: pl.DataFrame) -> pl.DataFrame:
     defaults = {"role": "test", "set_kind": "ood"}
     absent = [pl.lit(defaults.get(n), kind).alias(n) for n, kind in COLUMNS.items() if n not in rows.columns]
     whole = rows.with_columns(absent).with_columns(
-        pl.coalesce("strategy", "model"), pl.col("family").fill_null("other"), pl.col("seed").fill_null(0)
+        pl.coalesce("strategy", "model"),
+        pl.col("family").fill_null("other"),
+        pl.col("seed").fill_null(0),
+        pl.col("value").cast(pl.Float64).fill_nan(None),
     )
     return told_apart(whole)
 

@@ -191,13 +191,27 @@ def _own_jobs(folder: Path) -> list[tuple[str, str]]:
         return list(query.framed(found).select("model", "job").iter_rows())
 
 
-def of_model(folder: Path | str, model: str) -> pl.DataFrame:
-    """The scores of one model's detectors on each item: columns detector, set, part, row, score.
+def kept(folder: Path | str, models: Iterable[str]) -> list[str]:
+    """Those of some models of which a study keeps scores, in their order; a look at the names of files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> kept(tempfile.mkdtemp(), ["m"])
+    []
+    """
+    folder = place(folder)
+    found = {path.parent.name for path in listed(folder / SCORES, "*/*.parquet")}
+    return [model for model in models if scores_path(folder, model, "any").parent.name in found]
+
+
+def of_model(folder: Path | str, model: str, detector: str | None = None) -> pl.DataFrame:
+    """The scores of one model's detectors, or of one detector, on each item: columns detector, set, part, row, score.
 
     Raises
     ------
     UserError
-        The study kept no scores of this model.
+        The study kept no scores of this model, or of this detector.
 
     Examples
     --------
@@ -212,14 +226,16 @@ def of_model(folder: Path | str, model: str) -> pl.DataFrame:
     [('msp', 'test', None, 0, 0.5), ('msp', 'far', None, 0, 0.75)]
     """
     folder = place(folder)
-    known = jobs(folder, model)
+    known = {name: job for name, job in jobs(folder, model).items() if detector in (None, name)}
+    if not known:
+        raise UserError(f"Expected scores of {detector} on {model} in {folder}, but there are none. Run it again.")
     files = [scores_path(folder, model, job) for job in known.values()]
     with copies(files) as here, duckdb.connect() as connection:
-        kept = query.some(query.sound(files, here, SCORES), folder)
+        sound = query.some(query.sound(files, here, SCORES), folder)
         found = connection.sql(
             f"SELECT parse_filename(filename, true) AS job, {', '.join(map(query.quoted, SCORE_COLUMNS))} FROM "
             "read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false)",
-            params=[[escape(str(path)) for path in kept]],
+            params=[[escape(str(path)) for path in sound]],
         )
         table = query.framed(found)
     detectors = pl.DataFrame({"job": [*known.values()], "detector": [*known]})

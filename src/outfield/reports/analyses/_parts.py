@@ -35,6 +35,12 @@ def of_parts(results: Results, *, synthetic: bool) -> pl.DataFrame:
     return rows
 
 
+def drawn_over(table: pl.DataFrame) -> str:
+    """What the dots and lines of such a table are."""
+    count = int(table["n"].to_numpy().max())
+    return f"mean over {count} strategies, lines from the lowest to the highest" if count != 1 else "one strategy"
+
+
 def over_strategies(per_model: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
     """Means over seeds, then over strategies, of columns that each model has for a detector; the ends of the first."""
     strategies = per_model.group_by("detector", "strategy").agg(pl.col(columns).mean())

@@ -39,6 +39,11 @@ def points(results: Results, group: str = "") -> tuple[pl.DataFrame, str]:
             f"Expected at least {FEW} {units} with both performances, but got {found.height}: seeds of one strategy "
             "count as one. Train more of them."
         )
+    if found["x"].n_unique() == 1:
+        raise UserError(
+            f"Expected ID {results.measure.word} that varies over models, but it is {found['x'][0]:.3g} of all. "
+            "Add models that differ."
+        )
     sign = 1 if results.higher_is_better else -1
     turned = found.select("name", "family", x=sign * pl.col("x"), y=sign * pl.col("y")).sort("name")
     return turned, what

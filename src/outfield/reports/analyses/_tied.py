@@ -68,7 +68,7 @@ def _others(found: Ties) -> str:
 def _rule(found: Ties, units: str) -> str:
     return (
         f"Two are tied where their difference, paired over {units}, has p of {found.alpha:g} or more after Holm's "
-        f"correction over {len(found.pairs)} pairs: these data do not tell them apart, which is not to say that they "
+        f"correction over all {len(found.pairs)} pairs: these data do not tell them apart, which is not to say they "
         "are equal. The intervals are of one difference each, not corrected."
     )
 

@@ -97,10 +97,7 @@ def _answer(table: pl.DataFrame) -> str:
     known = table.drop_nulls("shifted").group_by(unit).agg(pl.col("octaves", "shifted").mean()).sort(unit)
     units = "strategies" if unit == "strategy" else "models"
     if known.height < LEAST or known["shifted"].n_unique() == 1:
-        return (
-            f"The bands of {table.height} models are fitted; {LEAST} {units} with other shifts would show what "
-            "width goes with."
-        )
+        return f"Bands fitted: {table.height}; {LEAST} {units} with other shifts would show what width goes with."
     width, shifted = (stats.zscore(stats.rankdata(known[name])) for name in ("octaves", "shifted"))
     test = stats.permutation_test(
         (width,), lambda x, axis: (x * shifted).mean(axis=axis), permutation_type="pairings", n_resamples=ORDERS, rng=0,

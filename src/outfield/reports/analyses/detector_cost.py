@@ -77,7 +77,8 @@ def _each(results: Results, costs: Costs) -> tuple[pl.DataFrame, str]:
 def _of_scores(results: Results, costs: Costs) -> Iterator[dict[str, str | float]]:
     sets = set(results.auroc["ood"].unique())
     assert results.folder is not None
-    for model, strategy in results.auroc.select("model", "strategy").unique().sort("model").iter_rows():
+    strategies = dict(results.auroc.select("model", "strategy").unique().iter_rows())
+    for model in scores.kept(results.folder, sorted(strategies)):
         try:
             table = scores.of_model(results.folder, model)
         except UserError:  # a model whose scores were not kept
@@ -89,7 +90,7 @@ def _of_scores(results: Results, costs: Costs) -> Iterator[dict[str, str | float
             unknown = [by_set[name] for name in sorted(sets & set(by_set))]
             if scores.ID in by_set and unknown:
                 cost = held_out_cost(by_set[scores.ID], unknown, costs)
-                yield {"detector": str(detector), "strategy": strategy, "model": model, "cost": cost}
+                yield {"detector": str(detector), "strategy": strategies[model], "model": model, "cost": cost}
 
 
 def _table(means: pl.DataFrame, costs: Costs, results: Results) -> pl.DataFrame:

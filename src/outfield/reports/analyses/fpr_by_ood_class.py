@@ -6,7 +6,7 @@ from typing import ClassVar
 import polars as pl
 
 from outfield.errors import with_and
-from outfield.reports.analyses._parts import of_parts, over_strategies
+from outfield.reports.analyses._parts import drawn_over, of_parts, over_strategies
 from outfield.reports.analyses.base import Analysis, Result
 from outfield.reports.displays.base import Legend
 from outfield.reports.displays.charts import strip
@@ -51,5 +51,4 @@ def _answer(table: pl.DataFrame) -> str:
 
 
 def _drawn(table: pl.DataFrame) -> str:
-    over = f"Mean over {table['n'].to_numpy().max()} strategies, lines from the lowest to the highest"
-    return f"{over}; the column pooled counts every input once."
+    return f"The column pooled counts every input once; {drawn_over(table)}."

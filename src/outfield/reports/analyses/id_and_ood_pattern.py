@@ -24,7 +24,8 @@ SAYS = {
 class IdAndOodPattern(Analysis):
     """Whether OOD performance rises, falls or stays as ID performance rises, and what choosing by ID costs [1].
 
-    Of a line over strategies, seeds averaged (of one strategy over its seeds): positive or inverse where its slope differs from 0, flat where the slope is shown to be less steep than ``flat``, else none.
+    Of a line over strategies, seeds averaged (of one strategy over its seeds): positive or inverse where its slope
+    differs from 0, flat where the slope is shown to be less steep than ``flat``, else none.
 
     Parameters
     ----------

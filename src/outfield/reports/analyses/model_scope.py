@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 from typing import ClassVar
 
 import altair as alt
 import polars as pl
 from scipy import stats
 
-from outfield.errors import UserError
+from outfield.errors import UserError, with_and
 from outfield.reports.analyses.base import Analysis, Result
 from outfield.reports.displays import _style as style
 from outfield.reports.displays.base import Legend
@@ -15,6 +16,8 @@ from outfield.reports.results import Results
 from outfield.store.schema import FULL_SPECTRUM
 
 SCOPE = "auroc_out_of_scope"
+TIE = 1e-12
+MOST_NAMED = 8
 SOURCES = {"wrong": "auroc_correct_vs_incorrect", "ood alone": "auroc_correct_vs_ood"}
 
 
@@ -70,20 +73,26 @@ def tau(table: pl.DataFrame, first: str, second: str) -> float:
 
 
 def _answer(table: pl.DataFrame) -> tuple[str, ...]:
-    best_ood, best = (table.sort(name, descending=True)["detector"][0] for name in ("ood", "scope"))
+    best_ood, best = (_best(table, name) for name in ("ood", "scope"))
     same = (
-        f"{best} is best by both measures"
+        f"Best by both measures: {best}"
         if best == best_ood
-        else f"{best_ood} is best at telling OOD from ID inputs, {best} at rejecting what the model gets wrong"
+        else f"Best at telling OOD from ID inputs: {best_ood}; at rejecting what the model gets wrong: {best}"
     )
-    if table.height < 3:
+    found = tau(table, "ood", "scope") if table.height > 2 else float("nan")
+    if isnan(found):
         return (f"{same}.",)
-    found = tau(table, "ood", "scope")
     moved = int(((table["rank ood"] - table["rank scope"]).abs() >= 1).sum())
     return (
         f"{same}; Kendall's tau of both rankings is {found:.2f} over {table.height} detectors (1: the same order), and "
         f"{moved} of them change their rank.",
     )
+
+
+def _best(table: pl.DataFrame, name: str) -> str:
+    """The detectors of the highest value, all that tie exactly."""
+    best = table.filter(pl.col(name) >= pl.col(name).max() - TIE)["detector"].sort().to_list()
+    return with_and(best, most=MOST_NAMED)
 
 
 def _sources(results: Results) -> str:

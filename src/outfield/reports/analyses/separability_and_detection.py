@@ -68,7 +68,7 @@ def _rows(units: pl.DataFrame) -> Iterator[dict[str, object]]:
 def _answer(table: pl.DataFrame) -> str:
     known = table.drop_nulls("value")
     if known.is_empty():
-        return f"There are too few strategies to say: {LEAST} at least, of different values."
+        return f"Whether AUROC rises with separability is not to be said of fewer than {LEAST} strategies."
     above, below = known.filter(pl.col("low") > 0).height, known.filter(pl.col("high") < 0).height
     return (
         f"AUROC rises with separability, its interval above 0, in {above} of {known.height} pairs of set "
@@ -86,6 +86,8 @@ def _least_separable(joined: pl.DataFrame) -> str:
 
 def _drawn(count: int, unit: str) -> str:
     units = f"{count} strategies, seeds averaged" if unit == "strategy" else f"{count} models of one strategy"
+    if count < LEAST:
+        return ""
     return (
         f"Spearman's rho over {units}; 95% intervals (Bonett-Wright), of one pair each: of many pairs about one in "
         "forty lies above 0 by chance."

@@ -70,12 +70,12 @@ def _confidence(results: Results) -> pl.DataFrame:
     if results.folder is None or CONFIDENCE not in results.detectors:
         return none
     kept = []
-    for model in sorted(results.models["model"].to_list()):
+    for model in scores.kept(results.folder, sorted(results.models["model"].to_list())):
         try:
-            found = scores.of_model(results.folder, model)
+            found = scores.of_model(results.folder, model, CONFIDENCE)
         except UserError:
             continue
-        kept.append(found.filter(pl.col("detector") == CONFIDENCE, pl.col("set") == scores.ID))
+        kept.append(found.filter(pl.col("set") == scores.ID))
     if not kept:
         return none
     means = pl.concat(kept).group_by("row").agg(confidence=-pl.col("score").cast(pl.Float64).mean())

@@ -6,7 +6,7 @@ from typing import ClassVar
 import polars as pl
 
 from outfield.errors import UserError, with_and
-from outfield.reports.analyses._parts import of_parts, over_strategies
+from outfield.reports.analyses._parts import drawn_over, of_parts, over_strategies
 from outfield.reports.analyses.base import Analysis, Result
 from outfield.reports.displays.base import Legend
 from outfield.reports.displays.charts import strip
@@ -81,5 +81,5 @@ def _answer(table: pl.DataFrame) -> str:
 
 
 def _drawn(table: pl.DataFrame, most: float) -> str:
-    over = f"mean over {table['n'].to_numpy().max()} strategies, lines from the lowest to the highest"
+    over = drawn_over(table)
     return f"A test is failed where more than {most:.0%} of its pictures are accepted at 95% ID kept; {over}."

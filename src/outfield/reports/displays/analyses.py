@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-import polars as pl
-
 from outfield import registry
 from outfield.errors import UserError
 from outfield.reports.analyses.base import Analysis, Result
 from outfield.reports.displays.base import Display, Figure
 from outfield.reports.findings.base import Finding
-from outfield.reports.results import Results
+from outfield.reports.results import Results, in_order
 
 Build = Callable[[Results], Display]
+SHORT = 12
+"""Rows up to which a table without a picture is open."""
 FURTHER = "Further analyses"
-"""The section of the analyses that other packages contribute."""
+"""The section of the analyses that stand in no section of their own."""
+ORDER = (
+    *("tied_detectors", "detector_cost", "shared_failures", "tied_models", "worst_group", "leaderboard"),
+    *("uncertainty_far_out", "constant_under_shift", "gain_over_msp", "model_scope", "right_and_wrong"),
+    *("unit_tests_failed", "fpr_by_ood_class", "id_and_ood_pattern", "accuracy_on_the_curve", "typical_items"),
+    *("item_response", "choice_by_architecture", "separability_and_detection", "coverage_of_models", "critical_bands"),
+)
+"""The further analyses as a reader asks: what to choose, what to mistrust, then what explains it; others follow."""
 
 
 def answer(name: str, results: Results) -> Result:
@@ -51,8 +58,9 @@ def display(name: str) -> Build:
 
 
 def others(shown: Collection[str]) -> tuple[Build, ...]:
-    """The displays of all analyses that there are but these: those of other packages."""
-    return tuple(display(name) for name in registry.names("analyses") if name not in shown)
+    """The displays of all analyses that there are but these, in the order of a reader's questions."""
+    names = in_order([name for name in registry.names("analyses") if name not in shown], ORDER)
+    return tuple(map(display, names))
 
 
 def findings(results: Results) -> Iterator[Finding]:
@@ -74,8 +82,9 @@ def _display(name: str, results: Results) -> Display:
         " ".join(found.sentences()),
         found.frame(),
         (Figure(chart),) if chart is not None else (),
-        open=chart is None,
+        open=chart is None and found.frame().height <= SHORT,
         legend=kind.legend,
+        lead=found.sentences()[0],
     )
 
 
@@ -121,12 +130,16 @@ def check_needs(needs: Collection[str], results: Results) -> None:
         if need in results.rows.columns:
             if results.rows[need].null_count() == results.rows.height:
                 raise UserError(f"Expected rows with a {need.replace('_', ' ')}, but none has one. {_hint(need)}")
-        elif results.test.filter(pl.col("metric") == _metric(need, results)).is_empty():
+        elif _metric(need, results) not in results.metrics:
             raise UserError(f"Expected rows of {_label(need, results)}, but these have none. {_hint(need)}")
 
 
 HINTS = {
     "auroc": "Run the study with detectors and OOD sets.",
+    "detector": "Add `detectors:` to the study's file.",
+    "group": "Say which column of the data names the groups: `group: COLUMN`.",
+    "linear_separability": "Add `separability: true` to the study's file.",
+    "part": "Add an OOD set of several parts to the study: unit tests, or one that names its classes.",
     "shift": "Add `shifts:` to the study's file.",
     "severity": "Add `shifts:` to the study's file.",
 }
@@ -143,4 +156,5 @@ def _metric(need: str, results: Results) -> str:
 
 def _label(need: str, results: Results) -> str:
     metric = _metric(need, results)
-    return str(registry.find("metrics", metric).label) if metric in registry.names("metrics") else metric
+    known = metric in registry.names("metrics")
+    return str(registry.find("metrics", metric).label) if known else metric.replace("_", " ")

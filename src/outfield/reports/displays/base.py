@@ -72,6 +72,8 @@ class Display:
         What the colours of its charts mean.
     missing : str
         Why there is nothing to show.
+    lead : str
+        The first sentence of the caption where a page puts it above the picture: the answer to a question.
 
     Examples
     --------
@@ -89,6 +91,12 @@ class Display:
     open: bool = False
     legend: Legend = ""
     missing: str = ""
+    lead: str = ""
+
+    @property
+    def rest(self) -> str:
+        """The caption without its lead."""
+        return self.caption.removeprefix(self.lead).strip()
 
     def frame(self) -> pl.DataFrame:
         """The numbers."""
