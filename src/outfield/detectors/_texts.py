@@ -67,4 +67,5 @@ def own_temperature(head: Head) -> Tensor:
     >>> own_temperature(Head(100 * torch.eye(2), torch.zeros(2)))
     tensor(0.0100, dtype=torch.float64)
     """
-    return 1 / head.weight.double().norm(dim=1).mean().clamp_min(1e-12)
+    temperature: Tensor = 1 / head.weight.double().norm(dim=1).mean().clamp_min(1e-12)
+    return temperature

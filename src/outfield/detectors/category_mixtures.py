@@ -55,6 +55,7 @@ class CategoryMixtures(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
     information: ClassVar[str] = "features"
+    by_default: ClassVar[bool] = False
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     fits_with: ClassVar[frozenset[str]] = frozenset({"classes"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"components": (1, 2, 4)}

@@ -55,6 +55,7 @@ class FlowCon(Trained):
 
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
     information: ClassVar[str] = "features"
+    by_default: ClassVar[bool] = False
     fits_with: ClassVar[frozenset[str]] = frozenset({"classes"})
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {
         **Trained.bounds,

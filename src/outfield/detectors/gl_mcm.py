@@ -39,6 +39,7 @@ class GLMCM(Detector):
     title: ClassVar[str] = "GL-MCM"
     needs: ClassVar[frozenset[str]] = frozenset({"features", "head", "regions"})
     information: ClassVar[str] = "hybrid"
+    by_default: ClassVar[bool] = False
     modality: ClassVar[frozenset[str]] = frozenset({"pictures"})
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"temperature": (0.01, 0.1, 1.0), "weight": (0.5, 1.0)}
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"weight": (0.0, 1e6), "temperature": (1e-6, 1e6)}

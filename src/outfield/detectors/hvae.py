@@ -68,6 +68,7 @@ class HVAE(Trained):
     title: ClassVar[str] = "HVAE"
     needs: ClassVar[frozenset[str]] = frozenset({"inputs"})
     information: ClassVar[str] = "inputs"
+    by_default: ClassVar[bool] = False
     modality: ClassVar[frozenset[str]] = frozenset({"pictures", "rows"})
     pooled: ClassVar[bool] = True
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"skipped": (1, 2)}

@@ -76,6 +76,7 @@ class Likelihood(Density):
 
     needs: ClassVar[frozenset[str]] = frozenset({"inputs"})
     information: ClassVar[str] = "inputs"
+    by_default: ClassVar[bool] = False
     modality: ClassVar[frozenset[str]] = frozenset({"pictures", "rows"})
     pooled: ClassVar[bool] = True
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"correction": CORRECTIONS}

@@ -35,6 +35,7 @@ class MOS(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"logits", "groups"})
     information: ClassVar[str] = "outputs"
+    by_default: ClassVar[bool] = False
     modality: ClassVar[frozenset[str]] = frozenset({"any"})
 
     def probes(self) -> tuple[Probe, ...]:

@@ -61,6 +61,7 @@ class MSMA(Trained):
     title: ClassVar[str] = "MSMA"
     needs: ClassVar[frozenset[str]] = frozenset({"inputs"})
     information: ClassVar[str] = "inputs"
+    by_default: ClassVar[bool] = False
     modality: ClassVar[frozenset[str]] = frozenset({"pictures", "rows"})
     pooled: ClassVar[bool] = True
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {

@@ -64,6 +64,7 @@ class NegLabel(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"features", "head"})
     information: ClassVar[str] = "hybrid"
+    by_default: ClassVar[bool] = False
     fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
     fits_with: ClassVar[frozenset[str]] = frozenset({"head", "texts"})
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {

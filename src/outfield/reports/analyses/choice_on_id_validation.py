@@ -67,7 +67,8 @@ def chosen(models: pl.DataFrame, higher_is_better: bool = True) -> pl.DataFrame:
 
 def _answer(table: pl.DataFrame, higher_is_better: bool) -> str:
     means = table.group_by("strategy").agg(pl.col("left_out").mean())
-    edge = means["left_out"].max() if higher_is_better else means["left_out"].min()
+    values = means["left_out"].drop_nulls().to_numpy()
+    edge = float(values.max() if higher_is_better else values.min())
     names = with_and(means.filter(pl.col("left_out") == edge)["strategy"].sort().to_list())
     return f"Chosen on ID validation, {names} does best on left-out domains: {edge:.3f}."
 

@@ -79,7 +79,8 @@ def _answers(left_out: pl.DataFrame, higher_is_better: bool) -> tuple[str, str]:
 
 
 def _best(table: pl.DataFrame, where: str, higher_is_better: bool) -> str:
-    edge = table["value"].max() if higher_is_better else table["value"].min()
+    values = table["value"].drop_nulls().to_numpy()
+    edge = float(values.max() if higher_is_better else values.min())
     names = with_and(table.filter(pl.col("value") == edge)["strategy"].sort().to_list())
     return f"{where}, {names} does best: {edge:.3f}."
 
