@@ -35,10 +35,10 @@ class CAC(PictureStrategy):
     WACV 2021.
     """
 
+    learning_rate: float = 0.01
     size: float = 10.0
     weight: float = 0.1
 
-    learning_rate: float = 0.01
     family: ClassVar[str] = "prototypes"
     limits: ClassVar = {"size": (1e-3, 1e4), "weight": (0.0, 1000.0)}
 

@@ -53,12 +53,12 @@ class MaskedModelling(PictureStrategy):
     CVPR 2023.
     """
 
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
     pretraining: float = 0.5
     hidden: float = 0.5
     patch: int = 4
 
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.05
     family: ClassVar[str] = "self-supervised"
     tasks: ClassVar[frozenset[str]] = frozenset({"anomaly", "novelty", "open-set", "ood"})
     limits: ClassVar = {"pretraining": (0.0, 1.0), "hidden": (0.0, 1.0), "patch": (1, 10_000)}

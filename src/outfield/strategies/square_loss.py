@@ -34,10 +34,10 @@ class SquareLoss(PictureStrategy):
     Tasks. ICLR 2021.
     """
 
+    learning_rate: float = 0.05
     weight: float = 1.0
     target: float = 1.0
 
-    learning_rate: float = 0.05
     family: ClassVar[str] = "recipe"
     limits: ClassVar = {"weight": (0.0, 1e4), "target": (0.0, 1e4)}
 
