@@ -105,7 +105,11 @@ def page(kind: str, name: str) -> Page:
         for statement in node.body:
             _note(statement, constants, values, own)
         last = any("kw_only=True" in ast.unparse(decorator) for decorator in node.decorator_list)
-        fields, later = (fields, later | own) if last else (fields | own, later)
+        if last:
+            later |= own
+        else:  # a keyword that is given anew is no keyword, and stands where the base has it
+            fields |= {name: own[name] for name in later if name in own} | own
+            later = {name: one for name, one in later.items() if name not in own}
         if (made := _constructor(node, constants)) is not None:
             fields = {one.name: one for one in made}
     doc = next((text for node, _ in family if (text := ast.get_docstring(node))), "")
