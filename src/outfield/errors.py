@@ -66,7 +66,8 @@ def near(name: str, known: Iterable[str]) -> str:
     " Did you mean 'energy'?"
     """
     plain = {one.lower(): one for one in known}
-    found = difflib.get_close_matches(name.lower(), plain, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), plain, n=1, cutoff=0.8)
+    found = close or difflib.get_close_matches(name.lower(), plain, n=3, cutoff=0.5)
     return f" Did you mean {' or '.join(repr(plain[one]) for one in found)}?" if found else ""
 
 

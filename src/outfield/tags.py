@@ -98,8 +98,8 @@ def of_class(kind: str, cls: type) -> Tags:
 
     Examples
     --------
-    >>> from outfield.detectors.msp import Msp
-    >>> of_class("detectors", Msp).modality
+    >>> from outfield.detectors.msp import MSP
+    >>> of_class("detectors", MSP).modality
     frozenset({'any'})
     """
     return derived(kind, {name: getattr(cls, name) for name in DECLARED if hasattr(cls, name)})

@@ -44,7 +44,7 @@ def test_the_middle_is_the_mean() -> None:
 
 
 def test_beta_weights_sum_to_one_and_have_the_shape_of_a_u() -> None:
-    weights = beta_weights(20, 0.5)
+    weights = beta_weights(20, 0.5).numpy()
     assert weights.sum() == pytest.approx(1) and np.allclose(weights, weights[::-1])
     assert (np.diff(weights[:11]) < 0).all()
     assert np.allclose(beta_weights(20, 1.0), 1 / 21)

@@ -24,7 +24,8 @@ def faults(folder: Path, locked: set[str]) -> list[str]:
         "a README.md": (folder / "README.md").exists(),
         "its sources": (folder / "src" / folder.name.replace("-", "_") / "__init__.py").exists(),
         "tests": any(folder.glob("tests/test_*.py")),
-        "plug-ins of known kinds": bool(groups) and groups.keys() <= {f"outfield.{kind}" for kind in registry.kinds()},
+        "plug-ins of known kinds": bool(groups)
+        and groups.keys() <= {f"outfield.{kind}" for kind in (*registry.kinds(), "systems")},
         "outfield as a dependency": "outfield" in asked,
         "dependencies in requirements.lock": asked <= {"outfield", *locked},
     }

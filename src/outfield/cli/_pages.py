@@ -198,6 +198,8 @@ def _family(module: str, cls: str) -> Iterator[tuple[ast.ClassDef, dict[str, Any
         for alias in node.names
     }
     constants = {**_constants_of(imported), **_constants(tree)}
+    if cls in imported:
+        yield from _family(*imported[cls])
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == cls:
             yield node, constants

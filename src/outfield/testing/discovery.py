@@ -22,6 +22,8 @@ from outfield.testing.synthetic import check_synthetic
 from outfield.testing.tasks import check_task
 
 GROUP = "outfield."
+SYSTEMS = "outfield.systems"
+"""Not plug-ins: where a package says which published systems it holds."""
 CONTRACTS: dict[str, Callable[..., None]] = {
     "analyses": check_analysis,
     "detectors": check_detector,
@@ -107,7 +109,7 @@ def plugins_of(
     Traceback (most recent call last):
     outfield.errors.UserError: Expected an installed package, but 'some-package' is none. Install it: pip install -e .
     """
-    declared = [point for point in _points(distribution) if point.group.startswith(GROUP)]
+    declared = [each for each in _points(distribution) if each.group.startswith(GROUP) and each.group != SYSTEMS]
     kinds = {point.group.removeprefix(GROUP) for point in declared}
     if unknown := sorted(kinds - set(registry.kinds())):
         raise UserError(
