@@ -23,11 +23,13 @@ from torch import nn
 from outfield import registry
 from outfield.data.base import Dataset
 from outfield.data.sources.digits import Digits
+from outfield.detectors._requirements import asks
 from outfield.detectors.base import Detector
 from outfield.features.fit_data import FitData
 from outfield.features.probes.base import Probe
 from outfield.metrics.auroc import Auroc
 from outfield.metrics.base import IdScores
+from outfield.models.base import lacking
 from outfield.models.networks.small_cnn import SmallCNN
 from outfield.models.torch import TorchModel, load_into
 from outfield.types import Outputs
@@ -50,13 +52,23 @@ def network() -> nn.Module:
     return load_into(SmallCNN(classes=len(KNOWN), width=WIDTH), load_file(NETWORK), str(NETWORK)).double().eval()
 
 
-def measured() -> Aurocs:
-    """AUROC of every detector, as it comes, on each OOD digit."""
+def opened() -> TorchModel:
+    return TorchModel(network(), digits(KNOWN, "fit").read(slice(0, 2)), name="small world")
+
+
+def served(model: TorchModel) -> dict[str, Detector]:
+    """The detectors that find in the model what they ask for: those of texts and of regions need a CLIP."""
     detectors = {name: registry.create("detectors", name) for name in registry.own("detectors")}
+    return {name: one for name, one in detectors.items() if not lacking(model, asks(one))}
+
+
+def measured() -> Aurocs:
+    """AUROC of every detector that the network serves, as it comes, on each OOD digit."""
+    model = opened()
+    detectors = served(model)
     probes = dict.fromkeys(probe for detector in detectors.values() for probe in detector.probes())
     parts = {part: digits(KNOWN, part) for part in ("fit", "val", "test")}
     parts |= {str(digit): digits((digit,), "all") for digit in UNKNOWN}
-    model = TorchModel(network(), parts["fit"].read(slice(0, 2)), name="small world")
     outputs = {name: outputs_of(model, data, probes) for name, data in parts.items()}
     fit = FitData.of(outputs["fit"], outputs["val"])
     return {name: _aurocs(detector.clipped(fit), fit, outputs) for name, detector in detectors.items()}

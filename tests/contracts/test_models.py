@@ -82,7 +82,7 @@ def test_the_head_makes_the_logits_from_the_features(case: Case) -> None:
 
 def test_what_it_offers_is_there(case: Case) -> None:
     model = case.model
-    assert {"logits"} <= model.offers <= {"logits", "features", "head", "layers", "gradients"}
+    assert {"logits"} <= model.offers <= {"logits", "features", "head", "layers", "gradients", "pictures"}
     assert ("layers" in model.offers) == bool(model.layers)
     with model.evaluating():
         x = model.prepare(case.data.read(slice(0, 3)))

@@ -31,7 +31,8 @@ def served(*offers: str) -> set[str]:
 
 
 def test_a_model_with_all_serves_every_detector() -> None:
-    assert served("logits", "features", "head", "layers", "gradients", "pictures") == set(registry.own("detectors"))
+    offers = ("logits", "features", "head", "layers", "gradients", "pictures", "texts", "regions")
+    assert served(*offers) == set(registry.own("detectors"))
 
 
 def test_a_model_without_a_head_keeps_what_reads_features() -> None:
@@ -40,11 +41,12 @@ def test_a_model_without_a_head_keeps_what_reads_features() -> None:
 
 
 BARE = {"feature_norm", "lof", "one_class_svm", "isolation_forest"}
+OF_INPUTS = {"hvae", "likelihood", "msma"}
 
 
 def test_a_model_without_logits_keeps_what_learns_from_features_alone_and_is_told_why_not_the_others() -> None:
-    assert served("features") == {"knn", "cop", "corp", "neco", *BARE}
-    assert served("features", "head") == {"knn", "cop", "corp", "neco", "residual", *BARE}
+    assert served("features") == {"knn", "cop", "corp", "neco", *BARE, *OF_INPUTS}
+    assert served("features", "head") == {"knn", "cop", "corp", "neco", "residual", *BARE, *OF_INPUTS}
     regressor = Offering(frozenset({"features", "head"}))
     every = {name: registry.create("detectors", name) for name in ("msp", "mds", "ash", "odin")}
     why = {name: lacking(regressor, asks(one)) for name, one in every.items()}  # type: ignore[arg-type]
@@ -83,6 +85,7 @@ HEADLESS = Outputs(
     logits=torch.eye(4).repeat(60, 1) * 3 + torch.rand(240, 4, generator=torch.Generator().manual_seed(0)),
     features=torch.rand(240, 6, generator=torch.Generator().manual_seed(1)),
     labels=torch.arange(240) % 4,
+    inputs=torch.rand(240, 1, 8, 8, generator=torch.Generator().manual_seed(2)),
 )
 FITTED = [n for n in registry.own("detectors") if not registry.create("detectors", n).probes()]
 

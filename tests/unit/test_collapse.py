@@ -17,7 +17,7 @@ from outfield.reports.results import Results
 from outfield.testing.simulated import rows
 from outfield.types import Outputs
 from tests.reference.test_detectors_formulae import WORLD, C
-from tests.support_digits import KNOWN, _pictures, _said
+from tests.support_digits import KNOWN, _said, pictures
 
 
 def test_formula() -> None:
@@ -57,7 +57,7 @@ def trained(x: Tensor, y: Tensor, seed: int, *, steps: int, noise: float = 0.0, 
 def test_features_collapse_along_training() -> None:
     """Checkpoints of digits with weight decay, three seeds: the variance within falls against that between."""
     for seed in range(3):
-        x, y = _pictures(seed)["train"]
+        x, y = pictures(seed)["train"]
         with torch.random.fork_rng(devices=[]):
             found = []
             for steps in (10, 60, 300):
@@ -79,7 +79,7 @@ def test_models_of_more_coverage_hold_up_better_under_shift() -> None:
 
     Measured over twenty such models: Spearman's rho .64.
     """
-    sets = _pictures(0)
+    sets = pictures(0)
     (x, y), (tx, ty) = sets["train"], sets["test"]
     recipes = [
         {"steps": 150},

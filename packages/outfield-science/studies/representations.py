@@ -25,14 +25,16 @@ def main() -> None:
     train, test = signatures((1, 2), 400, "fit"), signatures((1, 2), 150, "test")
     strange = {f"{blades} blades": signatures((blades,), 150, "test") for blades in (4, 6)}
     methods = [
-        (name, {"representation": one}) for name in ("oc_svm", "isolation_forest", "rpo") for one in REPRESENTATIONS
+        (name, {"representation": one})
+        for name in ("oc_svm", "inputs_isolation_forest", "rpo")
+        for one in REPRESENTATIONS
     ]
     for name, params in [*methods, ("tangent_pca", {})]:
         detector = registry.create("detectors", name, **params)
         state = detector.fit(FitData.of(train))
         known = detector.score(test, state)
         found = [f"{label} {float(Auroc()(known, detector.score(out, state))):.3f}" for label, out in strange.items()]
-        print(f"{name:17}{params.get('representation', 'tangent'):11}", *found)
+        print(f"{name:24}{params.get('representation', 'tangent'):11}", *found)
 
 
 if __name__ == "__main__":

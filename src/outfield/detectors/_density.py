@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from outfield.detectors.base import Detector
 from outfield.features.banks import Bank
@@ -131,7 +130,7 @@ class Trained(Detector):
         weights = {
             name: value for name, value in state.items() if name in ("mean", "scale") or name.startswith("network.")
         }
-        return functional_call(network, weights, (x.float(), *arguments))
+        return _holding(network, weights)(x.float(), *arguments)
 
 
 @dataclass(frozen=True)
@@ -158,6 +157,16 @@ class Density(Trained):
 def log_volume(shape: torch.Size, state: State) -> Tensor:
     """The log volume in rows of shape ``shape`` of a unit of standardised ones."""
     return state["scale"].log().expand(shape).sum()
+
+
+def _holding(network: nn.Module, weights: State) -> nn.Module:
+    """The network with these weights, of whatever size; unlike a functional call it can be traced."""
+    for name, value in weights.items():
+        owner, _, own = name.rpartition(".")
+        module = network.get_submodule(owner)
+        learned = own in dict(module.named_parameters(recurse=False))
+        setattr(module, own, nn.Parameter(value, requires_grad=False) if learned else value)
+    return network
 
 
 class _Standardised(nn.Module):

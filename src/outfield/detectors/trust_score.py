@@ -41,7 +41,7 @@ class TrustScore(Detector):
     >>> train = Outputs(logits=torch.eye(2), features=torch.tensor([[0.0], [4.0]]), labels=torch.tensor([0, 1]))
     >>> state = TrustScore().fit(FitData.of(train))
     >>> TrustScore().score(Outputs(logits=torch.tensor([[1.0, 0.0]] * 2), features=torch.tensor([[1.0], [3.0]])), state)
-    tensor([0.2500, 0.7500])
+    tensor([0.2500, 0.7500], dtype=torch.float64)
 
     References
     ----------

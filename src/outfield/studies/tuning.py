@@ -37,7 +37,7 @@ def tune(detector: Detector, data: FitData, val: Values, ood: Mapping[str, Value
     >>> known, far = ({"features": rng.normal(c, 1, (60, 3)).astype(np.float32)} for c in (0, 4))
     >>> found = tune(create("detectors", "knn"), FitData(Values(known)), Values(known), {"far": Values(far)})
     >>> found.detector, [setting.k for setting, _, _ in found.curve]
-    (KNN(k=50, share=1.0, seed=0), [50, 60])
+    (KNN(k=1, share=1.0, seed=0), [1, 10, 20, 50, 60])
     """
     auroc = create("metrics", "auroc")
     variants = detector.variants(data)

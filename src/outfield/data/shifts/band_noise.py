@@ -28,7 +28,7 @@ class BandNoise(Shift):
     Examples
     --------
     >>> grey = np.full((16, 16, 1), 0.5, np.float32)
-    >>> float(BandNoise(band=2).apply(grey, 3, np.random.default_rng(0)).std().round(3))
+    >>> round(float(BandNoise(band=2).apply(grey, 3, np.random.default_rng(0)).std()), 3)
     0.08
 
     References
