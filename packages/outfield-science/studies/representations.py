@@ -24,11 +24,7 @@ def main() -> None:
     """Prints a line for each method and representation."""
     train, test = signatures((1, 2), 400, "fit"), signatures((1, 2), 150, "test")
     strange = {f"{blades} blades": signatures((blades,), 150, "test") for blades in (4, 6)}
-    methods = [
-        (name, {"representation": one})
-        for name in ("oc_svm", "inputs_isolation_forest", "rpo")
-        for one in REPRESENTATIONS
-    ]
+    methods = [(name, {"representation": one}) for name in ("oc_svm", "input_forest", "rpo") for one in REPRESENTATIONS]
     for name, params in [*methods, ("tangent_pca", {})]:
         detector = registry.create("detectors", name, **params)
         state = detector.fit(FitData.of(train))

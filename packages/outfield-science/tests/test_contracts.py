@@ -20,7 +20,7 @@ def rotors(blades: list[int], part: str) -> dict[str, Any]:
 
 PARAMETERS = {
     "micro_doppler": {"n": 4, "pulses": 16, "bursts": 8},
-    "inputs_isolation_forest": {"trees": 20},
+    "input_forest": {"trees": 20},
     "oc_svm": {"representation": "covariance"},
     "one_class": {
         "id": {part: rotors([1, 2], {"train": "fit"}.get(part, part)) for part in ("train", "val", "test")},

@@ -21,7 +21,7 @@ from outfield_science import spd
 from outfield_science.sources.micro_doppler import MicroDoppler
 
 ALL: list[tuple[str, dict[str, Any]]] = [
-    *((name, {"representation": one}) for name in ("oc_svm", "inputs_isolation_forest", "rpo") for one in
+    *((name, {"representation": one}) for name in ("oc_svm", "input_forest", "rpo") for one in
       ("spectrum", "covariance", "tangent")),
     ("tangent_pca", {}),
 ]  # fmt: skip
@@ -51,7 +51,7 @@ def ordered_alike(ours: Tensor, theirs: Any) -> None:
 
 
 def test_the_packages_detectors_are_found_by_name() -> None:
-    assert {"inputs_isolation_forest", "oc_svm", "rpo", "svdd", "tangent_pca"} <= set(names("detectors"))
+    assert {"input_forest", "oc_svm", "rpo", "svdd", "tangent_pca"} <= set(names("detectors"))
 
 
 def test_oc_svm_is_minus_the_decision_of_scikit_learn() -> None:
@@ -61,7 +61,7 @@ def test_oc_svm_is_minus_the_decision_of_scikit_learn() -> None:
 
 
 def test_isolation_forest_is_minus_the_score_of_scikit_learn() -> None:
-    detector, state = fitted("inputs_isolation_forest", variance=0.8, seed=3)
+    detector, state = fitted("input_forest", variance=0.8, seed=3)
     projected = (TRAIN.inputs.flatten(1).double() - state["mean"]) @ state["components"]
     forest = ensemble.IsolationForest(max_samples=200, random_state=3).fit(projected.float().numpy())
     seen = (TEST.inputs.flatten(1).double() - state["mean"]) @ state["components"]

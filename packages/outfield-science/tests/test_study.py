@@ -36,7 +36,7 @@ STUDY = {
         {"strategy": {"name": "deep_svdd", "contamination": 0.1}, "label": "contaminated", "seeds": [0, 1]},
         {"strategy": "deep_sad", "seeds": [0, 1]},
     ],
-    "detectors": ["svdd", "oc_svm", "inputs_isolation_forest", "rpo", "tangent_pca", "msp", "knn"],
+    "detectors": ["svdd", "oc_svm", "input_forest", "rpo", "tangent_pca", "msp", "knn"],
     "resources": {"processes": 1},
 }
 
@@ -65,4 +65,4 @@ def test_every_model_and_detector_has_rows_of_the_task(results: Results) -> None
 
 def test_the_report_shows_the_package_like_any_other(results: Results) -> None:
     text = page.html(results)
-    assert all(name in text for name in ("tangent_pca", "inputs_isolation_forest", "deep_svdd", "six blades"))
+    assert all(name in text for name in ("tangent_pca", "input_forest", "deep_svdd", "six blades"))

@@ -15,7 +15,7 @@ from outfield_science.detectors._one_class import OneClassMethod
 
 
 @dataclass(frozen=True)
-class InputsIsolationForest(OneClassMethod):
+class InputForest(OneClassMethod):
     """Isolation forest on the inputs, ``2^(-E[h(z)] / c(m))``: what random splits set apart early lies outside [1].
 
     ``h`` is the depth of the leaf, plus what a tree of its training inputs would add; the trees are scikit-learn's.
