@@ -144,7 +144,7 @@ for _size in (60, 300):
     _weighted_prediction("ece", _size, (0.92, 1.0))
     _weighted_prediction("balanced_accuracy", _size, (0.90, 0.99))
     _weighted_diagnostic("aurc", _size, (0.92, 0.99))
-    for _of in ("auroc_correct_vs_incorrect", "auroc_correct_vs_ood", "auroc_incorrect_vs_ood"):
+    for _of in ("auroc_correct_vs_incorrect", "auroc_correct_vs_ood", "auroc_incorrect_vs_ood", "auroc_out_of_scope"):
         _weighted_diagnostic(_of, _size, (0.90, 0.995))
 
 

@@ -112,7 +112,7 @@ def own(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[
     table = pl.DataFrame({"name": names, "p": [1.2e-9] + [0.25] * 99, "auroc": [1.0] + [0.5] * 99, "n": range(100)})
     chart = alt.Chart(alt.Data(values=[{"x": 1}, {"x": 2}])).mark_point().encode(x="x:Q")
     display = Display("own", "Own", "A caption.", table, (Figure(chart), Figure(chart)))
-    monkeypatch.setattr(report, "SECTIONS", {"Own": (lambda _: display,)})
+    monkeypatch.setattr(report, "sections", lambda: {"Own": (lambda _: display,)})
     return report.write(digits, tmp_path / "own.html"), display
 
 

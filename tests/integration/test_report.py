@@ -29,7 +29,7 @@ from outfield.store.query import MissingRowsWarning
 from outfield.testing import simulated
 from outfield.types import Estimate
 
-OTHER_ROWS = {"analysis_critical_bands"}
+OTHER_ROWS = {"analysis_critical_bands", "analysis_choice_on_id_validation", "analysis_performance_by_domain"}
 """Analyses that read rows which this study has none of; their contract has them."""
 BUILDERS = [build for builds in page.sections().values() for build in builds if build.__name__ not in OTHER_ROWS]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -36,7 +36,8 @@ def test_cells_are_means_over_sets_then_seeds_and_their_sd() -> None:
         seeds = [100 * some.filter(pl.col("seed") == seed)["value"].to_numpy().mean() for seed in range(3)]
         cell = table.filter(pl.col("detector") == "mds")[f"{split} {measure}"].item()
         assert cell == f"{np.mean(seeds):.2f} ± {np.std(seeds):.2f}"
-    accuracy = 100 * rows.filter(pl.col("metric") == "accuracy", pl.col("set_kind") == "id")["value"].to_numpy()
+    whole = pl.col("metric") == "accuracy", pl.col("set_kind") == "id", pl.col("role") == "test"
+    accuracy = 100 * rows.filter(*whole)["value"].to_numpy()
     assert table["ID accuracy"][0] == f"{accuracy.mean():.2f} ± {accuracy.std():.2f}"
     assert table["seeds"].to_list() == [3, 3]
 

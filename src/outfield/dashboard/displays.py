@@ -42,7 +42,7 @@ OWN_COLUMNS = (
     *("metric", "value", "n_ood"),
 )
 """What displays with rows of their own read of them."""
-EVERY = (", ".join(map(quoted, COLUMNS)), "role = 'test'")
+EVERY = (", ".join(map(quoted, COLUMNS)), "role IN ('test', 'group')")
 """Columns and rows that an analysis of another package may read."""
 UNREAD = ("run", "params", "data_digest", "model_digest", "outfield", "torch")
 """Columns that none reads."""

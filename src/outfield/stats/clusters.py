@@ -143,13 +143,17 @@ def _moments(columns: Array, rows: Array) -> tuple[int, Array, Array]:
 
 
 def _covariances(columns: Array, clusters: Clusters) -> tuple[Array, Array]:
-    """Sums of products about the mean of ``columns`` [k, n], whole [k, k] and without each cluster [g, k, k]."""
+    """Sums of products about the mean of ``columns`` [k, n], whole [k, k] and without each cluster [g, k, k].
+
+    A column that is constant without a cluster has no number there: what is left of its variance is rounding.
+    """
     centred = columns - columns.mean(axis=1, keepdims=True)
     each = [_moments(centred, rows) for rows in clusters.members]
     counts, firsts, seconds = (np.stack(part) for part in zip(*each, strict=True))
     total = seconds.sum(axis=0)
     left = total - seconds - firsts[:, :, None] * firsts[:, None, :] / (len(clusters.codes) - counts)[:, None, None]
-    return total, left
+    constant = np.diagonal(left, axis1=-2, axis2=-1) <= 1e-12 * np.diagonal(total)
+    return total, np.where(constant[:, :, None] & np.eye(len(columns), dtype=bool), np.nan, left)
 
 
 def _rank_covariances(columns: Array, clusters: Clusters) -> tuple[Array, Array]:

@@ -87,7 +87,7 @@ def curvature(x: Any, y: Any) -> Curvature:
     Raises
     ------
     UserError
-        Fewer than six complete rows, or a column is constant.
+        Fewer than six complete rows, a column is constant, or ``x`` has two values, between which no curve shows.
 
     References
     ----------
@@ -96,7 +96,10 @@ def curvature(x: Any, y: Any) -> Curvature:
     """
     (one, two), _, notes = paired(x, y, least=LEAST)
     scaled = (one - one.mean()) / one.std()
-    line, curve = (np.polynomial.polynomial.polyfit(scaled, two, degree) for degree in (1, 2))
+    curve, (_, rank, *_) = np.polynomial.polynomial.polyfit(scaled, two, 2, full=True)
+    if rank < 3:
+        raise UserError("Expected three values of ID performance to see a curve, but got two. Add models.")
+    line = np.polynomial.polynomial.polyfit(scaled, two, 1)
     rss = [float(((two - np.polynomial.polynomial.polyval(scaled, fit)) ** 2).sum()) for fit in (line, curve)]
     total, free = float(((two - two.mean()) ** 2).sum()), len(one) - 3
     f = (rss[0] - rss[1]) / (rss[1] / free) if rss[1] > CONSTANT * total else np.inf * (rss[0] > CONSTANT * total)

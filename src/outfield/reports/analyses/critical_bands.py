@@ -61,7 +61,7 @@ def _table(results: Results) -> tuple[pl.DataFrame, str]:
     noisy = rows.filter(pl.col("shift").str.starts_with(PREFIX), pl.col("severity").is_not_null())
     if noisy.is_empty():
         raise UserError(
-            "Expected accuracy under noise of single bands, but there is none. Add shifts to the study's file: "
+            f"Expected {results.measure.word} under noise of single bands, but there is none. Add shifts to the file: "
             "`{shift: {name: band_noise, band: 2}, label: band_noise 2}` for each band."
         )
     noisy = noisy.with_columns(band=pl.col("shift").str.strip_prefix(PREFIX).cast(pl.Float64, strict=False))

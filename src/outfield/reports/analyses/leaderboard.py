@@ -78,7 +78,7 @@ def _columns(tidy: pl.DataFrame) -> Iterator[tuple[str, str]]:
 
 
 def _wide(tidy: pl.DataFrame, results: Results, digits: int) -> pl.DataFrame:
-    """A row a strategy and detector, best near AUROC first: ``mean ± sd`` of every split and measure, and accuracy."""
+    """A row a strategy and detector, best near AUROC first: ``mean ± sd`` of each split and measure, and performance."""
     text = pl.format("{} ± {}", *(_fixed(name, digits) for name in ("mean", "sd")))
     cells = tidy.with_columns(text=text, column=pl.col("split") + " " + pl.col("measure"))
     wide = cells.pivot("column", index=["strategy", "detector"], values="text")
@@ -86,10 +86,10 @@ def _wide(tidy: pl.DataFrame, results: Results, digits: int) -> pl.DataFrame:
     first = tidy.filter(pl.col("measure") == "AUROC", pl.col("split") == _first(tidy))
     order = first.select("strategy", "detector", "mean", "seeds")
     whole = wide.join(order, on=["strategy", "detector"], how="left").join(
-        _accuracy(results, digits), on="strategy", how="left"
+        _performance(results, digits), on="strategy", how="left"
     )
     found = whole.sort("mean", "strategy", "detector", descending=[True, False, False], nulls_last=True)
-    return found.select("strategy", "detector", *ordered, "ID accuracy", "seeds")
+    return found.select("strategy", "detector", *ordered, _named(results), "seeds")
 
 
 def _first(tidy: pl.DataFrame) -> str:
@@ -97,14 +97,21 @@ def _first(tidy: pl.DataFrame) -> str:
     return "near" if "near" in tidy["split"] else "far"
 
 
-def _accuracy(results: Results, digits: int) -> pl.DataFrame:
+def _named(results: Results) -> str:
+    """The column of the performance on ID data."""
+    return f"ID {results.measure.word}"
+
+
+def _performance(results: Results, digits: int) -> pl.DataFrame:
+    """Of every strategy the performance on ID data; a share of the items in percent."""
+    unit = 100 if results.measure.share else 1
     rows = (
-        results.metric("accuracy", "id")
+        results.metric(results.performance, "id")
         .group_by("strategy")
-        .agg(mean=100 * pl.col("value").mean(), sd=100 * pl.col("value").std(ddof=0))
+        .agg(mean=unit * pl.col("value").mean(), sd=unit * pl.col("value").std(ddof=0))
     )
     text = pl.format("{} ± {}", *(_fixed(name, digits) for name in ("mean", "sd")))
-    return rows.select("strategy", text.alias("ID accuracy"))
+    return rows.select("strategy", text.alias(_named(results)))
 
 
 def _fixed(name: str, digits: int) -> pl.Expr:

@@ -36,6 +36,7 @@ def answer(name: str, results: Results) -> Result:
 
     Examples
     --------
+    >>> import polars as pl
     >>> rows = pl.DataFrame({"model": ["net"], "metric": ["accuracy"], "value": [0.9], "set_kind": ["id"]})
     >>> answer("one_family_out", Results.of(rows))
     Traceback (most recent call last):
