@@ -135,6 +135,7 @@ def weighted_truth(name: str) -> float:
 
 _weighted("fpr_at_95_id", 300, (0.92, 1.0))
 _weighted("fpr_at_95_ood", 300, (0.92, 1.0))
+_weighted_diagnostic("fpr_out_of_scope", 300, (0.92, 1.0))
 for _size in (60, 300):
     _weighted("auroc", _size, (0.90, 0.99))
     _weighted_prediction("accuracy", _size, (0.92, 0.99))

@@ -103,3 +103,12 @@ def test_what_is_detectable_is_what_power_asks_for() -> None:
 def test_what_cannot_be_paired_is_told(first: list, second: list, clusters: list | None, said: str) -> None:
     with pytest.raises(UserError, match=said):
         paired_difference(first, second, clusters)
+
+
+def test_saturated_measures_are_no_right_or_wrong_items() -> None:
+    same = paired_difference([1.0] * 12, [1.0] * 12, measures=True)
+    assert (same.estimate.low, same.estimate.value, same.estimate.high, same.p) == (0, 0, 0, 1)
+    one, two = [1.0, 0.0, 1.0, 1.0], [1.0, 1.0, 1.0, 0.0]
+    found = paired_difference(one, two, measures=True)
+    assert found.p == pytest.approx(theory.ttest_rel(two, one).pvalue)
+    assert paired_difference(one, two).estimate != found.estimate

@@ -30,7 +30,7 @@ def displays(analysis: Analysis) -> dict[str, list[Display]]:
     --------
     >>> from outfield.reports.analysis import analyse
     >>> [display.code for display in displays(analyse(example="krumpl2026"))["ID against OOD"]]
-    ['relation', 'families', 'shape', 'patterns', 'sides', 'ece']
+    ['relation', 'families', 'patterns', 'shape', 'sides', 'ece']
 
     Raises
     ------

@@ -69,7 +69,7 @@ class Difference(Result):
         return detectable(self.error, self.df, comparisons=comparisons)
 
 
-def paired_difference(first: Any, second: Any, clusters: Any = None) -> Difference:
+def paired_difference(first: Any, second: Any, clusters: Any = None, *, measures: bool = False) -> Difference:
     """Mean difference of scores of the same items, with its 95% interval.
 
     * Right or wrong (0 or 1), items independent: the adjusted Wald interval of Bonett and Price [1], which adds one
@@ -84,6 +84,8 @@ def paired_difference(first: Any, second: Any, clusters: Any = None) -> Differen
         Scores of the same items in the same order.
     clusters : array-like [n], optional
         What each item belongs to.
+    measures : bool
+        Whether scores are measures, as AUROCs of models are: none is right or wrong, even where all are 0 or 1.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def paired_difference(first: Any, second: Any, clusters: Any = None) -> Differen
     one, two = _scores(first, second)
     groups = np.arange(len(one)) if clusters is None else _codes(clusters, len(one))
     moved, units = two - one, int(groups.max()) + 1
-    binary = bool(np.isin(one, (0, 1)).all() and np.isin(two, (0, 1)).all())
+    binary = not measures and bool(np.isin(one, (0, 1)).all() and np.isin(two, (0, 1)).all())
     if clusters is not None and units < FEW_CLUSTERS:
         said = _without_interval(moved, units)
     elif binary and (clusters is None or not moved.any()):

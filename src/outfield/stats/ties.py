@@ -95,6 +95,7 @@ def ties(
     higher_is_better: bool = True,
     alpha: float = 0.05,
     level: Level = "model",
+    measures: bool = False,
 ) -> Ties:
     """Which columns of a table of units x things are tied: paired differences over units, Holm over all pairs.
 
@@ -111,6 +112,8 @@ def ties(
     alpha : float
         The chance of one false difference or more.
     level : what the units are
+    measures : bool
+        Whether values are measures, none right or wrong even where all are 0 or 1: see :func:`paired_difference`.
 
     Raises
     ------
@@ -132,8 +135,11 @@ def ties(
     order = np.lexsort((np.asarray(names), -means if higher_is_better else means))
     labels = tuple(str(names[i]) for i in order)
     columns = {label: table[:, i] for label, i in zip(labels, order, strict=True)}
-    ahead = paired_difference if higher_is_better else _lower_is_better
-    found = [(a, b, ahead(columns[a], columns[b])) for a, b in combinations(labels, 2)]
+    turn = slice(None, None, 1 if higher_is_better else -1)
+    found = [
+        (a, b, paired_difference(*(columns[a], columns[b])[turn], measures=measures))
+        for a, b in combinations(labels, 2)
+    ]
     corrected = holm([each.p for _, _, each in found])
     pairs = tuple((a, b, each, float(p)) for (a, b, each), p in zip(found, corrected, strict=True))
     differing = [(a, b) for a, b, _, p in pairs if p < alpha]
@@ -141,10 +147,6 @@ def ties(
         labels, tuple(float(means[i]) for i in order), pairs, tied_sets(labels, differing), alpha,
         level=level, n_units=len(table), correction=f"Holm over {len(pairs)} pairs",
     )  # fmt: skip
-
-
-def _lower_is_better(better: Array, worse: Array) -> Difference:
-    return paired_difference(worse, better)
 
 
 def tied_sets(names: Sequence[str], differing: Iterable[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:

@@ -65,7 +65,7 @@ def _moved(some: pl.DataFrame) -> Difference | float:
     top = some["severity"].max()
     wide = some.filter(pl.col("severity").is_in([0, top])).pivot("severity", index="strategy", values="value")
     first, last = (wide.drop_nulls()[str(at)].to_list() for at in (0, top))
-    return paired_difference(first, last) if len(first) > 1 else last[0] - first[0]
+    return paired_difference(first, last, measures=True) if len(first) > 1 else last[0] - first[0]
 
 
 def _side(one: Difference | float) -> int:

@@ -127,7 +127,7 @@ def _rivals(best: str, means: pl.DataFrame) -> str:
     names = sorted(set(wide.columns) - {"strategy"})
     if wide.height < 2 or len(names) < 2:
         return ""
-    found = ties(wide.select(names).to_numpy(), names=names, higher_is_better=False, level="strategy")
+    found = ties(wide.select(names).to_numpy(), names=names, higher_is_better=False, level="strategy", measures=True)
     others = [name for name in found.best if name != best]
     over = f"over {wide.height} strategies (paired differences, Holm)"
     return f"Not told apart from it {over}: {with_and(others, most=8)}." if others else f"None is tied with it {over}."

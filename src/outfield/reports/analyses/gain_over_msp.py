@@ -125,7 +125,7 @@ def _mean(first: Array, second: Array) -> Estimate:
     """The mean difference over units, with Student's interval from two of them on."""
     if len(first) < 2:
         return Estimate(float((second - first).mean()), n=len(first))
-    return paired_difference(first, second).estimate
+    return paired_difference(first, second, measures=True).estimate
 
 
 def _answer(table: pl.DataFrame) -> str:

@@ -78,7 +78,7 @@ def _columns(tidy: pl.DataFrame) -> Iterator[tuple[str, str]]:
 
 
 def _wide(tidy: pl.DataFrame, results: Results, digits: int) -> pl.DataFrame:
-    """A row a strategy and detector, best near AUROC first: ``mean ± sd`` of each split and measure, and performance."""
+    """A row a strategy and detector, best near AUROC first: ``mean ± sd`` of split and measure, and performance."""
     text = pl.format("{} ± {}", *(_fixed(name, digits) for name in ("mean", "sd")))
     cells = tidy.with_columns(text=text, column=pl.col("split") + " " + pl.col("measure"))
     wide = cells.pivot("column", index=["strategy", "detector"], values="text")

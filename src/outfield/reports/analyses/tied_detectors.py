@@ -46,10 +46,11 @@ def _compared(panel: Panel, alpha: float) -> tuple[Ties, str]:
     if panel.n_units > 1:
         many = "strategies" if panel.level == "strategy" else "models"
         order = np.argsort(panel.units)
-        found = ties(means.mean(axis=1)[order], names=names, alpha=alpha, level=panel.level)
+        found = ties(means.mean(axis=1)[order], names=names, alpha=alpha, level=panel.level, measures=True)
         return found, f"{panel.n_units} {many}"
     if means.shape[1] < 2:
         raise UserError(
             "Expected several strategies or several OOD sets to compare detectors on, but got one of each. Add some."
         )
-    return ties(means[0], names=names, alpha=alpha, level="block"), f"{means.shape[1]} OOD sets of one model"
+    found = ties(means[0], names=names, alpha=alpha, level="block", measures=True)
+    return found, f"{means.shape[1]} OOD sets of one model"

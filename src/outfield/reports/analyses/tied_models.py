@@ -42,7 +42,14 @@ class TiedModels(Analysis):
     def _over_seeds(self, results: Results, seeds: pl.DataFrame) -> tuple[Ties, str]:
         names = [name for name in sorted(seeds.columns) if name != "seed"]
         values = seeds.select(names).to_numpy()
-        found = ties(values, names=names, alpha=self.alpha, higher_is_better=results.higher_is_better, level="strategy")
+        found = ties(
+            values,
+            names=names,
+            alpha=self.alpha,
+            higher_is_better=results.higher_is_better,
+            level="strategy",
+            measures=True,
+        )
         return found, f"{seeds.height} seeds"
 
     def _over_items(self, results: Results) -> tuple[Ties, str]:

@@ -65,7 +65,7 @@ def _means(results: Results) -> pl.DataFrame:
 def _difference(some: pl.DataFrame) -> Difference | float:
     """AUROC of distances less that of uncertainty, over strategies; of one strategy the bare number."""
     first, second = some["outputs"].to_list(), some["features"].to_list()
-    return paired_difference(first, second) if some.height > 1 else second[0] - first[0]
+    return paired_difference(first, second, measures=True) if some.height > 1 else second[0] - first[0]
 
 
 def _side(one: Difference | float) -> int:
