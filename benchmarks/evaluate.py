@@ -58,7 +58,7 @@ def main() -> None:
         data[name] = inputs, np.random.default_rng(seed).integers(0, 10, len(inputs))
     with tempfile.TemporaryDirectory() as folder:
         first, second = (evaluated(network, data, Path(folder)) for _ in range(2))
-    print(f"{len(registry.names('detectors'))} detectors")
+    print(f"{len(registry.usual('detectors'))} detectors")
     print(f"first {first:.1f} s, again {second:.1f} s: {second / first:.2f} of it (target {TARGET})")
 
 

@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     args = arguments(parser)
     warnings.simplefilter("ignore")
-    every = registry.names("detectors")
+    every = registry.usual("detectors")
     names = [name for name in every if not registry.create("detectors", name).probes()]
     own = head(args.dim, args.classes)
     with kept(args.folder) as folder:

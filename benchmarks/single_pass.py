@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--tuned", action="store_true", help="every setting of every grid")
     args = arguments(parser)
     warnings.simplefilter("ignore")
-    every = registry.names("detectors")
+    every = registry.usual("detectors")
     probed = PROBED if args.probes else ()
     names = [name for name in every if name in probed or not registry.create("detectors", name).probes()]
     world = World(args.fit, args.test)
