@@ -386,7 +386,7 @@ def traffic(view: GuardView) -> Display:
     """Inputs over time"""
     story = view.story
     times = story.answers["time"]
-    span = max((times.max() - times.min()).total_seconds(), 1.0)  # type: ignore[operator, union-attr]
+    span = max((times.max() - times.min()).total_seconds(), 1.0)  # type: ignore[operator, union-attr]  # times
     name, seconds = next(((n, s) for n, s in SPANS.items() if span / s <= BARS), list(SPANS.items())[-1])
     table = (
         story.answers.group_by(pl.col("time").dt.truncate(f"{seconds}s"), "verdict")

@@ -1,21 +1,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from outfield.detectors._gaussian import relative, tied_with_background
-from outfield.detectors.base import Detector
+from outfield.detectors.mdspp import MDSPP
 from outfield.features.fit_data import FitData
-from outfield.features.folds import Fold
 from outfield.features.moments import Moments, unit
 from outfield.features.row_chunks import in_pieces
 from outfield.types import Outputs, State
 
 
 @dataclass(frozen=True)
-class RMDSPP(Detector):
+class RMDSPP(MDSPP):
     """Relative Mahalanobis++: RMDS on features of length one [1, 2].
 
     ``min_c MDS_c(n) - (n - mu_0)^T S_0^+ (n - mu_0)`` with ``n = f / |f|``; all means and covariances are those of the
@@ -43,13 +42,6 @@ class RMDSPP(Detector):
     """
 
     title: ClassVar[str] = "RMDS++"
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
-    information: ClassVar[str] = "features"
-    fits_on: ClassVar[frozenset[str]] = frozenset({"train"})
-    fits_with: ClassVar[frozenset[str]] = frozenset({"classes"})
-
-    def folds(self) -> tuple[Fold[Any, Any], ...]:
-        return (Moments(on_sphere=True),)
 
     def fit(self, data: FitData) -> State:
         return tied_with_background(data.fold(Moments(on_sphere=True)))
